@@ -1,0 +1,21 @@
+"""What the database knows of a cohort; its dates and size are content."""
+
+from sqlalchemy import CheckConstraint, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+
+
+class Cohort(Base):
+    """Seats of one cohort that are not on offer: `reserved` ones were given away off the site."""
+
+    __tablename__ = "cohort"
+    __table_args__ = (
+        UniqueConstraint("course", "code"),
+        CheckConstraint("reserved >= 0", name="reserved"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
+    course: Mapped[str] = mapped_column(String(100))
+    code: Mapped[str] = mapped_column(String(50))
+    reserved: Mapped[int] = mapped_column(default=0)

@@ -1,0 +1,49 @@
+"""People who signed up."""
+
+from datetime import datetime
+from secrets import token_urlsafe
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, UTCDateTime, now
+
+PENDING = "pending"
+CONFIRMED = "confirmed"
+UNSUBSCRIBED = "unsubscribed"
+STATES = (PENDING, CONFIRMED, UNSUBSCRIBED)
+
+
+def new_token() -> str:
+    """Return a random name for an address that only its receiver may know: 192 bits, 32 letters."""
+    return token_urlsafe(24)
+
+
+class Lead(Base):
+    """One person by email address, with where they first came from.
+
+    `email` is kept as typed, since that is where mail goes; `email_key` is what makes two
+    spellings one person. What is not known of the first touch is NULL, never a guess.
+    """
+
+    __tablename__ = "lead"
+
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(320), unique=True)
+    name: Mapped[str] = mapped_column(String(100), default="")
+    state: Mapped[str] = mapped_column(String(16), default=PENDING)
+    page: Mapped[str | None] = mapped_column(String(200), default=None)
+    utm_source: Mapped[str | None] = mapped_column(String(200), default=None)
+    utm_medium: Mapped[str | None] = mapped_column(String(200), default=None)
+    utm_campaign: Mapped[str | None] = mapped_column(String(200), default=None)
+    utm_term: Mapped[str | None] = mapped_column(String(200), default=None)
+    utm_content: Mapped[str | None] = mapped_column(String(200), default=None)
+    confirm_token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
+    confirm_until: Mapped[datetime] = mapped_column(UTCDateTime)
+    unsubscribe_token: Mapped[str] = mapped_column(
+        String(64), unique=True, default_factory=new_token
+    )
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    unsubscribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

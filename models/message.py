@@ -1,0 +1,54 @@
+"""The outbox: mail that is owed, written in the transaction that causes it."""
+
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, UTCDateTime, now
+
+DUE = "due"
+SENT = "sent"
+HELD = "held"
+DEAD = "dead"
+
+
+def new_reference() -> str:
+    """Return the part of a Message-ID before the @, the same for every try of one message."""
+    return uuid4().hex
+
+
+class Message(Base):
+    """One mail to one person: what kind it is, when it is due, and how the tries went.
+
+    `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
+    `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        # Only what is still owed is looked up by time; the sent ones stay out of the index.
+        Index(
+            "ix_message_due",
+            "due_at",
+            sqlite_where=text("state = 'due'"),
+            postgresql_where=text("state = 'due'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
+    reference: Mapped[str] = mapped_column(
+        String(64), unique=True, default_factory=new_reference
+    )
+    kind: Mapped[str] = mapped_column(String(32))
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
+    recipient: Mapped[str] = mapped_column(String(254))
+    state: Mapped[str] = mapped_column(String(16), default=DUE)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    owner: Mapped[str | None] = mapped_column(String(64), default=None)
+    lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    error: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

@@ -1,0 +1,214 @@
+"""Every setting: its name in the environment, its type, its default; checked once at start."""
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+SECRET_LENGTH = 32
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `problems` holds one sentence for each fault."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """What differs between one installation and another. The name in capitals is the variable."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    env: Literal["development", "production"] = Field(
+        "development", description="development, or production, where unsafe settings stop the start"
+    )
+    instance: Path = Field(
+        Path("instance"), description="folder for the database, captured mail and keys"
+    )
+    database_url: str = Field("", description="SQLAlchemy address; SQLite in INSTANCE when not set")
+    secret_key: str = Field("", description="signs the desk's cookies; 32 characters or more")
+    suppression_key: str = Field(
+        "", description="hashes addresses that must not be mailed again; never change or lose it"
+    )
+    base_url: str = Field("", description="the site's public address, like https://example.com")
+    smtp_url: str = Field(
+        "",
+        description="smtp://user:password@host:587 (STARTTLS) or smtps://host:465; "
+        "captured in INSTANCE/mail when not set",
+    )
+    mail_from: str = Field(
+        "The AI Internship <hello@example.com>", description="sender of all mail, Name <address>"
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="how many proxies in front may set X-Forwarded-For"
+    )
+    metrics_token: str = Field("", description="lets others than this machine read /metrics")
+    host: str = Field("127.0.0.1", description="address the web server listens on")
+    port: int = Field(8000, ge=1, le=65535, description="port the web server listens on")
+    workers: int = Field(2, ge=1, le=64, description="web server processes")
+    sandbox_port: int = Field(8001, ge=1, le=65535, description="port of the development mailbox")
+    signup_limit: str = Field(
+        "20/minute;200/hour", description="sign-ups taken from one IP address"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            raise ValueError("must be scheme and host alone, like https://example.com")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            url = make_url(value)
+        except ArgumentError:
+            raise ValueError("must look like sqlite:////path/to/file or postgresql://…") from None
+        backend = url.get_backend_name()
+        if backend == "postgresql":
+            # A bare postgresql:// leaves the driver open; ours is psycopg 3.
+            return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        if backend != "sqlite":
+            raise ValueError(f"must be SQLite or PostgreSQL, not {backend}")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise ValueError("must look like smtp://user:password@host:587 or smtps://host:465")
+        return value
+
+    @field_validator("signup_limit")
+    @classmethod
+    def _is_a_limit(cls, value: str) -> str:
+        from limits import parse_many
+
+        try:
+            parse_many(value)
+        except ValueError:
+            raise ValueError("must look like 20/minute;200/hour") from None
+        return value
+
+    @property
+    def production(self) -> bool:
+        return self.env == "production"
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where mail is captured while no SMTP_URL is set."""
+        return self.instance / "mail"
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+
+def load(root: Path, **given: Any) -> Settings:
+    """Read the settings from `given`, the environment and INSTANCE/settings.env, in that order.
+
+    Outside production what is missing gets a safe default, and the keys are made once in the
+    instance folder. Raises SettingsError naming every fault at once.
+    """
+    instance = Path(given.pop("instance", None) or os.environ.get("INSTANCE") or "instance")
+    instance = instance if instance.is_absolute() else root / instance
+    file = instance / "settings.env"
+    try:
+        settings = Settings(_env_file=file, instance=instance, **given)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{file}: cannot be read: {error}"]) from None
+    if settings.production:
+        problems = _unsafe(settings)
+        if problems:
+            raise SettingsError(problems)
+        return settings
+    return settings.model_copy(update=_development(settings))
+
+
+def _sentence(fault: Any) -> str:
+    name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if _is_secret(name) else f", not {str(fault['input'])!r}"
+    return f"{name}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _is_secret(name: str) -> bool:
+    return name.endswith(("_KEY", "_TOKEN", "_URL", "_SECRET"))
+
+
+def _development(settings: Settings) -> dict[str, Any]:
+    settings.instance.mkdir(parents=True, exist_ok=True)
+    database = f"sqlite:///{settings.instance / 'crossroads.db'}"
+    return {
+        "secret_key": settings.secret_key or _made_once(settings.instance / "secret_key"),
+        "suppression_key": settings.suppression_key
+        or _made_once(settings.instance / "suppression_key"),
+        "database_url": settings.database_url or database,
+        "base_url": settings.base_url or f"http://127.0.0.1:{settings.port}",
+    }
+
+
+def _made_once(path: Path) -> str:
+    """Return the key in the file, making it if there is none; two starters get the same key."""
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600, exist_ok=False)
+        draft.write_text(secrets.token_urlsafe(SECRET_LENGTH), encoding="ascii")
+        try:
+            os.link(draft, path)  # fails when another process was first
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii").strip()
+
+
+def _unsafe(settings: Settings) -> list[str]:
+    problems = [
+        f"{name.upper()}: set it to {SECRET_LENGTH} random characters or more, for example from "
+        "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        for name in ("secret_key", "suppression_key")
+        if len(getattr(settings, name)) < SECRET_LENGTH
+    ]
+    if settings.secret_key and settings.secret_key == settings.suppression_key:
+        problems.append("SUPPRESSION_KEY: must differ from SECRET_KEY")
+    if not settings.database_url:
+        problems.append("DATABASE_URL: set it to postgresql://… or sqlite:////path/to/file")
+    if not settings.base_url.startswith("https://"):
+        problems.append("BASE_URL: set it to the site's https:// address")
+    if not settings.smtp_url:
+        problems.append("SMTP_URL: set it to your mail server, like smtp://user:password@host:587")
+    if re.search(r"@example\.(com|org|net)>?$", settings.mail_from):
+        problems.append("MAIL_FROM: set it to your own address, like The Team <hello@your.domain>")
+    return problems
