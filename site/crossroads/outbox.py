@@ -1,0 +1,131 @@
+"""The outbox: queue a mail in the caller's transaction, hand it to one worker, note how it went.
+
+A message is claimed under a lease. The worker that dies with one in hand loses it when the lease
+runs out, and another sends it, perhaps for the second time: at least once, never lost.
+"""
+
+import random
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy.orm import Session, scoped_session
+
+from models.base import now
+from models.lead import CONFIRMED, Lead
+from models.message import DEAD, DUE, HELD, SENT, Message
+
+CONFIRM = "confirm"
+WELCOME = "welcome"
+ALREADY = "already"
+# Mail that only a confirmed address gets, each with its way out.
+MARKETING = frozenset({WELCOME, ALREADY})
+
+LEASE = timedelta(minutes=5)
+TRIES = 12
+FIRST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=6)
+ERROR_LENGTH = 500
+
+AnySession = Session | scoped_session[Session]
+
+
+def enqueue(session: AnySession, kind: str, lead: Lead, *, due_at: datetime | None = None) -> None:
+    """Owe the lead a mail of this kind, from `due_at` on (now, when not given)."""
+    session.flush()  # a lead added a moment ago has no id before that
+    session.add(Message(kind=kind, lead_id=lead.id, recipient=lead.email, due_at=due_at or now()))
+
+
+def recent(session: AnySession, lead_id: int, since: datetime) -> int:
+    """Count the messages queued for a lead since then, whatever became of them."""
+    query = select(func.count()).where(Message.lead_id == lead_id, Message.created_at >= since)
+    return session.scalar(query) or 0
+
+
+def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
+    """Take the message that has been due longest, or return None when there is none.
+
+    It is the owner's until its lease of 5 minutes runs out, and the try is counted here, so that
+    a message that kills its worker cannot come back for ever. One statement: of many workers
+    asking at once each gets another message.
+    """
+    candidate = (
+        select(Message.id)
+        .where(
+            # Written out, not bound: only then is the partial index known to fit.
+            Message.state == literal(DUE, literal_execute=True),
+            Message.due_at <= at,
+            or_(Message.lease_until.is_(None), Message.lease_until <= at),
+        )
+        .order_by(Message.due_at, Message.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # left out on SQLite, which has one writer at a time
+    )
+    statement = (
+        update(Message)
+        .where(Message.id == candidate.scalar_subquery())
+        .values(owner=owner, lease_until=at + LEASE, attempts=Message.attempts + 1)
+        .returning(Message)
+    )
+    options = {"synchronize_session": False, "populate_existing": True}
+    return session.scalars(statement, execution_options=options).one_or_none()
+
+
+def admit(session: AnySession, message: Message, owner: str) -> Lead | None:
+    """Look at the receiver again: return the lead to write to, or close the message for good.
+
+    The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
+    confirmed leads alone; a request to confirm goes to nobody who has confirmed, or has
+    unsubscribed since asking. What may not go is held, with the reason.
+    """
+    if message.attempts > TRIES:
+        give_up(session, message, owner, message.error or "stopped in the middle of every try")
+        return None
+    lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
+    if lead is None:
+        reason = "the receiver was erased"
+    elif message.kind in MARKETING and lead.state != CONFIRMED:
+        reason = f"the receiver is {lead.state}"
+    elif message.kind == CONFIRM and lead.state == CONFIRMED:
+        reason = "the receiver has confirmed already"
+    elif lead.unsubscribed_at is not None and lead.unsubscribed_at >= message.created_at:
+        reason = "the receiver has unsubscribed since"
+    else:
+        return lead
+    _close(session, message, owner, state=HELD, error=reason)
+    return None
+
+
+def sent(session: AnySession, message: Message, owner: str) -> bool:
+    """Mark the message sent. False when its lease was lost to another worker meanwhile."""
+    return _close(session, message, owner, state=SENT, error="", sent_at=now())
+
+
+def postpone(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Try the message again later, or give it up after 12 tries.
+
+    The wait doubles from 30 seconds to 6 hours and is stretched by up to a quarter at random, so
+    that a server that comes back is not met by everything at once. False when the lease was lost.
+    """
+    if message.attempts >= TRIES:
+        return give_up(session, message, owner, error)
+    wait = min(FIRST_WAIT * 2 ** (message.attempts - 1), LONGEST_WAIT)
+    due_at = now() + wait * random.uniform(1.0, 1.25)  # noqa: S311, it hides nothing
+    return _close(session, message, owner, error=error, due_at=due_at)
+
+
+def give_up(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Mark the message dead: it is not tried again. False when the lease was lost."""
+    return _close(session, message, owner, state=DEAD, error=error)
+
+
+def _close(
+    session: AnySession, message: Message, owner: str, *, error: str, **values: object
+) -> bool:
+    statement = (
+        update(Message)
+        .where(Message.id == message.id, Message.owner == owner, Message.state == DUE)
+        .values(owner=None, lease_until=None, error=error[:ERROR_LENGTH], **values)
+        .returning(Message.id)
+    )
+    options = {"synchronize_session": False}
+    return session.scalar(statement, execution_options=options) is not None
