@@ -1,0 +1,29 @@
+"""Money as people read it: an integer of the smallest unit and an ISO code, never a float."""
+
+from typing import Final
+
+# Digits after the point, by ISO 4217 code. Only currencies listed here can be priced in.
+DIGITS: Final = {
+    "AED": 2, "AUD": 2, "BHD": 3, "BRL": 2, "CAD": 2, "CHF": 2, "CLP": 0, "CNY": 2, "COP": 2,
+    "CZK": 2, "DKK": 2, "EUR": 2, "GBP": 2, "HKD": 2, "IDR": 2, "ILS": 2, "INR": 2, "JOD": 3,
+    "JPY": 0, "KRW": 0, "KWD": 3, "MXN": 2, "MYR": 2, "NOK": 2, "NZD": 2, "OMR": 3, "PHP": 2,
+    "PLN": 2, "RON": 2, "SAR": 2, "SEK": 2, "SGD": 2, "THB": 2, "TND": 3, "TRY": 2, "TWD": 2,
+    "USD": 2, "VND": 0, "ZAR": 2,
+}  # fmt: skip
+_SIGNS: Final = {
+    "AUD": "A$", "BRL": "R$", "CAD": "CA$", "EUR": "€", "GBP": "£", "HKD": "HK$", "ILS": "₪",
+    "INR": "₹", "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NZD": "NZ$", "USD": "$",
+}  # fmt: skip
+
+
+def display(amount: int, currency: str) -> str:
+    """Write an amount of the smallest unit in full units: 120000 USD is "$1,200".
+
+    The part after the point is left out when it is zero. A currency without a sign of its own is
+    named by its code and a no-break space. Raises KeyError for a currency not in DIGITS.
+    """
+    digits = DIGITS[currency]
+    units, rest = divmod(abs(amount), 10**digits)
+    number = f"{units:,}.{rest:0{digits}}" if rest else f"{units:,}"
+    sign = _SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}")
+    return f"{'-' if amount < 0 else ''}{sign}{number}"
