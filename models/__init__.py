@@ -1,6 +1,6 @@
 """Tables of Crossroads: one noun a module, importable without Flask running."""
 
-from models.base import Base, db, now, writing
+from models.base import Base, db, insert_for, now, writing
 from models.cohort import Cohort
 from models.consent import ConsentEvent
 from models.lead import Lead
@@ -18,6 +18,7 @@ __all__ = [
     "StaffSession",
     "User",
     "db",
+    "insert_for",
     "now",
     "writing",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, Session, scoped_session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -67,6 +68,15 @@ def writing(session: Session | scoped_session[Session]) -> None:
     https://www.sqlite.org/lang_transaction.html
     """
     session.connection(execution_options={"begin": "IMMEDIATE"})
+
+
+def insert_for(
+    session: Session | scoped_session[Session], model: type[Base]
+) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT for the session's database that knows ON CONFLICT."""
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(model)
+    return postgresql.insert(model)
 
 
 def prepare_engine(engine: Engine) -> None:

@@ -27,6 +27,7 @@ class Lead(Base):
     """
 
     __tablename__ = "lead"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - an id never names two people
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     email: Mapped[str] = mapped_column(String(254))
@@ -44,6 +45,6 @@ class Lead(Base):
     unsubscribe_token: Mapped[str] = mapped_column(
         String(64), unique=True, default_factory=new_token
     )
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now, index=True)
     confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

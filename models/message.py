@@ -38,9 +38,7 @@ class Message(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
-    reference: Mapped[str] = mapped_column(
-        String(64), unique=True, default_factory=new_reference
-    )
+    reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     kind: Mapped[str] = mapped_column(String(32))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     recipient: Mapped[str] = mapped_column(String(254))
