@@ -1,0 +1,309 @@
+"""The mail gateway: compose a mail from its templates, and hand it to the mail server.
+
+The only module that knows SMTP. Without a mail server the mail is captured as an .eml file.
+"""
+
+import os
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from email.utils import format_datetime, parseaddr
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import css_inline
+from email_validator import EmailNotValidError, validate_email
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from crossroads.logs import mask_email
+from crossroads.settings import Settings
+
+DEADLINE = 60.0  # seconds for one mail, from the first packet to the last
+CONNECT = 20.0  # seconds for each address of the server, and for its greeting
+REPLY_LENGTH = 200
+# Refusals of us, not of the receiver (RFC 4954 section 6): they end when a setting is mended.
+OURS = frozenset({530, 534, 535, 538})
+
+
+class TemporaryFailure(Exception):  # noqa: N818, it names what happened
+    """The mail was not taken now; the same mail may be taken later."""
+
+
+class PermanentFailure(Exception):  # noqa: N818
+    """The mail will never be taken, or its receiver cannot be written to."""
+
+
+class _MailPolicy(EmailPolicy):
+    """Lines of at most 76 characters (RFC 2045, RFC 2047), but machine-read headers unfolded.
+
+    Python folds a long address in List-Unsubscribe into encoded words, which no mail program
+    reads as an address: one-click unsubscribe would be lost.
+    """
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name.lower().startswith("list-") or name.lower() == "message-id":
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+POLICY = _MailPolicy(linesep="\r\n", max_line_length=76)
+
+
+class Mailer:
+    """Composes mail and sends it. Raises ValueError when MAIL_FROM is no address.
+
+    `base_url` is the site's address without a trailing slash; every link in a mail begins so.
+    """
+
+    def __init__(self, settings: Settings, templates: Path) -> None:
+        self.base_url = settings.base_url.rstrip("/")
+        self._host = urlsplit(self.base_url).hostname or "localhost"
+        self._from = _sender(settings.mail_from)
+        self._server = urlsplit(settings.smtp_url) if settings.smtp_url else None
+        self._folder = settings.mail_folder
+        self._templates = Environment(
+            loader=FileSystemLoader(templates / "email"),
+            undefined=StrictUndefined,
+            autoescape=select_autoescape(["html"], default=False),
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        # At-rules stay in a style element: the dark colors cannot be written inline.
+        self._inliner = css_inline.CSSInliner(
+            keep_at_rules=True, load_remote_stylesheets=False, minify_css=True
+        )
+
+    def compose(
+        self, kind: str, recipient: str, reference: str, context: Mapping[str, object]
+    ) -> EmailMessage:
+        """Return the mail of this kind, text and HTML, ready to be sent.
+
+        `reference` becomes the Message-ID, the same for every try. An `unsubscribe_link` in the
+        context also goes into the headers, for the mail program's own button (RFC 8058).
+        Raises PermanentFailure when the recipient is no address, and jinja2's errors when a
+        template is missing or asks for what the context lacks.
+        """
+        message = EmailMessage(policy=POLICY)
+        message["From"] = self._from
+        message["To"] = _recipient(recipient)
+        message["Subject"] = " ".join(self._render(f"{kind}/subject.txt", context).split())
+        message["Date"] = format_datetime(datetime.now(UTC))
+        message["Message-ID"] = f"<{reference}@{self._host}>"
+        message["Auto-Submitted"] = "auto-generated"
+        if "unsubscribe_link" in context:
+            message["List-Unsubscribe"] = f"<{context['unsubscribe_link']}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        text = self._render(f"{kind}/body.txt", context).strip() + "\n"
+        html = self._inliner.inline(self._render(f"{kind}/body.html", context))
+        # Quoted-printable passes every server, also one that takes seven bits only.
+        message.set_content(text, cte="quoted-printable")
+        message.add_alternative(html, subtype="html", cte="quoted-printable")
+        return message
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand the mail to the server, or to the folder of captured mail when there is none.
+
+        Takes 60 seconds at most. Raises TemporaryFailure and PermanentFailure, whose text holds
+        neither a whole address nor a password.
+        """
+        try:
+            if self._server is None:
+                self._capture(message)
+            else:
+                self._deliver(message)
+        except smtplib.SMTPException as error:
+            raise _judged(error) from None
+        except OSError as error:
+            place = "the folder of captured mail" if self._server is None else "the mail server"
+            reason = error.strerror or str(error) or type(error).__name__
+            raise TemporaryFailure(mask_email(f"{place} cannot be used: {reason}")) from None
+
+    def _render(self, name: str, context: Mapping[str, object]) -> str:
+        return self._templates.get_template(name).render(context)
+
+    def _deliver(self, message: EmailMessage) -> None:
+        recipient = message["To"].addresses[0]
+        with self._connected() as server:
+            # Only the part before the @ can still be other than ASCII: see _recipient.
+            international = not recipient.username.isascii()
+            if international and not server.has_extn("smtputf8"):
+                raise PermanentFailure(
+                    "the mail server takes no address with letters outside ASCII before the @"
+                )
+            server.sendmail(
+                self._from.addr_spec,
+                recipient.addr_spec,
+                _bytes(message),
+                ["SMTPUTF8", "BODY=8BITMIME"] if international else [],
+            )
+
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        assert self._server is not None  # noqa: S101
+        url = self._server
+        name = _greeting_name(self._host)
+        host = url.hostname or ""
+        server: smtplib.SMTP
+        if url.scheme == "smtps":
+            context = ssl.create_default_context()
+            server = _TimedSSL(host, url.port or 465, name, timeout=CONNECT, context=context)
+        else:
+            port = url.port or (587 if url.username else 25)
+            server = _Timed(host, port, name, timeout=CONNECT)
+        try:
+            # Servers look a mail over before they answer. Hanging up then sends it twice, so from
+            # here on the deadline alone counts.
+            if server.sock is not None:
+                server.sock.settimeout(DEADLINE)
+            server.ehlo_or_helo_if_needed()
+            if url.scheme == "smtp":
+                self._encrypt(server)
+            if url.username:
+                server.login(unquote(url.username), unquote(url.password or ""))
+            yield server
+            # The mail is taken: how the farewell goes must not have it sent again.
+            with suppress(OSError):
+                server.quit()
+        finally:
+            server.close()
+
+    def _encrypt(self, server: smtplib.SMTP) -> None:
+        assert self._server is not None  # noqa: S101
+        if server.has_extn("starttls"):
+            context = ssl.create_default_context()
+            if not self._server.username:
+                # With no secret to protect, who could show a false certificate could as well
+                # hide the offer of STARTTLS; and a relay on this machine often has its own.
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            server.starttls(context=context)
+            server.ehlo()
+        elif self._server.username:
+            raise TemporaryFailure(
+                "the mail server offers no STARTTLS, and the password of SMTP_URL is not sent "
+                "in the clear: use smtps:// or another port"
+            )
+
+    def _capture(self, message: EmailMessage) -> None:
+        reference = str(message["Message-ID"]).strip("<>").partition("@")[0]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        earlier = next(self._folder.glob(f"*-{reference}.eml"), None)
+        time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        draft = self._folder / f".{reference}.{os.getpid()}"
+        draft.touch(mode=0o600)  # the links in it are keys
+        draft.write_bytes(_bytes(message))
+        draft.replace(earlier or self._folder / f"{time}-{reference}.eml")
+
+
+class _Deadline:
+    """Mixed into smtplib's classes: cuts the connection when a mail takes too long in all.
+
+    A timeout of smtplib counts from the last byte, so a server that drips could hold us for ever.
+    """
+
+    sock: socket.socket | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._done = Event()
+        Thread(target=self._watch, daemon=True).start()
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            self._done.set()
+            raise
+
+    def close(self) -> None:
+        self._done.set()
+        super().close()  # type: ignore[misc]
+
+    def _watch(self) -> None:
+        wait = DEADLINE
+        while not self._done.wait(wait):
+            wait = 1.0
+            if self.sock is not None:
+                with suppress(OSError):
+                    self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Timed(_Deadline, smtplib.SMTP):
+    pass
+
+
+class _TimedSSL(_Deadline, smtplib.SMTP_SSL):
+    pass
+
+
+def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure:
+    """Return the failure as one of ours: what the server refuses for good, and all the rest."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, reply = next(iter(error.recipients.values()))
+        said = _said("the mail server refused the receiver", code, reply)
+        final = 500 <= code < 600 and code not in OURS
+        return PermanentFailure(said) if final else TemporaryFailure(said)
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return TemporaryFailure(
+            f"the mail server refused the user or password of SMTP_URL: {error.smtp_code}"
+        )
+    if isinstance(error, smtplib.SMTPDataError):
+        said = _said("the mail server refused the mail", error.smtp_code, error.smtp_error)
+        final = 500 <= error.smtp_code < 600 and error.smtp_code not in OURS
+        return PermanentFailure(said) if final else TemporaryFailure(said)
+    if isinstance(error, smtplib.SMTPSenderRefused):
+        return TemporaryFailure(
+            _said("the mail server refused MAIL_FROM", error.smtp_code, error.smtp_error)
+        )
+    if isinstance(error, smtplib.SMTPResponseException):
+        return TemporaryFailure(
+            _said("the mail server is not ready", error.smtp_code, error.smtp_error)
+        )
+    return TemporaryFailure(mask_email(f"the mail server cannot be used: {error}"))
+
+
+def _said(what: str, code: int, reply: bytes | str) -> str:
+    words = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+    return mask_email(f"{what}: {code} {' '.join(words.split())}")[:REPLY_LENGTH]
+
+
+def _bytes(message: EmailMessage) -> bytes:
+    """Return the mail as it goes over the wire, in UTF-8 if its receiver's name needs it."""
+    international = not message["To"].addresses[0].username.isascii()
+    return message.as_bytes(policy=POLICY.clone(utf8=True) if international else POLICY)
+
+
+def _sender(text: str) -> Address:
+    name, address = parseaddr(text)
+    try:
+        found = validate_email(
+            address, check_deliverability=False, test_environment=True, allow_smtputf8=False
+        )
+    except EmailNotValidError:
+        raise ValueError(
+            f"MAIL_FROM: must look like The Team <hello@example.com>, not {text!r}"
+        ) from None
+    return Address(name, found.local_part, found.ascii_domain)
+
+
+def _recipient(address: str) -> Address:
+    try:
+        found = validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise PermanentFailure("the receiver's address is not valid") from None
+    return Address("", found.local_part, found.ascii_domain)
+
+
+def _greeting_name(host: str) -> str:
+    """Return the name for EHLO: a bare IP address goes in brackets (RFC 5321 section 4.1.3)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return f"[{address}]" if address.version == 4 else f"[IPv6:{address}]"
