@@ -158,13 +158,14 @@ def read(folder: Path, *, today: date | None = None) -> Content:
     addresses += [f"/courses/{slug}" for slug in courses]
     _fill_in(site_file.document.value)
 
+    # Of two problems with one field the first is told, so these come before the shapes.
+    problems += _slugs(files["comparisons"])
+    problems += _slugs(files["courses"])
+    problems += _topics(files["comparisons"])
     site = _check(site_file, Site, partial(rules.site, addresses=addresses), problems)
     check_one = partial(rules.comparison, courses=courses, today=today)
     comparisons = [_check(file, Comparison, check_one, problems) for file in files["comparisons"]]
     lessons = [_check(file, Course, rules.course, problems) for file in files["courses"]]
-    problems += _slugs(files["comparisons"])
-    problems += _slugs(files["courses"])
-    problems += _topics(files["comparisons"])
     if problems or site is None:
         first = {(one.file, one.line, one.field): one for one in reversed(problems)}
         raise ContentError(tuple(first[key] for key in sorted(first)))
@@ -270,7 +271,7 @@ def _slugs(files: list[File]) -> Iterator[Problem]:
         if isinstance(slug, str) and slug != file.slug:
             taken = f", which is the slug of {owners[slug]}" if slug in owners else ""
             yield file.problem(
-                ("slug",), f"must be '{file.slug}', the name of its file, not '{slug[:40]}'{taken}"
+                ("slug",), f"must be '{file.slug}', the name of its file, not '{slug[:100]}'{taken}"
             )
 
 

@@ -90,11 +90,8 @@ def _rows(value: object, keys: list[str]) -> Mistakes:
     for i, row in _items(value, "rows"):
         winner = row.get("winner")
         if winner is not None and winner not in (*keys, EVEN):
-            shown = f"'{winner}'" if isinstance(winner, str) else "this"
-            yield (
-                ("rows", i, "winner"),
-                f"must be one of {', '.join(keys)} or {EVEN}, not {shown[:60]}",
-            )
+            shown = f", not '{winner[:40]}'" if isinstance(winner, str) else ""
+            yield ("rows", i, "winner"), f"must be one of {_either((*keys, EVEN))}{shown}"
         cells = row.get("cells")
         if isinstance(cells, dict):
             for key in keys:
@@ -157,7 +154,12 @@ def _near(name: object, names: Sequence[str]) -> str:
     close = get_close_matches(str(name), names, n=1)
     if close:
         return f"did you mean {close[0]}?"
-    return f"there is {', '.join(names)}" if names else "there is none yet"
+    return f"use {_either(names)}" if names else "there is none yet"
+
+
+def _either(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _sentence(model: type[BaseModel], detail: ErrorDetails, written: str) -> str:

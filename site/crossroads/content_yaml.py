@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
 import yaml
@@ -31,6 +31,7 @@ _ADVICE: Final = {
     "but found another document": "a line of --- starts a second document: one file holds one",
     "found unknown escape": "use single quotes around text with a backslash",
 }
+_UNCLOSED: Final = ("found unexpected end of stream", "expected ',' or")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def load(data: bytes) -> Document:
     except _NotPlainError as error:
         return fail(error.line, error.message)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = error.problem or error.context or "the file cannot be read"
+        problem = error.problem or ""
+        opened = error.context_mark if problem.startswith(_UNCLOSED) else None
+        mark = opened or error.problem_mark or error.context_mark
         return fail(mark.line + 1 if mark else 1, f"is not valid YAML: {_advise(problem)}")
     except (ValueError, OverflowError):  # PyYAML turns "\\UFFFFFFFF" into a character unchecked
         return fail(loader.line + 1, "is not valid YAML: there is no such character")
@@ -103,8 +105,8 @@ class _Loader(yaml.SafeLoader):
 
     depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        event = self.peek_event()
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise _NotPlainError(
                 event.start_mark.line + 1,
@@ -187,12 +189,10 @@ def _scalar(node: yaml.Node) -> str | int | float | bool | date | None:
                 raise ValueError(f"must be written in plain digits, like 1200, not {text[:40]}")
             return int(text)
         case "timestamp":
+            if re.search(r"\d[Tt\s]", text):
+                raise ValueError(f"must be a date without a time, like 2027-01-18, not {text[:40]}")
             try:
                 return date.fromisoformat(text)
-            except ValueError:
-                pass
-            try:
-                return datetime.fromisoformat(text)
             except ValueError:
                 raise ValueError(f"must be a day of the calendar, not {text[:40]}") from None
         case _:

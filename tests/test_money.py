@@ -1,0 +1,39 @@
+"""Amounts as people read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossroads import money
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        (120000, "USD", "$1,200"),
+        (120050, "USD", "$1,200.50"),
+        (5, "USD", "$0.05"),
+        (0, "USD", "$0"),
+        (-120005, "USD", "-$1,200.05"),
+        (99900, "EUR", "€999"),
+        (120000, "JPY", "¥120,000"),
+        (1200000, "KWD", "KWD\N{NO-BREAK SPACE}1,200"),
+        (1200005, "KWD", "KWD\N{NO-BREAK SPACE}1,200.005"),
+    ],
+)
+def test_money_is_shown_in_full_units(amount: int, currency: str, shown: str) -> None:
+    assert money.display(amount, currency) == shown
+
+
+@given(amount=st.integers(), currency=st.sampled_from(sorted(money.DIGITS)))
+def test_no_unit_is_lost_in_display(amount: int, currency: str) -> None:
+    shown = money.display(amount, currency)
+    whole, _, rest = "".join(c for c in shown if c in "-.0123456789").partition(".")
+    rest = rest or "0" * money.DIGITS[currency]
+    assert int(whole + rest) == amount
+    assert len(rest) == money.DIGITS[currency]
+
+
+def test_an_unknown_currency_is_not_guessed() -> None:
+    with pytest.raises(KeyError):
+        money.display(1, "XXX")
