@@ -129,6 +129,11 @@ class Settings(BaseSettings):
         return self.instance / "mail"
 
     @property
+    def share_folder(self) -> Path:
+        """Where the pictures lie that are shown when a page is shared."""
+        return self.instance / "share"
+
+    @property
     def sandbox_url(self) -> str:
         return f"http://127.0.0.1:{self.sandbox_port}"
 

@@ -1,0 +1,61 @@
+# Crossroads. `make help` lists what there is to do.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_LINK_MODE=copy $(BIN)/uv pip
+COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --upgrade
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format screenshots lock clean
+
+help: ## List what make can do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+
+serve: $(VENV)/run ## Run the whole product on this machine: site, worker, mailbox
+	@$(BIN)/flask up
+
+test: $(VENV)/dev ## Run all tests (browser tests need Chromium: apt-get install chromium)
+	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+check: $(VENV)/dev ## Lint, check types, then run all tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/dev ## Put the code into its standard form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+screenshots: $(VENV)/dev ## Take the pictures of README.md again (needs Chromium)
+	@$(BIN)/python -m tests.browser.screenshots
+
+lock: $(VENV)/uv ## Bring requirements*.lock to the newest versions that pyproject.toml allows
+	@printf 'editables\nhatchling\nuv\n' | $(COMPILE) pyproject.toml - --output-file requirements.lock
+	@printf 'editables\nhatchling\nuv\n' | $(COMPILE) --extra dev --constraint requirements.lock \
+		pyproject.toml - --output-file requirements-dev.lock
+
+clean: ## Remove the environment and caches; instance/ stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The environment is made from the hash locks on first use and re-used until a lock changes.
+$(VENV)/uv: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Crossroads needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo 'Python cannot make a virtual environment: on Debian, apt-get install python3-venv'; \
+		  rm -rf $(VENV); exit 1; }
+	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement $(VENV)/uv.txt
+	@touch $@
+
+$(VENV)/run: $(VENV)/uv requirements.lock pyproject.toml
+	@$(UV) install --quiet --require-hashes --requirement requirements.lock
+	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.lock
+	@$(UV) install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,145 @@
+"""Crossroads: comparison pages that turn readers into leads. This module only wires."""
+
+import time
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask_migrate import Migrate
+from flask_wtf import CSRFProtect
+from jinja2 import StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from crossroads import cli, desk, guard, limits, logs, requestlog, schema, site_version
+from crossroads import settings as settings_module
+from crossroads.content import ContentError
+from crossroads.pagecache import PageCache
+from crossroads.settings import Settings
+from crossroads.shelf import Shelf
+from crossroads.views import (
+    admin_home,
+    admin_leads,
+    admin_session,
+    errors,
+    health,
+    pages,
+    signup,
+)
+from models import db
+from models.base import prepare_engine
+
+FORM_BYTES = 64 * 1024
+QUARTER_HOUR = 900  # every time zone's midnight falls on one: then the next start may change
+
+
+class DeskOnlySessions(SecureCookieSessionInterface):
+    """Sessions under /admin and nowhere else: a visitor never gets a cookie."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path.startswith("/admin"):
+            return super().open_session(app, request)
+        return None
+
+
+def create_app(root: Path, settings: Settings | None = None) -> Flask:
+    """Build the site from the folder that holds site/ and templates/.
+
+    Raises SettingsError or ContentError, each naming every fault it found.
+    """
+    settings = settings or settings_module.load(root)
+    settings.instance.mkdir(parents=True, exist_ok=True)
+    logs.configure(json=settings.production)
+    app = Flask(
+        "crossroads",
+        root_path=str(root),
+        template_folder=str(root / "templates"),
+        static_folder=None,
+        instance_path=str(settings.instance.resolve()),
+    )
+    app.config.from_mapping(_configuration(settings))
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.session_interface = DeskOnlySessions()
+    shelf = Shelf(
+        root / "site" / "content",
+        root / "site" / "static",
+        root / "templates",
+        watch=not settings.production,
+    )
+    app.extensions["crossroads.settings"] = settings
+    app.extensions["crossroads.shelf"] = shelf
+    app.context_processor(lambda: _template_words(shelf, settings))
+
+    db.init_app(app)
+    with app.app_context():
+        prepare_engine(db.engine)
+    Migrate(app, db, directory=str(schema.FOLDER), render_as_batch=True)
+    CSRFProtect(app)
+    limits.limiter.init_app(app)
+    requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)
+    guard.init_app(app, https=settings.base_url.startswith("https://"))
+    desk.init_app(app)
+    errors.init_app(app)
+    for view in (pages, signup, health, admin_session, admin_home, admin_leads):
+        app.register_blueprint(view.bp)
+    cli.init_app(app)
+    _stack(app, shelf, settings)
+    return app
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "MAX_CONTENT_LENGTH": FORM_BYTES,
+        "MAX_FORM_MEMORY_SIZE": FORM_BYTES,
+        "MAX_FORM_PARTS": 100,
+        "SESSION_COOKIE_NAME": "crossroads_desk",
+        "SESSION_COOKIE_PATH": "/admin",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),
+        "TEMPLATES_AUTO_RELOAD": not settings.production,
+        "WTF_CSRF_CHECK_DEFAULT": False,  # the desk asks for the token; public forms have none
+        "WTF_CSRF_TIME_LIMIT": None,  # as long as the sign-in
+        "RATELIMIT_STORAGE_URI": f"{limits.SCHEME}://{settings.instance.resolve() / 'limits.db'}",
+        "RATELIMIT_STRATEGY": "fixed-window",
+    }
+
+
+def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
+    try:
+        site: Any = shelf.content.site
+    except ContentError:
+        site = {"brand": "Crossroads", "navigation": ()}  # the page that shows the mistakes
+    return {
+        "site": site,
+        "base_url": settings.base_url,
+        "static": lambda name: f"/static/{shelf.digest}/{name}",
+        "canonical": None,
+        "share": None,
+        "noindex": False,
+    }
+
+
+def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
+    """Put the layers in front of Flask: pages from memory first, then the proxies' headers."""
+
+    def version() -> Hashable:
+        with app.app_context():
+            return site_version.current(db.session), int(time.time()) // QUARTER_HOUR
+
+    inner = app.wsgi_app
+    if settings.trusted_proxies:
+        inner = ProxyFix(inner, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
+    cache = PageCache(
+        inner,
+        paths=lambda: pages.paths(shelf.content, shelf.digest),
+        stamp=shelf.stamp,
+        version=version,
+        base_url=settings.base_url,
+    )
+    app.extensions["crossroads.pages"] = cache
+    app.wsgi_app = cache  # type: ignore[method-assign]

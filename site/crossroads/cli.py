@@ -1,0 +1,221 @@
+"""The flask commands: `flask COMMAND --help` explains each."""
+
+import os
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from rich.console import Console
+from rich.progress import Progress
+
+from crossroads import content as content_module
+from crossroads import export, seats, server, start, users
+from crossroads.lead_list import LeadFilter
+from crossroads.mailer import Mailer
+from crossroads.settings import Settings
+from crossroads.shelf import current_content, current_shelf
+from crossroads.worker import Worker
+from models import db, writing
+from models.lead import STATES
+from models.user import ROLES
+
+content_group = AppGroup("content", help="Comparisons and courses: the files in site/content.")
+leads_group = AppGroup("leads", help="People who signed up.")
+users_group = AppGroup("users", help="Accounts for the desk.")
+seats_group = AppGroup("seats", help="Seats given away off the site, say by invoice.")
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands of the site to the flask command."""
+    for command in (serve, setup, up, worker, deliver, sandbox):
+        app.cli.add_command(command)
+    for group in (content_group, leads_group, users_group, seats_group):
+        app.cli.add_command(group)
+
+
+@click.command("serve")
+@with_appcontext
+def serve() -> None:
+    """Run the web server alone."""
+    server.serve(_settings())
+
+
+@click.command("setup")
+@with_appcontext
+def setup() -> None:
+    """Bring the database to this version and draw the share pictures."""
+    start.prepare(_settings())
+
+
+@click.command("up")
+@with_appcontext
+def up() -> None:
+    """Run the whole product on this machine: set up, then every process of the Procfile."""
+    sys.exit(start.everything(current_app, _settings()))
+
+
+@click.command("worker")
+@with_appcontext
+def worker() -> None:
+    """Deliver what is due, until told to stop."""
+    server.require_schema(_settings())
+    _worker().run()
+
+
+@click.command("deliver")
+@with_appcontext
+def deliver() -> None:
+    """Deliver what is due now, and end."""
+    server.require_schema(_settings())
+    delivery = _worker().deliver_due()
+    click.echo(
+        f"{delivery.sent} sent, {delivery.held} held, "
+        f"{delivery.postponed} postponed, {delivery.dead} given up"
+    )
+
+
+@click.command("sandbox")
+@with_appcontext
+def sandbox() -> None:
+    """Stand in for the outside world in development: the mailbox."""
+    from sandbox.server import serve as serve_sandbox
+
+    settings = _settings()
+    server.require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
+    serve_sandbox(settings.mail_folder, settings.sandbox_port)
+
+
+@content_group.command("check")
+@with_appcontext
+def check_content() -> None:
+    """Name every mistake in the content, every expired claim, and figures without a source."""
+    content = current_content()  # mistakes have stopped the command before this line
+    for problem in content_module.figures_without_source(content):
+        click.echo(f"note: {problem}")
+    for sample in content.samples:
+        click.echo(f"note: {sample}")
+    expired = content_module.expired(content, datetime.now(UTC).date())
+    for problem in expired:
+        click.echo(str(problem), err=True)
+    if expired:
+        sys.exit(1)
+    click.echo(f"{len(content.comparisons)} comparisons and {len(content.courses)} courses are fine")
+
+
+@leads_group.command("export")
+@click.option("--format", "kind", type=click.Choice(["csv"]), default="csv", show_default=True)
+@click.option("--output", required=True, help="file to write, or - for standard output")
+@click.option("--search", "q", default="", help="only where the email or name contains this")
+@click.option("--state", type=click.Choice(STATES), default=None)
+@click.option("--page", default="", help="only from this page, like /compare/…")
+@click.option("--campaign", default="", help="only from this utm_campaign")
+@with_appcontext
+def export_leads(
+    kind: str, output: str, q: str, state: str | None, page: str, campaign: str
+) -> None:
+    """Write leads to a file, complete or not at all."""
+    del kind  # one format so far
+    which = LeadFilter.of(q=q, state=state or "", page=page, campaign=campaign)
+    if output == "-":
+        export.write_csv(db.engine, which, sys.stdout.buffer)
+        return
+    target = Path(output)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with (
+            Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
+            draft.open("wb") as file,
+        ):
+            task = progress.add_task("Leads", total=None)
+            count = export.write_csv(
+                db.engine, which, file, progress=lambda rows: progress.advance(task, rows)
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        _fail(f"{output}: cannot be written: {error.strerror}")
+    finally:
+        draft.unlink(missing_ok=True)
+    click.echo(f"{count} leads written to {output}", err=True)
+
+
+@users_group.command("add")
+@click.argument("email")
+@click.option("--role", type=click.Choice(ROLES), required=True)
+@click.option("--password-stdin", is_flag=True, help="read the password from standard input")
+@with_appcontext
+def add_user(email: str, role: str, password_stdin: bool) -> None:
+    """Add an account for the desk."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    writing(db.session)
+    try:
+        users.add(db.session, email, role, password)
+    except users.UserError as error:
+        _fail(error)
+    db.session.commit()
+    click.echo(f"{email} can sign in as {role}")
+
+
+@seats_group.command("reserve")
+@click.argument("course")
+@click.argument("cohort")
+@click.argument("seats", type=click.IntRange(1))
+@with_appcontext
+def reserve_seats(course: str, cohort: str, seats: int) -> None:
+    """Take seats off what the course page offers."""
+    _change_seats(course, cohort, seats)
+
+
+@seats_group.command("release")
+@click.argument("course")
+@click.argument("cohort")
+@click.argument("seats", type=click.IntRange(1))
+@with_appcontext
+def release_seats(course: str, cohort: str, seats: int) -> None:
+    """Give reserved seats back."""
+    _change_seats(course, cohort, -seats)
+
+
+def _change_seats(course_slug: str, code: str, number: int) -> None:
+    content = current_content()
+    course = content.course(course_slug)
+    if course is None:
+        _fail(f"no course {course_slug!r}: use {_list(one.slug for one in content.courses)}")
+    cohort = next((one for one in course.cohorts if one.code == code), None)
+    if cohort is None:
+        _fail(f"no cohort {code!r}: use {_list(one.code for one in course.cohorts)}")
+    writing(db.session)
+    try:
+        left = seats.reserve(db.session, course, cohort, number)
+    except seats.SeatsError as error:
+        _fail(error)
+    db.session.commit()
+    click.echo(f"{left} of {cohort.seats} seats left in {code}")
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    return settings
+
+
+def _worker() -> Worker:
+    shelf = current_shelf()
+    templates = Path(current_app.root_path) / "templates"
+    return Worker(db.engine, Mailer(_settings(), templates), lambda: shelf.content)
+
+
+def _list(names: Iterable[str]) -> str:
+    return " or ".join(names)
+
+
+def _fail(message: object) -> NoReturn:
+    raise click.ClickException(str(message))

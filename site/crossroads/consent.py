@@ -1,0 +1,45 @@
+"""The consent ledger: what a person agreed to or took back, in the words that were shown."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session, scoped_session
+
+from models import ConsentEvent, Lead
+
+GIVEN = "given"
+CONFIRMED = "confirmed"
+UNSUBSCRIBED = "unsubscribed"
+RESUBSCRIBED = "resubscribed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Where an act of consent came from: the form, its page, a truncated IP, the browser."""
+
+    form: str
+    page: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+def record(
+    session: Session | scoped_session[Session],
+    lead: Lead,
+    kind: str,
+    evidence: Evidence,
+    wording: str = "",
+) -> None:
+    """Append one event to the ledger of a lead. `wording` is the exact sentence agreed to."""
+    session.add(
+        ConsentEvent(
+            lead_id=lead.id,
+            kind=kind,
+            wording=wording,
+            wording_hash=hashlib.sha256(wording.encode()).hexdigest() if wording else "",
+            page=evidence.page,
+            form=evidence.form,
+            ip=evidence.ip,
+            user_agent=evidence.user_agent,
+        )
+    )

@@ -1,0 +1,133 @@
+"""What all rooms of the desk share: who is signed in, who may enter, and the guard of forms."""
+
+import posixpath
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from flask import Blueprint, Flask, abort, current_app, redirect, request, session, url_for
+from flask_login import LoginManager, current_user, login_user, logout_user
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from crossroads import users
+from crossroads.users import Staff
+from models import db, now, writing
+from models.user import MARKETER, OWNER, ROLES
+
+LOGIN = "admin_session.login"
+LOGOUT = "admin_session.logout"
+PASSWORD = "admin_session.password"  # noqa: S105, the name of a page
+HOME = "admin_home.home"
+LEADS = "admin_leads.leads"
+
+LEAD_ROLES = (OWNER, MARKETER)
+ROOMS = (("Home", HOME, ROLES), ("Leads", LEADS, LEAD_ROLES))
+
+log = structlog.get_logger()
+
+
+def init_app(app: Flask) -> None:
+    """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
+    manager = LoginManager()
+    manager.session_protection = None  # the row is the sign-in; a new network does not end it
+    manager.init_app(app, add_context_processor=False)
+    manager.user_loader(_load)
+
+
+def blueprint(
+    name: str, *, roles: Collection[str] = ROLES, open_to_all: Collection[str] = ()
+) -> Blueprint:
+    """Return a blueprint under /admin that nobody enters without signing in in a fitting role.
+
+    `open_to_all` names the endpoints that need no sign-in. Every form posted to it needs its
+    token. No view has to ask for any of this, so none can forget.
+    """
+    bp = Blueprint(name, __name__, url_prefix="/admin")
+
+    @bp.before_request
+    def guard() -> Response | None:
+        if request.endpoint not in open_to_all:
+            refusal = _refusal(staff(), roles)
+            if refusal is not None:
+                return refusal
+        current_app.extensions["csrf"].protect()
+        return None
+
+    bp.context_processor(_words)
+    return bp
+
+
+def staff() -> Staff | None:
+    """Return who is signed in."""
+    return current_user._get_current_object() if current_user.is_authenticated else None
+
+
+def signed_in() -> Staff:
+    """Return who is signed in, in a view that nobody else reaches."""
+    found = staff()
+    if found is None:
+        abort(401)
+    return found
+
+
+def enter(found: Staff) -> None:
+    """Start the browser's session anew for someone who has just proved who they are."""
+    session.clear()
+    login_user(found)
+
+
+def leave() -> None:
+    """Forget who was signed in, in the browser's session."""
+    logout_user()
+    session.clear()
+
+
+def local(address: str | None) -> str | None:
+    """Return the address if it is one of the desk's own paths, else None."""
+    if not address or not address.startswith("/admin/"):
+        return None
+    if "\\" in address or any(ord(character) < 32 for character in address):
+        return None
+    path = posixpath.normpath(unquote(address.partition("?")[0].partition("#")[0]))
+    return address if path == "/admin" or path.startswith("/admin/") else None
+
+
+def _refusal(found: Staff | None, roles: Collection[str]) -> Response | None:
+    if found is None:
+        back = local(request.full_path.rstrip("?")) if request.method == "GET" else None
+        return redirect(url_for(LOGIN, next=back), 303)
+    if found.must_change_password and request.endpoint not in (PASSWORD, LOGOUT):
+        return redirect(url_for(PASSWORD), 303)
+    if found.role not in roles:
+        abort(403)
+    return None
+
+
+def _load(token: str) -> Staff | None:
+    at = now()
+    # A session of its own: the view's transaction begins later, and may have to begin as one
+    # that writes.
+    with Session(db.engine) as reading:
+        found = users.signed_in(reading, token, at)
+    if found is not None and at - found.seen_at >= users.SEEN_EVERY:
+        try:
+            with Session(db.engine) as noting:
+                writing(noting)
+                users.seen(noting, token, at)
+                noting.commit()
+        except OperationalError as error:  # who may read may go on reading while nothing saves
+            log.warning("sign-in not refreshed", error=str(error.orig))
+    return found
+
+
+def _words() -> dict[str, Any]:
+    found = staff()
+    rooms = [
+        (label, url_for(endpoint), request.blueprint == endpoint.partition(".")[0])
+        for label, endpoint, roles in ROOMS
+        if found is not None and not found.must_change_password and found.role in roles
+    ]
+    return {"staff": found, "rooms": rooms}

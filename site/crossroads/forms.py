@@ -1,0 +1,88 @@
+"""The forms of the public pages. Their guard is the origin of the request, not a token."""
+
+import unicodedata
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, Field, HiddenField, StringField
+from wtforms.validators import ValidationError
+
+EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+NAME_LENGTH = 100
+TAG_LENGTH = 200
+TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+
+
+def clean_tag(value: str | None) -> str | None:
+    """Return a campaign tag fit to store: nobody typed it, so what cannot be kept is cut off."""
+    kept = "".join(c for c in value or "" if unicodedata.category(c) not in ("Cc", "Cs"))
+    return kept.strip()[:TAG_LENGTH] or None
+
+
+def _strip(value: str | None) -> str:
+    return (value or "").strip()
+
+
+def _email_sentence(typed: str) -> str | None:
+    """Return what to do about an address, or None when it can be mailed."""
+    if not typed:
+        return "Enter an email address, like name@example.com"
+    if len(typed) > EMAIL_LENGTH:
+        return f"Enter an email address of at most {EMAIL_LENGTH} characters"
+    if typed.count("@") != 1:
+        return "Enter one email address with a single @, like name@example.com"
+    try:
+        validate_email(typed, check_deliverability=False)
+    except EmailNotValidError:
+        domain = typed.partition("@")[2]
+        if domain and "." not in domain:
+            return "Enter an email address with a full domain, like name@example.com"
+        return "Enter an email address that mail can reach, like name@example.com"
+    return None
+
+
+class PublicForm(FlaskForm):
+    """A form without a session: the same bytes for every visitor."""
+
+    class Meta:
+        csrf = False
+
+
+class SignupForm(PublicForm):
+    """Email, an optional name, and the consent box; `website` is for robots alone."""
+
+    email = StringField("Email address", filters=[_strip])
+    name = StringField("Name (optional)", filters=[_strip])
+    consent = BooleanField()
+    website = StringField("Leave this field empty", filters=[_strip])
+    action = HiddenField()
+    page = HiddenField()
+    utm_source = HiddenField()
+    utm_medium = HiddenField()
+    utm_campaign = HiddenField()
+    utm_term = HiddenField()
+    utm_content = HiddenField()
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.carried: dict[str, str] = {}
+
+    def hidden(self) -> list[tuple[str, str]]:
+        """Return the names and values of what the form carries along unseen, if anything."""
+        return list(self.carried.items())
+
+    def validate_email(self, field: Field) -> None:
+        sentence = _email_sentence(field.data)
+        if sentence:
+            raise ValidationError(sentence)
+
+    def validate_name(self, field: Field) -> None:
+        if len(field.data) > NAME_LENGTH:
+            raise ValidationError(f"Enter a name of at most {NAME_LENGTH} characters")
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in field.data):
+            raise ValidationError("Enter a name on one line, without control characters")
+
+    def validate_consent(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError("Tick the box, so that we may email you")

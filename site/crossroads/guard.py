@@ -1,0 +1,64 @@
+"""What stands between the public and the site: headers, origins, and who is asking."""
+
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
+    "img-src 'self' data:; connect-src 'none'; manifest-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+PUBLIC = "public, max-age=0, must-revalidate"
+PRIVATE = "no-store"
+
+
+class CrossSite(Exception):
+    """A form was sent here from a page of another site."""
+
+
+def refuse_cross_site(base_url: str) -> None:
+    """Raise CrossSite unless the form was sent from this site.
+
+    Sec-Fetch-Site decides where the browser sends it, else Origin; with neither there is no
+    session to ride on, so a plain client is let through.
+    https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        if site not in ("same-origin", "none"):
+            raise CrossSite(site)
+        return
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return
+    if origin != base_url and urlsplit(origin).netloc != request.host:
+        raise CrossSite(origin)
+
+
+def truncated_ip() -> str | None:
+    """Return the client's network, /24 or /48: evidence of a region, not of a person."""
+    try:
+        ip = ip_address(request.remote_addr or "")
+    except ValueError:
+        return None
+    network = ip_network((ip, 24 if ip.version == 4 else 48), strict=False)
+    return str(network.network_address)
+
+
+def init_app(app: Flask, *, https: bool) -> None:
+    """Add the security headers to every answer, and the safe cache rule where none is set."""
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        set_default = response.headers.setdefault
+        set_default("Content-Security-Policy", POLICY)
+        set_default("X-Content-Type-Options", "nosniff")
+        set_default("Referrer-Policy", "strict-origin-when-cross-origin")
+        set_default("Cross-Origin-Opener-Policy", "same-origin")
+        set_default("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+        set_default("Cache-Control", PRIVATE)
+        if https:
+            set_default("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+        return response

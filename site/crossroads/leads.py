@@ -1,0 +1,180 @@
+"""Leads: capture, confirm, unsubscribe. The only code that changes a lead."""
+
+import unicodedata
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from email_validator import validate_email
+from sqlalchemy import select
+from sqlalchemy.orm import Session, scoped_session
+
+from crossroads import consent, outbox
+from crossroads.consent import Evidence
+from models import Lead, insert_for, now
+from models.lead import CONFIRMED, PENDING, UNSUBSCRIBED, new_token
+
+CONFIRM_DAYS = 7
+# What anyone can trigger by typing an address stays bearable for its owner.
+MAILS_AN_HOUR = 3
+REMINDERS_AN_HOUR = 1
+
+AnySession = Session | scoped_session[Session]
+
+Outcome = Literal["done", "expired", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Touch:
+    """Where a person came from. What is not known is None."""
+
+    page: str | None = None
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_campaign: str | None = None
+    utm_term: str | None = None
+    utm_content: str | None = None
+
+
+def email_key(email: str) -> str:
+    """Return what two spellings of one person's address have in common.
+
+    Case and Unicode form do not tell people apart, and a domain is one in both its spellings:
+    RFC 5321 lets a mailbox name be case-sensitive, but no provider of note does so.
+    Raises email_validator.EmailNotValidError.
+    """
+    address = validate_email(email, check_deliverability=False)
+    local = unicodedata.normalize("NFKC", address.local_part).casefold()
+    return f"{local}@{address.ascii_domain or address.domain}"
+
+
+def capture(
+    session: AnySession,
+    *,
+    email: str,
+    name: str,
+    touch: Touch,
+    wording: str,
+    evidence: Evidence,
+) -> None:
+    """Record a sign-up: lead if new, consent event, and the mail that is owed.
+
+    A known address keeps its name, its first touch and its state: only the owner of the
+    mailbox can change that, with the link that is mailed. Raises EmailNotValidError.
+    """
+    at = now()
+    lead = _insert_or_find(session, email=email, name=name, touch=touch, at=at)
+    consent.record(session, lead, consent.GIVEN, evidence, wording)
+    mailed = outbox.recent(session, lead.id, since=at - timedelta(hours=1))
+    if lead.state == CONFIRMED:
+        if mailed < REMINDERS_AN_HOUR:
+            outbox.enqueue(session, "already", lead)
+    elif mailed < MAILS_AN_HOUR:
+        lead.confirm_until = at + timedelta(days=CONFIRM_DAYS)
+        outbox.enqueue(session, "confirm", lead)
+
+
+def by_confirm_token(session: AnySession, token: str) -> Lead | None:
+    """Return the lead whose confirmation link carries the token."""
+    return session.scalar(select(Lead).where(Lead.confirm_token == token))
+
+
+def by_unsubscribe_token(session: AnySession, token: str) -> Lead | None:
+    """Return the lead whose unsubscribe link carries the token."""
+    return session.scalar(select(Lead).where(Lead.unsubscribe_token == token))
+
+
+def link_expired(lead: Lead, at: datetime) -> bool:
+    """Tell whether the confirmation link is too old to act on. A used one never is."""
+    return lead.state != CONFIRMED and lead.confirm_until < at
+
+
+def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
+    """Confirm the lead of a mailed link; a second time is as good as the first."""
+    lead = by_confirm_token(session, token)
+    if lead is None:
+        return "unknown"
+    at = now()
+    if link_expired(lead, at):
+        return "expired"
+    if lead.state != CONFIRMED:
+        _subscribe(session, lead, consent.CONFIRMED, evidence, at)
+        outbox.enqueue(session, "welcome", lead)
+    return "done"
+
+
+def renew_link(session: AnySession, token: str) -> Outcome:
+    """Mail a new confirmation link to the owner of an expired one."""
+    lead = by_confirm_token(session, token)
+    if lead is None:
+        return "unknown"
+    at = now()
+    if lead.state == CONFIRMED:
+        return "done"
+    if outbox.recent(session, lead.id, since=at - timedelta(hours=1)) < MAILS_AN_HOUR:
+        lead.confirm_until = at + timedelta(days=CONFIRM_DAYS)
+        outbox.enqueue(session, "confirm", lead)
+    return "expired"
+
+
+def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
+    """Take the lead of a mailed link off the list; a second time changes nothing more."""
+    lead = by_unsubscribe_token(session, token)
+    if lead is None:
+        return "unknown"
+    if lead.state != UNSUBSCRIBED:
+        lead.state = UNSUBSCRIBED
+        lead.unsubscribed_at = now()
+        # An old confirmation link must not bring back someone who left: signing up anew
+        # mails a new one.
+        lead.confirm_token = new_token()
+        consent.record(session, lead, consent.UNSUBSCRIBED, evidence)
+    return "done"
+
+
+def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
+    """Put the lead of a mailed link back to what it was before it unsubscribed."""
+    lead = by_unsubscribe_token(session, token)
+    if lead is None:
+        return "unknown"
+    if lead.state == UNSUBSCRIBED:
+        if lead.confirmed_at is None:
+            lead.state = PENDING
+            lead.unsubscribed_at = None
+            consent.record(session, lead, consent.RESUBSCRIBED, evidence)
+        else:
+            _subscribe(session, lead, consent.RESUBSCRIBED, evidence, now())
+    return "done"
+
+
+def _subscribe(
+    session: AnySession, lead: Lead, kind: str, evidence: Evidence, at: datetime
+) -> None:
+    lead.state = CONFIRMED
+    lead.confirmed_at = lead.confirmed_at or at
+    lead.unsubscribed_at = None
+    consent.record(session, lead, kind, evidence)
+
+
+def _insert_or_find(
+    session: AnySession, *, email: str, name: str, touch: Touch, at: datetime
+) -> Lead:
+    key = email_key(email)
+    values: dict[str, Any] = {
+        "email": email,
+        "email_key": key,
+        "name": name,
+        "state": PENDING,
+        "confirm_token": new_token(),
+        "confirm_until": at + timedelta(days=CONFIRM_DAYS),
+        "unsubscribe_token": new_token(),
+        "created_at": at,
+        **asdict(touch),
+    }
+    # The unique index decides who is first: two equal sign-ups at once make one lead.
+    session.execute(
+        insert_for(session, Lead)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[Lead.email_key])
+    )
+    return session.execute(select(Lead).where(Lead.email_key == key)).scalar_one()

@@ -1,0 +1,115 @@
+"""Rate limits that all processes of one machine count together, in a small file of their own."""
+
+import sqlite3
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Lock
+
+from flask import request
+from flask_limiter import Limiter
+from limits.storage import Storage
+from limits.typing import Any
+
+SCHEME = "crossroads-counters"
+PURGE_EVERY = 500  # increments between two clean-ups of counters that ran out
+
+
+class CounterFile(Storage):
+    """Counters in one SQLite file, each changed by a single statement that commits itself.
+
+    They are kept apart from the site's database: a count must neither wait for a request's
+    transaction nor be rolled back with it. Durability is off, since a count lost in a power cut
+    harms nobody.
+    """
+
+    STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the registry of limits wants a list
+
+    def __init__(self, uri: str, wrap_exceptions: bool = False, **options: Any) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        self._path = Path(uri.removeprefix(f"{SCHEME}://"))
+        self._lock = Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._increments = 0
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return sqlite3.Error
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        at = time.time()
+        self._increments += 1
+        if self._increments % PURGE_EVERY == 0:
+            self._run("DELETE FROM counter WHERE expires <= ?", at)
+        row = self._run(
+            "INSERT INTO counter VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
+            " count = CASE WHEN expires <= ?4 THEN excluded.count ELSE count + ?2 END,"
+            " expires = CASE WHEN expires <= ?4 THEN excluded.expires ELSE expires END"
+            " RETURNING count",
+            key,
+            amount,
+            at + expiry,
+            at,
+        )
+        return int(row[0]) if row else amount
+
+    def get(self, key: str) -> int:
+        row = self._run(
+            "SELECT count FROM counter WHERE key = ? AND expires > ?", key, time.time()
+        )
+        return int(row[0]) if row else 0
+
+    def get_expiry(self, key: str) -> float:
+        row = self._run("SELECT expires FROM counter WHERE key = ?", key)
+        return float(row[0]) if row else time.time()
+
+    def check(self) -> bool:
+        return self._run("SELECT 1") is not None
+
+    def reset(self) -> int | None:
+        self._run("DELETE FROM counter")
+        return None
+
+    def clear(self, key: str) -> None:
+        self._run("DELETE FROM counter WHERE key = ?", key)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _run(self, statement: str, *values: Any) -> Any:
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._open()
+            return self._connection.execute(statement, values).fetchone()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=5, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS counter"
+            " (key TEXT PRIMARY KEY, count INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID"
+        )
+        return connection
+
+
+def client_network() -> str:
+    """Return who is counted: the IPv4 address, or the /64 that one IPv6 subscriber has."""
+    address = request.remote_addr or "unknown"
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if ip.version == 4:
+        return str(ip)
+    return str(ip_address(int(ip) >> 64 << 64)) + "/64"
+
+
+# A broken counter file must not take the site down: errors are logged and the request goes on.
+limiter = Limiter(key_func=client_network, swallow_errors=True)

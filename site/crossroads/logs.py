@@ -1,0 +1,65 @@
+"""Structured logs: one JSON object a line, with no whole email address and no secret in it."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+EMAIL = re.compile(r"([^\s@<>\"'(),:;=]{1,64})@([\w.-]{1,253})")
+SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie")
+
+
+def mask_email(text: str) -> str:
+    """Return the text with every email address cut to its first letter: m***@example.com."""
+    return EMAIL.sub(lambda match: f"{match[1][0]}***@{match[2]}", text)
+
+
+def configure(*, json: bool) -> None:
+    """Send structlog and the standard library's logging to standard error, masked.
+
+    `json` chooses one JSON object a line; otherwise lines for a person at a terminal.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _mask,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def _mask(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> Mapping[str, Any] | str | bytes:
+    for key, value in event.items():
+        if any(word in key.lower() for word in SECRET_WORDS):
+            event[key] = "***"
+        elif isinstance(value, str):
+            event[key] = mask_email(value)
+        elif not isinstance(value, int | float | bool | type(None)):
+            event[key] = mask_email(str(value)) if not key.startswith("_") else value
+    return event

@@ -1,0 +1,237 @@
+"""Public pages as bytes: rendered once, compressed once, served in front of Flask.
+
+A reader's request is a dictionary look-up here. Everything else, every POST included, passes
+to Flask. One thread a process renders the pages again when what they show has changed.
+"""
+
+import gzip
+import hashlib
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import brotli
+import structlog
+from prometheus_client import Counter
+from werkzeug.datastructures import Headers
+from werkzeug.http import parse_accept_header, parse_etags
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from crossroads.metrics import REQUESTS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ENCODINGS = ("br", "gzip", "identity")
+ALREADY_SMALL = ("image/png", "image/jpeg", "font/woff2")
+POLL_SECONDS = 2.0
+# Dropped from what Flask answered: made anew here, or true of one request only.
+OWN = {"content-length", "etag", "date", "last-modified", "x-request-id", "set-cookie"}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One address in one encoding: the bytes and the headers, ready to send."""
+
+    body: bytes
+    headers: list[tuple[str, str]]
+    headers_unchanged: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One address: its variants by encoding, and every ETag that names them."""
+
+    variants: dict[str, Variant]
+    etags: frozenset[str]
+
+
+class PageCache:
+    """WSGI layer that answers GET and HEAD of public addresses from memory.
+
+    `paths` lists the addresses; `stamp` changes with the files, asked before each answer (a
+    constant in production); `version` changes with what pages show from the database and the
+    clock, asked by the thread every `poll` seconds. While either cannot be read, or a page
+    cannot be rendered, the last good bytes stay.
+    """
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        *,
+        paths: Callable[[], Iterable[str]],
+        stamp: Callable[[], Hashable],
+        version: Callable[[], Hashable],
+        base_url: str,
+        poll: float = POLL_SECONDS,
+    ) -> None:
+        self._app = app
+        self._list_paths = paths
+        self._stamp_now = stamp
+        self._version_now = version
+        self._base_url = base_url
+        self._poll = poll
+        self._pages: dict[str, Page] = {}
+        self._paths: frozenset[str] = frozenset(paths())
+        self._stamp = stamp()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            page = self._page(environ["PATH_INFO"])
+            if page is not None:
+                return self._answer(page, environ, start_response)
+        return self._app(environ, start_response)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _page(self, path: str) -> Page | None:
+        if self._thread is None:
+            self._start()
+        stamp = self._stamp_now()
+        if stamp != self._stamp:
+            with self._lock:
+                self._stamp = stamp
+                self._pages = {}
+                # With content that cannot be read the addresses stay as they were: Flask
+                # shows what is wrong at each of them.
+                self._paths = frozenset(_whole_or(self._list_paths, self._paths))
+        page = self._pages.get(path)
+        if page is None and path in self._paths:
+            page = self._render(path)
+            if page is not None:
+                self._pages[path] = page
+        return page
+
+    def _answer(
+        self, page: Page, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        variant = page.variants[_encoding(environ.get("HTTP_ACCEPT_ENCODING", ""))]
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        if known and (known in page.etags or _names_one(known, page.etags)):
+            _counter(304).inc()
+            start_response("304 Not Modified", list(variant.headers_unchanged))
+            return []
+        _counter(200).inc()
+        start_response("200 OK", list(variant.headers))
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [variant.body]
+
+    def _render(self, path: str) -> Page | None:
+        """Return the page as Flask answers it now, or None when that is no 200."""
+        environ = EnvironBuilder(path, base_url=self._base_url).get_environ()
+        body_parts, status, headers = run_wsgi_app(self._app, environ)
+        body = b"".join(body_parts)
+        if not status.startswith(str(HTTPStatus.OK.value)):
+            return None
+        return make_page(body, headers)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="pages", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        version: Hashable = object()
+        while True:
+            try:
+                current = self._version_now()
+                if current != version and self._render_all():
+                    version = current
+            except Exception:
+                log.exception("pages not refreshed; the last ones are still served")
+            if self._ended.wait(self._poll):
+                return
+
+    def _render_all(self) -> bool:
+        stamp = self._stamp
+        pages = {path: page for path in self._paths if (page := self._render(path)) is not None}
+        with self._lock:
+            if stamp == self._stamp:
+                self._pages = {**self._pages, **pages}
+        return len(pages) == len(self._paths)
+
+
+def make_page(body: bytes, headers: Headers) -> Page:
+    """Return the page made of a body and its headers in every encoding worth sending."""
+    kept = [(name, value) for name, value in headers if name.lower() not in OWN]
+    digest = hashlib.sha256(body).hexdigest()[:20]
+    kind = (headers.get("Content-Type") or "").partition(";")[0]
+    bodies = {"identity": body}
+    if kind not in ALREADY_SMALL:
+        bodies["br"] = brotli.compress(body, quality=11)
+        bodies["gzip"] = gzip.compress(body, 9, mtime=0)
+        kept.append(("Vary", "Accept-Encoding"))
+    variants = {
+        encoding: _variant(encoding, bodies.get(encoding), body, digest, kept)
+        for encoding in ENCODINGS
+    }
+    etags = frozenset(
+        value
+        for variant in variants.values()
+        for name, value in variant.headers
+        if name == "ETag"
+    )
+    return Page(variants, etags)
+
+
+def _variant(
+    encoding: str,
+    body: bytes | None,
+    plain: bytes,
+    digest: str,
+    kept: list[tuple[str, str]],
+) -> Variant:
+    if body is None:
+        encoding, body = "identity", plain
+    suffix = "" if encoding == "identity" else f"-{encoding}"
+    shared = [*kept, ("ETag", f'"{digest}{suffix}"')]
+    encoded = [] if encoding == "identity" else [("Content-Encoding", encoding)]
+    return Variant(
+        body,
+        [*shared, *encoded, ("Content-Length", str(len(body)))],
+        [pair for pair in shared if pair[0] != "Content-Type"],
+    )
+
+
+@lru_cache(maxsize=512)
+def _encoding(header: str) -> str:
+    """Return the best encoding that an Accept-Encoding header allows.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+    """
+    accepted = parse_accept_header(header)
+    allowed = [name for name in ENCODINGS if name != "identity" and accepted[name] > 0]
+    return allowed[0] if allowed else "identity"
+
+
+@lru_cache(maxsize=512)
+def _names_one(header: str, etags: frozenset[str]) -> bool:
+    known = parse_etags(header)
+    return any(known.contains_weak(etag.strip('"')) for etag in etags)
+
+
+@cache
+def _counter(status: int) -> Counter:
+    # Made at first use: a web worker counts into its own file, not into its parent's.
+    return REQUESTS.labels("page", "GET", status)
+
+
+def _whole_or(source: Callable[[], Iterable[str]], before: Iterable[str]) -> Iterator[str]:
+    try:
+        return iter(list(source()))
+    except Exception:
+        return iter(before)

@@ -1,0 +1,83 @@
+"""Seats of a cohort: how many are left, and those given away off the site."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, scoped_session
+
+from crossroads import site_version
+from crossroads.content import Cohort, Course
+from models import Cohort as CohortRow
+from models import insert_for
+
+FEW = 5  # seats left from which the page says how few there are
+
+AnySession = Session | scoped_session[Session]
+State = Literal["open", "few", "full", "past"]
+
+
+class SeatsError(ValueError):
+    """A number of seats that cannot be reserved or released. The message says what can."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cohort with its true number of seats left."""
+
+    cohort: Cohort
+    left: int
+    state: State
+
+
+def places(session: AnySession, course: Course, at: datetime) -> list[Place]:
+    """Return the cohorts of a course in the order of their start, with seats left.
+
+    A cohort is past from the day it starts, by the calendar of its own time zone.
+    """
+    reserved = {
+        row.code: row.reserved
+        for row in session.scalars(select(CohortRow).where(CohortRow.course == course.slug))
+    }
+    return [
+        _place(cohort, cohort.seats - reserved.get(cohort.code, 0), at)
+        for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts)
+    ]
+
+
+def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> int:
+    """Take seats that were given away off the site, say by invoice, and return what is left.
+
+    A negative number gives seats back. Raises SeatsError if there are not that many.
+    """
+    session.execute(
+        insert_for(session, CohortRow)
+        .values(course=course.slug, code=cohort.code, reserved=0)
+        .on_conflict_do_nothing()
+    )
+    row = session.scalars(
+        select(CohortRow)
+        .where(CohortRow.course == course.slug, CohortRow.code == cohort.code)
+        .with_for_update()
+    ).one()
+    left = cohort.seats - row.reserved
+    if seats > left:
+        raise SeatsError(f"cohort {cohort.code} has {left} seats left: reserve {left} or fewer")
+    if row.reserved + seats < 0:
+        raise SeatsError(
+            f"cohort {cohort.code} has {row.reserved} reserved seats: "
+            f"release {row.reserved} or fewer"
+        )
+    row.reserved += seats
+    site_version.advance(session)
+    return left - seats
+
+
+def _place(cohort: Cohort, left: int, at: datetime) -> Place:
+    if cohort.starts <= at.astimezone(ZoneInfo(cohort.timezone)).date():
+        return Place(cohort, max(left, 0), "past")
+    if left <= 0:
+        return Place(cohort, 0, "full")
+    return Place(cohort, left, "few" if left <= FEW else "open")

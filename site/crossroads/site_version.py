@@ -1,0 +1,24 @@
+"""The number that tells every web worker to render its public pages again."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, scoped_session
+
+from models import SiteVersion, insert_for
+
+AnySession = Session | scoped_session[Session]
+
+
+def current(session: AnySession) -> int:
+    """Return the number as it is now, 0 before the first change."""
+    return session.scalar(select(SiteVersion.version).where(SiteVersion.id == 1)) or 0
+
+
+def advance(session: AnySession) -> None:
+    """Let the number grow in the caller's transaction: pages follow once it is committed."""
+    session.execute(
+        insert_for(session, SiteVersion)
+        .values(id=1, version=1)
+        .on_conflict_do_update(
+            index_elements=[SiteVersion.id], set_={"version": SiteVersion.version + 1}
+        )
+    )

@@ -1,0 +1,1 @@
+"""Views: a request in, a response out."""

