@@ -32,6 +32,10 @@ Base.metadata.naming_convention = NAMING
 db = SQLAlchemy(metadata=Base.metadata)
 
 
+# A session, or Flask-SQLAlchemy's stand-in that finds the one of the request.
+AnySession = Session | scoped_session[Any]
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """An aware time in UTC, in and out, on databases with and without time zones.
 
@@ -49,7 +53,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -60,7 +64,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def writing(session: Session | scoped_session[Session]) -> None:
+def writing(session: AnySession) -> None:
     """Begin the session's transaction as one that writes. Call before the first statement.
 
     On SQLite a transaction that reads first and writes later fails at once when another
@@ -70,9 +74,7 @@ def writing(session: Session | scoped_session[Session]) -> None:
     session.connection(execution_options={"begin": "IMMEDIATE"})
 
 
-def insert_for(
-    session: Session | scoped_session[Session], model: type[Base]
-) -> sqlite.Insert | postgresql.Insert:
+def insert_for(session: AnySession, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT for the session's database that knows ON CONFLICT."""
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(model)
@@ -87,7 +89,7 @@ def prepare_engine(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
         # The driver's own implicit BEGIN is turned off; the listener below begins.
-        connection.isolation_level = None  # type: ignore[attr-defined]
+        connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (
             "busy_timeout = 10000",

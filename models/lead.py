@@ -32,6 +32,7 @@ class Lead(Base):
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(320), unique=True)
+    confirm_until: Mapped[datetime] = mapped_column(UTCDateTime)
     name: Mapped[str] = mapped_column(String(100), default="")
     state: Mapped[str] = mapped_column(String(16), default=PENDING)
     page: Mapped[str | None] = mapped_column(String(200), default=None)
@@ -41,7 +42,6 @@ class Lead(Base):
     utm_term: Mapped[str | None] = mapped_column(String(200), default=None)
     utm_content: Mapped[str | None] = mapped_column(String(200), default=None)
     confirm_token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
-    confirm_until: Mapped[datetime] = mapped_column(UTCDateTime)
     unsubscribe_token: Mapped[str] = mapped_column(
         String(64), unique=True, default_factory=new_token
     )

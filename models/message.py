@@ -38,10 +38,10 @@ class Message(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
-    reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     kind: Mapped[str] = mapped_column(String(32))
-    lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     recipient: Mapped[str] = mapped_column(String(254))
+    reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
+    lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     state: Mapped[str] = mapped_column(String(16), default=DUE)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

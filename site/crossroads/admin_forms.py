@@ -65,7 +65,7 @@ class LeadFilterForm(DeskForm):
     page = SelectField("Page")
     campaign = SelectField("Campaign")
 
-    def __init__(self, *, pages: list[str], campaigns: list[str]) -> None:
+    def __init__(self, pages: list[str], campaigns: list[str]) -> None:
         super().__init__(formdata=request.args)
         self.which = which(request.args)
         self.q.data = self.which.q

@@ -104,7 +104,9 @@ def check_content() -> None:
         click.echo(str(problem), err=True)
     if expired:
         sys.exit(1)
-    click.echo(f"{len(content.comparisons)} comparisons and {len(content.courses)} courses are fine")
+    click.echo(
+        f"{len(content.comparisons)} comparisons and {len(content.courses)} courses are fine"
+    )
 
 
 @leads_group.command("export")

@@ -3,9 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session, scoped_session
-
 from models import ConsentEvent, Lead
+from models.base import AnySession
 
 GIVEN = "given"
 CONFIRMED = "confirmed"
@@ -24,7 +23,7 @@ class Evidence:
 
 
 def record(
-    session: Session | scoped_session[Session],
+    session: AnySession,
     lead: Lead,
     kind: str,
     evidence: Evidence,

@@ -54,7 +54,7 @@ def comparison(value: object, courses: Sequence[str], today: date) -> Mistakes:
             yield ("options", i, "key"), f"must not be {EVEN}: rows use that word for a draw"
         elif key is not None and key in keys[:i]:
             yield ("options", i, "key"), f"is the key of another option already: {key}"
-    known = [key for key in keys if isinstance(key, str)]
+    known = [key for key in keys if isinstance(key, str) and len(key) <= 100]
     if len(known) == len(keys) == 2:
         yield from _rows(value, known)
         yield from _choose(value, known)

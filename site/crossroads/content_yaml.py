@@ -15,6 +15,7 @@ _DEPTH: Final = 20
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_NAME = re.compile(r"[\w-]{1,60}")
 _TAG = "tag:yaml.org,2002:"
 # What PyYAML says, by how it begins, and what to do about it.
 _ADVICE: Final = {
@@ -159,9 +160,9 @@ def _fields(node: yaml.MappingNode, path: Path, document: Document) -> Iterator[
     seen: dict[str, int] = {}
     for key, value in node.value:
         line = key.start_mark.line + 1
-        if key.tag != f"{_TAG}str" or _CONTROL.search(key.value):
+        if key.tag != f"{_TAG}str" or not _NAME.fullmatch(key.value):
             document.mistakes.append(
-                (path, line, f"has a field name that is not plain text: {_written(key)}")
+                (path, line, f"has a field name that is not a plain word: {_written(key)}")
             )
             continue
         name = str(key.value)

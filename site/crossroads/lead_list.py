@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
-from sqlalchemy.orm import Session, scoped_session
 
 from models import ConsentEvent, Lead, Message
+from models.base import AnySession
 from models.lead import STATES
 
 PAGE_SIZE = 50
-CHOICES_MAX = 500  # names in one select; a longer one helps nobody
+CHOICES_MAX = 1000  # pairs of page and campaign; a longer list to choose from helps nobody
+RARE = 1000
 TERM_LENGTH = 200
 HIGHEST_ID = 2**31 - 1  # what PostgreSQL's integer holds: a larger one is no lead, and no error
-
-AnySession = Session | scoped_session[Any]
 
 # What may stand in the address after ?sort=, and the columns that make its order total.
 ORDERS: dict[str, tuple[bool, tuple[Any, ...]]] = {
@@ -103,7 +102,8 @@ def page(
     if mark is None:
         after = before = None
     backwards = before is not None and after is None
-    query = select(Lead).where(*which.conditions())
+    conditions = _narrowed(session, which)
+    query = select(Lead).where(*conditions)
     if mark is not None:
         query = query.where(_beyond(columns, mark, descending != backwards))
     found = _ordered(session, query, columns, descending != backwards)
@@ -115,9 +115,9 @@ def page(
     if backwards:
         found.reverse()
     if mark is not None:
-        total, first = _place(session, which, columns, descending, found[0])
+        total, first = _place(session, conditions, columns, descending, found[0])
     else:
-        total, first = count(session, which), min(len(found), 1)
+        total, first = _count(session, conditions), min(len(found), 1)
     return LeadPage(
         leads=found,
         total=total,
@@ -129,17 +129,14 @@ def page(
 
 def count(session: AnySession, which: LeadFilter) -> int:
     """Count the leads that are meant."""
-    return session.scalar(select(func.count(Lead.id)).where(*which.conditions())) or 0
+    return _count(session, which.conditions())
 
 
-def pages(session: AnySession) -> list[str]:
-    """Return the pages that leads came from, in order, at most 500."""
-    return _distinct(session, Lead.page)
-
-
-def campaigns(session: AnySession) -> list[str]:
-    """Return the campaigns that leads came with, in order, at most 500."""
-    return _distinct(session, Lead.utm_campaign)
+def choices(session: AnySession) -> tuple[list[str], list[str]]:
+    """Return the pages that leads came from, and the campaigns they came with, each in order."""
+    query = select(Lead.page, Lead.utm_campaign).distinct().limit(CHOICES_MAX)
+    pairs = session.execute(query).all()
+    return sorted({page for page, _ in pairs if page}), sorted({name for _, name in pairs if name})
 
 
 def find(session: AnySession, lead_id: int) -> Lead | None:
@@ -169,9 +166,11 @@ def _contains(term: str) -> ColumnElement[bool]:
     # SQLite folds the case of ASCII letters only. The address has a folded key; for a name the
     # usual spellings are tried.
     spellings = {term} if term.isascii() else {term, term.lower(), term.upper(), term.title()}
+    key = unicodedata.normalize("NFKC", term).casefold()
     return or_(
-        Lead.email_key.contains(unicodedata.normalize("NFKC", term).casefold(), autoescape=True),
-        Lead.email.icontains(term, autoescape=True),
+        Lead.email_key.contains(key, autoescape=True),
+        # The key spells a domain in ASCII; the address has it as it was typed.
+        *([] if term.isascii() else [Lead.email.icontains(term, autoescape=True)]),
         *(Lead.name.icontains(spelling, autoescape=True) for spelling in sorted(spellings)),
     )
 
@@ -197,9 +196,26 @@ def _ordered(
     return list(session.scalars(query.order_by(*order).limit(PAGE_SIZE + 1)))
 
 
+def _narrowed(session: AnySession, which: LeadFilter) -> list[ColumnElement[bool]]:
+    """Return the filter's conditions, or when few leads are meant, their ids.
+
+    Walking down an index in order would pass a million leads to find three; one plain scan does
+    not, and what it found serves the count too.
+    """
+    conditions = which.conditions()
+    if not conditions:
+        return []
+    ids = session.scalars(select(Lead.id).where(*conditions).limit(RARE + 1)).all()
+    return conditions if len(ids) > RARE else [Lead.id.in_(ids)]
+
+
+def _count(session: AnySession, conditions: list[ColumnElement[bool]]) -> int:
+    return session.scalar(select(func.count(Lead.id)).where(*conditions)) or 0
+
+
 def _place(
     session: AnySession,
-    which: LeadFilter,
+    conditions: list[ColumnElement[bool]],
     columns: tuple[Any, ...],
     descending: bool,
     lead: Lead,
@@ -207,12 +223,5 @@ def _place(
     """Return how many leads are meant, and the place of one among them, in a single scan."""
     mark = [getattr(lead, column.key) for column in columns]
     ahead = func.count(Lead.id).filter(_beyond(columns, mark, not descending))
-    total, before = session.execute(
-        select(func.count(Lead.id), ahead).where(*which.conditions())
-    ).one()
+    total, before = session.execute(select(func.count(Lead.id), ahead).where(*conditions)).one()
     return total, before + 1
-
-
-def _distinct(session: AnySession, column: Any) -> list[str]:
-    query = select(column).where(and_(column.is_not(None), column != "")).distinct()
-    return list(session.scalars(query.order_by(column).limit(CHOICES_MAX)))

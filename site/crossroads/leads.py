@@ -7,19 +7,17 @@ from typing import Any, Literal
 
 from email_validator import validate_email
 from sqlalchemy import select
-from sqlalchemy.orm import Session, scoped_session
 
 from crossroads import consent, outbox
 from crossroads.consent import Evidence
 from models import Lead, insert_for, now
+from models.base import AnySession
 from models.lead import CONFIRMED, PENDING, UNSUBSCRIBED, new_token
 
 CONFIRM_DAYS = 7
 # What anyone can trigger by typing an address stays bearable for its owner.
 MAILS_AN_HOUR = 3
 REMINDERS_AN_HOUR = 1
-
-AnySession = Session | scoped_session[Session]
 
 Outcome = Literal["done", "expired", "unknown"]
 

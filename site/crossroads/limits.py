@@ -25,7 +25,7 @@ class CounterFile(Storage):
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the registry of limits wants a list
 
-    def __init__(self, uri: str, wrap_exceptions: bool = False, **options: Any) -> None:
+    def __init__(self, uri: str, wrap_exceptions: bool = False) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
         self._path = Path(uri.removeprefix(f"{SCHEME}://"))
         self._lock = Lock()
@@ -54,9 +54,7 @@ class CounterFile(Storage):
         return int(row[0]) if row else amount
 
     def get(self, key: str) -> int:
-        row = self._run(
-            "SELECT count FROM counter WHERE key = ? AND expires > ?", key, time.time()
-        )
+        row = self._run("SELECT count FROM counter WHERE key = ? AND expires > ?", key, time.time())
         return int(row[0]) if row else 0
 
     def get_expiry(self, key: str) -> float:

@@ -34,11 +34,11 @@ REPLY_LENGTH = 200
 OURS = frozenset({530, 534, 535, 538})
 
 
-class TemporaryFailure(Exception):  # noqa: N818, it names what happened
+class TemporaryFailure(Exception):
     """The mail was not taken now; the same mail may be taken later."""
 
 
-class PermanentFailure(Exception):  # noqa: N818
+class PermanentFailure(Exception):
     """The mail will never be taken, or its receiver cannot be written to."""
 
 

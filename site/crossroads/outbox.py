@@ -8,9 +8,8 @@ import random
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, literal, or_, select, update
-from sqlalchemy.orm import Session, scoped_session
 
-from models.base import now
+from models.base import AnySession, now
 from models.lead import CONFIRMED, Lead
 from models.message import DEAD, DUE, HELD, SENT, Message
 
@@ -25,9 +24,6 @@ TRIES = 12
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
 ERROR_LENGTH = 500
-
-AnySession = Session | scoped_session[Session]
-
 
 def enqueue(session: AnySession, kind: str, lead: Lead, *, due_at: datetime | None = None) -> None:
     """Owe the lead a mail of this kind, from `due_at` on (now, when not given)."""

@@ -3,21 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, scoped_session
 
 from models import Lead, Message
+from models.base import AnySession
 from models.lead import CONFIRMED
 from models.message import DEAD
 
 DAYS = 30
 WEEK = timedelta(days=7)
 NEWEST = 8
-
-AnySession = Session | scoped_session[Any]
-
 
 @dataclass(frozen=True)
 class Figures:

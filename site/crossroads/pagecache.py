@@ -180,10 +180,7 @@ def make_page(body: bytes, headers: Headers) -> Page:
         for encoding in ENCODINGS
     }
     etags = frozenset(
-        value
-        for variant in variants.values()
-        for name, value in variant.headers
-        if name == "ETag"
+        value for variant in variants.values() for name, value in variant.headers if name == "ETag"
     )
     return Page(variants, etags)
 

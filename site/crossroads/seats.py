@@ -6,16 +6,15 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, scoped_session
 
 from crossroads import site_version
 from crossroads.content import Cohort, Course
 from models import Cohort as CohortRow
 from models import insert_for
+from models.base import AnySession
 
 FEW = 5  # seats left from which the page says how few there are
 
-AnySession = Session | scoped_session[Session]
 State = Literal["open", "few", "full", "past"]
 
 

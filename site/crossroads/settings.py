@@ -8,7 +8,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     env: Literal["development", "production"] = Field(
-        "development", description="development, or production, where unsafe settings stop the start"
+        "development",
+        description="development, or production, where unsafe settings stop the start",
     )
     instance: Path = Field(
         Path("instance"), description="folder for the database, captured mail and keys"
@@ -59,17 +60,6 @@ class Settings(BaseSettings):
     signup_limit: str = Field(
         "20/minute;200/hour", description="sign-ups taken from one IP address"
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, dotenv_settings
 
     @field_validator("base_url")
     @classmethod
@@ -148,7 +138,7 @@ def load(root: Path, **given: Any) -> Settings:
     instance = instance if instance.is_absolute() else root / instance
     file = instance / "settings.env"
     try:
-        settings = Settings(_env_file=file, instance=instance, **given)  # type: ignore[call-arg]
+        settings = Settings(_env_file=file, instance=instance, **given)
     except ValidationError as error:
         raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
-from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.datastructures import MultiDict
 
 from crossroads import leads
 from crossroads.consent import Evidence
@@ -62,9 +62,7 @@ def answer(render: Callable[[Signup], str]) -> Response:
     settings: Settings = current_app.extensions["crossroads.settings"]
     refuse_cross_site(settings.base_url)
     form = SignupForm()
-    form.carried = {
-        name: form[name].data for name in (*TAGS, "page") if form[name].data
-    }
+    form.carried = {name: form[name].data for name in (*TAGS, "page") if form[name].data}
     if form.action.data == "change":
         return _page(render, Signup(form=form, email=form.email.data or ""), 200)
     with limiter.shared_limit(settings.signup_limit, scope="signup"):
@@ -105,6 +103,6 @@ def _page_of(form: SignupForm) -> str | None:
     return clean_tag(form.page.data)
 
 
-def _touch(form: SignupForm, query: ImmutableMultiDict[str, str]) -> Touch:
+def _touch(form: SignupForm, query: MultiDict[str, str]) -> Touch:
     tags = {tag: clean_tag(query.get(tag)) or clean_tag(form[tag].data) for tag in TAGS}
     return Touch(page=_page_of(form), **tags)

@@ -1,11 +1,9 @@
 """The number that tells every web worker to render its public pages again."""
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, scoped_session
 
 from models import SiteVersion, insert_for
-
-AnySession = Session | scoped_session[Session]
+from models.base import AnySession
 
 
 def current(session: AnySession) -> int:

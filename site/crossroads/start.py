@@ -11,7 +11,7 @@ from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from sqlalchemy.exc import SQLAlchemyError
 
-from crossroads import pictures, schema, users
+from crossroads import schema, users
 from crossroads.server import require_free_port
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
@@ -36,6 +36,8 @@ def prepare(settings: Settings) -> None:
         raise click.ClickException(
             f"the database cannot be reached: {cause}; check DATABASE_URL"
         ) from None
+    from crossroads import pictures  # here alone: it loads a renderer that nothing else needs
+
     pictures.write(current_content(), settings.share_folder)
 
 

@@ -5,16 +5,14 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from email_validator import EmailNotValidError
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.orm import Session, scoped_session
 
 from crossroads.leads import email_key
-from models.base import now
+from models.base import AnySession, now
 from models.user import OWNER, ROLES, StaffSession, User
 
 FIRST_OWNER = "owner@example.com"
@@ -22,8 +20,6 @@ PASSWORD_MIN, PASSWORD_MAX = 12, 200
 IDLE = timedelta(hours=12)
 LIFETIME = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=1)
-
-AnySession = Session | scoped_session[Any]
 
 _hasher = PasswordHasher()
 

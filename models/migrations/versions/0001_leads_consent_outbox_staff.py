@@ -8,7 +8,6 @@ from alembic import op
 
 import models.base
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -31,6 +30,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
         sa.Column("email_key", sa.String(length=320), nullable=False),
+        sa.Column("confirm_until", models.base.UTCDateTime(timezone=True), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("page", sa.String(length=200), nullable=True),
@@ -40,7 +40,6 @@ def upgrade() -> None:
         sa.Column("utm_term", sa.String(length=200), nullable=True),
         sa.Column("utm_content", sa.String(length=200), nullable=True),
         sa.Column("confirm_token", sa.String(length=64), nullable=False),
-        sa.Column("confirm_until", models.base.UTCDateTime(timezone=True), nullable=False),
         sa.Column("unsubscribe_token", sa.String(length=64), nullable=False),
         sa.Column("created_at", models.base.UTCDateTime(timezone=True), nullable=False),
         sa.Column("confirmed_at", models.base.UTCDateTime(timezone=True), nullable=True),
@@ -77,10 +76,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("lead_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("form", sa.String(length=32), nullable=False),
         sa.Column("wording", sa.Text(), nullable=False),
         sa.Column("wording_hash", sa.String(length=64), nullable=False),
         sa.Column("page", sa.String(length=200), nullable=True),
-        sa.Column("form", sa.String(length=32), nullable=False),
         sa.Column("ip", sa.String(length=45), nullable=True),
         sa.Column("user_agent", sa.String(length=300), nullable=True),
         sa.Column("created_at", models.base.UTCDateTime(timezone=True), nullable=False),
@@ -95,10 +94,10 @@ def upgrade() -> None:
     op.create_table(
         "message",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("reference", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
-        sa.Column("lead_id", sa.Integer(), nullable=True),
         sa.Column("recipient", sa.String(length=254), nullable=False),
+        sa.Column("reference", sa.String(length=64), nullable=False),
+        sa.Column("lead_id", sa.Integer(), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", models.base.UTCDateTime(timezone=True), nullable=False),

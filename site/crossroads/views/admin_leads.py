@@ -21,9 +21,7 @@ log = structlog.get_logger()
 
 @bp.get("/leads")
 def leads() -> str:
-    form = LeadFilterForm(
-        pages=lead_list.pages(db.session), campaigns=lead_list.campaigns(db.session)
-    )
+    form = LeadFilterForm(*lead_list.choices(db.session))
     sort = request.args.get("sort", "")
     sort = sort if sort in lead_list.ORDERS else lead_list.NEWEST
     shown = lead_list.page(

@@ -73,7 +73,7 @@ def logout() -> AnyResponse:
     users.close_session(db.session, found.token)
     db.session.commit()
     desk.leave()
-    flash("You are signed out.")
+    flash("You are signed out.", "ok")
     return redirect(url_for(desk.LOGIN), 303)
 
 
@@ -99,16 +99,17 @@ def password() -> AnyResponse:
         form.current.errors = ["Your password was changed a moment ago. Type the new one."]
         return _lock(form, REFUSED)
     log.info("password changed", user=found.id)
-    flash("Your password is changed. All your other sign-ins have ended.")
+    flash("Your password is changed. All your other sign-ins have ended.", "ok")
     return redirect(url_for(desk.HOME), 303)
 
 
 @bp.errorhandler(CSRFError)
-def stale(error: CSRFError) -> AnyResponse:
+def stale(_error: CSRFError) -> AnyResponse:
     """Offer a fresh form for a stale one: nobody should be locked out by an old tab."""
     if request.endpoint == desk.LOGIN:
         return _door(SignInForm(), 400, STALE)
-    raise error
+    flash("That form was out of date, so nothing was changed. Send it again.", "warn")
+    return redirect(url_for(desk.PASSWORD if request.endpoint == desk.PASSWORD else desk.HOME), 303)
 
 
 @bp.errorhandler(RateLimitExceeded)
