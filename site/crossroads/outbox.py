@@ -25,6 +25,7 @@ FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
 ERROR_LENGTH = 500
 
+
 def enqueue(session: AnySession, kind: str, lead: Lead, *, due_at: datetime | None = None) -> None:
     """Owe the lead a mail of this kind, from `due_at` on (now, when not given)."""
     session.flush()  # a lead added a moment ago has no id before that

@@ -1,12 +1,15 @@
 """The worker: delivers what the outbox owes, message by message, until it is told to stop."""
 
+import signal
+import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from os import getpid
 from secrets import token_hex
 from socket import gethostname
-from threading import Event
+from typing import Literal
 
 import structlog
 from sqlalchemy import Engine
@@ -19,7 +22,7 @@ from crossroads.logs import mask_email
 from crossroads.mailer import Mailer, PermanentFailure
 from models.base import now, writing
 from models.lead import Lead
-from models.message import HELD, Message
+from models.message import Message
 
 WAIT = 0.5  # seconds between two looks into an empty outbox
 NAP = 0.1  # seconds until a stop is noticed
@@ -30,6 +33,20 @@ NOTE_RESTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 log = structlog.get_logger("crossroads.worker")
 
 
+Outcome = Literal["sent", "held", "postponed", "dead", "lost"]
+
+
+@dataclass
+class Delivery:
+    """How many messages of one pass had which outcome; a lost one is another worker's by now."""
+
+    sent: int = 0
+    held: int = 0
+    postponed: int = 0
+    dead: int = 0
+    lost: int = 0
+
+
 class Worker:
     """Delivers the outbox in this process. `content` returns the words of the site as of now."""
 
@@ -38,40 +55,45 @@ class Worker:
         self._mailer = mailer
         self._content = content
         self._owner = f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
+        # Not an Event: its lock may be held by the thread that a signal's handler interrupts.
+        self._stopping = False
 
-    def run(self, ended: Event) -> None:
-        """Deliver what is due, again and again, until `ended` is set: within a second then.
+    def run(self) -> None:
+        """Deliver what is due, again and again, until stop(), SIGTERM or SIGINT.
 
-        A message in hand is finished first. Trouble with the database is logged and waited out.
+        Ends within a second after the message in hand. Trouble with the database is logged and
+        waited out.
         """
-        log.info("worker started", owner=self._owner)
-        troubles = 0
-        while not ended.is_set():
-            try:
-                self.deliver_due(ended)
-                troubles = 0
-                _rest(WAIT, ended)
-            except Exception as error:
-                troubles += 1
-                rest = min(WAIT * 2**troubles, LONGEST_REST)
-                log.error("worker in trouble", error=_reason(error), rest_seconds=rest)
-                _rest(rest, ended)
-        log.info("worker stopped", owner=self._owner)
+        with self._signals():
+            log.info("worker started", owner=self._owner)
+            troubles = 0
+            while not self._stopping:
+                try:
+                    self.deliver_due()
+                    troubles = 0
+                    self._rest(WAIT)
+                except Exception as error:
+                    troubles += 1
+                    rest = min(WAIT * 2**troubles, LONGEST_REST)
+                    log.error("worker in trouble", error=_reason(error), rest_seconds=rest)
+                    self._rest(rest)
+            log.info("worker stopped", owner=self._owner)
 
-    def deliver_due(self, ended: Event | None = None) -> Counter[str]:
-        """Deliver every message that is due, and return how many were sent, held, postponed, ...
+    def stop(self) -> None:
+        """Have run() return."""
+        self._stopping = True
+
+    def deliver_due(self) -> Delivery:
+        """Deliver every message that is due, or fewer when told to stop.
 
         Raises SQLAlchemy's errors when the database cannot be used.
         """
-        outcomes: Counter[str] = Counter()
-        while ended is None or not ended.is_set():
-            outcome = self._deliver_next()
-            if outcome is None:
-                break
-            outcomes[outcome] += 1
-        return outcomes
+        delivery = Delivery()
+        while not self._stopping and (outcome := self._deliver_next()):
+            setattr(delivery, outcome, getattr(delivery, outcome) + 1)
+        return delivery
 
-    def _deliver_next(self) -> str | None:
+    def _deliver_next(self) -> Outcome | None:
         """Deliver one message: claim it, send it with no transaction open, note how it went."""
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
@@ -81,15 +103,14 @@ class Worker:
         if message is None:
             return None
         if lead is None:
-            outcome = "dead" if message.attempts > outbox.TRIES else HELD
-            _report(message, outcome)
-            return outcome
+            return _report(message, "dead" if message.attempts > outbox.TRIES else "held")
         try:
             self._send(message, lead)
         except PermanentFailure as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
         except Exception as error:  # also a mistake in a template: mended, it is sent after all
-            outcome = "dead" if message.attempts >= outbox.TRIES else "postponed"
+            last = message.attempts >= outbox.TRIES
+            outcome: Outcome = "dead" if last else "postponed"
             return self._note(message, outcome, outbox.postpone, _reason(error))
         return self._note(message, "sent", outbox.sent)
 
@@ -99,8 +120,8 @@ class Worker:
         self._mailer.send(mail)
 
     def _note(
-        self, message: Message, outcome: str, verb: Callable[..., bool], error: str = ""
-    ) -> str:
+        self, message: Message, outcome: Outcome, verb: Callable[..., bool], error: str = ""
+    ) -> Outcome:
         """Write down how it went in a transaction of its own, through a short outage too."""
         arguments = (message, self._owner, error) if error else (message, self._owner)
         for rest in (*NOTE_RESTS, None):
@@ -115,11 +136,29 @@ class Worker:
                     raise
                 log.warning("outcome not noted yet", message=message.id, error=_reason(trouble))
                 time.sleep(rest)
-        _report(message, outcome if kept else "lost", error)
-        return outcome if kept else "lost"
+        return _report(message, outcome if kept else "lost", error)
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(NAP, left))
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, where Python can listen: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, lambda _number, _frame: self.stop()) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
 
 
-def _report(message: Message, outcome: str, error: str = "") -> None:
+def _report(message: Message, outcome: Outcome, error: str = "") -> Outcome:
     log.info(
         "mail",
         kind=message.kind,
@@ -129,6 +168,7 @@ def _report(message: Message, outcome: str, error: str = "") -> None:
         outcome=outcome,
         **({"error": error} if error else {}),
     )
+    return outcome
 
 
 def _reason(error: Exception) -> str:
@@ -143,10 +183,3 @@ def _reason(error: Exception) -> str:
     elif type(error).__module__ != "crossroads.mailer":
         text = f"{type(error).__name__}: {text}"
     return mask_email(" ".join(text.split()))[: outbox.ERROR_LENGTH]
-
-
-def _rest(seconds: float, ended: Event) -> None:
-    """Sleep in naps. Not ended.wait(): a signal's handler that sets it could meet its own lock."""
-    until = time.monotonic() + seconds
-    while not ended.is_set() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(NAP, left))
