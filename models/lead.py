@@ -11,7 +11,8 @@ from models.base import Base, UTCDateTime, now
 PENDING = "pending"
 CONFIRMED = "confirmed"
 UNSUBSCRIBED = "unsubscribed"
-STATES = (PENDING, CONFIRMED, UNSUBSCRIBED)
+HELD = "held"  # looks like a robot's: kept, never mailed
+STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD)
 
 
 def new_token() -> str:

@@ -137,7 +137,7 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
     cache = PageCache(
         inner,
         paths=lambda: pages.paths(shelf.content, shelf.digest),
-        stamp=shelf.stamp,
+        stamp=shelf.refresh,
         version=version,
         base_url=settings.base_url,
     )

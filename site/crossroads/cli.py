@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from crossroads import content as content_module
 from crossroads import export, seats, server, start, users
+from crossroads.content import Content
 from crossroads.lead_list import LeadFilter
 from crossroads.mailer import Mailer
 from crossroads.settings import Settings
@@ -212,7 +213,12 @@ def _settings() -> Settings:
 def _worker() -> Worker:
     shelf = current_shelf()
     templates = Path(current_app.root_path) / "templates"
-    return Worker(db.engine, Mailer(_settings(), templates), lambda: shelf.content)
+
+    def content() -> Content:
+        shelf.refresh()
+        return shelf.content
+
+    return Worker(db.engine, Mailer(_settings(), templates), content)
 
 
 def _list(names: Iterable[str]) -> str:

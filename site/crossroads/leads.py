@@ -12,7 +12,7 @@ from crossroads import consent, outbox
 from crossroads.consent import Evidence
 from models import Lead, insert_for, now
 from models.base import AnySession
-from models.lead import CONFIRMED, PENDING, UNSUBSCRIBED, new_token
+from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, new_token
 
 CONFIRM_DAYS = 7
 # What anyone can trigger by typing an address stays bearable for its owner.
@@ -54,15 +54,23 @@ def capture(
     touch: Touch,
     wording: str,
     evidence: Evidence,
+    suspect: bool = False,
 ) -> None:
     """Record a sign-up: lead if new, consent event, and the mail that is owed.
 
     A known address keeps its name, its first touch and its state: only the owner of the
-    mailbox can change that, with the link that is mailed. Raises EmailNotValidError.
+    mailbox can change that, with the link that is mailed. A `suspect` one, which a robot may
+    have sent, is kept and owed nothing: autofill trips traps too, so it must not be lost.
+    Raises EmailNotValidError.
     """
     at = now()
-    lead = _insert_or_find(session, email=email, name=name, touch=touch, at=at)
+    state = HELD if suspect else PENDING
+    lead = _insert_or_find(session, email=email, name=name, touch=touch, state=state, at=at)
     consent.record(session, lead, consent.GIVEN, evidence, wording)
+    if suspect:
+        return
+    if lead.state == HELD:
+        lead.state = PENDING
     mailed = outbox.recent(session, lead.id, since=at - timedelta(hours=1))
     if lead.state == CONFIRMED:
         if mailed < REMINDERS_AN_HOUR:
@@ -155,14 +163,14 @@ def _subscribe(
 
 
 def _insert_or_find(
-    session: AnySession, *, email: str, name: str, touch: Touch, at: datetime
+    session: AnySession, *, email: str, name: str, touch: Touch, state: str, at: datetime
 ) -> Lead:
     key = email_key(email)
     values: dict[str, Any] = {
         "email": email,
         "email_key": key,
         "name": name,
-        "state": PENDING,
+        "state": state,
         "confirm_token": new_token(),
         "confirm_until": at + timedelta(days=CONFIRM_DAYS),
         "unsubscribe_token": new_token(),

@@ -86,6 +86,9 @@ class PageCache:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        stamp = self._stamp_now()
+        if stamp != self._stamp:
+            self._forget(stamp)
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             page = self._page(environ["PATH_INFO"])
             if page is not None:
@@ -101,20 +104,20 @@ class PageCache:
     def _page(self, path: str) -> Page | None:
         if self._thread is None:
             self._start()
-        stamp = self._stamp_now()
-        if stamp != self._stamp:
-            with self._lock:
-                self._stamp = stamp
-                self._pages = {}
-                # With content that cannot be read the addresses stay as they were: Flask
-                # shows what is wrong at each of them.
-                self._paths = frozenset(_whole_or(self._list_paths, self._paths))
         page = self._pages.get(path)
         if page is None and path in self._paths:
             page = self._render(path)
             if page is not None:
                 self._pages[path] = page
         return page
+
+    def _forget(self, stamp: Hashable) -> None:
+        with self._lock:
+            self._stamp = stamp
+            self._pages = {}
+            # With content that cannot be read the addresses stay as they were: Flask shows
+            # what is wrong at each of them.
+            self._paths = frozenset(_whole_or(self._list_paths, self._paths))
 
     def _answer(
         self, page: Page, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -132,7 +135,7 @@ class PageCache:
     def _render(self, path: str) -> Page | None:
         """Return the page as Flask answers it now, or None when that is no 200."""
         environ = EnvironBuilder(path, base_url=self._base_url).get_environ()
-        body_parts, status, headers = run_wsgi_app(self._app, environ)
+        body_parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
         body = b"".join(body_parts)
         if not status.startswith(str(HTTPStatus.OK.value)):
             return None

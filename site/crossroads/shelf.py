@@ -1,7 +1,8 @@
 """The content and static files as the running site has them; in development, as they are now."""
 
 import hashlib
-from collections.abc import Hashable
+import os
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from threading import Lock
 
@@ -12,10 +13,10 @@ from crossroads.content import Content
 
 
 class Shelf:
-    """Content read once, and the digest of the static files, both for as long as `stamp` stays.
+    """Content and the digest of the static files, both read once.
 
-    With `watch` (development) the files are looked at again for every page: an edit shows on
-    the next reload. Reading raises ContentError while a file has mistakes.
+    With `watch` (development) refresh() reads them anew when a file has changed: called before
+    every request, it lets an edit show on the next reload.
     """
 
     def __init__(self, folder: Path, static: Path, templates: Path, *, watch: bool) -> None:
@@ -24,45 +25,54 @@ class Shelf:
         self._templates = templates
         self._watch = watch
         self._lock = Lock()
-        self._stamp = self.stamp()
+        self._stamp: Hashable = self._look() if watch else 0
         self._content: Content | None = content.read(folder)
         self._digest = _digest(static)
 
-    def stamp(self) -> Hashable:
-        """Return a value that changes when a file does; always the same unless watching."""
+    def refresh(self) -> Hashable:
+        """Look at the files again; return a value that stays as long as none has changed.
+
+        Outside development nothing is looked at: the value is always the same.
+        """
         if not self._watch:
             return 0
-        others = tuple(
-            (str(file), file.stat().st_mtime_ns, file.stat().st_size)
-            for folder in (self.static, self._templates)
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        )
-        return content.stamp(self._folder), others
+        with self._lock:
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._content = None
+                self._digest = _digest(self.static)
+            return stamp
 
     @property
     def content(self) -> Content:
-        """The content as it is now. Raises ContentError if it cannot be used."""
-        self._refresh()
+        """The content as last refreshed. Raises ContentError if it cannot be used."""
         if self._content is None:
             self._content = content.read(self._folder)
         return self._content
 
     @property
     def digest(self) -> str:
-        """A short name for the present state of all static files, part of their addresses."""
-        self._refresh()
+        """A short name for the state of all static files, part of their addresses."""
         return self._digest
 
-    def _refresh(self) -> None:
-        if not self._watch:
-            return
-        with self._lock:
-            stamp = self.stamp()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._content = None
-                self._digest = _digest(self.static)
+    def _look(self) -> Hashable:
+        others = tuple(
+            (file.path, status.st_mtime_ns, status.st_size)
+            for folder in (self.static, self._templates)
+            for file in _files(folder)
+            if (status := file.stat())
+        )
+        return content.stamp(self._folder), others
+
+
+def _files(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                yield from _files(entry.path)
+            else:
+                yield entry
 
 
 def _digest(folder: Path) -> str:

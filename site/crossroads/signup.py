@@ -78,6 +78,7 @@ def answer(render: Callable[[Signup], str]) -> Response:
         touch=_touch(form, request.args),
         wording=current_content().site.signup.consent,
         evidence=evidence("signup", page=_page_of(form)),
+        suspect=bool(form.website.data),
     )
     db.session.commit()
     SIGNUPS.labels("taken").inc()
