@@ -7,7 +7,7 @@ runs out, and another sends it, perhaps for the second time: at least once, neve
 import random
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import func, or_, select, update
 
 from models.base import AnySession, now
 from models.lead import CONFIRMED, Lead
@@ -48,8 +48,7 @@ def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
     candidate = (
         select(Message.id)
         .where(
-            # Written out, not bound: only then is the partial index known to fit.
-            Message.state == literal(DUE, literal_execute=True),
+            Message.state == DUE,
             Message.due_at <= at,
             or_(Message.lease_until.is_(None), Message.lease_until <= at),
         )
