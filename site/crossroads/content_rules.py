@@ -67,8 +67,8 @@ def comparison(value: object, courses: Sequence[str], today: date) -> Mistakes:
     if isinstance(course, str) and course not in courses:
         yield ("cta", "course"), f"is no course: {_near(course, courses)}"
     topic = _mapping(value).get("topic")
-    if isinstance(topic, str) and topic.strip() and not slugify(topic):
-        yield ("topic",), "must have a letter a to z or a digit in it"
+    if isinstance(topic, str) and topic.strip() and not 1 <= len(slugify(topic)) <= 100:
+        yield ("topic",), "must be a short name with a letter a to z or a digit in it"
 
 
 def course(value: object) -> Mistakes:
