@@ -79,6 +79,12 @@ def newest(session: AnySession) -> Sequence[Lead]:
     return session.scalars(query).all()
 
 
+def undelivered(session: AnySession) -> Sequence[Message]:
+    """Return the mails given up last."""
+    query = select(Message).where(Message.state == DEAD)
+    return session.scalars(query.order_by(Message.id.desc()).limit(NEWEST)).all()
+
+
 def _signups(session: AnySession, since: datetime, until: datetime) -> int:
     query = select(func.count(Lead.id))
     return session.scalar(query.where(Lead.created_at > since, Lead.created_at <= until)) or 0

@@ -19,5 +19,6 @@ def home() -> str:
         figures=overview.figures(db.session, at),
         days=overview.days(db.session, at),
         newest=overview.newest(db.session) if may_see_leads else None,
+        undelivered=overview.undelivered(db.session) if may_see_leads else None,
         samples=current_content().samples,
     )
