@@ -1,0 +1,136 @@
+"""What browser tests share: the product, a Chromium, and an eye on what pages ask for."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urldefrag, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
+
+from tests.browser import product as product_module
+from tests.browser.chromium import NoChromium, launched
+from tests.browser.product import Product
+
+PASSWORD = "a password of our own"
+STATUS = "Failed to load resource: the server responded with a status of"
+expect.set_options(timeout=10_000)  # a busy machine is slow, and a right page is never late
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep browser tests in one worker: they share one product and one Chromium."""
+    for item in items:
+        if "tests/browser/" in item.nodeid:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@dataclass
+class Watch:
+    """What the pages of one browser profile asked for and complained about."""
+
+    hosts: set[str]
+    requests: list[Request] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    def over(self, context: BrowserContext) -> None:
+        """Listen to every page of the profile, also to those that open later."""
+        context.on("request", self._request)
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.troubles.append(f"script: {error.error}"))
+
+    def _request(self, request: Request) -> None:
+        self.requests.append(request)
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https") and address.netloc not in self.hosts:
+            self.troubles.append(f"asked another host: {request.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # Chromium reports a page with an error status as an error; the test looks at the page.
+        pages = {request.url for request in self.requests if request.is_navigation_request()}
+        if message.text.startswith(STATUS) and urldefrag(message.location["url"]).url in pages:
+            return
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"console: {message.text} ({message.location['url']})")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    try:
+        with launched() as browser:
+            yield browser
+    except NoChromium as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{missing} (CI must not skip browser tests)")
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def product(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The running product. Needs Chromium first: without it nothing has to start."""
+    with product_module.running(tmp_path_factory.mktemp("product")) as product:
+        yield product
+
+
+@pytest.fixture
+def open_page(chromium: Browser, product: Product) -> Iterator[OpenPage]:
+    """Opens pages, each in a browser profile of its own: open_page(width=360, script=False).
+
+    After the test none of them may have asked another host for anything, have an error in its
+    console (a breach of the content security policy is one), or hold a cookie outside the desk.
+    """
+    watches: list[Watch] = []
+    contexts: list[BrowserContext] = []
+
+    def open_one(
+        address: str = "",
+        *,
+        width: int = 1440,
+        script: bool = True,
+        also: tuple[str, ...] = (),
+        **settings: Any,
+    ) -> Page:
+        settings.setdefault("base_url", product.site)
+        height = 740 if width < 768 else 900
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, java_script_enabled=script, **settings
+        )
+        contexts.append(context)
+        hosts = (product.site, product.mailbox, settings["base_url"], *also)
+        watch = Watch({urlsplit(host).netloc for host in hosts})
+        watch.over(context)
+        watches.append(watch)
+        page = context.new_page()
+        if address:
+            page.goto(address)
+        return page
+
+    yield open_one
+    cookies = [cookie for context in contexts for cookie in context.cookies()]
+    for context in contexts:
+        context.close()
+    assert [trouble for watch in watches for trouble in watch.troubles] == []
+    assert {cookie["path"] for cookie in cookies} <= {"/admin"}
+
+
+@pytest.fixture(scope="session")
+def signed_in(chromium: Browser, product: Product) -> Any:
+    """The cookies of the owner, who signed in with the password the product printed."""
+    context = chromium.new_context(base_url=product.site)
+    page = context.new_page()
+    page.goto("/admin/")
+    page.get_by_label("Email address").fill(product.owner)
+    page.get_by_label("Password", exact=True).fill(product.one_time_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Current password").fill(product.one_time_password)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password again").fill(PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("Your password is changed")).to_be_visible()
+    state = context.storage_state()
+    context.close()
+    return state

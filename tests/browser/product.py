@@ -1,0 +1,125 @@
+"""The whole product, running as `make serve` runs it, on ports and data of its own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from models.base import prepare_engine
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60  # on a busy machine
+STOP_SECONDS = 15
+FIRST_OWNER = re.compile(r"Sign in at the desk as (\S+) with the password (\S+)")
+
+
+@dataclass(frozen=True)
+class Product:
+    """Where the product answers, and what it said when it started. Addresses end without a /."""
+
+    site: str
+    mailbox: str
+    instance: Path
+    owner: str
+    one_time_password: str
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a session on the product's database."""
+        engine = create_engine(f"sqlite:///{self.instance / 'crossroads.db'}")
+        prepare_engine(engine)
+        try:
+            with Session(engine) as session:
+                yield session
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Product]:
+    """Run `flask up` with its data in `folder` and end it after.
+
+    Raises RuntimeError with what the product said when it does not come up.
+    """
+    port, sandbox_port = free_ports(2)
+    instance, said = folder / "instance", folder / "output.txt"
+    environment = {
+        **os.environ,
+        "INSTANCE": str(instance),
+        "PORT": str(port),
+        "SANDBOX_PORT": str(sandbox_port),
+        "SIGNUP_LIMIT": "10000/minute",
+    }
+    flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
+    site, sandbox = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [flask, "up"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # so that it can be told to stop as Ctrl-C tells it
+        )
+        try:
+            for address in (f"{site}/readyz", f"{sandbox}/mail/"):
+                _wait_for(address, process, said)
+            owner = FIRST_OWNER.search(said.read_text("utf-8"))
+            if owner is None:
+                raise RuntimeError(f"no owner was named:\n{said.read_text('utf-8')}")
+            yield Product(site, f"{sandbox}/mail", instance, owner[1], owner[2])
+        finally:
+            _stop(process)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nothing listens on at this moment."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], said: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            with urlopen(address, timeout=5):
+                return
+        except HTTPError as error:
+            error.close()
+        except (OSError, HTTPException):
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"{address} does not answer:\n{said.read_text('utf-8')}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+        try:
+            process.wait(STOP_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
