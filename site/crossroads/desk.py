@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 def init_app(app: Flask) -> None:
     """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
+    # The token is enough, and a browser may be told to send no Referer.
+    app.config["WTF_CSRF_SSL_STRICT"] = False
     manager = LoginManager()
     manager.session_protection = None  # the row is the sign-in; a new network does not end it
     manager.init_app(app, add_context_processor=False)

@@ -44,7 +44,7 @@ def _signed_in_person() -> str:
 def login() -> AnyResponse:
     form = SignInForm()
     going = desk.local(form.next.data or request.args.get("next")) or url_for(desk.HOME)
-    if request.method == "GET":
+    if request.method != "POST":
         return redirect(going, 303) if desk.staff() else _door(form)
     if not form.validate():
         return _door(form, REFUSED)
@@ -81,7 +81,7 @@ def logout() -> AnyResponse:
 @limiter.limit(TRIES, methods=["POST"], deduct_when=_refused, key_func=_signed_in_person)
 def password() -> AnyResponse:
     form = PasswordForm()
-    if request.method == "GET":
+    if request.method != "POST":
         return _lock(form)
     if not form.validate():
         return _lock(form, REFUSED)
