@@ -37,3 +37,19 @@ def test_no_unit_is_lost_in_display(amount: int, currency: str) -> None:
 def test_an_unknown_currency_is_not_guessed() -> None:
     with pytest.raises(KeyError):
         money.display(1, "XXX")
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [
+        (120000, "USD", "1200.00"),
+        (5, "EUR", "0.05"),
+        (-120005, "USD", "-1200.05"),
+        (120000, "JPY", "120000"),
+        (1200005, "KWD", "1200.005"),
+    ],
+)
+def test_money_for_machines_has_all_digits_and_no_sign(
+    amount: int, currency: str, written: str
+) -> None:
+    assert money.decimal(amount, currency) == written

@@ -225,6 +225,11 @@ class Price(Shape):
         """Give the price for people, like "$1,200"."""
         return money.display(self.amount, self.currency)
 
+    @property
+    def decimal(self) -> str:
+        """Give the price for machines, like "1200.00"."""
+        return money.decimal(self.amount, self.currency)
+
 
 class Cohort(Shape):
     """One run of a course. Its dates are days in its own time zone."""

@@ -27,3 +27,13 @@ def display(amount: int, currency: str) -> str:
     number = f"{units:,}.{rest:0{digits}}" if rest else f"{units:,}"
     sign = _SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}")
     return f"{'-' if amount < 0 else ''}{sign}{number}"
+
+
+def decimal(amount: int, currency: str) -> str:
+    """Write an amount of the smallest unit for machines: 120000 USD is "1200.00".
+
+    Raises KeyError for a currency not in DIGITS.
+    """
+    digits = DIGITS[currency]
+    units, rest = divmod(abs(amount), 10**digits)
+    return f"{'-' if amount < 0 else ''}{units}" + (f".{rest:0{digits}}" if digits else "")
