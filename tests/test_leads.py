@@ -1,0 +1,180 @@
+"""Leads as the database keeps them, on SQLite and PostgreSQL."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy.orm import Session
+
+from crossroads import leads
+from crossroads.consent import Evidence
+from crossroads.leads import Touch, email_key
+from models import Base, ConsentEvent, Lead, Message, now, writing
+from models.base import prepare_engine
+
+PROOF = Evidence(form="signup", page="/compare", ip="192.0.2.0", user_agent="Tester")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url)
+    prepare_engine(engine)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+def capture(session: Session, email: str = "maria@example.com", **touch: str) -> Lead:
+    leads.capture(
+        session,
+        email=email,
+        name="Maria",
+        touch=Touch(**touch),
+        wording="Email me.",
+        evidence=PROOF,
+    )
+    return session.scalars(select(Lead).where(Lead.email_key == email_key(email))).one()
+
+
+def kinds(session: Session, model: type[ConsentEvent] | type[Message]) -> list[str]:
+    return [row.kind for row in session.scalars(select(model).order_by(model.id))]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("maria@example.com", "MARIA@Example.COM"),
+        ("Stra\u00dfe@example.com", "STRASSE@example.com"),
+        ("jos\u00e9@example.com", "jose\u0301@example.com"),
+        ("maria@b\u00fccher.example", "maria@xn--bcher-kva.example"),
+    ],
+)
+def test_two_spellings_of_an_address_are_one_person(one: str, other: str) -> None:
+    assert email_key(one) == email_key(other)
+
+
+def test_address_is_kept_as_typed(session: Session) -> None:
+    assert capture(session, "Maria@example.com").email == "Maria@example.com"
+
+
+def test_lead_consent_and_mail_come_together_or_not_at_all(engine: Engine) -> None:
+    with Session(engine) as session:
+        writing(session)
+        capture(session)
+        session.rollback()
+    with Session(engine) as session:
+        for model in (Lead, ConsentEvent, Message):
+            assert session.scalar(select(func.count()).select_from(model)) == 0
+
+
+def test_same_address_from_many_at_once_makes_one_lead(engine: Engine) -> None:
+    def sign_up(number: int) -> None:
+        with Session(engine) as session:
+            writing(session)
+            capture(session, "Maria@example.com" if number % 2 else "maria@example.com")
+            session.commit()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sign_up, range(40)))
+    with Session(engine) as session:
+        assert session.scalar(select(func.count(Lead.id))) == 1
+        assert kinds(session, ConsentEvent) == ["given"] * 40
+        assert len(kinds(session, Message)) >= leads.MAILS_AN_HOUR
+
+
+def test_first_touch_and_name_stay_when_the_person_comes_again(session: Session) -> None:
+    capture(session, page="/compare/a", utm_source="first")
+    lead = capture(session, page="/compare/b", utm_source="second")
+    assert (lead.page, lead.utm_source) == ("/compare/a", "first")
+
+
+def test_confirming_sends_one_welcome_however_often(session: Session) -> None:
+    lead = capture(session)
+    for _ in range(3):
+        assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
+    assert lead.state == "confirmed"
+    assert kinds(session, ConsentEvent) == ["given", "confirmed"]
+    assert kinds(session, Message) == ["confirm", "welcome"]
+
+
+def test_expired_link_confirms_nobody_and_offers_a_new_one(session: Session) -> None:
+    lead = capture(session)
+    lead.confirm_until = now() - timedelta(seconds=1)
+    assert leads.confirm(session, lead.confirm_token, PROOF) == "expired"
+    assert lead.state == "pending"
+    assert leads.renew_link(session, lead.confirm_token) == "expired"
+    assert kinds(session, Message) == ["confirm", "confirm"]
+    assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
+
+
+def test_link_lives_seven_days(session: Session) -> None:
+    lead = capture(session)
+    assert not leads.link_expired(lead, now() + timedelta(days=6, hours=23))
+    assert leads.link_expired(lead, now() + timedelta(days=7, hours=1))
+
+
+def test_unsubscribing_ends_the_old_confirmation_link(session: Session) -> None:
+    lead = capture(session)
+    old = lead.confirm_token
+    assert leads.unsubscribe(session, lead.unsubscribe_token, PROOF) == "done"
+    session.flush()
+    assert lead.state == "unsubscribed"
+    assert leads.confirm(session, old, PROOF) == "unknown"
+
+
+def test_unsubscribing_twice_is_one_event_and_undo_brings_back_what_was(session: Session) -> None:
+    lead = capture(session)
+    leads.confirm(session, lead.confirm_token, PROOF)
+    confirmed_at = lead.confirmed_at
+    for _ in range(2):
+        leads.unsubscribe(session, lead.unsubscribe_token, PROOF)
+    assert lead.unsubscribed_at is not None
+    for _ in range(2):
+        leads.undo_unsubscribe(session, lead.unsubscribe_token, PROOF)
+    assert (lead.state, lead.confirmed_at, lead.unsubscribed_at) == (
+        "confirmed",
+        confirmed_at,
+        None,
+    )
+    assert kinds(session, ConsentEvent) == ["given", "confirmed", "unsubscribed", "resubscribed"]
+
+
+def test_undo_does_not_confirm_someone_who_never_did(session: Session) -> None:
+    lead = capture(session)
+    leads.unsubscribe(session, lead.unsubscribe_token, PROOF)
+    leads.undo_unsubscribe(session, lead.unsubscribe_token, PROOF)
+    assert lead.state == "pending"
+
+
+def test_signing_up_again_after_leaving_needs_the_new_link(session: Session) -> None:
+    lead = capture(session)
+    leads.unsubscribe(session, lead.unsubscribe_token, PROOF)
+    session.flush()
+    lead = capture(session)
+    assert lead.state == "unsubscribed"
+    assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
+    assert lead.state == "confirmed"
+
+
+@pytest.mark.parametrize("verb", [leads.confirm, leads.unsubscribe, leads.undo_unsubscribe])
+def test_unknown_token_does_nothing(session: Session, verb: object) -> None:
+    capture(session)
+    assert verb(session, "no-such-token", PROOF) == "unknown"  # type: ignore[operator]
+    assert kinds(session, ConsentEvent) == ["given"]
+
+
+def test_times_come_back_aware_and_in_utc(session: Session) -> None:
+    capture(session)
+    session.commit()
+    session.expire_all()
+    created = session.scalars(select(Lead.created_at)).one()
+    assert created.utcoffset() == timedelta(0)
+    assert abs(now() - created) < timedelta(minutes=1)
