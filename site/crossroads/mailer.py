@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import css_inline
-from email_validator import EmailNotValidError, validate_email
+from email_validator import validate_email
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from crossroads.logs import mask_email
@@ -59,7 +59,7 @@ POLICY = _MailPolicy(linesep="\r\n", max_line_length=76)
 
 
 class Mailer:
-    """Composes mail and sends it. Raises ValueError when MAIL_FROM is no address.
+    """Composes mail and sends it.
 
     `base_url` is the site's address without a trailing slash; every link in a mail begins so.
     """
@@ -280,24 +280,22 @@ def _bytes(message: EmailMessage) -> bytes:
 
 
 def _sender(text: str) -> Address:
+    """Return MAIL_FROM, which the settings have checked. Raises ValueError if it is no address."""
     name, address = parseaddr(text)
-    try:
-        found = validate_email(
-            address, check_deliverability=False, test_environment=True, allow_smtputf8=False
-        )
-    except EmailNotValidError:
-        raise ValueError(
-            f"MAIL_FROM: must look like The Team <hello@example.com>, not {text!r}"
-        ) from None
-    return Address(name, found.local_part, found.ascii_domain)
+    return _address(address, name)
 
 
 def _recipient(address: str) -> Address:
     try:
-        found = validate_email(address, check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
+        return _address(address)
+    except ValueError:
         raise PermanentFailure("the receiver's address is not valid") from None
-    return Address("", found.local_part, found.ascii_domain)
+
+
+def _address(text: str, name: str = "") -> Address:
+    """Return the address with its domain in ASCII, as every server takes it."""
+    found = validate_email(text, check_deliverability=False, test_environment=True)
+    return Address(name, found.local_part, found.ascii_domain)
 
 
 def _greeting_name(host: str) -> str:
