@@ -1,0 +1,234 @@
+"""The rules of the house, checked on the code itself."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from crossroads.settings import Settings
+from tests.conftest import ROOT
+
+# From the bottom up: a module imports from its own layer or from one below it.
+LAYERS = [
+    ["models"],
+    ["content", "content_fields", "content_rules", "content_schema", "content_yaml", "money",
+     "settings", "logs", "metrics", "mailer", "pictures", "schema"],
+    ["consent", "outbox", "leads", "seats", "site_version", "users", "lead_list", "overview",
+     "export", "letters"],
+    ["worker", "limits", "guard", "requestlog", "shelf", "pagecache", "forms", "admin_forms",
+     "desk", "signup", "server", "start"],
+    ["views", "cli"],
+    ["crossroads"],
+    ["wsgi"],
+]  # fmt: skip
+# Domain and edges: what they need is handed to them, so they can be used without a request.
+WITHOUT_FLASK = [name for layer in LAYERS[1:3] for name in layer] + ["worker"]
+ONE_IMPORTER = {"smtplib": "mailer", "stripe": "payments"}
+FLASKS_OWN = {"db", "limiter", "routes", "run", "shell"}  # commands of Flask and its extensions
+
+
+def layer_of(module: str) -> int | None:
+    """Return the layer of a dotted module name, None for a module that is not ours."""
+    parts = module.split(".")
+    if parts[0] == "crossroads":
+        name = parts[1] if len(parts) > 1 else "crossroads"
+    elif parts[0] in ("models", "wsgi"):
+        name = parts[0]
+    else:
+        return None
+    found = [number for number, layer in enumerate(LAYERS) if name in layer]
+    assert found, f"{module}: give it a place in LAYERS"
+    return found[0]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Yield the dotted name and the file of each module of ours."""
+    for root, folder in (("site", "crossroads"), ("site", "sandbox"), ("", "models")):
+        for file in sorted((ROOT / root / folder).rglob("*.py")):
+            if "migrations" not in file.parts:
+                parts = file.relative_to(ROOT / root).with_suffix("").parts
+                yield ".".join(parts).removesuffix(".__init__"), file
+    yield "wsgi", ROOT / "wsgi.py"
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Yield each module that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            base = node.module or ""
+            if base in ("crossroads", "crossroads.views", "sandbox"):
+                # `from crossroads import leads` names a module behind the package.
+                known = {name for name, _ in modules()}
+                for name in node.names:
+                    yield f"{base}.{name.name}" if f"{base}.{name.name}" in known else base
+            else:
+                yield base
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for module, file in modules():
+        own = layer_of(module)
+        for other in imported(file):
+            theirs = layer_of(other)
+            if own is not None and theirs is not None and theirs > own:
+                wrong.append(f"{module} imports {other}, which stands above it")
+    assert wrong == []
+
+
+def test_views_never_import_views() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, file in modules()
+        if module.startswith("crossroads.views.")
+        for other in imported(file)
+        if other.startswith("crossroads.views.")
+    ]
+    assert wrong == []
+
+
+def test_domain_and_edges_know_no_request() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, file in modules()
+        if module.removeprefix("crossroads.").split(".")[0] in WITHOUT_FLASK
+        for other in imported(file)
+        if other.split(".")[0] in ("flask", "flask_login", "flask_wtf", "werkzeug", "wtforms")
+    ]
+    assert wrong == []
+
+
+def test_domain_never_commits() -> None:
+    wrong = [
+        module
+        for module, file in modules()
+        if module.removeprefix("crossroads.") in LAYERS[2]
+        and re.search(r"\.(commit|rollback)\(\)", file.read_text(encoding="utf-8"))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("library", "home"), ONE_IMPORTER.items())
+def test_outside_world_has_one_door(library: str, home: str) -> None:
+    importers = {
+        module
+        for module, file in modules()
+        if any(name.split(".")[0] == library for name in imported(file))
+    }
+    assert importers <= {f"crossroads.{home}"}
+
+
+def test_sandbox_and_app_know_nothing_of_each_other() -> None:
+    for module, file in modules():
+        names = {name.split(".")[0] for name in imported(file)}
+        if module.startswith("sandbox"):
+            assert not names & {"crossroads", "models", "wsgi"}, module
+        elif module != "crossroads.cli":  # which starts it
+            assert "sandbox" not in names, module
+
+
+def test_site_is_a_source_root_that_git_sees() -> None:
+    assert not (ROOT / "site" / "__init__.py").exists()
+    ignored = subprocess.run(
+        ["git", "check-ignore", "site/crossroads/__init__.py", "site"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ignored.stdout == ""
+
+
+def test_no_secret_registry_or_machine_path_is_in_the_tree() -> None:
+    hosts = "|".join(("python" + "hosted", "py" + "pi", "npm" + "js", "deb" + "ian"))
+    wrong = []
+    for name in tracked():
+        data = (ROOT / name).read_bytes()
+        if b"\0" in data:
+            continue
+        text = data.decode()
+        if re.search(rf"\b(?:{hosts})\.(?:org|com)\b", text):
+            wrong.append(f"{name}: names a package registry")
+        if re.search(r"/(?:home|root|Users)/\w+/", text):
+            wrong.append(f"{name}: holds a path of one machine")
+        if re.search(r"\bsk_live_\w{10}|\bwhsec_\w{20}", text):
+            wrong.append(f"{name}: holds a key")
+    assert wrong == []
+
+
+def test_every_desk_route_asks_for_sign_in(app: Flask, client: FlaskClient) -> None:
+    asked = 0
+    for rule in app.url_map.iter_rules():
+        if not rule.rule.startswith("/admin") or rule.endpoint.endswith(".login"):
+            continue
+        address = re.sub(r"<[^>]+>", "1", rule.rule)
+        for method in (rule.methods or set()) - {"OPTIONS"}:
+            answer = client.open(address, method=method)
+            signed_out = answer.status_code in (302, 303) and "/admin/login" in answer.location
+            assert signed_out or answer.status_code in (401, 403), f"{method} {rule.rule}"
+            asked += 1
+    assert asked >= 6
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_is_in_the_readme_and_the_other_way_round() -> None:
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", readme(), re.M))
+    assert documented == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_command_is_in_the_readme_and_the_other_way_round(app: Flask) -> None:
+    def names(group: click.Group, before: str = "") -> Iterator[str]:
+        for name, command in group.commands.items():
+            if before or name not in FLASKS_OWN:
+                if isinstance(command, click.Group):
+                    yield from names(command, f"{before}{name} ")
+                else:
+                    yield f"{before}{name}"
+
+    documented = re.findall(r"^\| `flask ([a-z]+(?: [a-z]+)?)", readme(), re.M)
+    ours = {name for name in documented if name.split()[0] not in FLASKS_OWN}
+    assert ours == set(names(app.cli))
+    assert {"db upgrade"} <= set(documented)
+
+
+def test_every_make_target_explains_itself() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.findall(r"^\.PHONY: (.+)$", makefile, re.M)[0].split()
+    explained = re.findall(r"^([a-z]+):.*## .+", makefile, re.M)
+    assert sorted(phony) == sorted(explained)
+    named = set(re.findall(r"\bmake ([a-z]+)\b", readme()))
+    assert named <= set(phony)
+    assert {"serve", "test"} <= named
+
+
+def test_every_address_is_in_the_readme_and_the_other_way_round(app: Flask) -> None:
+    table = re.findall(r"^\| ((?:`/[^|]*)) \|", readme(), re.M)
+    documented = {address for row in table for address in re.findall(r"`(/[^`]*)`", row)}
+    routes = {re.sub(r"<\w+:", "<", rule.rule) for rule in app.url_map.iter_rules()}
+    assert documented == routes
+
+
+def test_modules_fit_in_the_head() -> None:
+    long = {
+        module: lines
+        for module, file in modules()
+        if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 350
+    }
+    assert long == {}
