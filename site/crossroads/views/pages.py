@@ -117,6 +117,7 @@ def course(slug: str) -> Response:
     if course is None:
         abort(404)
     places = seats.places(db.session, course, now())
+    db.session.rollback()  # a form sent here begins a transaction of its own, one that writes
     return _page(
         "pages/course.html",
         share=f"courses/{slug}.png",
