@@ -3,16 +3,20 @@
 import os
 import re
 import secrets
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 SECRET_LENGTH = 32
+# An address that names no driver leaves the choice open; these are the ones we install.
+DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 
 
 class SettingsError(Exception):
@@ -67,9 +71,15 @@ class Settings(BaseSettings):
         if not value:
             return value
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if (
+            parts.scheme not in ("http", "https")
+            or not _has_host(value)
+            or "@" in parts.netloc
+            or value.rstrip("/") != origin
+        ):
             raise ValueError("must be scheme and host alone, like https://example.com")
-        return value.rstrip("/")
+        return origin
 
     @field_validator("database_url")
     @classmethod
@@ -78,24 +88,36 @@ class Settings(BaseSettings):
             return value
         try:
             url = make_url(value)
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the latter from a port that is no number
             raise ValueError("must look like sqlite:////path/to/file or postgresql://…") from None
-        backend = url.get_backend_name()
-        if backend == "postgresql":
-            # A bare postgresql:// leaves the driver open; ours is psycopg 3.
-            return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-        if backend != "sqlite":
+        backend = url.drivername.partition("+")[0]
+        if backend not in DRIVERS:
             raise ValueError(f"must be SQLite or PostgreSQL, not {backend}")
-        return value
+        if backend == "sqlite" and (url.database or ":memory:") == ":memory:":
+            raise ValueError("must name a file: every process would have its own empty memory")
+        return url.set(drivername=DRIVERS[backend]).render_as_string(hide_password=False)
 
     @field_validator("smtp_url")
     @classmethod
     def _is_a_mail_server(cls, value: str) -> str:
         if not value:
             return value
-        parts = urlsplit(value)
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        if urlsplit(value).scheme not in ("smtp", "smtps") or not _has_host(value):
             raise ValueError("must look like smtp://user:password@host:587 or smtps://host:465")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, value: str) -> str:
+        try:
+            validate_email(
+                parseaddr(value)[1],
+                check_deliverability=False,
+                test_environment=True,
+                allow_smtputf8=False,
+            )
+        except EmailNotValidError:
+            raise ValueError("must look like The Team <hello@example.com>") from None
         return value
 
     @field_validator("signup_limit")
@@ -138,32 +160,58 @@ def load(root: Path, **given: Any) -> Settings:
     instance = instance if instance.is_absolute() else root / instance
     file = instance / "settings.env"
     try:
-        settings = Settings(_env_file=file, instance=instance, **given)
-    except ValidationError as error:
-        raise SettingsError([_sentence(fault) for fault in error.errors()]) from None
+        settings, problems = _read(file, {**given, "instance": instance})
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{file}: cannot be read: {error}"]) from None
     if settings.production:
-        problems = _unsafe(settings)
-        if problems:
-            raise SettingsError(problems)
-        return settings
-    return settings.model_copy(update=_development(settings))
+        told = {problem.partition(":")[0] for problem in problems}
+        problems += [one for one in _unsafe(settings) if one.partition(":")[0] not in told]
+    if problems:
+        raise SettingsError(problems)
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        return settings if settings.production else settings.model_copy(update=_made(settings))
+    except OSError as error:
+        where = error.filename or instance
+        raise SettingsError([f"INSTANCE: {where} cannot be used: {error.strerror}"]) from None
+
+
+def _read(file: Path, given: dict[str, Any]) -> tuple[Settings, list[str]]:
+    """Return the settings and what is wrong with them; a wrong one has its default."""
+    try:
+        return Settings(_env_file=file, **given), []
+    except ValidationError as error:
+        faults = error.errors()
+    defaults = {
+        str(fault["loc"][0]): Settings.model_fields[str(fault["loc"][0])].default
+        for fault in faults
+    }
+    rest = Settings(_env_file=file, **{**given, **defaults})
+    return rest, [_sentence(fault) for fault in faults]
 
 
 def _sentence(fault: Any) -> str:
-    name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-    message = fault["msg"].removeprefix("Value error, ")
+    name = str(fault["loc"][0]).upper()
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.partition(", unable to")[0]
     shown = "" if _is_secret(name) else f", not {str(fault['input'])!r}"
     return f"{name}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _has_host(address: str) -> bool:
+    """Tell whether an address has a host, and a port in range if it has one."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_secret(name: str) -> bool:
     return name.endswith(("_KEY", "_TOKEN", "_URL", "_SECRET"))
 
 
-def _development(settings: Settings) -> dict[str, Any]:
-    settings.instance.mkdir(parents=True, exist_ok=True)
+def _made(settings: Settings) -> dict[str, Any]:
     database = f"sqlite:///{settings.instance / 'crossroads.db'}"
     return {
         "secret_key": settings.secret_key or _made_once(settings.instance / "secret_key"),
@@ -186,7 +234,15 @@ def _made_once(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text(encoding="ascii").strip()
+    key = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(key) < SECRET_LENGTH:
+        raise SettingsError(
+            [
+                f"{path}: must hold {SECRET_LENGTH} characters or more: put the key back, "
+                "or delete the file to have a new one made"
+            ]
+        )
+    return key
 
 
 def _unsafe(settings: Settings) -> list[str]:
