@@ -1,14 +1,16 @@
 """The declarative base, the time type, and how a transaction begins on each database."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, Session, scoped_session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.types import TypeDecorator
 
 # Alembic drops and renames constraints by name, so every constraint has one that can be foretold.
@@ -19,6 +21,8 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+CONNECT_SECONDS = 5  # a PostgreSQL server that takes longer counts as away
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
@@ -81,13 +85,31 @@ def insert_for(session: AnySession, model: type[Base]) -> sqlite.Insert | postgr
     return postgresql.insert(model)
 
 
+def engine_options(url: str) -> dict[str, Any]:
+    """Return how to open an engine on this address."""
+    options: dict[str, Any] = {"hide_parameters": True}  # values are addresses and tokens
+    if url.startswith("postgresql"):
+        # A server that was started again, or is gone, costs one short look and no request.
+        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+    return options
+
+
 def prepare_engine(engine: Engine) -> None:
     """Set what each connection needs: durable, patient, with foreign keys enforced."""
     if engine.dialect.name != "sqlite":
         return
 
+    @event.listens_for(engine, "checkout")
+    def checkout(
+        _connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+    ) -> None:
+        # A file that was moved or replaced stays open, and what is written there is lost. The
+        # pool answers this error with a new connection.
+        if _file_of(engine) != record.info["file"]:
+            raise DisconnectionError("the database file was moved or replaced")
+
     @event.listens_for(engine, "connect")
-    def connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    def connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         # The driver's own implicit BEGIN is turned off; the listener below begins.
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -99,8 +121,18 @@ def prepare_engine(engine: Engine) -> None:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        record.info["file"] = _file_of(engine)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _file_of(engine: Engine) -> tuple[int, int] | None:
+    """Return what tells the engine's SQLite file from any other that may stand at its path."""
+    try:
+        state = Path(engine.url.database or "").stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino

@@ -28,7 +28,7 @@ from crossroads.views import (
     signup,
 )
 from models import db
-from models.base import prepare_engine
+from models.base import engine_options, prepare_engine
 
 FORM_BYTES = 64 * 1024
 QUARTER_HOUR = 900  # every time zone's midnight falls on one: then the next start may change
@@ -49,7 +49,6 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     Raises SettingsError or ContentError, each naming every fault it found.
     """
     settings = settings or settings_module.load(root)
-    settings.instance.mkdir(parents=True, exist_ok=True)
     logs.configure(json=settings.production)
     app = Flask(
         "crossroads",
@@ -72,13 +71,13 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     app.extensions["crossroads.shelf"] = shelf
     app.context_processor(lambda: _template_words(shelf, settings))
 
+    requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)
     db.init_app(app)
     with app.app_context():
         prepare_engine(db.engine)
     Migrate(app, db, directory=str(schema.FOLDER), render_as_batch=True)
     CSRFProtect(app)
     limits.limiter.init_app(app)
-    requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)
     guard.init_app(app, https=settings.base_url.startswith("https://"))
     desk.init_app(app)
     errors.init_app(app)
@@ -93,6 +92,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url),
         "MAX_CONTENT_LENGTH": FORM_BYTES,
         "MAX_FORM_MEMORY_SIZE": FORM_BYTES,
         "MAX_FORM_PARTS": 100,

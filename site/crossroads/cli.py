@@ -2,21 +2,24 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from rich.console import Console
 from rich.progress import Progress
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from crossroads import content as content_module
 from crossroads import export, seats, server, start, users
 from crossroads.content import Content
 from crossroads.lead_list import LeadFilter
+from crossroads.logs import first_line
 from crossroads.mailer import Mailer
 from crossroads.settings import Settings
 from crossroads.shelf import current_content, current_shelf
@@ -24,6 +27,9 @@ from crossroads.worker import Worker
 from models import db, writing
 from models.lead import STATES
 from models.user import ROLES
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 content_group = AppGroup("content", help="Comparisons and courses: the files in site/content.")
 leads_group = AppGroup("leads", help="People who signed up.")
@@ -39,11 +45,26 @@ def init_app(app: Flask) -> None:
         app.cli.add_command(group)
 
 
+def with_tables(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Run a command that needs the database, and say in one line when it is away or not ours."""
+
+    @wraps(command)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        server.require_schema(db.engine)
+        try:
+            return command(*args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            _fail(f"the database cannot be used: {first_line(error)}")
+
+    wrapped: Callable[Arguments, Result] = with_appcontext(run)
+    return wrapped
+
+
 @click.command("serve")
 @with_appcontext
 def serve() -> None:
     """Run the web server alone."""
-    server.serve(_settings())
+    server.serve(_settings(), db.engine)
 
 
 @click.command("setup")
@@ -61,18 +82,16 @@ def up() -> None:
 
 
 @click.command("worker")
-@with_appcontext
+@with_tables
 def worker() -> None:
     """Deliver what is due, until told to stop."""
-    server.require_schema(_settings())
     _worker().run()
 
 
 @click.command("deliver")
-@with_appcontext
+@with_tables
 def deliver() -> None:
     """Deliver what is due now, and end."""
-    server.require_schema(_settings())
     delivery = _worker().deliver_due()
     click.echo(
         f"{delivery.sent} sent, {delivery.held} held, "
@@ -117,18 +136,30 @@ def check_content() -> None:
 @click.option("--state", type=click.Choice(STATES), default=None)
 @click.option("--page", default="", help="only from this page, like /compare/…")
 @click.option("--campaign", default="", help="only from this utm_campaign")
-@with_appcontext
+@with_tables
 def export_leads(
     kind: str, output: str, q: str, state: str | None, page: str, campaign: str
 ) -> None:
     """Write leads to a file, complete or not at all."""
     del kind  # one format so far
     which = LeadFilter.of(q=q, state=state or "", page=page, campaign=campaign)
-    if output == "-":
-        export.write_csv(db.engine, which, sys.stdout.buffer)
-        return
-    target = Path(output)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        if output == "-":
+            export.write_csv(db.engine, which, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        count = _write_whole(Path(output), which)
+    except BrokenPipeError:  # whoever read it had enough
+        raise
+    except OSError as error:
+        _fail(f"{output}: cannot be written: {error.strerror}")
+    click.echo(f"{count} leads written to {output}", err=True)
+
+
+def _write_whole(target: Path, which: LeadFilter) -> int:
+    """Write beside the target and rename, so that the target is the old file or the whole new."""
+    draft = target.parent / f".{target.name}.{os.getpid()}"
+    draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
     try:
         with (
             Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
@@ -141,18 +172,16 @@ def export_leads(
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
-    except OSError as error:
-        _fail(f"{output}: cannot be written: {error.strerror}")
     finally:
         draft.unlink(missing_ok=True)
-    click.echo(f"{count} leads written to {output}", err=True)
+    return count
 
 
 @users_group.command("add")
 @click.argument("email")
 @click.option("--role", type=click.Choice(ROLES), required=True)
 @click.option("--password-stdin", is_flag=True, help="read the password from standard input")
-@with_appcontext
+@with_tables
 def add_user(email: str, role: str, password_stdin: bool) -> None:
     """Add an account for the desk."""
     if password_stdin:
@@ -172,7 +201,7 @@ def add_user(email: str, role: str, password_stdin: bool) -> None:
 @click.argument("course")
 @click.argument("cohort")
 @click.argument("seats", type=click.IntRange(1))
-@with_appcontext
+@with_tables
 def reserve_seats(course: str, cohort: str, seats: int) -> None:
     """Take seats off what the course page offers."""
     _change_seats(course, cohort, seats)
@@ -182,7 +211,7 @@ def reserve_seats(course: str, cohort: str, seats: int) -> None:
 @click.argument("course")
 @click.argument("cohort")
 @click.argument("seats", type=click.IntRange(1))
-@with_appcontext
+@with_tables
 def release_seats(course: str, cohort: str, seats: int) -> None:
     """Give reserved seats back."""
     _change_seats(course, cohort, -seats)

@@ -1,6 +1,6 @@
 """What stands between the public and the site: headers, origins, and who is asking."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -37,11 +37,26 @@ def refuse_cross_site(base_url: str) -> None:
         raise CrossSite(origin)
 
 
+def client_ip() -> IPv4Address | IPv6Address | None:
+    """Return the client's address, an IPv4 one as such however it was written."""
+    given = (request.remote_addr or "").partition("%")[0]
+    try:
+        # Some proxies add the port: 192.0.2.1:4711, [2001:db8::1]:4711.
+        bare = (
+            given if given.count(":") > 1 and "[" not in given else urlsplit(f"//{given}").hostname
+        )
+        ip = ip_address(bare or "")
+    except ValueError:
+        return None
+    if ip.version == 6 and ip.ipv4_mapped is not None:  # a socket that listens on both
+        return ip.ipv4_mapped
+    return ip
+
+
 def truncated_ip() -> str | None:
     """Return the client's network, /24 or /48: evidence of a region, not of a person."""
-    try:
-        ip = ip_address(request.remote_addr or "")
-    except ValueError:
+    ip = client_ip()
+    if ip is None:
         return None
     network = ip_network((ip, 24 if ip.version == 4 else 48), strict=False)
     return str(network.network_address)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from ipaddress import ip_address
+from ipaddress import ip_network
 from pathlib import Path
 from threading import Lock
 
@@ -10,6 +10,8 @@ from flask import request
 from flask_limiter import Limiter
 from limits.storage import Storage
 from limits.typing import Any
+
+from crossroads.guard import client_ip
 
 SCHEME = "crossroads-counters"
 PURGE_EVERY = 500  # increments between two clean-ups of counters that ran out
@@ -88,25 +90,25 @@ class CounterFile(Storage):
         connection = sqlite3.connect(
             self._path, timeout=5, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS counter"
-            " (key TEXT PRIMARY KEY, count INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID"
-        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS counter (key TEXT PRIMARY KEY, count INTEGER NOT NULL,"
+                " expires REAL NOT NULL) WITHOUT ROWID"
+            )
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
 
 def client_network() -> str:
     """Return who is counted: the IPv4 address, or the /64 that one IPv6 subscriber has."""
-    address = request.remote_addr or "unknown"
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
-    if ip.version == 4:
-        return str(ip)
-    return str(ip_address(int(ip) >> 64 << 64)) + "/64"
+    ip = client_ip()
+    if ip is None:
+        return request.remote_addr or "unknown"
+    return str(ip if ip.version == 4 else ip_network((int(ip), 64), strict=False))
 
 
 # A broken counter file must not take the site down: errors are logged and the request goes on.

@@ -4,17 +4,20 @@ import errno
 import socket
 
 import click
-from sqlalchemy import create_engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from crossroads import metrics, schema
+from crossroads.logs import first_line
+from crossroads.schema import Fault
 from crossroads.settings import Settings
 
 BLOCKING_THREADS = 4  # requests at a time in one worker; most wait for the database, not the CPU
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
-RESPAWN_SECONDS = 3.5  # longer than the start of the app, or a dying worker is respawned twice
+# Its few lines go where ours go, and look like them.
+GRANIAN_LOG = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 
 
 def require_free_port(host: str, port: int, setting: str) -> None:
@@ -26,37 +29,46 @@ def require_free_port(host: str, port: int, setting: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                why = f"port {port} is in use: stop what listens there"
+                why = f"port {port} is in use: stop what listens there, or set {setting} to another"
             else:
-                why = f"cannot listen on {host} port {port} ({error.strerror})"
-            raise click.ClickException(f"{why}, or set {setting} to another") from None
+                why = f"cannot listen on {host} port {port}: {error.strerror}"
+            raise click.ClickException(why) from None
 
 
-def require_schema(settings: Settings) -> None:
-    """Raise ClickException when the database is away or not of this version."""
-    engine = create_engine(settings.database_url)
+def schema_fault(engine: Engine) -> Fault | None:
+    """Return what is wrong with the schema. Raises ClickException when the database is away.
+
+    Leaves no connection open: what is open when a process forks belongs to both.
+    """
     try:
-        fault = schema.fault(engine)
+        return schema.fault(engine)
     except SQLAlchemyError as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        fault = f"the database cannot be reached: {cause}; check DATABASE_URL"
+        raise click.ClickException(
+            f"the database cannot be used: {first_line(error)}; check DATABASE_URL"
+        ) from None
     finally:
         engine.dispose()
+
+
+def require_schema(engine: Engine) -> None:
+    """Raise ClickException when the database is away or not of this version."""
+    fault = schema_fault(engine)
     if fault:
-        raise click.ClickException(fault)
+        raise click.ClickException(str(fault))
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, engine: Engine) -> None:
     """Serve the site until told to stop. Raises ClickException when it cannot start.
 
-    The flask command has imported wsgi:app already. The workers are forked from this process:
-    they share its memory, and a mistake in the content has stopped the start before this line.
+    The flask command has imported wsgi:app already. Where processes are forked the workers
+    share its memory; a mistake in the content has stopped the start before this line.
     """
     require_free_port(settings.host, settings.port, "PORT")
-    require_schema(settings)
+    require_schema(engine)
     metrics.share_between_processes(settings.instance / "metrics")
 
     from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
     from granian.server import Server
 
     Server(
@@ -70,7 +82,7 @@ def serve(settings: Settings) -> None:
         http=HTTPModes.http1,  # a proxy in front speaks HTTP/2 to browsers and 1.1 to us
         websockets=False,
         respawn_failed_workers=True,
-        respawn_interval=RESPAWN_SECONDS,
         workers_kill_timeout=STOP_SECONDS,
-        log_level="warning",  # type: ignore[arg-type]
+        log_level=LogLevels.warning,
+        log_dictconfig=GRANIAN_LOG,
     ).serve()

@@ -1,6 +1,9 @@
 """The start of the whole product on one machine: prepare, say where things are, run it all."""
 
+import os
+import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -9,15 +12,18 @@ from flask import Flask
 from flask_migrate import upgrade
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
+from honcho.printer import Message, Printer
 from sqlalchemy.exc import SQLAlchemyError
 
-from crossroads import schema, users
-from crossroads.server import require_free_port
+from crossroads import users
+from crossroads.logs import first_line
+from crossroads.server import require_free_port, schema_fault
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from models import db, writing
 
 PROCFILE = "Procfile"
+INTERRUPTED = 130  # what the manager calls an end by Ctrl-C: not a failure
 
 
 def prepare(settings: Settings) -> None:
@@ -25,17 +31,16 @@ def prepare(settings: Settings) -> None:
 
     Raises ClickException when the database is away or from a newer version.
     """
-    try:
-        fault = schema.fault(db.engine)
-        if fault and "newer version" in fault:
-            raise click.ClickException(fault)
-        if fault:
+    fault = schema_fault(db.engine)
+    if fault and not fault.older:
+        raise click.ClickException(str(fault))
+    if fault:
+        try:
             upgrade()
-    except SQLAlchemyError as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise click.ClickException(
-            f"the database cannot be reached: {cause}; check DATABASE_URL"
-        ) from None
+        except SQLAlchemyError as error:
+            raise click.ClickException(
+                f"the tables cannot be made: {first_line(error)}; check DATABASE_URL"
+            ) from None
     from crossroads import pictures  # here alone: it loads a renderer that nothing else needs
 
     pictures.write(current_content(), settings.share_folder)
@@ -44,7 +49,8 @@ def prepare(settings: Settings) -> None:
 def everything(app: Flask, settings: Settings) -> int:
     """Run every process of the Procfile until told to stop; return the exit code.
 
-    Ctrl-C stops all of them; when one ends by itself the others are stopped too.
+    Ctrl-C stops all of them, and so does closing the terminal; when one ends by itself the
+    others are stopped too, and the code is not 0.
     """
     require_free_port(settings.host, settings.port, "PORT")
     require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
@@ -57,14 +63,40 @@ def everything(app: Flask, settings: Settings) -> int:
     db.session.remove()
     db.engine.dispose()
     click.echo(_where(settings, owner))
-    manager = Manager()
+    manager = Manager(_Printer(sys.stdout))
     # The flask beside this Python, whatever else is on the PATH.
     flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
     procfile = parse_procfile((Path(app.root_path) / PROCFILE).read_text(encoding="utf-8"))
-    for name, command in procfile.processes.items():
-        manager.add_process(name, command.replace("flask", f"exec {flask}", 1), cwd=app.root_path)
+    for name, line in procfile.processes.items():
+        command = line.replace("flask", f"exec {shlex.quote(flask)}", 1)
+        manager.add_process(name, command, cwd=app.root_path)
+    signal.signal(signal.SIGHUP, _stop)
     manager.loop()
-    return int(manager.returncode or 0)
+    if manager.returncode == INTERRUPTED:
+        return 0
+    return max(manager.returncode or 0, 1)
+
+
+class _Printer(Printer):  # type: ignore[misc] # honcho has no types
+    """Prints what the processes say for as long as someone can read it, then stops them.
+
+    They have sessions of their own: no closing terminal and no broken pipe would end them.
+    """
+
+    _deserted = False
+
+    def write(self, message: Message) -> None:
+        if self._deserted:
+            return
+        try:
+            super().write(message)
+        except OSError:
+            self._deserted = True
+            _stop()
+
+
+def _stop(*_signal: object) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)  # the manager knows what to do
 
 
 def _where(settings: Settings, owner: tuple[str, str] | None) -> str:

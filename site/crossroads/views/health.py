@@ -1,12 +1,12 @@
 """What machines ask: is the process up, can it serve, how is it doing."""
 
 import hmac
-from ipaddress import ip_address
 
 from flask import Blueprint, Response, abort, current_app, g, make_response, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from crossroads import metrics, schema
+from crossroads.guard import client_ip
 from crossroads.settings import Settings
 from models import db
 
@@ -14,7 +14,7 @@ bp = Blueprint("health", __name__)
 
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 # Any of these says that a proxy stands between, so a loopback address proves nothing.
-FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP")
 
 
 @bp.before_request
@@ -32,9 +32,9 @@ def alive() -> Response:
 def ready() -> Response:
     """Answer 200 when the database is there and has the tables of this version, else 503."""
     try:
-        fault = schema.fault(db.engine)
+        fault = str(schema.fault(db.engine) or "")
     except SQLAlchemyError:
-        fault = "the database cannot be reached"
+        fault = "the database cannot be used"
     return make_response(f"{fault or 'ok'}\n", 503 if fault else 200, PLAIN)
 
 
@@ -50,9 +50,7 @@ def numbers() -> Response:
 
 
 def _is_local() -> bool:
-    if any(name in request.headers for name in FORWARDED):
-        return False
-    try:
-        return ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        return False
+    ip = client_ip()
+    return (
+        ip is not None and ip.is_loopback and not any(one in request.headers for one in FORWARDED)
+    )
