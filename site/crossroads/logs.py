@@ -8,13 +8,24 @@ from typing import Any
 
 import structlog
 
-EMAIL = re.compile(r"([^\s@<>\"'(),:;=]{1,64})@([\w.-]{1,253})")
+EMAIL = re.compile(r"""([^\s@<>"'(),:;=]{1,64}|"[^"\n]{1,64}")(@|%40)([\w.-]{1,253}|\[\S*?\])""")
+# What follows one of these in an address is a key, and belongs to its receiver alone.
+KEY = re.compile(r"(/(?:confirm|unsubscribe|orders|enrollments)/)[^\s/?#\"'<>]+")
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie")
 
 
 def mask_email(text: str) -> str:
     """Return the text with every email address cut to its first letter: m***@example.com."""
-    return EMAIL.sub(lambda match: f"{match[1][0]}***@{match[2]}", text)
+    return EMAIL.sub(lambda match: match[1].strip('"')[:1] + "***" + match[2] + match[3], text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says in one line; of a database's, what its driver said.
+
+    The rest of a database error is the statement with its values.
+    """
+    said = str(getattr(error, "orig", None) or error).strip()
+    return mask_email(said.splitlines()[0]) if said else type(error).__name__
 
 
 def configure(*, json: bool) -> None:
@@ -32,7 +43,11 @@ def configure(*, json: bool) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The traceback is text already: masked before it gets here.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     structlog.configure(
         processors=[*shared, renderer],
@@ -59,7 +74,11 @@ def _mask(
         if any(word in key.lower() for word in SECRET_WORDS):
             event[key] = "***"
         elif isinstance(value, str):
-            event[key] = mask_email(value)
+            event[key] = _masked(value)
         elif not isinstance(value, int | float | bool | type(None)):
-            event[key] = mask_email(str(value)) if not key.startswith("_") else value
+            event[key] = _masked(str(value)) if not key.startswith("_") else value
     return event
+
+
+def _masked(text: str) -> str:
+    return KEY.sub(r"\1***", mask_email(text))

@@ -20,7 +20,9 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import parse_accept_header, parse_etags
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from crossroads.logs import first_line
 from crossroads.metrics import REQUESTS
+from crossroads.requestlog import NO_VISIT
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -28,27 +30,28 @@ if TYPE_CHECKING:
 ENCODINGS = ("br", "gzip", "identity")
 ALREADY_SMALL = ("image/png", "image/jpeg", "font/woff2")
 POLL_SECONDS = 2.0
+AFTER_FAILURE = 4  # polls until pages that could not be rendered are tried again
 # Dropped from what Flask answered: made anew here, or true of one request only.
-OWN = {"content-length", "etag", "date", "last-modified", "x-request-id", "set-cookie"}
+OWN = {
+    *("accept-ranges", "content-length", "date", "etag", "last-modified"),
+    *("set-cookie", "x-request-id"),
+}
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One address in one encoding: the bytes and the headers, ready to send."""
+    """One address in one encoding: the bytes, their ETag and the headers, ready to send."""
 
     body: bytes
+    etag: str
     headers: list[tuple[str, str]]
     headers_unchanged: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Page:
-    """One address: its variants by encoding, and every ETag that names them."""
-
-    variants: dict[str, Variant]
-    etags: frozenset[str]
+# One address: its variants by encoding.
+Page = dict[str, Variant]
 
 
 class PageCache:
@@ -104,11 +107,14 @@ class PageCache:
     def _page(self, path: str) -> Page | None:
         if self._thread is None:
             self._start()
-        page = self._pages.get(path)
+        # Held fast: what is rendered from here on belongs to these pages, and is lost with them
+        # when they are replaced meanwhile by newer ones.
+        pages = self._pages
+        page = pages.get(path)
         if page is None and path in self._paths:
             page = self._render(path)
             if page is not None:
-                self._pages[path] = page
+                page = pages.setdefault(path, page)
         return page
 
     def _forget(self, stamp: Hashable) -> None:
@@ -122,9 +128,9 @@ class PageCache:
     def _answer(
         self, page: Page, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        variant = page.variants[_encoding(environ.get("HTTP_ACCEPT_ENCODING", ""))]
+        variant = page[_encoding(environ.get("HTTP_ACCEPT_ENCODING", ""))]
         known = environ.get("HTTP_IF_NONE_MATCH")
-        if known and (known in page.etags or _names_one(known, page.etags)):
+        if known and (known == variant.etag or _names(known, variant.etag)):
             _counter(304).inc()
             start_response("304 Not Modified", list(variant.headers_unchanged))
             return []
@@ -135,6 +141,7 @@ class PageCache:
     def _render(self, path: str) -> Page | None:
         """Return the page as Flask answers it now, or None when that is no 200."""
         environ = EnvironBuilder(path, base_url=self._base_url).get_environ()
+        environ[NO_VISIT] = True
         body_parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
         body = b"".join(body_parts)
         if not status.startswith(str(HTTPStatus.OK.value)):
@@ -149,14 +156,22 @@ class PageCache:
 
     def _watch(self) -> None:
         version: Hashable = object()
+        trouble = False
         while True:
+            polls = 1
             try:
                 current = self._version_now()
-                if current != version and self._render_all():
-                    version = current
-            except Exception:
-                log.exception("pages not refreshed; the last ones are still served")
-            if self._ended.wait(self._poll):
+                if current != version:
+                    if self._render_all():
+                        version = current
+                    else:
+                        polls = AFTER_FAILURE
+                trouble = False
+            except Exception as error:
+                if not trouble:  # said once, not at every poll until it is over
+                    log.warning("pages not refreshed, the last ones stay", error=first_line(error))
+                trouble = True
+            if self._ended.wait(self._poll * polls):
                 return
 
     def _render_all(self) -> bool:
@@ -178,30 +193,18 @@ def make_page(body: bytes, headers: Headers) -> Page:
         bodies["br"] = brotli.compress(body, quality=11)
         bodies["gzip"] = gzip.compress(body, 9, mtime=0)
         kept.append(("Vary", "Accept-Encoding"))
-    variants = {
-        encoding: _variant(encoding, bodies.get(encoding), body, digest, kept)
-        for encoding in ENCODINGS
-    }
-    etags = frozenset(
-        value for variant in variants.values() for name, value in variant.headers if name == "ETag"
-    )
-    return Page(variants, etags)
+    made = {name: _variant(name, data, digest, kept) for name, data in bodies.items()}
+    return {name: made.get(name, made["identity"]) for name in ENCODINGS}
 
 
-def _variant(
-    encoding: str,
-    body: bytes | None,
-    plain: bytes,
-    digest: str,
-    kept: list[tuple[str, str]],
-) -> Variant:
-    if body is None:
-        encoding, body = "identity", plain
-    suffix = "" if encoding == "identity" else f"-{encoding}"
-    shared = [*kept, ("ETag", f'"{digest}{suffix}"')]
-    encoded = [] if encoding == "identity" else [("Content-Encoding", encoding)]
+def _variant(encoding: str, body: bytes, digest: str, kept: list[tuple[str, str]]) -> Variant:
+    plain = encoding == "identity"
+    etag = f'"{digest}"' if plain else f'"{digest}-{encoding}"'
+    shared = [*kept, ("ETag", etag)]
+    encoded = [] if plain else [("Content-Encoding", encoding)]
     return Variant(
         body,
+        etag,
         [*shared, *encoded, ("Content-Length", str(len(body)))],
         [pair for pair in shared if pair[0] != "Content-Type"],
     )
@@ -209,19 +212,24 @@ def _variant(
 
 @lru_cache(maxsize=512)
 def _encoding(header: str) -> str:
-    """Return the best encoding that an Accept-Encoding header allows.
+    """Return the encoding that an Accept-Encoding header likes best, the smallest of equals.
 
     https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
     """
     accepted = parse_accept_header(header)
-    allowed = [name for name in ENCODINGS if name != "identity" and accepted[name] > 0]
-    return allowed[0] if allowed else "identity"
+    liked = max(ENCODINGS, key=lambda name: accepted[name])
+    return liked if accepted[liked] > 0 else "identity"
 
 
 @lru_cache(maxsize=512)
-def _names_one(header: str, etags: frozenset[str]) -> bool:
-    known = parse_etags(header)
-    return any(known.contains_weak(etag.strip('"')) for etag in etags)
+def _names(header: str, etag: str) -> bool:
+    """Tell whether If-None-Match names the ETag, by the weak comparison it asks for.
+
+    Of the variant that would be sent, and no other: a cache that holds the brotli bytes must
+    not take our "unchanged" for leave to send them to whoever cannot read them.
+    https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+    """
+    return parse_etags(header).contains_weak(etag.strip('"'))
 
 
 @cache

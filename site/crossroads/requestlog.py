@@ -10,11 +10,19 @@ from flask import Flask, Response, g, request
 from crossroads.metrics import DURATION, REQUESTS
 
 ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# Set in the WSGI environment of a request that nobody made: it is neither logged nor counted.
+NO_VISIT = "crossroads.no_visit"
+# Whoever asks names the method, and every new label of a counter is kept for good.
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
 log = structlog.get_logger()
 
 
 def init_app(app: Flask, *, trust_header: bool) -> None:
-    """Give each request an id, taken from X-Request-ID only when a trusted proxy sets it."""
+    """Give each request an id, taken from X-Request-ID only when a trusted proxy sets it.
+
+    Call before anything else that looks at requests: what refuses one early is logged too.
+    """
 
     @app.before_request
     def begin() -> None:
@@ -26,16 +34,19 @@ def init_app(app: Flask, *, trust_header: bool) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
+        response.headers["X-Request-ID"] = g.request_id
+        if NO_VISIT in request.environ:
+            return response
         # The rule, not the path: a path may hold a token.
         route = request.url_rule.rule if request.url_rule else "unknown"
+        method = request.method if request.method in METHODS else "other"
         seconds = time.perf_counter() - g.began
-        REQUESTS.labels(route, request.method, response.status_code).inc()
+        REQUESTS.labels(route, method, response.status_code).inc()
         DURATION.labels(route).observe(seconds)
-        response.headers["X-Request-ID"] = g.request_id
         if not g.get("quiet"):
             log.info(
                 "request",
-                method=request.method,
+                method=method,
                 route=route,
                 status=response.status_code,
                 ms=round(seconds * 1000, 1),

@@ -9,7 +9,7 @@ from threading import Lock
 from flask import current_app
 
 from crossroads import content
-from crossroads.content import Content
+from crossroads.content import Content, ContentError
 
 
 class Shelf:
@@ -26,7 +26,7 @@ class Shelf:
         self._watch = watch
         self._lock = Lock()
         self._stamp: Hashable = self._look() if watch else 0
-        self._content: Content | None = content.read(folder)
+        self._content: Content | ContentError | None = content.read(folder)
         self._digest = _digest(static)
 
     def refresh(self) -> Hashable:
@@ -47,9 +47,14 @@ class Shelf:
     @property
     def content(self) -> Content:
         """The content as last refreshed. Raises ContentError if it cannot be used."""
-        if self._content is None:
-            self._content = content.read(self._folder)
-        return self._content
+        with self._lock:
+            # A mistake is kept like content, so that it is found once and told many times.
+            if self._content is None:
+                self._content = _read(self._folder)
+            found = self._content
+        if isinstance(found, ContentError):
+            raise found
+        return found
 
     @property
     def digest(self) -> str:
@@ -60,27 +65,39 @@ class Shelf:
         others = tuple(
             (file.path, status.st_mtime_ns, status.st_size)
             for folder in (self.static, self._templates)
-            for file in _files(folder)
-            if (status := file.stat())
+            for file, status in _files(folder)
         )
         return content.stamp(self._folder), others
 
 
-def _files(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+def _read(folder: Path) -> Content | ContentError:
+    try:
+        return content.read(folder)
+    except ContentError as error:
+        return error
+
+
+def _files(folder: Path | str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir():
-                yield from _files(entry.path)
-            else:
-                yield entry
+            try:
+                if entry.is_dir():
+                    yield from _files(entry.path)
+                else:
+                    yield entry, entry.stat()
+            except OSError:  # an editor is replacing it
+                continue
 
 
 def _digest(folder: Path) -> str:
     total = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            total.update(file.relative_to(folder).as_posix().encode())
-            total.update(file.read_bytes())
+    for file, _ in _files(folder):
+        try:
+            data = Path(file.path).read_bytes()
+        except OSError:
+            continue
+        total.update(os.path.relpath(file.path, folder).encode())
+        total.update(data)
     return total.hexdigest()[:12]
 
 
