@@ -1,22 +1,30 @@
 """Exceptions become a page and a status here, and nowhere else."""
 
 import time
+import traceback
+from pathlib import Path
+from urllib.parse import quote
 
 import structlog
-from flask import Flask, Response, g, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, redirect, request
 from flask_limiter import RateLimitExceeded
+from jinja2 import TemplateSyntaxError
+from markupsafe import Markup
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads.content import ContentError
 from crossroads.guard import CrossSite
 from crossroads.limits import limiter
-from models import db
+from crossroads.logs import first_line
+from crossroads.settings import Settings
 
 log = structlog.get_logger()
 
-NOT_SENT_AGAIN = {"password", "current", "new", "repeat", "csrf_token", "website", "action"}
+SHOWN = {"email": "Email address", "name": "Name"}
+NEVER_SENT_AGAIN = {"password", "csrf_token"}
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]
 
 WORDS = {
@@ -46,9 +54,22 @@ WORDS = {
         "few seconds.",
     ),
 }
+BROKEN_CONTENT = (
+    "The content has mistakes",
+    "Mend these lines and load the page again. Visitors of a site in production never see this: "
+    "it does not start with mistakes.",
+)
+BROKEN_TEMPLATE = ("A template has a mistake", "Mend this line and load the page again.")
 CROSS_SITE = (
     "This form came from another site",
     "To protect you we take forms only from our own pages. Open the page here and send it again.",
+)
+
+# When the page itself cannot be made, as while a template it needs is being edited.
+LAST_RESORT = Markup(
+    '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Error: {heading}</title>\n'
+    "<h1>{heading}</h1>\n<p>{text}</p>\n<pre>{problems}</pre>\n<p>Reference: {reference}</p>\n"
+    '<p><a href="/">Home</a></p>\n</html>\n'
 )
 
 
@@ -64,10 +85,10 @@ def init_app(app: Flask) -> None:
         return _page(429, retry_after=_wait())
 
     @app.errorhandler(HTTPException)
-    def http(error: HTTPException) -> Response:
+    def http(error: HTTPException) -> AnyResponse:
         status = error.code or 500
-        if status < 400:
-            return Response(status=status, headers=error.get_headers())
+        if status == 404 and (address := _without_slash()):
+            return redirect(address, 308)
         answer = _page(status)
         if status == 405 and (allow := dict(error.get_headers()).get("Allow")):
             answer.headers["Allow"] = allow
@@ -77,26 +98,20 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(InterfaceError)
     @app.errorhandler(PoolTimeout)
     def database_away(error: Exception) -> Response:
-        db.session.rollback()
-        log.error("database away", error=str(error.__cause__ or error))
+        log.error("database away", error=first_line(error))
         return _page(503, retry_after=5)
 
     @app.errorhandler(ContentError)
     def content_broken(error: ContentError) -> Response:
-        return _page(
-            500,
-            words=(
-                "The content has mistakes",
-                "Mend these lines and load the page again. Visitors of a site in production "
-                "never see this: it does not start with mistakes.",
-            ),
-            problems=[str(problem) for problem in error.problems],
-        )
+        problems = [str(problem) for problem in error.problems]
+        return _page(500, words=BROKEN_CONTENT, problems=problems)
 
     @app.errorhandler(Exception)
-    def broken(_error: Exception) -> Response:
-        db.session.rollback()
+    def broken(error: Exception) -> Response:
         log.exception("request failed")
+        settings: Settings = app.extensions["crossroads.settings"]
+        if not settings.production and (fault := _template_fault(error)):
+            return _page(500, words=BROKEN_TEMPLATE, problems=[fault])
         return _page(500)
 
 
@@ -115,14 +130,14 @@ def _page(
 ) -> Response:
     heading, text = words or WORDS.get(status, WORDS[400] if status < 500 else WORDS[500])
     typed = _typed() if status in (429, 500, 503) and not problems else None
-    page = render_template(
-        "errors/error.html",
+    page = _render(
         status=status,
         heading=heading,
         text=text,
         reference=g.get("request_id"),
         retry_after=retry_after,
         typed=typed,
+        shown=[(SHOWN[name], value) for name, value in typed or () if name in SHOWN],
         typed_action=request.full_path.rstrip("?") + "#signup",
         links=links,
         problems=problems,
@@ -134,12 +149,61 @@ def _page(
     return answer
 
 
+def _render(**words: object) -> str:
+    """Render the page from content and templates alone, or without even them.
+
+    What the rooms of the site add to their pages is left out: it may ask the very database that
+    is away.
+    """
+    try:
+        for add in current_app.template_context_processors[None]:
+            words = {**current_app.ensure_sync(add)(), **words}
+        return current_app.jinja_env.get_template("errors/error.html").render(words)
+    except Exception:
+        log.exception("error page failed")
+        words["problems"] = "\n".join(words["problems"] or ())  # type: ignore[arg-type]
+        return LAST_RESORT.format_map(words)
+
+
 def _typed() -> list[tuple[str, str]] | None:
-    """Return what a visitor had typed, to be sent again with one click; never a password."""
+    """Return what a visitor had sent, to be sent again with one click; None if there is none.
+
+    Nothing of the desk: its forms hold passwords and tokens of a session.
+    """
     if request.method != "POST" or request.path.startswith("/admin"):
         return None
-    return [
-        (name, value)
-        for name, value in request.form.items(multi=True)
-        if name not in NOT_SENT_AGAIN and value
-    ] or None
+    try:
+        return [
+            (name, value)
+            for name, value in request.form.items(multi=True)
+            if value and name not in NEVER_SENT_AGAIN
+        ]
+    except HTTPException:  # it cannot be read
+        return None
+
+
+def _without_slash() -> str | None:
+    """Return the address of the page that was asked for with a slash too many, if there is one."""
+    bare = "/" + request.path.strip("/")
+    routes = current_app.create_url_adapter(request)
+    if request.method not in ("GET", "HEAD") or bare == request.path or routes is None:
+        return None
+    if not routes.test(bare, "GET"):
+        return None
+    query = request.query_string.decode("latin-1")
+    return quote(bare) + (f"?{query}" if query else "")
+
+
+def _template_fault(error: Exception) -> str | None:
+    """Return file, line and message of a mistake in a template, or None when it is elsewhere."""
+    root = Path(current_app.root_path)
+    if isinstance(error, TemplateSyntaxError):
+        places = [(error.filename, error.lineno)]
+    else:
+        places = [
+            (one.filename, one.lineno or 0) for one in traceback.extract_tb(error.__traceback__)
+        ]
+    for file, line in reversed(places):
+        if file and Path(file).is_relative_to(root / "templates"):
+            return f"{Path(file).relative_to(root)}:{line}: {error}"
+    return None
