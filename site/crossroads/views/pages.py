@@ -1,5 +1,7 @@
 """The public pages: the same bytes for every visitor, kept in memory in front of this module."""
 
+from collections.abc import Callable
+
 from flask import (
     Blueprint,
     Response,
@@ -48,8 +50,18 @@ def indexed(content: Content) -> list[str]:
     ]
 
 
-def _page(template: str, *, share: str = "site.png", **context: object) -> Response:
-    """Render a page that has a sign-up form: as it arrives on GET, with its answer on POST."""
+def _page(
+    template: str,
+    *,
+    share: str = "site.png",
+    live: Callable[[], dict[str, object]] = dict,
+    **context: object,
+) -> Response:
+    """Render a page that has a sign-up form: as it arrives on GET, with its answer on POST.
+
+    `live` reads what the page shows from the database. It is called when the page is rendered,
+    after a sign-up is stored: a transaction that has read can no longer begin to write.
+    """
     settings: Settings = current_app.extensions["crossroads.settings"]
 
     def render(state: Signup) -> str:
@@ -59,6 +71,7 @@ def _page(template: str, *, share: str = "site.png", **context: object) -> Respo
             canonical=settings.base_url + request.path,
             share=f"{settings.base_url}/share/{share}",
             **context,
+            **live(),
         )
 
     if request.method == "POST":
@@ -116,15 +129,13 @@ def course(slug: str) -> Response:
     course = current_content().course(slug)
     if course is None:
         abort(404)
-    places = seats.places(db.session, course, now())
-    db.session.rollback()  # a form sent here begins a transaction of its own, one that writes
-    return _page(
-        "pages/course.html",
-        share=f"courses/{slug}.png",
-        course=course,
-        places=places,
-        next_place=next((place for place in places if place.state in ("open", "few")), None),
-    )
+
+    def places() -> dict[str, object]:
+        found = seats.places(db.session, course, now())
+        upcoming = (place for place in found if place.state in ("open", "few"))
+        return {"places": found, "next_place": next(upcoming, None)}
+
+    return _page("pages/course.html", share=f"courses/{slug}.png", live=places, course=course)
 
 
 @bp.get("/privacy")
