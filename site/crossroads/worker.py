@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from crossroads import letters, outbox
 from crossroads.content import Content
-from crossroads.logs import mask_email
-from crossroads.mailer import Mailer, PermanentFailure
+from crossroads.logs import first_line, mask_email
+from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
 from models.base import now, writing
 from models.lead import Lead
 from models.message import Message
@@ -172,14 +172,8 @@ def _report(message: Message, outcome: Outcome, error: str = "") -> Outcome:
 
 
 def _reason(error: Exception) -> str:
-    """Return the error in one line without a whole address.
-
-    Of a database error only its first line, which names the cause: the rest is the statement
-    with its values.
-    """
-    text = str(error).strip() or type(error).__name__
-    if isinstance(error, SQLAlchemyError):
-        text = f"{type(error).__name__}: {text.splitlines()[0]}"
-    elif type(error).__module__ != "crossroads.mailer":
-        text = f"{type(error).__name__}: {text}"
-    return mask_email(" ".join(text.split()))[: outbox.ERROR_LENGTH]
+    """Return the error in one line without a whole address."""
+    said = first_line(error)
+    if not isinstance(error, TemporaryFailure | PermanentFailure):
+        said = f"{type(error).__name__}: {said}"
+    return said[: outbox.ERROR_LENGTH]
