@@ -111,9 +111,7 @@ def test_the_address_may_be_spelled_otherwise_but_the_password_is_taken_as_typed
 
 
 @pytest.mark.parametrize("typed", ["\x00", "a@b@c", "x" * 5000, "é@exämple.com", "' OR 1=1 --"])
-def test_hostile_input_is_only_a_wrong_password(
-    app: Flask, client: FlaskClient, typed: str
-) -> None:
+def test_hostile_input_is_only_a_wrong_password(client: FlaskClient, typed: str) -> None:
     assert sign_in(client, typed, typed).status_code == 422
 
 
@@ -209,7 +207,7 @@ def test_ten_failures_close_the_door_to_that_address_from_everywhere(app: Flask)
     add_user(app)
     for number in range(10):
         client = app.test_client()
-        given = {"environ_base": {"REMOTE_ADDR": f"192.0.2.{number}"}}
+        given: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": f"192.0.2.{number}"}}
         assert sign_in(client, "Owner@example.com", "wrong", **given).status_code == 422
     client = app.test_client()
     answer = sign_in(client, environ_base={"REMOTE_ADDR": "192.0.2.99"})
