@@ -83,6 +83,7 @@ def serve(settings: Settings, engine: Engine) -> None:
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
-        log_level=LogLevels.warning,
+        # Not warning: when a worker has ended in time it may yet say that it had to kill it.
+        log_level=LogLevels.error,
         log_dictconfig=GRANIAN_LOG,
     ).serve()

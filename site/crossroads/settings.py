@@ -70,16 +70,10 @@ class Settings(BaseSettings):
     def _is_an_address(cls, value: str) -> str:
         if not value:
             return value
-        parts = urlsplit(value)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if (
-            parts.scheme not in ("http", "https")
-            or not _has_host(value)
-            or "@" in parts.netloc
-            or value.rstrip("/") != origin
-        ):
+        value = value.rstrip("/")
+        if not _has_host(value) or not re.fullmatch(r"https?://[^/?#@]+", value, re.IGNORECASE):
             raise ValueError("must be scheme and host alone, like https://example.com")
-        return origin
+        return value.lower()
 
     @field_validator("database_url")
     @classmethod
@@ -102,7 +96,7 @@ class Settings(BaseSettings):
     def _is_a_mail_server(cls, value: str) -> str:
         if not value:
             return value
-        if urlsplit(value).scheme not in ("smtp", "smtps") or not _has_host(value):
+        if not _has_host(value) or urlsplit(value).scheme not in ("smtp", "smtps"):
             raise ValueError("must look like smtp://user:password@host:587 or smtps://host:465")
         return value
 
@@ -212,12 +206,14 @@ def _is_secret(name: str) -> bool:
 
 
 def _made(settings: Settings) -> dict[str, Any]:
-    database = f"sqlite:///{settings.instance / 'crossroads.db'}"
+    database = settings.instance / "crossroads.db"
+    if not settings.database_url:
+        database.touch(mode=0o600)  # it will hold people's addresses
     return {
         "secret_key": settings.secret_key or _made_once(settings.instance / "secret_key"),
         "suppression_key": settings.suppression_key
         or _made_once(settings.instance / "suppression_key"),
-        "database_url": settings.database_url or database,
+        "database_url": settings.database_url or f"sqlite:///{database}",
         "base_url": settings.base_url or f"http://127.0.0.1:{settings.port}",
     }
 

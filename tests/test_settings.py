@@ -1,0 +1,201 @@
+"""Settings: where they are read from, what is made once, and what stops the start."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossroads import settings
+from crossroads.settings import Settings, SettingsError
+
+GOOD = {
+    "env": "production",
+    "database_url": "postgresql://crossroads:hunter2@db.internal/crossroads",
+    "secret_key": "s" * 43,
+    "suppression_key": "t" * 43,
+    "base_url": "https://courses.internal",
+    "smtp_url": "smtp://postman:hunter2@mail.internal:587",
+    "mail_from": "The Team <hello@courses.internal>",
+}
+
+
+def load(instance: Path, **given: Any) -> Settings:
+    return settings.load(instance.parent, instance=instance, **given)
+
+
+def problems(instance: Path, **given: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(instance, **given)
+    return caught.value.problems
+
+
+def test_with_nothing_set_everything_needed_is_there(instance: Path) -> None:
+    found = load(instance)
+    assert not found.production
+    assert found.database_url == f"sqlite:///{instance}/crossroads.db"
+    assert found.base_url == "http://127.0.0.1:8000"
+    assert len(found.secret_key) >= 32
+    assert len(found.suppression_key) >= 32
+    assert found.secret_key != found.suppression_key
+
+
+def test_keys_are_made_once_and_for_their_owner_alone(instance: Path) -> None:
+    first = load(instance)
+    again = load(instance)
+    assert (first.secret_key, first.suppression_key) == (again.secret_key, again.suppression_key)
+    for name in ("secret_key", "suppression_key", "crossroads.db"):
+        assert stat.S_IMODE((instance / name).stat().st_mode) == 0o600
+    assert not list(instance.glob(".*")), "drafts of keys were left"
+
+
+def _key_of(instance: Path) -> str:
+    return load(instance).suppression_key
+
+
+def test_starters_at_the_same_moment_get_the_same_key(instance: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(_key_of, [instance] * 32))
+    with get_context("spawn").Pool(2) as processes:
+        keys |= set(processes.map(_key_of, [instance] * 4))
+    assert len(keys) == 1
+
+
+def test_key_file_that_lost_its_key_is_told_and_not_used(instance: Path) -> None:
+    (instance / "secret_key").write_text("\n")
+    (found,) = problems(instance)
+    assert found.startswith(f"{instance}/secret_key: must hold 32 characters")
+    assert (instance / "secret_key").read_text() == "\n"
+
+
+def test_environment_goes_before_the_file(instance: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (instance / "settings.env").write_text("PORT=8100\nWORKERS=7\nSOMETHING_ELSE=1\n")
+    monkeypatch.setenv("PORT", "8200")
+    monkeypatch.setenv("WORKERS", "")  # set to nothing is not set
+    found = load(instance)
+    assert (found.port, found.workers) == (8200, 7)
+    assert found.base_url == "http://127.0.0.1:8200"
+
+
+def test_instance_is_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTANCE", "elsewhere/data")
+    found = settings.load(tmp_path)
+    assert found.instance == tmp_path / "elsewhere" / "data"
+    assert (tmp_path / "elsewhere" / "data" / "secret_key").exists()
+
+
+def test_instance_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for instance in (tmp_path / "file", tmp_path / "file" / "below"):
+        (found,) = problems(instance)
+        assert found.startswith("INSTANCE: ")
+        assert "cannot be used" in found
+
+
+def test_settings_file_that_cannot_be_read_is_told(instance: Path) -> None:
+    (instance / "settings.env").write_bytes(b"PORT=\xff\n")
+    (found,) = problems(instance)
+    assert found.startswith(f"{instance}/settings.env: cannot be read: ")
+
+
+def test_production_takes_good_settings_and_makes_no_key(instance: Path) -> None:
+    found = load(instance, **GOOD)
+    assert found.production
+    assert found.database_url.startswith("postgresql+psycopg://crossroads:hunter2@")
+    assert list(instance.iterdir()) == []
+
+
+def test_production_names_all_that_is_missing_at_once(instance: Path) -> None:
+    found = problems(instance, env="production")
+    assert [line.partition(":")[0] for line in found] == [
+        "SECRET_KEY",
+        "SUPPRESSION_KEY",
+        "DATABASE_URL",
+        "BASE_URL",
+        "SMTP_URL",
+        "MAIL_FROM",
+    ]
+    assert all("set it to" in line for line in found)
+
+
+def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -> None:
+    found = problems(instance, env="production", port="many", base_url="example", workers="0")
+    names = [line.partition(":")[0] for line in found]
+    missing = ["SECRET_KEY", "SUPPRESSION_KEY", "DATABASE_URL", "SMTP_URL", "MAIL_FROM"]
+    assert sorted(names) == sorted(["PORT", "WORKERS", "BASE_URL", *missing])
+    assert "PORT: must be a valid integer, not 'many'" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("env", "staging"),
+        ("port", "0"),
+        ("port", "70000"),
+        ("sandbox_port", "x"),
+        ("workers", "-1"),
+        ("trusted_proxies", "11"),
+        ("signup_limit", "plenty"),
+        ("base_url", "ftp://example.org"),
+        ("base_url", "https://example.org/blog"),
+        ("base_url", "https://example.org?x=1"),
+        ("base_url", "https://example.org#top"),
+        ("base_url", "https://user:hunter2@example.org"),
+        ("base_url", "https://example.org:port"),
+        ("base_url", "https://"),
+        ("base_url", "https://[broken"),
+        ("database_url", "hunter2"),
+        ("database_url", "mysql://user:hunter2@host/name"),
+        ("database_url", "postgresql://user:hunter2@host:port/name"),
+        ("database_url", "sqlite://"),
+        ("database_url", "sqlite:///:memory:"),
+        ("smtp_url", "mail.example.org"),
+        ("smtp_url", "smtp://"),
+        ("smtp_url", "smtp://user:hunter2@host:99999"),
+        ("smtp_url", "https://example.org"),
+        ("mail_from", "The Team"),
+        ("mail_from", "hello@"),
+        ("mail_from", "The Team <hello>"),
+    ],
+)
+def test_bad_value_is_one_line_without_a_secret(instance: Path, name: str, value: str) -> None:
+    (found,) = problems(instance, **{name: value})
+    assert found.startswith(f"{name.upper()}: must ")
+    assert "hunter2" not in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("secret_key", "hunter2", "SECRET_KEY: set it to 32 random characters"),
+        ("suppression_key", "hunter2", "SUPPRESSION_KEY: set it to 32 random characters"),
+        ("suppression_key", GOOD["secret_key"], "SUPPRESSION_KEY: must differ from SECRET_KEY"),
+        ("base_url", "http://courses.internal", "BASE_URL: set it to the site's https://"),
+        ("mail_from", "hello@example.com", "MAIL_FROM: set it to your own address"),
+    ],
+)
+def test_unsafe_value_stops_production(instance: Path, name: str, value: str, told: str) -> None:
+    (found,) = problems(instance, **{**GOOD, name: value})
+    assert found.startswith(told)
+    assert value not in found
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql+psycopg2://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql://u:p%40ss@h/d?sslmode=require", None),
+        ("sqlite:////var/lib/crossroads.db", "sqlite:////var/lib/crossroads.db"),
+    ],
+)
+def test_database_address_gets_the_driver_that_is_installed(
+    instance: Path, given: str, used: str | None
+) -> None:
+    expected = used or given.replace("postgresql:", "postgresql+psycopg:")
+    assert load(instance, database_url=given).database_url == expected
