@@ -1,0 +1,110 @@
+"""Kill workers at random moments, many times, and count the mail. Run: pytest tests/faults"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, func, select, update
+from sqlalchemy.orm import Session
+
+from crossroads import outbox
+from models import Lead, Message, now, writing
+from models.base import prepare_engine
+from tests.mail_server import MailServer
+
+ROOT = Path(__file__).resolve().parents[2]
+MAILS = 300
+KILLS = 15
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    # A server that takes its time: most kills then meet a worker with a mail in hand.
+    server = MailServer(while_taking=lambda: time.sleep(random.uniform(0, 0.05))).start()
+    yield server
+    server.stop()
+
+
+def test_every_mail_arrives_however_often_workers_are_killed(
+    make_app: Any, instance: Path, database_url: str, server: MailServer
+) -> None:
+    app = make_app(tables=False, database_url=database_url)
+    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    engine = create_engine(database_url)
+    prepare_engine(engine)
+    with Session(engine) as session:
+        writing(session)
+        for number in range(MAILS):
+            email = f"person{number}@example.com"
+            until = now() + timedelta(days=7)
+            lead = Lead(email=email, email_key=email, confirm_until=until)
+            session.add(lead)
+            outbox.enqueue(session, "confirm", lead)
+        session.commit()
+
+    def owed() -> int:
+        with Session(engine) as session:
+            query = select(func.count()).select_from(Message).where(Message.state == "due")
+            return session.scalar(query) or 0
+
+    def run_out_leases() -> None:
+        with Session(engine) as session:
+            writing(session)
+            held = Message.lease_until.is_not(None)
+            past = now() - timedelta(seconds=1)
+            session.execute(update(Message).where(held).values(lease_until=past))
+            session.commit()
+
+    environment = {
+        **os.environ,
+        "INSTANCE": str(instance),
+        "DATABASE_URL": database_url,
+        "SMTP_URL": server.url,
+        "BASE_URL": "http://localhost",
+    }
+    flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([flask, "worker"], cwd=ROOT, env=environment)
+
+    workers = [start(), start()]
+    kills = 0
+    try:
+        for _ in range(KILLS):
+            before = len(server.mails)
+            deadline = time.monotonic() + 60
+            while owed() and len(server.mails) == before and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 0.3))
+            if not owed():
+                break
+            victim = workers.pop(0)
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+            kills += 1
+            run_out_leases()  # the other worker's too: it finds that out when it is done
+            workers.append(start())
+        deadline = time.monotonic() + 120
+        while owed() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        engine.dispose()
+    received = Counter(mail.recipient for mail in server.mails)
+    assert set(received) == {f"person{number}@example.com" for number in range(MAILS)}
+    # A lease that is run out by force doubles at most the mail in the other worker's hand too.
+    assert sum(received.values()) - MAILS <= 2 * kills
+    assert len({mail.message["Message-ID"] for mail in server.mails}) == MAILS
+    assert kills > 0
