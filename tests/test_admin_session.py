@@ -117,7 +117,7 @@ def test_hostile_input_is_only_a_wrong_password(client: FlaskClient, typed: str)
 
 def test_signing_in_starts_a_new_session(app: Flask, client: FlaskClient) -> None:
     add_user(app)
-    client.get("/admin/login")
+    old = token(client.get("/admin/login"))
     planted = client.get_cookie("crossroads_desk", path="/admin")
     sign_in(client)
     first = client.get_cookie("crossroads_desk", path="/admin")
@@ -125,6 +125,8 @@ def test_signing_in_starts_a_new_session(app: Flask, client: FlaskClient) -> Non
     thief = app.test_client()
     thief.set_cookie("crossroads_desk", planted.value, path="/admin")
     assert thief.get("/admin/").status_code == 303
+    client.post("/admin/logout", data={"csrf_token": old})
+    assert client.get("/admin/").status_code == 200
 
 
 def test_signing_in_again_ends_the_sign_in_before(app: Flask) -> None:

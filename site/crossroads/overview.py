@@ -15,6 +15,7 @@ DAYS = 30
 WEEK = timedelta(days=7)
 NEWEST = 8
 
+
 @dataclass(frozen=True)
 class Figures:
     """Counts of leads and of mails, `week_before` being the seven days before `week`."""
