@@ -77,10 +77,15 @@ def test_list_shows_who_what_and_when_newest_first(folder: Path, mailbox: FlaskC
     assert "2 emails, newest first" in words
 
 
-def test_list_says_that_it_is_a_stand_in_and_reloads_itself(mailbox: FlaskClient) -> None:
+def test_list_says_that_it_is_a_stand_in(mailbox: FlaskClient) -> None:
+    assert "Development stand-in" in mailbox.get("/").text
+
+
+def test_list_reloads_itself_until_told_to_stop(mailbox: FlaskClient) -> None:
     html = mailbox.get("/").text
-    assert "Development stand-in" in html
     assert '<meta http-equiv="refresh" content="5">' in html
+    assert '<a href="?still">Stop reloading</a>' in html
+    assert "http-equiv" not in mailbox.get("/?still").text
 
 
 def test_empty_mailbox_says_what_will_come(tmp_path: Path) -> None:

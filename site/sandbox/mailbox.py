@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from flask import Flask, Response, abort, make_response, render_template, send_file
+from flask import Flask, Response, abort, make_response, render_template, request, send_file
 from werkzeug.exceptions import NotFound
 
 from sandbox import letter
@@ -39,7 +39,13 @@ def create_mailbox(folder: Path) -> Flask:
     @app.get("/")
     def index() -> str:
         letters, total = letter.newest(folder, SHOWN)
-        return render_template("letters.html", letters=letters, total=total, folder=folder)
+        return render_template(
+            "letters.html",
+            letters=letters,
+            total=total,
+            folder=folder,
+            still="still" in request.args,
+        )
 
     @app.get("/<name>")
     def show(name: str) -> str:
