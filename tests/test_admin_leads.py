@@ -235,6 +235,13 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
     assert page.index("Signed up and agreed") < page.index("Confirmed the address")
 
 
+def test_a_held_lead_says_why(app: Flask) -> None:
+    (number,) = add_leads(app, lead(state="held"))
+    client = desk(app)
+    assert "Looks like a robot" in client.get(f"/admin/leads/{number}").text
+    assert f'href="/admin/leads/{number}"' in client.get("/admin/leads?state=held").text
+
+
 def test_a_lead_that_is_not_there_is_not_found(app: Flask) -> None:
     client = desk(app)
     for number in ("0", "7", "2147483648", "9" * 40):
