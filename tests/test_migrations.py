@@ -1,0 +1,181 @@
+"""Migrations: up, down and up again on both databases, and no drift from the models."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy.orm import Session
+
+from crossroads import schema
+from models import Base, ConsentEvent, Lead, db, now, writing
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade():
+    with op.batch_alter_table("lead") as batch_op:
+        batch_op.add_column(sa.Column("note", sa.String(length=20), nullable=True))
+        batch_op.alter_column("name", existing_type=sa.String(100), type_=sa.String(120))
+
+
+def downgrade():
+    with op.batch_alter_table("lead") as batch_op:
+        batch_op.alter_column("name", existing_type=sa.String(120), type_=sa.String(100))
+        batch_op.drop_column("note")
+"""
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str) -> Flask:
+    """The site on an empty database."""
+    built: Flask = make_app(database_url=database_url, tables=False)
+    return built
+
+
+def flask(app: Flask, *arguments: str) -> str:
+    """Run a flask command, which must succeed, and return what it said."""
+    result = app.test_cli_runner().invoke(args=arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def engine_of(app: Flask) -> Engine:
+    with app.app_context():
+        return db.engine
+
+
+def shape(engine: Engine) -> dict[str, Any]:
+    """Return all that the database knows of its tables, but for Alembic's own."""
+    found = inspect(engine)
+    return {
+        table: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in found.get_columns(table)
+            ],
+            "key": found.get_pk_constraint(table),
+            "unique": sorted(map(plain, found.get_unique_constraints(table))),
+            "checks": sorted(map(plain, found.get_check_constraints(table))),
+            "foreign": sorted(map(plain, found.get_foreign_keys(table))),
+            "indexes": sorted(map(plain, found.get_indexes(table))),
+        }
+        for table in found.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def plain(found: Any) -> str:
+    """Return a constraint or an index as text that is equal when it is."""
+    options = {name: str(value) for name, value in found.get("dialect_options", {}).items()}
+    return str(sorted({**found, "dialect_options": options}.items()))
+
+
+def test_up_down_and_up_again(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade")
+    first = shape(engine)
+    assert set(first) == set(Base.metadata.tables)
+    assert schema.fault(engine) is None
+    flask(app, "db", "downgrade", "base")
+    assert shape(engine) == {}
+    flask(app, "db", "upgrade")
+    assert shape(engine) == first
+
+
+def test_migrations_make_what_the_models_say(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade")
+    flask(app, "db", "check")
+    migrated = shape(engine)
+    flask(app, "db", "downgrade", "base")
+    Base.metadata.create_all(engine)
+    assert shape(engine) == migrated
+
+
+def test_check_finds_a_table_that_no_migration_makes(app: Flask) -> None:
+    flask(app, "db", "upgrade")
+    with engine_of(app).begin() as connection:
+        connection.execute(text("DROP TABLE site_version"))
+    result = app.test_cli_runner().invoke(args=["db", "check"])
+    assert result.exit_code != 0
+
+
+def test_set_up_twice_keeps_what_is_there(app: Flask) -> None:
+    flask(app, "setup")
+    lead = add_lead(engine_of(app))
+    flask(app, "setup")
+    flask(app, "db", "upgrade")
+    assert leads(engine_of(app)) == [lead]
+
+
+def test_table_is_rebuilt_with_its_rows_and_their_children(app: Flask, tmp_path: Path) -> None:
+    """A step that alters a table keeps its rows both ways: SQLite makes the table anew for it."""
+    folder = str(tmp_path / "migrations")
+    shutil.copytree(schema.FOLDER, folder)
+    engine = engine_of(app)
+    flask(app, "db", "upgrade")
+    with engine.connect() as connection:
+        head = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    Path(folder, "versions", "9999_next.py").write_text(NEXT.format(head=head))
+    lead = add_lead(engine)
+    flask(app, "db", "upgrade", "--directory", folder)
+    assert "note" in [column["name"] for column in inspect(engine).get_columns("lead")]
+    assert leads(engine) == [lead]
+    flask(app, "db", "downgrade", "--directory", folder)
+    assert "note" not in [column["name"] for column in inspect(engine).get_columns("lead")]
+    assert leads(engine) == [lead]
+    assert schema.fault(engine) is None
+
+
+def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(schema.FOLDER, folder)
+    (first,) = (folder / "versions").glob("0001_*.py")
+    source = first.read_text()
+    first.write_text(source.replace("def downgrade", "    raise RuntimeError\n\n\ndef downgrade"))
+    result = app.test_cli_runner().invoke(args=["db", "upgrade", "--directory", str(folder)])
+    assert result.exit_code != 0
+    assert shape(engine_of(app)) == {}
+    flask(app, "db", "upgrade")
+
+
+def test_fault_says_what_to_do(app: Flask) -> None:
+    engine = engine_of(app)
+    assert "run flask db upgrade" in str(schema.fault(engine))
+    flask(app, "db", "upgrade")
+    assert schema.fault(engine) is None
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'a-later-one'"))
+    fault = schema.fault(engine)
+    assert fault is not None
+    assert not fault.older
+    assert "newer version (revision a-later-one)" in str(fault)
+
+
+def add_lead(engine: Engine) -> str:
+    """Add a lead with a consent, and return its address."""
+    with Session(engine) as session:
+        writing(session)
+        lead = Lead(email="Maria@example.com", email_key="maria@example.com", confirm_until=now())
+        session.add(lead)
+        session.flush()
+        session.add(ConsentEvent(lead_id=lead.id, kind="given", form="signup"))
+        session.commit()
+        return lead.email
+
+
+def leads(engine: Engine) -> list[str]:
+    """Return the addresses of all leads that still have their consent."""
+    query = select(Lead.email).join(ConsentEvent, ConsentEvent.lead_id == Lead.id)
+    with Session(engine) as session:
+        return list(session.scalars(query))
