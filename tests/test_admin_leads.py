@@ -258,3 +258,10 @@ def test_the_desk_works_on_both_databases(make_app: Any, database_url: str) -> N
         assert answer.status_code == 200
         assert "maria<wbr>@example.com" in answer.text
     assert client.get("/admin/leads?q=%00&page=%00").status_code == 200
+
+
+def test_page_that_is_not_there_leads_back_to_the_desk(app: Flask) -> None:
+    client = desk(app, "marketer")
+    answer = client.get("/admin/leads/999")
+    assert answer.status_code == 404
+    assert 'href="/admin/leads"' in answer.text

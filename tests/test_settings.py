@@ -142,6 +142,7 @@ def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -
         ("signup_limit", "plenty"),
         ("base_url", "ftp://example.org"),
         ("base_url", "https://example.org/blog"),
+        ("base_url", "https://bücher.example"),
         ("base_url", "https://example.org?x=1"),
         ("base_url", "https://example.org#top"),
         ("base_url", "https://user:hunter2@example.org"),

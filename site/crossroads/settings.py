@@ -73,6 +73,8 @@ class Settings(BaseSettings):
         value = value.rstrip("/")
         if not _has_host(value) or not re.fullmatch(r"https?://[^/?#@]+", value, re.IGNORECASE):
             raise ValueError("must be scheme and host alone, like https://example.com")
+        if not value.isascii():  # headers of mail hold it, and those are ASCII
+            raise ValueError("must spell the host in ASCII, like https://xn--bcher-kva.example")
         return value.lower()
 
     @field_validator("database_url")

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 SHOWN = {"email": "Email address", "name": "Name"}
 NEVER_SENT_AGAIN = {"password", "csrf_token"}
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]
+DESK_LINKS = [("Leads", "/admin/leads"), ("The desk", "/admin/")]
 
 WORDS = {
     400: (
@@ -126,9 +127,10 @@ def _page(
     words: tuple[str, str] | None = None,
     retry_after: int | None = None,
     problems: list[str] | None = None,
-    links: list[tuple[str, str]] = LINKS,
+    links: list[tuple[str, str]] | None = None,
 ) -> Response:
     heading, text = words or WORDS.get(status, WORDS[400] if status < 500 else WORDS[500])
+    links = links or (DESK_LINKS if request.path.startswith("/admin") else LINKS)
     typed = _typed() if status in (429, 500, 503) and not problems else None
     page = _render(
         status=status,
