@@ -5,15 +5,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
+from urllib.request import urlopen
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
+from models import now, writing
 from tests.browser import product as product_module
 from tests.browser.chromium import NoChromium, launched
+from tests.browser.crowd import gather
 from tests.browser.product import Product
 
 PASSWORD = "a password of our own"
+ELSEWHERE = "http://elsewhere.example/"
+LOC = "{http://www.sitemaps.org/schemas/sitemap/0.9}loc"
 STATUS = "Failed to load resource: the server responded with a status of"
 expect.set_options(timeout=10_000)  # a busy machine is slow, and a right page is never late
 
@@ -76,6 +82,25 @@ def product(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield product
 
 
+@pytest.fixture(scope="session")
+def public_paths(product: Product) -> list[str]:
+    """Every address of the site map, and the form that stands alone."""
+    with urlopen(f"{product.site}/sitemap.xml") as answer:
+        addresses = [found.text or "" for found in ElementTree.parse(answer).iter(LOC)]
+    assert len(addresses) >= 7
+    return [*(address.removeprefix(product.site) for address in addresses), "/signup"]
+
+
+@pytest.fixture(scope="session")
+def crowd(product: Product) -> int:
+    """The number of a lead with every fact a lead can have, newest of a crowd."""
+    with product.session() as session:
+        writing(session)
+        number = gather(session, now())[-1].id
+        session.commit()
+    return number
+
+
 @pytest.fixture
 def open_page(chromium: Browser, product: Product) -> Iterator[OpenPage]:
     """Opens pages, each in a browser profile of its own: open_page(width=360, script=False).
@@ -134,3 +159,18 @@ def signed_in(chromium: Browser, product: Product) -> Any:
     state = context.storage_state()
     context.close()
     return state
+
+
+def sign_up(page: Page, address: str) -> None:
+    """Fill in the form of the page and send it."""
+    page.get_by_label("Email address").fill(address)
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Send me updates").click()
+
+
+def send_from_elsewhere(page: Page, product: Product) -> None:
+    """Send a form to the site from a page of another one: open the page with also=(ELSEWHERE,)."""
+    form = f"<form method=post action='{product.site}/signup'><button>Win</button></form>"
+    page.route(ELSEWHERE, lambda route: route.fulfill(content_type="text/html", body=form))
+    page.goto(ELSEWHERE)
+    page.get_by_role("button", name="Win").click()

@@ -12,14 +12,10 @@ from playwright.sync_api import Page, Route, expect
 from crossroads import users
 from models import writing
 from models.user import OWNER
-from tests.browser.conftest import PASSWORD, OpenPage
+from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere
+from tests.browser.crowd import COMPARISON, CONSENT
 from tests.browser.product import Product
 
-COMPARISON = "/compare/ai-product-manager-vs-traditional-product-manager"
-CONSENT = (
-    "Email me when a new comparison is published or course places open. "
-    "I can unsubscribe in one click."
-)
 ONE_TIME = "shown once, changed at once"
 NARROW, WIDE = 360, 1440
 MAIL_SECONDS = 20  # the worker looks every half second
@@ -116,12 +112,8 @@ def test_source_of_a_visit_survives_the_hop_to_the_form(
 def test_form_of_another_site_is_refused_with_a_way_on(
     open_page: OpenPage, product: Product
 ) -> None:
-    elsewhere = "http://elsewhere.example/"
-    page = open_page(also=(elsewhere,))
-    form = f"<form method=post action='{product.site}/signup'><button>Win</button></form>"
-    page.route(elsewhere, lambda route: route.fulfill(content_type="text/html", body=form))
-    page.goto(elsewhere)
-    page.get_by_role("button", name="Win").click()
+    page = open_page(also=(ELSEWHERE,))
+    send_from_elsewhere(page, product)
     expect(page.get_by_role("heading", level=1)).to_have_text("This form came from another site")
     page.get_by_role("link", name="Open the sign-up page").click()
     expect(page.get_by_label("Email address")).to_be_visible()

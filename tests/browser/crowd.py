@@ -1,0 +1,109 @@
+"""Made-up people who signed up over five weeks, so that the desk has something to show."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from models import ConsentEvent, Lead, Message
+from models.base import AnySession
+from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
+from models.message import DEAD, SENT
+
+CONSENT = (
+    "Email me when a new comparison is published or course places open. "
+    "I can unsubscribe in one click."
+)
+COMPARISON = "/compare/ai-product-manager-vs-traditional-product-manager"
+COURSE = "/courses/ai-pm-bootcamp"
+
+FIRST = ("Ana", "Ben", "Chioma", "Dmitri", "Élodie", "Farah", "Grace", "Hiro", "Inés", "Jonas")
+LAST = ("Okafor", "Lindqvist", "Marchetti", "Nakamura", "Petrov", "Quispe", "Rahman", "Silva")
+PAGES = (COMPARISON, COMPARISON, COMPARISON, COURSE, "/signup")
+CAMPAIGNS = (None, "spring-launch", None, "newsletter-14", "career-talk")
+STATES = (CONFIRMED, CONFIRMED, PENDING, CONFIRMED, UNSUBSCRIBED, CONFIRMED, PENDING, HELD)
+# How many a day, the oldest first.
+DAYS = (2, 3, 1, 4, 3, 2, 0, 5, 4, 3, 6, 2, 1, 3, 4, 7, 5, 2, 3, 1, 4, 6, 8, 5, 3, 2, 4, 6, 9, 7)
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0.0.0 Safari/537.36"
+LONGEST = "a.person.with.a.very.long.address.that.must.break@subdomain.example-company.org"
+
+
+def gather(session: AnySession, at: datetime) -> Sequence[Lead]:
+    """Add the people to the session, oldest first, the last of them a moment before `at`.
+
+    The last has every fact a lead can have, the longest address, and mail of each kind.
+    """
+    leads = [
+        _lead(number, at - timedelta(days=len(DAYS) - 1 - day, minutes=7 + 41 * turn))
+        for number, (day, turn) in enumerate(
+            (day, turn) for day, signups in enumerate(DAYS) for turn in range(signups)
+        )
+    ]
+    leads.sort(key=lambda lead: lead.created_at)
+    last = leads[-1]
+    last.email = last.email_key = LONGEST
+    last.state, last.name = UNSUBSCRIBED, "Wilhelmina Featherstonehaugh-Chatterjee"
+    last.utm_source, last.utm_medium = "partner-newsletter", "email"
+    last.utm_campaign = "spring-launch"
+    last.utm_term, last.utm_content = "ai pm course", "second button"
+    last.confirmed_at, last.unsubscribed_at = last.created_at, at
+    session.add_all(leads)
+    session.flush()
+    for lead in leads:
+        session.add_all(_ledger(lead))
+    session.add_all(_mails(last, at))
+    return leads
+
+
+def _lead(number: int, at: datetime) -> Lead:
+    first, last = FIRST[number % len(FIRST)], LAST[number * 3 % len(LAST)]
+    state = STATES[number % len(STATES)]
+    email = f"{first}.{last}{number}@example.com".lower().replace("é", "e")
+    campaign = CAMPAIGNS[number % len(CAMPAIGNS)]
+    return Lead(
+        email=email,
+        email_key=email,
+        name=f"{first} {last}" if number % 3 else "",
+        state=state,
+        page=PAGES[number % len(PAGES)],
+        utm_source="letter" if campaign else None,
+        utm_campaign=campaign,
+        created_at=at,
+        confirm_until=at + timedelta(days=7),
+        confirmed_at=at + timedelta(minutes=3) if state in (CONFIRMED, UNSUBSCRIBED) else None,
+        unsubscribed_at=at + timedelta(minutes=5) if state == UNSUBSCRIBED else None,
+    )
+
+
+def _ledger(lead: Lead) -> list[ConsentEvent]:
+    acts = [("given", "signup", lead.created_at)]
+    if lead.confirmed_at:
+        acts.append(("confirmed", "confirm", lead.confirmed_at))
+    if lead.unsubscribed_at:
+        acts.append(("unsubscribed", "one-click", lead.unsubscribed_at))
+    return [
+        ConsentEvent(
+            lead_id=lead.id,
+            kind=kind,
+            form=form,
+            wording=CONSENT if kind == "given" else "",
+            wording_hash=sha256(CONSENT.encode()).hexdigest() if kind == "given" else "",
+            page=lead.page,
+            ip="203.0.113.0",
+            user_agent=AGENT,
+            created_at=at,
+        )
+        for kind, form, at in acts
+    ]
+
+
+def _mails(lead: Lead, at: datetime) -> list[Message]:
+    def mail(kind: str, **given: Any) -> Message:
+        return Message(kind=kind, recipient=lead.email, lead_id=lead.id, created_at=at, **given)
+
+    reason = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
+    return [
+        mail("confirm", state=SENT, attempts=1, sent_at=at),
+        mail("welcome", state=SENT, attempts=2, sent_at=at),
+        mail("already", state=DEAD, attempts=12, error=reason),
+    ]
