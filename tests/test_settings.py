@@ -10,15 +10,11 @@ import pytest
 
 from crossroads import settings
 from crossroads.settings import Settings, SettingsError
+from tests.production import PRODUCTION
 
 GOOD = {
-    "env": "production",
+    **PRODUCTION,
     "database_url": "postgresql://crossroads:hunter2@db.internal/crossroads",
-    "secret_key": "s" * 43,
-    "suppression_key": "t" * 43,
-    "base_url": "https://courses.internal",
-    "smtp_url": "smtp://postman:hunter2@mail.internal:587",
-    "mail_from": "The Team <hello@courses.internal>",
 }
 
 

@@ -1,0 +1,10 @@
+"""Settings with which the site starts in production; the database is the test's own."""
+
+PRODUCTION = {
+    "env": "production",
+    "secret_key": "hunter2-" * 5,
+    "suppression_key": "letmein-" * 5,
+    "base_url": "https://courses.internal",
+    "smtp_url": "smtp://postman:hunter2@127.0.0.1:1",
+    "mail_from": "The Team <hello@courses.internal>",
+}

@@ -1,0 +1,246 @@
+"""The logs: one JSON object a line that can be traced to its request and gives nobody away."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+import structlog
+from flask import Flask, url_for
+from flask.testing import FlaskClient
+from sqlalchemy import insert
+
+from crossroads.logs import mask_email
+from models import Lead, db, now
+from models.lead import new_token
+from tests.desk_visits import send
+from tests.production import PRODUCTION
+
+ADDRESS = "maria.lopez@example.org"
+Said = Callable[[], str]
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Said:
+    """Return what was logged since the last call, by apps made after this fixture."""
+    stream = StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    def said() -> str:
+        text = stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
+        return text
+
+    return said
+
+
+@pytest.fixture
+def lines(said: Said) -> Lines:
+    """Return the lines logged since the last call: each must be a JSON object."""
+    return lambda: [json.loads(line) for line in said().splitlines()]
+
+
+@pytest.fixture
+def app(said: Said, make_app: Any) -> Flask:
+    """The site in production."""
+    built: Flask = make_app(**PRODUCTION)
+    return built
+
+
+def test_request_is_one_line_under_the_id_it_was_answered_with(
+    client: FlaskClient, lines: Lines
+) -> None:
+    answer = client.get("/signup?utm_source=mail")
+    (line,) = lines()
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert (line["event"], line["level"]) == ("request", "info")
+    assert (line["method"], line["route"], line["status"]) == ("GET", "/signup", 200)
+    assert line["ms"] >= 0
+    assert line["timestamp"].endswith("Z")
+
+
+def test_two_requests_have_two_ids(client: FlaskClient, lines: Lines) -> None:
+    client.get("/signup")
+    client.get("/signup")
+    first, second = lines()
+    assert first["request_id"] != second["request_id"]
+
+
+def test_error_page_carries_the_id_of_its_lines(app: Flask, lines: Lines) -> None:
+    @app.get("/break")
+    def break_down() -> str:
+        raise RuntimeError("a fuse blew")
+
+    answer = app.test_client().get("/break")
+    assert answer.status_code == 500
+    told, request = lines()
+    assert told["request_id"] == request["request_id"] == answer.headers["X-Request-ID"]
+    assert answer.headers["X-Request-ID"] in answer.text
+    assert "a fuse blew" in told["exception"]
+    assert "fuse" not in answer.text
+
+
+def test_refusal_before_the_view_has_its_line_too(app: Flask, lines: Lines) -> None:
+    client = app.test_client()
+    refused = {"base_url": "https://localhost"}
+    for _ in range(10):
+        assert send(client, "/admin/login", {"email": "a@b.c"}, **refused).status_code == 422
+    lines()
+    answer = send(client, "/admin/login", {"email": "a@b.c"}, **refused)
+    assert answer.status_code == 429
+    assert lines()[-1]["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_id_from_outside_is_taken_from_a_proxy_alone(make_app: Any) -> None:
+    given = {"X-Request-ID": "edge-0123456789"}
+    direct = make_app().test_client().get("/signup", headers=given)
+    assert direct.headers["X-Request-ID"] != given["X-Request-ID"]
+    behind = make_app(trusted_proxies=1).test_client()
+    assert behind.get("/signup", headers=given).headers["X-Request-ID"] == given["X-Request-ID"]
+    for bad in ("short", "x" * 65, "with space", "<script>"):
+        answer = behind.get("/signup", headers={"X-Request-ID": bad})
+        assert answer.headers["X-Request-ID"] != bad
+
+
+def test_path_with_a_token_is_logged_as_its_rule(client: FlaskClient, said: Said) -> None:
+    token = new_token()
+    for path in (f"/confirm/{token}", f"/unsubscribe/{token}", f"/nowhere/{token}"):
+        client.get(path)
+        client.post(path)
+    text = said()
+    assert '"route": "/confirm/<token>"' in text
+    assert '"route": "unknown"' in text
+    assert token not in text
+
+
+def test_sign_up_leaves_no_address_in_the_logs(client: FlaskClient, said: Said) -> None:
+    form = {"email": ADDRESS, "name": "Maria Lopez", "consent": "yes"}
+    assert client.post("/signup", data=form).status_code == 200
+    text = said()
+    assert '"route": "/signup"' in text
+    assert "maria" not in text.lower()
+
+
+def test_traceback_names_no_address_and_no_token(app: Flask, said: Said) -> None:
+    token = new_token()
+
+    @app.post("/confirm/<token>/again")
+    def again(token: str) -> str:
+        try:
+            raise LookupError(f"<{ADDRESS}> asked for {url_for('signup.confirm', token=token)}")
+        except LookupError as error:
+            raise RuntimeError("cannot mail", ADDRESS, {"to": ADDRESS}) from error
+
+    assert app.test_client().post(f"/confirm/{token}/again").status_code == 500
+    text = said()
+    assert "m***@example.org" in text
+    assert "/confirm/***" in text
+    assert ADDRESS not in text
+    assert token not in text
+
+
+def test_database_error_shows_no_values(
+    capsys: pytest.CaptureFixture[str], make_app: Any, database_url: str
+) -> None:
+    app: Flask = make_app(**PRODUCTION, database_url=database_url)
+    token = new_token()
+
+    @app.get("/twice")
+    def twice() -> str:
+        for _ in range(2):
+            row = {"email": ADDRESS, "email_key": ADDRESS, "confirm_until": now()}
+            others = {"name": "Maria Lopez", "state": "pending", "created_at": now()}
+            tokens = {"confirm_token": token, "unsubscribe_token": token}
+            db.session.execute(insert(Lead).values(**row, **others, **tokens))
+        return "never"
+
+    assert app.test_client().get("/twice").status_code == 500
+    text = capsys.readouterr().err
+    assert "IntegrityError" in text
+    assert ADDRESS not in text
+    assert "Lopez" not in text
+
+
+def test_named_secrets_are_struck_out(app: Flask, lines: Lines) -> None:
+    structlog.get_logger().info(
+        "settings",
+        password="hunter2",
+        smtp_password="hunter2",
+        access_token="hunter2",
+        Authorization="Bearer hunter2",
+        cookies={"session": "hunter2"},
+        client_secret=["hunter2"],
+        note=[f"from {ADDRESS}"],
+        count=3,
+    )
+    (line,) = lines()
+    assert "hunter2" not in json.dumps(line)
+    assert line["password"] == "***"
+    assert line["note"] == "['from m***@example.org']"
+    assert line["count"] == 3
+
+
+def test_libraries_log_in_the_same_way(app: Flask, lines: Lines) -> None:
+    log = logging.getLogger("some.library")
+    log.warning("mail to %s bounced", ADDRESS)
+    log.info("not worth a line")
+    try:
+        raise ValueError(ADDRESS)
+    except ValueError:
+        log.exception("it broke")
+    warned, broke = lines()
+    assert (warned["event"], warned["level"]) == ("mail to m***@example.org bounced", "warning")
+    assert "ValueError: m***@example.org" in broke["exception"]
+    assert ADDRESS not in json.dumps(broke)
+
+
+def test_page_from_memory_writes_no_line_and_its_rendering_none_either(
+    client: FlaskClient, lines: Lines
+) -> None:
+    for _ in range(3):
+        assert client.get("/").status_code == 200
+    assert lines() == []
+
+
+def test_what_machines_ask_all_day_writes_no_line(client: FlaskClient, lines: Lines) -> None:
+    for address in ("/healthz", "/readyz", "/metrics"):
+        client.get(address)
+    assert lines() == []
+
+
+def test_developer_reads_lines_and_sees_no_address_either(
+    capsys: pytest.CaptureFixture[str], make_app: Any
+) -> None:
+    app: Flask = make_app()
+
+    @app.get("/break")
+    def break_down() -> str:
+        raise RuntimeError(f"no mail for {ADDRESS}")
+
+    assert app.test_client().get("/break").status_code == 500
+    text = capsys.readouterr().err
+    assert "RuntimeError: no mail for m***@example.org" in text
+    assert ADDRESS not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("maria@example.org", "m***@example.org"),
+        ("<maria@example.org>, bo@sub.example.org", "<m***@example.org>, b***@sub.example.org"),
+        ("maria+news@münchen.example", "m***@münchen.example"),
+        ('"maria lopez"@example.org', "m***@example.org"),
+        ("maria@[192.0.2.1]", "m***@[192.0.2.1]"),
+        ("?email=maria%40example.org&x=1", "?email=m***%40example.org&x=1"),
+        ("Key (email_key)=(maria@example.org) exists", "Key (email_key)=(m***@example.org) exists"),
+        ("mailto:maria@example.org", "mailto:m***@example.org"),
+        ("three @ signs @ large", "three @ signs @ large"),
+    ],
+)  # fmt: skip
+def test_address_is_cut_to_its_first_letter(text: str, masked: str) -> None:
+    assert mask_email(text) == masked
