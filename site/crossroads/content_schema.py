@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from crossroads import money
 from crossroads.content_fields import (
+    Clock,
+    Day,
     Amount,
     Cells,
     Count,
@@ -231,6 +233,14 @@ class Price(Shape):
         return money.decimal(self.amount, self.currency)
 
 
+class Weekly(Shape):
+    """One session of a cohort's week, in the cohort's time zone."""
+
+    day: Day
+    starts: Clock
+    ends: Clock
+
+
 class Cohort(Shape):
     """One run of a course. Its dates are days in its own time zone."""
 
@@ -240,6 +250,7 @@ class Cohort(Shape):
     ends: date
     timezone: Zone
     meets: Text
+    weekly: tuple[Weekly, ...] = ()
     seats: Count
 
 
