@@ -124,7 +124,9 @@ def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     try:
         site: Any = shelf.content.site
     except ContentError:
-        site = {"brand": "Crossroads", "navigation": ()}  # the page that shows the mistakes
+        if not errors.showing():
+            raise
+        site = {"brand": "Crossroads", "navigation": ()}  # enough for the page with the mistakes
     return {
         "site": site,
         "base_url": settings.base_url,

@@ -1,13 +1,14 @@
 """What holds at every width, zoom and medium, and what a page may weigh."""
 
 import re
+import time
 from functools import partial
 from typing import Any
 from urllib.request import Request, urlopen
 
 import brotli
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from playwright.sync_api import Request as PageRequest
 
 from tests.browser.conftest import OpenPage
@@ -74,6 +75,9 @@ WATCH_SHIFTS = """
     }
   }).observe({type: 'layout-shift', buffered: true});
 """
+# After two frames the observer has heard of all that came before.
+TWO_FRAMES = """() => new Promise((done) =>
+  requestAnimationFrame(() => requestAnimationFrame(done)))"""
 
 
 def test_nothing_reaches_out_of_a_public_page(open_page: OpenPage, public_paths: list[str]) -> None:
@@ -181,19 +185,14 @@ def test_nothing_shifts_while_a_page_arrives(
 ) -> None:
     page = open_page(width=width)
     page.add_init_script(WATCH_SHIFTS)
-    found = {}
-    for path in public_paths:
-        page.goto(path)
-        height = page.evaluate("document.documentElement.scrollHeight")
-        for top in range(0, height, 600):
-            page.evaluate("(top) => scrollTo(0, top)", top)
-        # Two frames: after them the observer has heard of all that came before.
-        page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
-        if shifts := page.evaluate("window.shifts"):
-            found[path] = shifts
-    assert found == {}
+    assert _shifts(page, public_paths) == {}
+
+
+def test_font_that_comes_late_moves_nothing(open_page: OpenPage) -> None:
+    page = open_page(width=360)
+    page.add_init_script(WATCH_SHIFTS)
+    page.route("**/*.woff2", _late)
+    assert _shifts(page, [COMPARISON, COURSE]) == {}
 
 
 def test_forced_colors_keep_what_colors_said(open_page: OpenPage) -> None:
@@ -246,7 +245,7 @@ def test_public_page_asks_for_four_things(open_page: OpenPage, public_paths: lis
         page = open_page()
         asked: list[str] = []
         page.on("request", partial(_note, asked))
-        page.goto(path, wait_until="networkidle")
+        page.goto(path)
         kinds = sorted(address.rpartition(".")[2] for address in asked if "/static/" in address)
         assert [kind for kind in kinds if kind != "svg"] == ["css", "js", "woff2"]  # svg: the icon
         assert len(asked) == 1 + len(kinds)
@@ -254,6 +253,25 @@ def test_public_page_asks_for_four_things(open_page: OpenPage, public_paths: lis
 
 def _note(asked: list[str], request: PageRequest) -> None:
     asked.append(request.url)
+
+
+def _late(route: Route) -> None:
+    time.sleep(0.4)  # longer than a browser waits with the first paint
+    route.continue_()
+
+
+def _shifts(page: Page, paths: list[str]) -> dict[str, Any]:
+    """Read each page to its end; return what moved without being asked to."""
+    found = {}
+    for path in paths:
+        page.goto(path)
+        height = page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 600):
+            page.evaluate("(top) => scrollTo(0, top)", top)
+        page.evaluate(TWO_FRAMES)
+        if shifts := page.evaluate("window.shifts"):
+            found[path] = shifts
+    return found
 
 
 def _outside(page: Page, paths: Any) -> dict[str, list[str]]:
