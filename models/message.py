@@ -20,7 +20,7 @@ def new_reference() -> str:
 
 
 class Message(Base):
-    """One mail to one person, a lead or the buyer of an order: what kind it is, when it is due, and how the tries went.
+    """One mail to a lead or to a buyer: what kind it is, when it is due, how the tries went.
 
     `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
     `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.

@@ -23,8 +23,8 @@ class Order(Base):
 
     `unit_amount` counts the currency's smallest unit; it and `item`, what the receipt calls it,
     are copied from the content when the order is placed. `request_key` comes with the form: the
-    same form sent twice is one order. `session_id` is Stripe's Checkout Session of this order, the only one that may fulfill it;
-    `session_until` is when Stripe ends it.
+    same form sent twice is one order. `session_id` is Stripe's Checkout Session of this order,
+    the only one that may fulfill it; `session_until` is when Stripe ends it.
     """
 
     __tablename__ = "order"

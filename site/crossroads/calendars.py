@@ -36,7 +36,7 @@ def write(course: Course, cohort: Cohort, link: str) -> bytes:
         event.add("dtend", cohort.ends + timedelta(days=1))  # the end is not part of it
         calendar.add_component(event)
     calendar.add_missing_timezones()
-    return calendar.to_ical()
+    return bytes(calendar.to_ical())
 
 
 def _event(course: Course, cohort: Cohort, link: str, number: str) -> Event:

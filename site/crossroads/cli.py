@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import wraps
@@ -16,12 +17,14 @@ from rich.progress import Progress
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from crossroads import content as content_module
-from crossroads import export, seats, server, start, users
+from crossroads import export, seats, server, settlement, start, users
 from crossroads.content import Content
 from crossroads.lead_list import LeadFilter
 from crossroads.logs import first_line
 from crossroads.mailer import Mailer
+from crossroads.payments import Gateway
 from crossroads.settings import Settings
+from crossroads.settler import Settler
 from crossroads.shelf import current_content, current_shelf
 from crossroads.worker import Worker
 from models import db, writing
@@ -31,6 +34,8 @@ from models.user import ROLES
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next start
+
 content_group = AppGroup("content", help="Comparisons and courses: the files in site/content.")
 leads_group = AppGroup("leads", help="People who signed up.")
 users_group = AppGroup("users", help="Accounts for the desk.")
@@ -39,7 +44,7 @@ seats_group = AppGroup("seats", help="Seats given away off the site, say by invo
 
 def init_app(app: Flask) -> None:
     """Add the commands of the site to the flask command."""
-    for command in (serve, setup, up, worker, deliver, sandbox):
+    for command in (serve, setup, up, worker, deliver, reconcile, sandbox):
         app.cli.add_command(command)
     for group in (content_group, leads_group, users_group, seats_group):
         app.cli.add_command(group)
@@ -84,8 +89,24 @@ def up() -> None:
 @click.command("worker")
 @with_tables
 def worker() -> None:
-    """Deliver what is due, until told to stop."""
+    """Deliver mail and follow Stripe, until told to stop."""
+    settler = Settler(db.engine, _gateway(), _settings().base_url)
+    beside = threading.Thread(target=settler.run, name="settler", daemon=True)
+    beside.start()
     _worker().run()
+    settler.stop()
+    beside.join(STOP_SECONDS)
+
+
+@click.command("reconcile")
+@with_tables
+def reconcile() -> None:
+    """Bring every open order to where Stripe has it, whatever was missed."""
+    drifts = 0
+    for drift in settlement.sweep(db.engine, _gateway(), _settings().base_url):
+        click.echo(f"order {drift.order}: was {drift.before}, is {drift.after}")
+        drifts += 1
+    click.echo(f"{drifts} orders had drifted")
 
 
 @click.command("deliver")
@@ -237,6 +258,12 @@ def _change_seats(course_slug: str, code: str, number: int) -> None:
 def _settings() -> Settings:
     settings: Settings = current_app.extensions["crossroads.settings"]
     return settings
+
+
+def _gateway() -> Gateway:
+    """Return a gateway that waits longer and tries again, as nobody waits for it."""
+    settings = _settings()
+    return Gateway(settings.stripe_secret_key, base=settings.stripe_api_base, background=True)
 
 
 def _worker() -> Worker:

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from crossroads import money
 from crossroads.content_fields import (
-    Clock,
-    Day,
     Amount,
     Cells,
+    Clock,
     Count,
     Currency,
+    Day,
     Email,
     Href,
     Markdown,

@@ -76,9 +76,7 @@ def place(
     held = session.scalar(
         select(Order)
         .join(Hold, Hold.order_id == Order.id)
-        .where(
-            Hold.course == course.slug, Hold.cohort == cohort.code, Hold.email_key == key
-        )
+        .where(Hold.course == course.slug, Hold.cohort == cohort.code, Hold.email_key == key)
     )
     if held is not None:
         raise Holding(held)

@@ -88,8 +88,7 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
     free = left(session, course, cohort)
     if seats > max(free, 0):
         raise SeatsError(
-            f"cohort {cohort.code} has {max(free, 0)} seats left: "
-            f"reserve {max(free, 0)} or fewer"
+            f"cohort {cohort.code} has {max(free, 0)} seats left: reserve {max(free, 0)} or fewer"
         )
     if row.reserved + seats < 0:
         raise SeatsError(
