@@ -123,12 +123,14 @@ def deliver() -> None:
 @click.command("sandbox")
 @with_appcontext
 def sandbox() -> None:
-    """Stand in for the outside world in development: the mailbox."""
+    """Stand in for the outside world in development: the mailbox, and Stripe."""
     from sandbox.server import serve as serve_sandbox
+    from sandbox.stripe import Setup
 
     settings = _settings()
     server.require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
-    serve_sandbox(settings.mail_folder, settings.sandbox_port)
+    stripe = Setup(folder=settings.instance / "stripe", url=settings.sandbox_url)
+    serve_sandbox(settings.mail_folder, settings.sandbox_port, stripe)
 
 
 @content_group.command("check")

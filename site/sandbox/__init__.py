@@ -10,12 +10,13 @@ from flask import Flask, render_template
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from sandbox.mailbox import create_mailbox, furnish
+from sandbox.stripe import Stripe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def create_sandbox(folder: Path) -> "WSGIApplication":
+def create_sandbox(folder: Path, stripe: Stripe) -> "WSGIApplication":
     """Return the WSGI app of all rooms; `folder` is where the site leaves its captured mail."""
     entrance = Flask(__name__)
 
@@ -24,4 +25,4 @@ def create_sandbox(folder: Path) -> "WSGIApplication":
         return render_template("index.html")
 
     furnish(entrance)
-    return DispatcherMiddleware(entrance, {"/mail": create_mailbox(folder)})
+    return DispatcherMiddleware(entrance, {"/mail": create_mailbox(folder), **stripe.rooms})

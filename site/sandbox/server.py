@@ -1,29 +1,45 @@
 """The sandbox's web server: one process, reachable from this machine alone."""
 
-from functools import partial
+import signal
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server import Server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from sandbox import create_sandbox
+from sandbox.stripe import Setup, Stripe
 
-STOP_SECONDS = 2  # a browser may hold a connection open; the stop does not wait for it
 
-
-def serve(folder: Path, port: int) -> None:
+def serve(folder: Path, port: int, stripe: Setup) -> None:
     """Serve the sandbox on 127.0.0.1 until told to stop. `folder` holds the captured mail."""
-    server = Server(
-        "sandbox",  # a name for its logs: the loader below makes the app
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=1,
-        blocking_threads=2,
-        http=HTTPModes.http1,
-        websockets=False,
-        workers_kill_timeout=STOP_SECONDS,
-        log_level=LogLevels.warning,
-    )
-    server.serve(target_loader=partial(create_sandbox, folder.resolve()), wrap_loader=False)
+    house = Stripe(stripe)
+    server = listen(folder, port, house)
+
+    def stop(*_signal: object) -> None:
+        Thread(target=server.shutdown).start()  # from within its own loop it would wait for itself
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.serve_forever()
+    server.server_close()
+    house.close()
+
+
+def listen(folder: Path, port: int, stripe: Stripe) -> BaseWSGIServer:
+    """Return a server that has begun to listen, with a thread for each connection.
+
+    Injected faults hang and cut connections: that needs threads to spare, and the socket, which
+    this server hands to the app.
+    """
+    app = create_sandbox(folder.resolve(), stripe)
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined] # of the threaded kind
+    return server
+
+
+class _Quiet(WSGIRequestHandler):
+    """Keeps its calls to itself: the control page shows them."""
+
+    def log_request(self, *_args: Any, **_more: Any) -> None:
+        return

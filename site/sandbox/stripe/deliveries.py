@@ -1,0 +1,189 @@
+"""Deliveries: each event goes to each endpoint, signed, at least once, from a stored queue.
+
+Source: https://docs.stripe.com/webhooks (delivery behaviors, signature verification).
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sandbox.stripe.errors import no_such
+from sandbox.stripe.store import Books
+
+TIMEOUT: Final = 10.0  # seconds
+ANSWER: Final = 300  # characters of an endpoint's answer that are kept
+# Pauses between tries, in seconds. Stripe's grow alike, over three days.
+PAUSES: Final = (2.0, 8.0, 30.0, 120.0, 480.0, 1800.0)
+STATES: Final = ("pending", "sending", "delivered", "failed", "lost")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event on its way to one endpoint."""
+
+    number: int
+    event: str
+    endpoint: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an endpoint said. Without a status there was no answer, and `text` says why."""
+
+    status: int | None
+    text: str
+
+    @property
+    def good(self) -> bool:
+        """Tell whether it counts: 2xx alone does, a redirect is a failure."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+def signature(payload: bytes, secrets: Sequence[str], at: int) -> str:
+    """Return the Stripe-Signature header: one v1 for each secret, as while one is rolled.
+
+    HMAC-SHA256 over "time.payload" (https://docs.stripe.com/webhooks#verify-manually). In test
+    mode there is a v0 too, which nobody should take for a signature.
+    """
+    signed = f"{at}.".encode() + payload
+    marks = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
+    fake = hashlib.sha256(signed).hexdigest()
+    return ",".join([f"t={at}", *(f"v1={mark}" for mark in marks), f"v0={fake}"])
+
+
+def send(endpoint: str, payload: bytes, secrets: Sequence[str]) -> Reply:
+    """Post an event; follow no redirect, wait no longer than 10 seconds."""
+    parts = urlsplit(endpoint)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        "Accept": "*/*; q=0.5, application/xml",
+        "Cache-Control": "no-cache",
+        "Stripe-Signature": signature(payload, secrets, int(time.time())),
+    }
+    try:
+        connection.request("POST", path, payload, headers)
+        answer = connection.getresponse()
+        return Reply(answer.status, answer.read(4 * ANSWER).decode("utf-8", "replace")[:ANSWER])
+    except (OSError, HTTPException) as error:
+        return Reply(None, f"{type(error).__name__}: {error}"[:ANSWER])
+    finally:
+        connection.close()
+
+
+def take(books: Books, most: int) -> list[Delivery]:
+    """Return what is due, marked as being sent; nothing while deliveries are paused."""
+    if most <= 0 or books.setting("paused", False):
+        return []
+    rows = books.db.execute(
+        "SELECT number, event, endpoint FROM deliveries WHERE state = 'pending' AND due <= ? "
+        "ORDER BY due, number LIMIT ?",
+        (books.time, most),
+    ).fetchall()
+    for row in rows:
+        _set(books, row["number"], state="sending")
+    return [Delivery(row["number"], row["event"], row["endpoint"]) for row in rows]
+
+
+def settle(books: Books, number: int, reply: Reply, pauses: Sequence[float]) -> None:
+    """Note an endpoint's reply, and plan the next try while there is one."""
+    row = books.db.execute(
+        "SELECT state, tries FROM deliveries WHERE number = ?", (number,)
+    ).fetchone()
+    if row is None:  # all was reset meanwhile
+        return
+    tries, changes = row["tries"] + 1, {"status": reply.status, "answer": reply.text}
+    if row["state"] == "sending":  # and nobody resent, delayed or lost it meanwhile
+        state = "delivered" if reply.good else "pending" if tries <= len(pauses) else "failed"
+        changes["state"] = state
+        if state == "pending":
+            changes["due"] = books.time + pauses[tries - 1]
+    _set(books, number, tries=tries, **changes)
+
+
+def recover(books: Books) -> None:
+    """Send again what was being sent when the process ended: at least once, not at most."""
+    books.db.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
+
+
+def next_due(books: Books) -> float | None:
+    """Return when the next delivery is due, in seconds of the sandbox's time."""
+    if books.setting("paused", False):
+        return None
+    row = books.db.execute(
+        "SELECT min(due) AS due FROM deliveries WHERE state = 'pending'"
+    ).fetchone()
+    due: float | None = row["due"]
+    return due
+
+
+def resend(books: Books, number: int) -> None:
+    """Send it now, whatever became of it before."""
+    _set(books, _known(books, number), state="pending", due=books.time)
+
+
+def delay(books: Books, number: int, seconds: float) -> None:
+    """Send it later."""
+    _set(books, _known(books, number), state="pending", due=books.time + seconds)
+
+
+def lose(books: Books, number: int) -> None:
+    """Have it never arrive, unless someone resends it."""
+    _set(books, _known(books, number), state="lost")
+
+
+def duplicate(books: Books, number: int) -> None:
+    """Send it once more than needed."""
+    books.db.execute(
+        "INSERT INTO deliveries (event, endpoint, state, due) "
+        "SELECT event, endpoint, 'pending', ? FROM deliveries WHERE number = ?",
+        (books.time, _known(books, number)),
+    )
+
+
+def reorder(books: Books, numbers: Sequence[int], apart: float) -> None:
+    """Send those waiting in the order given, or in reverse when none is, so many seconds apart."""
+    order = list(numbers) or [one["number"] for one in waiting(books)][::-1]
+    for place, number in enumerate(order):
+        delay(books, number, place * apart)
+
+
+def waiting(books: Books) -> list[dict[str, Any]]:
+    """Return what is to be sent, in the order of sending."""
+    rows = books.db.execute(
+        "SELECT * FROM deliveries WHERE state = 'pending' ORDER BY due, number"
+    ).fetchall()
+    return [dict(row) for row in rows]
+
+
+def newest(books: Books, limit: int) -> list[dict[str, Any]]:
+    """Return deliveries, newest first, each with the type of its event."""
+    rows = books.db.execute(
+        "SELECT deliveries.*, json_extract(objects.body, '$.type') AS type FROM deliveries "
+        "JOIN objects ON objects.id = deliveries.event ORDER BY deliveries.number DESC LIMIT ?",
+        (limit,),
+    ).fetchall()
+    return [dict(row) for row in rows]
+
+
+def _known(books: Books, number: int) -> int:
+    row = books.db.execute("SELECT 1 FROM deliveries WHERE number = ?", (number,)).fetchone()
+    if row is None:
+        raise no_such("delivery", str(number), "number")
+    return number
+
+
+def _set(books: Books, number: int, **changes: Any) -> None:
+    names = ", ".join(f"{name} = ?" for name in changes)
+    books.db.execute(
+        f"UPDATE deliveries SET {names} WHERE number = ?",  # noqa: S608 # names from this module
+        (*changes.values(), number),
+    )

@@ -1,0 +1,73 @@
+"""Stripe's error objects: what a call is refused with, and why."""
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """A call answered with an error object.
+
+    `saved` tells whether the answer is kept under the call's idempotency key. Mistakes in the
+    parameters are not: no work had begun (https://docs.stripe.com/api/idempotent_requests).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str | None = None,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+        saved: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message, self.status, self.code = message, status, code
+        self.param, self.kind, self.saved = param, kind, saved
+
+    def body(self, request_log_url: str) -> dict[str, Any]:
+        """Return the error object, without what does not apply (https://docs.stripe.com/api/errors)."""
+        error: dict[str, Any] = {}
+        if self.code:
+            error["code"] = self.code
+            error["doc_url"] = f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
+        error["message"] = self.message
+        if self.param:
+            error["param"] = self.param
+        error["request_log_url"] = request_log_url
+        error["type"] = self.kind
+        return {"error": error}
+
+
+def no_such(name: str, given: str, param: str, *, status: int = 404) -> Refusal:
+    """Return the refusal for an id that nothing has: 404 in the address, 400 in a parameter."""
+    return Refusal(
+        f"No such {name}: '{given}'", status=status, code="resource_missing", param=param
+    )
+
+
+def exclusive(*names: str) -> Refusal:
+    """Return the refusal for parameters that exclude each other (code parameters_exclusive)."""
+    return Refusal(
+        f"You may only specify one of these parameters: {', '.join(names)}.",
+        code="parameters_exclusive",
+        param=names[0],
+    )
+
+
+def missing(param: str) -> Refusal:
+    """Return the refusal for a parameter that was left out (code parameter_missing)."""
+    return Refusal(f"Missing required param: {param}.", code="parameter_missing", param=param)
+
+
+def state(message: str, code: str | None = None) -> Refusal:
+    """Return the refusal of work that what is stored does not allow: kept under the key."""
+    return Refusal(message, code=code, saved=True)
+
+
+def beyond_sandbox(param: str) -> Refusal:
+    """Return the refusal for what Stripe knows and this stand-in does not. No silent no-ops."""
+    return Refusal(
+        f"The sandbox does not stand in for `{param}` as it was given. Stripe knows it: "
+        "leave it out here, or try it with a test key of Stripe's own.",
+        param=param,
+    )

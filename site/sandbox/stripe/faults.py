@@ -1,0 +1,119 @@
+"""Injected faults: how calls to the API can go wrong on the way there and back."""
+
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from flask import Response, request
+
+from sandbox.stripe.parameters import Choice, Flag, Integer, Shape, Text
+from sandbox.stripe.store import Books
+
+Kind = Literal["timeout", "reset", "slow", "429", "500", "html", "truncated", "garbage", "wrong"]
+KINDS: Final[dict[str, str]] = {
+    "timeout": "no answer within the given seconds, then a closed connection",
+    "reset": "the connection is reset",
+    "slow": "the right answer, late by the given seconds; the key is in use until then",
+    "429": "too many requests; always before the work",
+    "500": "a server error; after the work it is the answer kept under the key",
+    "html": "a page of HTML with status 502",
+    "truncated": "half an answer",
+    "garbage": "status 200 and bytes that are no UTF-8",
+    "wrong": "status 200 and an object of another kind",
+}
+NEW: Final = Shape(
+    {
+        "kind": Choice(tuple(KINDS)),
+        "method": Choice(("ANY", "GET", "POST")),
+        "path": Text(),
+        "times": Integer(least=1, most=100_000),
+        "seconds": Integer(least=0, most=600),
+        "after": Flag(),
+    },
+    required=("kind",),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One that strikes this call; `after` means when the work is done."""
+
+    kind: Kind
+    seconds: float
+    after: bool
+
+    @property
+    def spoils(self) -> bool:
+        """Tell whether it spoils the answer on its way, and not the work itself."""
+        return self.kind not in ("slow", "429", "500")
+
+
+def add(books: Books, given: dict[str, Any]) -> None:
+    """Have the next calls fail; once, any method and every path unless told otherwise.
+
+    The path may hold `*` for anything: `/v1/checkout/sessions*`.
+    """
+    books.db.execute(
+        "INSERT INTO faults (method, path, kind, seconds, after, times) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            given.get("method", "ANY"),
+            given.get("path", "*"),
+            given["kind"],
+            given.get("seconds", 30 if given["kind"] == "timeout" else 0),
+            given.get("after", False),
+            given.get("times", 1),
+        ),
+    )
+
+
+def clear(books: Books) -> None:
+    """Have all calls go well again."""
+    books.db.execute("DELETE FROM faults")
+
+
+def strike(books: Books, method: str, path: str) -> Fault | None:
+    """Return the oldest fault that matches a call, and count it as used."""
+    row = books.db.execute(
+        "SELECT * FROM faults WHERE method IN ('ANY', ?) AND ? GLOB path ORDER BY number LIMIT 1",
+        (method, path),
+    ).fetchone()
+    if row is None:
+        return None
+    books.db.execute("UPDATE faults SET times = times - 1 WHERE number = ?", (row["number"],))
+    books.db.execute("DELETE FROM faults WHERE times <= 0")
+    return Fault(row["kind"], row["seconds"], bool(row["after"]))
+
+
+def expected(books: Books) -> bool:
+    """Tell whether any fault waits for a call."""
+    return books.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
+
+
+def spoiled(fault: Fault, good: Response | None) -> Response:
+    """Return what arrives instead of an answer. `good` is that answer, when there was work."""
+    if fault.kind in ("timeout", "reset"):
+        time.sleep(fault.seconds)
+        return _dropped(reset=fault.kind == "reset")
+    if fault.kind == "html":
+        page = "<html><head><title>502 Bad Gateway</title></head><body>502</body></html>"
+        return Response(page, 502, mimetype="text/html")
+    if fault.kind == "garbage":
+        return Response(b'{"id": "\xff\xfe\x80"}', 200, mimetype="application/json")
+    if fault.kind == "wrong":
+        other = '{"id": "cus_sandbox", "object": "customer", "livemode": false}'
+        return Response(other, 200, mimetype="application/json")
+    body = good.get_data() if good else b'{"id": "cs_test_half", "object": "checkout.sess'
+    half = Response(body[: len(body) // 2], 200, mimetype="application/json")
+    half.headers["Content-Length"] = str(len(body))
+    return half
+
+
+def _dropped(*, reset: bool) -> Response:
+    """Close the connection under the answer. Only the sandbox's own server hands it out."""
+    connection: socket.socket = request.environ["werkzeug.socket"]
+    if reset:  # closing discards what is unsent and says so: see SO_LINGER in socket(7)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.shutdown(socket.SHUT_RDWR)
+    return Response(status=500)

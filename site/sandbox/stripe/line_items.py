@@ -1,0 +1,88 @@
+"""What a Checkout Session sells: each line with the price and product made for it."""
+
+from typing import Any
+
+from sandbox.stripe import currencies, ids
+from sandbox.stripe.errors import Refusal, exclusive, no_such
+from sandbox.stripe.store import Thing
+
+
+def line_item(given: dict[str, Any], name: str, now: int) -> Thing:
+    """Return the line item of one checked entry of `line_items`; `name` is where it stood.
+
+    Raises Refusal for what the fields together do not allow
+    (https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-line_items).
+    """
+    if "price" in given and "price_data" in given:
+        raise exclusive(f"{name}[price]", f"{name}[price_data]")
+    if "price" in given:  # prices are made in line only: there is none to name
+        raise no_such("price", given["price"], f"{name}[price]", status=400)
+    if "price_data" not in given:
+        raise Refusal(
+            f"You must provide one of `price` or `price_data` for {name}.",
+            code="parameter_missing",
+            param=f"{name}[price_data]",
+        )
+    if "quantity" not in given:
+        raise Refusal(f"Quantity is required. Add `quantity` to `{name}`", param=name)
+    price = _price(given["price_data"], f"{name}[price_data]", now)
+    subtotal = price["unit_amount"] * given["quantity"]
+    product = given["price_data"]["product_data"]
+    return {
+        "id": ids.new("li_"),
+        "object": "item",
+        "adjustable_quantity": given.get("adjustable_quantity"),
+        "amount_discount": 0,
+        "amount_subtotal": subtotal,
+        "amount_tax": 0,
+        "amount_total": subtotal,
+        "currency": price["currency"],
+        "description": product["name"],
+        "metadata": given.get("metadata", {}),
+        "price": price,
+        "quantity": given["quantity"],
+    }
+
+
+def _price(given: dict[str, Any], name: str, now: int) -> Thing:
+    if "unit_amount" not in given:
+        raise Refusal(
+            f"You must specify either `unit_amount` or `unit_amount_decimal` for {name}.",
+            code="parameter_missing",
+            param=f"{name}[unit_amount]",
+        )
+    if "product_data" not in given:
+        raise Refusal(
+            f"You must specify either `product` or `product_data` for {name}.",
+            code="parameter_missing",
+            param=f"{name}[product_data]",
+        )
+    amount, currency = given["unit_amount"], given["currency"]
+    if currency in currencies.THREE_DECIMAL and amount % 10:
+        # https://docs.stripe.com/currencies#three-decimal
+        raise Refusal(
+            f"Amounts in {currency} must be multiples of 10, the last digit 0.",
+            code="parameter_invalid_integer",
+            param=f"{name}[unit_amount]",
+        )
+    return {
+        "id": ids.new("price_1", 22),
+        "object": "price",
+        "active": False,  # made for one session: https://docs.stripe.com/api/prices/object
+        "billing_scheme": "per_unit",
+        "created": now,
+        "currency": currency,
+        "custom_unit_amount": None,
+        "livemode": False,
+        "lookup_key": None,
+        "metadata": {},
+        "nickname": None,
+        "product": ids.new("prod_", 14),
+        "recurring": None,
+        "tax_behavior": given.get("tax_behavior", "unspecified"),
+        "tiers_mode": None,
+        "transform_quantity": None,
+        "type": "one_time",
+        "unit_amount": amount,
+        "unit_amount_decimal": str(amount),
+    }

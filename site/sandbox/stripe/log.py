@@ -1,0 +1,37 @@
+"""The log of calls to the API, as Stripe's dashboard keeps one."""
+
+from typing import Any, Final
+
+from sandbox.stripe.store import Books
+
+KEPT: Final = 2000  # calls
+
+
+def write(
+    books: Books,
+    id: str,  # noqa: A002
+    method: str,
+    path: str,
+    key: str | None,
+    status: int | None,
+    note: str,
+) -> None:
+    """Note a call; `status` is None when no answer left, `note` tells of faults and replays."""
+    books.db.execute(
+        "INSERT INTO calls (request, at, method, path, key, status, note) VALUES (?,?,?,?,?,?,?)",
+        (id, books.now, method, path, key, status, note),
+    )
+    books.db.execute(
+        "DELETE FROM calls WHERE number <= (SELECT max(number) FROM calls) - ?", (KEPT,)
+    )
+
+
+def newest(books: Books, limit: int) -> list[dict[str, Any]]:
+    """Return the last calls, newest first."""
+    rows = books.db.execute("SELECT * FROM calls ORDER BY number DESC LIMIT ?", (limit,))
+    return [dict(row) for row in rows.fetchall()]
+
+
+def address(url: str, id: str) -> str:  # noqa: A002
+    """Return where a call can be looked up: what errors carry as request_log_url."""
+    return f"{url}/stripe/#{id}"

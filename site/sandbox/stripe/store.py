@@ -1,0 +1,198 @@
+"""The sandbox's memory: one SQLite file that survives a restart and a kill."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+Thing = dict[str, Any]  # an object as the API shows it
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS objects (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+    created INTEGER NOT NULL, body TEXT NOT NULL, hidden TEXT NOT NULL DEFAULT '{}');
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, number);
+CREATE INDEX IF NOT EXISTS objects_by_payment
+    ON objects (kind, json_extract(body, '$.payment_intent'));
+CREATE TABLE IF NOT EXISTS deliveries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, endpoint TEXT NOT NULL,
+    state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL,
+    status INTEGER, answer TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (state, due);
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event);
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, verb TEXT NOT NULL, target TEXT NOT NULL,
+    due REAL NOT NULL, UNIQUE (verb, target));
+CREATE TABLE IF NOT EXISTS answers (
+    account TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, question TEXT NOT NULL,
+    status INTEGER NOT NULL, body TEXT NOT NULL, saved REAL NOT NULL,
+    PRIMARY KEY (account, key));
+CREATE TABLE IF NOT EXISTS faults (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, method TEXT NOT NULL, path TEXT NOT NULL,
+    kind TEXT NOT NULL, seconds REAL NOT NULL, after INTEGER NOT NULL, times INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, request TEXT NOT NULL, at INTEGER NOT NULL,
+    method TEXT NOT NULL, path TEXT NOT NULL, key TEXT, status INTEGER, note TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class Books:
+    """One transaction: what is stored, and the time at which all of it happens."""
+
+    def __init__(self, db: sqlite3.Connection, url: str) -> None:
+        self.db, self.url = db, url
+        self.time = time.time() + float(self.setting("clock", 0))
+        self.now = int(self.time)
+        # What an event tells of the call that caused it; without one, the sandbox itself did.
+        self.cause: Thing = {"id": None, "idempotency_key": None}
+
+    def add(self, thing: Thing, **hidden: Any) -> None:
+        """Store a new object; what is `hidden` with it no answer shows."""
+        self.db.execute(
+            "INSERT INTO objects (id, kind, created, body, hidden) VALUES (?, ?, ?, ?, ?)",
+            (thing["id"], thing["object"], thing["created"], json.dumps(thing), json.dumps(hidden)),
+        )
+
+    def update(self, thing: Thing, **hidden: Any) -> None:
+        """Store an object's new state, and add to what is hidden with it."""
+        self.db.execute(
+            "UPDATE objects SET body = ?, hidden = json_patch(hidden, ?) WHERE id = ?",
+            (json.dumps(thing), json.dumps(hidden), thing["id"]),
+        )
+
+    def find(self, kind: str, id: str) -> Thing | None:  # noqa: A002 # as the API calls it
+        """Return the object of that kind and id, None when there is none."""
+        row = self.db.execute(
+            "SELECT body FROM objects WHERE kind = ? AND id = ?", (kind, id)
+        ).fetchone()
+        return json.loads(row["body"]) if row else None
+
+    def get(self, kind: str, id: str) -> Thing:  # noqa: A002
+        """Return an object that another one names. Raises KeyError when it is gone."""
+        found = self.find(kind, id)
+        if found is None:
+            raise KeyError(id)
+        return found
+
+    def hidden(self, id: str) -> Thing:  # noqa: A002
+        """Return what is stored with an object and never shown."""
+        row = self.db.execute("SELECT hidden FROM objects WHERE id = ?", (id,)).fetchone()
+        found: Thing = json.loads(row["hidden"])
+        return found
+
+    def newest(
+        self,
+        kind: str,
+        limit: int,
+        *,
+        where: Mapping[str, Any] | None = None,
+        conditions: tuple[tuple[str, Any], ...] = (),
+        backwards: bool = False,
+    ) -> list[Thing]:
+        """Return objects newest first; `backwards` takes the oldest of them, still newest first.
+
+        `where` compares fields of the object, given by path: `{"$.status": "open"}`.
+        `conditions` are SQL with one value each.
+        """
+        terms = [("kind = ?", kind), *conditions]
+        terms += [
+            (f"json_extract(body, '{path}') = ?", value) for path, value in (where or {}).items()
+        ]
+        rows = self.db.execute(
+            f"SELECT body FROM objects WHERE {' AND '.join(term for term, _ in terms)} "  # noqa: S608
+            f"ORDER BY number {'ASC' if backwards else 'DESC'} LIMIT ?",
+            (*(value for _, value in terms), limit),
+        ).fetchall()
+        found = [json.loads(row["body"]) for row in rows]
+        return found[::-1] if backwards else found
+
+    def number(self, kind: str, id: str) -> int | None:  # noqa: A002
+        """Return an object's place in the order of making, which lists and cursors follow."""
+        row = self.db.execute(
+            "SELECT number FROM objects WHERE kind = ? AND id = ?", (kind, id)
+        ).fetchone()
+        return row["number"] if row else None
+
+    def plan(self, verb: str, target: str, due: float) -> None:
+        """Have something done to an object at a time; planned twice, the later plan holds."""
+        self.db.execute(
+            "INSERT INTO jobs (verb, target, due) VALUES (?, ?, ?) "
+            "ON CONFLICT (verb, target) DO UPDATE SET due = excluded.due",
+            (verb, target, due),
+        )
+
+    def unplan(self, verb: str, target: str) -> bool:
+        """Take a plan back; return whether there was one, so that it is carried out once."""
+        gone = self.db.execute("DELETE FROM jobs WHERE verb = ? AND target = ?", (verb, target))
+        return gone.rowcount > 0
+
+    def setting(self, name: str, default: Any) -> Any:
+        """Return what was set under a name."""
+        row = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return json.loads(row["value"]) if row else default
+
+    def set(self, name: str, value: Any) -> None:
+        """Set something that holds until it is set anew or all is reset."""
+        self.db.execute(
+            "INSERT INTO settings VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, json.dumps(value)),
+        )
+
+
+class Store:
+    """The file, and the sandbox's own address. `changed` is set after every commit that wrote."""
+
+    def __init__(self, file: Path, url: str) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.url = url
+        self._file, self._writer, self.changed = file, Lock(), Event()
+        with self._connected() as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(TABLES)
+
+    @contextmanager
+    def writing(self) -> Iterator[Books]:
+        """Open the one transaction that may write; it is committed whole or not at all."""
+        with self._writer, self._connected() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield Books(db, self.url)
+                db.execute("COMMIT")
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+        self.changed.set()
+
+    @contextmanager
+    def reading(self) -> Iterator[Books]:
+        """Open a transaction that sees one moment and waits for no writer."""
+        with self._connected() as db:
+            db.execute("BEGIN")
+            try:
+                yield Books(db, self.url)
+            finally:
+                db.execute("ROLLBACK")
+
+    def reset(self) -> None:
+        """Forget everything but where the webhooks go."""
+        with self.writing() as books:
+            for table in ("objects", "deliveries", "jobs", "answers", "faults", "calls"):
+                books.db.execute(f"DELETE FROM {table}")  # noqa: S608 # names from this line
+            books.db.execute("DELETE FROM settings WHERE name NOT IN ('endpoints', 'secrets')")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        # A connection for each transaction: opening one costs less than keeping them by thread.
+        db = sqlite3.connect(self._file, timeout=30, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield db
+        finally:
+            db.close()
