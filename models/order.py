@@ -24,7 +24,8 @@ class Order(Base):
     `unit_amount` counts the currency's smallest unit; it and `item`, what the receipt calls it,
     are copied from the content when the order is placed. `request_key` comes with the form: the
     same form sent twice is one order. `session_id` is Stripe's Checkout Session of this order,
-    the only one that may fulfill it; `session_until` is when Stripe ends it.
+    the only one that may fulfill it; `session_until` is when Stripe ends it, and `attempt` counts
+    the tries to make it that Stripe has answered for good.
     """
 
     __tablename__ = "order"
@@ -48,6 +49,7 @@ class Order(Base):
     session_until: Mapped[datetime] = mapped_column(UTCDateTime)
     request_key: Mapped[str] = mapped_column(String(64), unique=True)
     token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
+    attempt: Mapped[int] = mapped_column(default=1)
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)
     session_url: Mapped[str | None] = mapped_column(Text, default=None)
     payment_intent: Mapped[str | None] = mapped_column(String(255), index=True, default=None)

@@ -129,7 +129,12 @@ def sandbox() -> None:
 
     settings = _settings()
     server.require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
-    stripe = Setup(folder=settings.instance / "stripe", url=settings.sandbox_url)
+    stripe = Setup(
+        folder=settings.instance / "stripe",
+        url=settings.sandbox_url,
+        endpoints=(f"http://127.0.0.1:{settings.port}/webhooks/stripe",),
+        secrets=tuple(settings.webhook_secrets),
+    )
     serve_sandbox(settings.mail_folder, settings.sandbox_port, stripe)
 
 

@@ -120,10 +120,10 @@ def place(
 
 
 def purchase(order: Order, return_url: str) -> Purchase:
-    """Return what Stripe is asked for. The same order always asks for the same, under one key."""
+    """Return what Stripe is asked for: always the same, under one key as long as it is good."""
     return Purchase(
         reference=order.token,
-        key=f"order-{order.token}-1",
+        key=f"order-{order.token}-{order.attempt}",
         email=order.email,
         item=order.item,
         unit_amount=order.unit_amount,
@@ -132,6 +132,13 @@ def purchase(order: Order, return_url: str) -> Purchase:
         return_url=return_url,
         expires_at=order.session_until,
     )
+
+
+def try_anew(session: AnySession, order_id: int, attempt: int) -> None:
+    """Ask under a new key from now on, as Stripe keeps a failure under that of the attempt."""
+    order = lock(session, order_id)
+    if order.attempt == attempt:
+        order.attempt += 1
 
 
 def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from http import HTTPStatus
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -32,7 +33,19 @@ class PaymentsError(Exception):
 
 
 class PaymentsAway(PaymentsError):
-    """Stripe cannot be reached or is in trouble; what was asked may have been done."""
+    """Stripe cannot be reached or is in trouble; what was asked may have been done.
+
+    `key_spent` means that Stripe keeps this failure as the answer to the idempotency key, so that
+    only a new key can succeed. https://docs.stripe.com/api/idempotent_requests
+    """
+
+    def __init__(self, text: str, *, key_spent: bool = False) -> None:
+        super().__init__(text)
+        self.key_spent = key_spent
+
+
+class PaymentsDenied(PaymentsAway):
+    """Stripe does not know the key, or it may not do this. What was asked before may be done."""
 
 
 class PaymentsRefused(PaymentsError):
@@ -116,6 +129,23 @@ class Gateway:
     def live(self) -> bool:
         """Whether the key moves real money."""
         return "_live_" in self._key
+
+    def payment_page(self, payment_intent: str) -> str:
+        """Return the address where staff look at a payment: Stripe's dashboard, or its stand-in."""
+        if self._base:
+            return f"{self._base}/stripe/#{payment_intent}"
+        mode = "" if self.live else "test/"
+        return f"https://dashboard.stripe.com/{mode}payments/{payment_intent}"
+
+    def check(self) -> None:
+        """Ask Stripe for one Checkout Session, whichever, to see whether it answers to this key.
+
+        Raises PaymentsDenied, PaymentsAway and PaymentsRefused.
+        https://docs.stripe.com/api/checkout/sessions/list
+        """
+        with self._turn(), _our_errors():
+            if self._client.v1.checkout.sessions.list({"limit": 1}).object != "list":
+                raise TypeError("expected a list")
 
     def create(self, purchase: Purchase) -> Checkout:
         """Create the Checkout Session of a purchase, or find the one made with the same key.
@@ -278,8 +308,11 @@ def _our_errors() -> Iterator[None]:
     except stripe.InvalidRequestError as error:
         raise PaymentsRefused(f"{error.code or 'invalid request'}", error.param) from None
     # A key that is refused says nothing of what was done with it before: it counts as trouble.
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise PaymentsDenied(type(error).__name__) from None
     except stripe.StripeError as error:
-        raise PaymentsAway(type(error).__name__) from None
+        spent = error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR
+        raise PaymentsAway(type(error).__name__, key_spent=spent) from None
     # An answer that is no Stripe object: cut off, of another type, or not even text.
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PaymentsAway(f"answer not understood: {type(error).__name__}") from None

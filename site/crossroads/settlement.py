@@ -37,7 +37,15 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, url: str) -> C
 
     Raises PaymentsAway and PaymentsRefused; asking again makes no second one.
     """
-    checkout = gateway.create(orders.purchase(order, url))
+    try:
+        checkout = gateway.create(orders.purchase(order, url))
+    except PaymentsAway as error:
+        if error.key_spent:
+            with Session(engine) as session:
+                writing(session)
+                orders.try_anew(session, order.id, order.attempt)
+                session.commit()
+        raise
     with Session(engine) as session:
         writing(session)
         orders.attach(session, order.id, checkout)

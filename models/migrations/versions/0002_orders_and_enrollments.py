@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("session_until", models.base.UTCDateTime(timezone=True), nullable=False),
         sa.Column("request_key", sa.String(length=64), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("session_id", sa.String(length=255), nullable=True),
         sa.Column("session_url", sa.Text(), nullable=True),
         sa.Column("payment_intent", sa.String(length=255), nullable=True),
