@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import letters, outbox
+from crossroads import enrollments, letters, outbox
 from crossroads.content import Content
+from crossroads.enrollments import Bought
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
 from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
@@ -93,9 +94,15 @@ class Worker(Loop):
         return self._note(message, "sent", outbox.sent)
 
     def _send(self, message: Message, receiver: Lead | Order) -> None:
-        context = letters.context(message, receiver, self._content(), self._mailer.base_url)
+        told = self._bought(receiver) if isinstance(receiver, Order) else receiver
+        context = letters.context(message, told, self._content(), self._mailer.base_url)
         mail = self._mailer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
+
+    def _bought(self, order: Order) -> Bought:
+        """Read what the buyer is told, apart from the claim: trouble here is one mail's trouble."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            return enrollments.bought(session, order)
 
     def _note(
         self, message: Message, outcome: Outcome, verb: Callable[..., bool], error: str = ""

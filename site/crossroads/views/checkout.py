@@ -1,15 +1,18 @@
 """From the course page to Stripe and back: the order's summary, its start, its page."""
 
+from datetime import timedelta
+from hashlib import sha256
 from secrets import token_urlsafe
+from typing import Literal
 
 import structlog
 from flask import Blueprint, Response, abort, current_app, make_response, render_template, request
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import money, orders, seats, settlement
+from crossroads import calendars, enrollments, money, orders, seats, settlement
 from crossroads.content import Course
-from crossroads.forms import EnrollForm
+from crossroads.forms import SEATS_AT_ONCE, EnrollForm
 from crossroads.guard import policy_with_payment, refuse_cross_site
 from crossroads.limits import client_network
 from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
@@ -18,10 +21,13 @@ from crossroads.seats import Place
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from models import Order, db, now, writing
+from models.order import ENDS
 
 bp = Blueprint("checkout", __name__)
 
-KEY_LENGTH = 64
+Trouble = Literal["", "pay", "cancel", "look"]  # what Stripe was asked for in vain
+# Seconds until a page that waits looks again by itself; one that wants an answer does not.
+AGAIN = {"open": 30, "pending": 120, "look": 10}
 log = structlog.get_logger()
 
 
@@ -40,7 +46,7 @@ def enroll(slug: str) -> AnyResponse:
     refuse_cross_site(_settings().base_url)
     course = _course(slug)
     form = EnrollForm()
-    form.cohort.choices = [(place.cohort.code, "") for place in _places(course)]
+    form.cohort.choices = _choices(_places(course))
     db.session.rollback()  # what was read above may not stand before what is written below
     if not form.validate():
         return _summary(course, form, 422)
@@ -71,14 +77,15 @@ def order(token: str) -> Response:
 @bp.post("/orders/<token>")
 def act(token: str) -> AnyResponse:
     """Go on to pay, or cancel an order that is not paid."""
-    refuse_cross_site(_settings().base_url)
-    found = _order(token)
+    # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
+    # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
+    found = _detached(_order(token))
     if request.form.get("action") == "cancel":
         try:
-            settlement.cancel(db.engine, _gateway(), found, _address(found), "buyer")
+            settlement.cancel(db.engine, _gateway(), found, _settings().base_url, "buyer")
         except (PaymentsAway, PaymentsRefused) as error:
             log.warning("order not canceled", order=found.id, error=str(error))
-            return _order_page(found, trouble=True)
+            return _order_page(found, trouble="cancel")
         return redirect(f"/orders/{token}", 303)
     return _to_stripe(found)
 
@@ -97,7 +104,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
                 db.session,
                 course,
                 cohort,
-                request_key=(form.request_key.data or token_urlsafe(24))[:KEY_LENGTH],
+                request_key=_request_key(form),
                 email=form.email.data,
                 name=form.name.data,
                 number=int(form.seats.data),
@@ -110,7 +117,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
             db.session.expunge(older)
             db.session.rollback()
         state = settlement.cancel(
-            db.engine, _gateway(), older, _address(older), "a new order of the buyer"
+            db.engine, _gateway(), older, _settings().base_url, "a new order of the buyer"
         )
         if state in ("paid", "pending"):
             return None
@@ -118,53 +125,70 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
 
 def _to_stripe(order: Order) -> AnyResponse:
     """Send the buyer to the order's checkout, made now if it was not, while it can be paid."""
-    url = order.session_url
     detached = _detached(order)
+    if _state(detached) != "open":
+        return redirect(f"/orders/{detached.token}", 303)
+    url = detached.session_url
     if url is None:
         try:
-            address = _address(detached)
-            url = settlement.open_checkout(db.engine, _gateway(), detached, address).url
+            checkout = settlement.open_checkout(
+                db.engine, _gateway(), detached, _settings().base_url
+            )
+            url = checkout.url
         except (PaymentsAway, PaymentsRefused) as error:
             log.warning("checkout not opened", order=detached.id, error=str(error))
-            return _order_page(detached, trouble=True)
-    answer = redirect(url or _address(detached), 303)
+            return _order_page(detached, trouble="pay")
+    answer = redirect(url or f"/orders/{detached.token}", 303)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
 
-def _order_page(order: Order, *, trouble: bool = False) -> Response:
+def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
     order = _detached(order)
-    if order.session_id is not None and not trouble:
+    if not trouble and order.session_id is not None and _state(order) not in ENDS:
         try:
             settlement.settle(db.engine, _gateway(), order.id, order.session_id, "order page")
         except (PaymentsAway, PaymentsRefused, Foreign) as error:
             # What is known here is shown; the worker goes on asking.
             log.warning("order page not fresh", order=order.id, error=str(error))
-            trouble = True
+            trouble = "look"
     ledger = orders.events(db.session, order)
+    state = orders.state(ledger)
     course = current_content().course(order.course)
+    cohort = course.cohort(order.cohort) if course else None
+    bought = enrollments.of_order(db.session, order) if state == "paid" else None
     page = render_template(
         "checkout/order.html",
         order=order,
         course=course,
-        cohort=course.cohort(order.cohort) if course else None,
-        state=orders.state(ledger),
-        events={event.kind: event for event in ledger},
-        enrollments=orders.enrollments(db.session, order),
+        cohort=cohort,
+        first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        state=state,
+        unseated=any(event.kind == orders.UNSEATED for event in ledger),
+        bought=bought,
+        paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
+        seat=next(iter(orders.enrollments(db.session, order)), None),
         trouble=trouble,
-        money=money.display,
+        minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
+        total=money.display(order.amount, order.currency),
+        again=AGAIN.get(trouble or state),
+        still="still" in request.args,
         noindex=True,
     )
-    return _private(page, 503 if trouble and request.method == "POST" else 200)
+    answer = _private(page, 503 if trouble and request.method == "POST" else 200)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
 
 
 def _summary(
     course: Course, form: EnrollForm, status: int = 200, *, notice: str = "", left: int = 0
 ) -> Response:
     places = _places(course)
-    form.cohort.choices = [(place.cohort.code, place.cohort.title or "") for place in places]
-    if form.cohort.data is None and places:
-        form.cohort.data = places[0].cohort.code
+    form.cohort.choices = _choices(places)
+    codes = [code for code, _ in form.cohort.choices]
+    wanted = next((one for one in places if one.cohort.code == form.cohort.data), None)
+    if request.method == "GET" and form.cohort.data not in codes:
+        form.cohort.data = codes[0] if codes else None
     number = int(form.seats.data) if not form.seats.errors and form.seats.data.isdecimal() else 1
     amount = course.price.amount * number
     form.amount.data = str(amount)
@@ -173,10 +197,15 @@ def _summary(
         course=course,
         form=form,
         places=places,
+        full=wanted if wanted and wanted.state == "full" else None,
         notice=notice,
         left=left,
         number=number,
         total=money.display(amount, course.price.currency),
+        totals=[
+            money.display(course.price.amount * seats, course.price.currency)
+            for seats in range(1, SEATS_AT_ONCE + 1)
+        ],
         noindex=True,
     )
     return _private(page, status)
@@ -185,14 +214,34 @@ def _summary(
 def _private(page: str, status: int) -> Response:
     answer = make_response(page, status, {"Cache-Control": "no-store"})
     answer.headers["Content-Security-Policy"] = policy_with_payment(_settings().pay_page_origins)
-    answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
 
 def _places(course: Course) -> list[Place]:
-    """Return the cohorts that can be bought now."""
-    found = seats.places(db.session, course, now())
-    return [place for place in found if place.state in ("open", "few")]
+    """Return the cohorts that have not started, also those that are full."""
+    return [one for one in seats.places(db.session, course, now()) if one.state != "past"]
+
+
+def _choices(places: list[Place]) -> list[tuple[str, str]]:
+    return [(one.cohort.code, one.cohort.title or "") for one in places if one.state != "full"]
+
+
+def _request_key(form: EnrollForm) -> str:
+    """Return one key for the same form with the same words in it, however often it is sent.
+
+    Whoever comes back from the pay page and asks for something else wants another order.
+    """
+    typed = [form[name].data or "" for name in ("request_key", "cohort", "seats", "name", "email")]
+    if not typed[0]:
+        typed[0] = token_urlsafe(24)
+    return sha256("\0".join(typed).encode()).hexdigest()
+
+
+def _state(order: Order) -> orders.State:
+    """Return where the order stands as far as is known here; no transaction is left open."""
+    state = orders.state(orders.events(db.session, order))
+    db.session.rollback()
+    return state
 
 
 def _detached(order: Order) -> Order:
@@ -202,10 +251,6 @@ def _detached(order: Order) -> Order:
         db.session.expunge(order)
     db.session.rollback()
     return order
-
-
-def _address(order: Order) -> str:
-    return f"{_settings().base_url}/orders/{order.token}"
 
 
 def _order(token: str) -> Order:

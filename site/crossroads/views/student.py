@@ -1,11 +1,13 @@
 """The student's page, behind the link that was mailed."""
 
+from datetime import timedelta
+
 from flask import Blueprint, Response, abort, current_app, make_response, render_template
 
 from crossroads import calendars, enrollments
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
-from models import db
+from models import Order, db, now
 
 bp = Blueprint("student", __name__)
 HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
@@ -17,12 +19,21 @@ def page(token: str) -> Response:
     if found is None:
         abort(404)
     course = current_content().course(found.course)
+    cohort = course.cohort(found.cohort) if course else None
+    meetings = calendars.meetings(cohort) if cohort else []
+    receipt = enrollments.receipt(db.session, found)
     text = render_template(
         "student/enrollment.html",
         enrollment=found,
-        receipt=enrollments.receipt(db.session, found),
+        order=db.session.get_one(Order, found.order_id),
+        receipt=receipt,
+        paid_at=calendars.local(cohort, receipt.paid_at),
         course=course,
-        cohort=course.cohort(found.cohort) if course else None,
+        cohort=cohort,
+        first=next(iter(meetings), None),
+        eve=cohort.starts - timedelta(days=1) if cohort else None,
+        upcoming=calendars.upcoming(cohort, now()) if cohort else None,
+        state=calendars.state(cohort, now()) if cohort else None,
         noindex=True,
     )
     return make_response(text, 200, HEADERS)
