@@ -119,7 +119,7 @@ def place(
     return order
 
 
-def purchase(order: Order, return_url: str) -> Purchase:
+def purchase(order: Order, base_url: str) -> Purchase:
     """Return what Stripe is asked for: always the same, under one key as long as it is good."""
     return Purchase(
         reference=order.token,
@@ -129,7 +129,7 @@ def purchase(order: Order, return_url: str) -> Purchase:
         unit_amount=order.unit_amount,
         currency=order.currency,
         quantity=order.seats,
-        return_url=return_url,
+        return_url=f"{base_url}/orders/{order.token}",
         expires_at=order.session_until,
     )
 

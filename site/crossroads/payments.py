@@ -35,8 +35,9 @@ class PaymentsError(Exception):
 class PaymentsAway(PaymentsError):
     """Stripe cannot be reached or is in trouble; what was asked may have been done.
 
-    `key_spent` means that Stripe keeps this failure as the answer to the idempotency key, so that
-    only a new key can succeed. https://docs.stripe.com/api/idempotent_requests
+    `key_spent` means that Stripe keeps this failure as the answer to the idempotency key, or that
+    the key was used for something else, as before BASE_URL changed: only a new key can succeed.
+     https://docs.stripe.com/api/idempotent_requests
     """
 
     def __init__(self, text: str, *, key_spent: bool = False) -> None:
@@ -311,7 +312,8 @@ def _our_errors() -> Iterator[None]:
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         raise PaymentsDenied(type(error).__name__) from None
     except stripe.StripeError as error:
-        spent = error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR
+        changed = isinstance(error, stripe.IdempotencyError) and error.http_status == 400
+        spent = changed or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR
         raise PaymentsAway(type(error).__name__, key_spent=spent) from None
     # An answer that is no Stripe object: cut off, of another type, or not even text.
     except (AttributeError, KeyError, TypeError, ValueError) as error:

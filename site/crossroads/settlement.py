@@ -32,13 +32,13 @@ class Drift:
     after: State
 
 
-def open_checkout(engine: Engine, gateway: Gateway, order: Order, url: str) -> Checkout:
+def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> Checkout:
     """Create the order's checkout, or find it, and store it on the order.
 
     Raises PaymentsAway and PaymentsRefused; asking again makes no second one.
     """
     try:
-        checkout = gateway.create(orders.purchase(order, url))
+        checkout = gateway.create(orders.purchase(order, base_url))
     except PaymentsAway as error:
         if error.key_spent:
             with Session(engine) as session:
@@ -75,12 +75,12 @@ def settle(
     return state
 
 
-def cancel(engine: Engine, gateway: Gateway, order: Order, url: str, cause: str) -> State:
+def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> State:
     """End an unpaid order and give its seats back, at Stripe first: there it may be paid by now.
 
     Raises PaymentsAway and PaymentsRefused.
     """
-    session_id = _checkout_of(engine, gateway, order, url)
+    session_id = _checkout_of(engine, gateway, order, base_url)
     if session_id is None:
         return _end(engine, order, CANCELED, cause)
     checkout = gateway.expire(session_id)
@@ -105,7 +105,7 @@ def sweep(engine: Engine, gateway: Gateway, base_url: str) -> Iterator[Drift]:
             order = session.get_one(Order, number)
             before = orders.state(orders.events(session, order))
         try:
-            after = _heal(engine, gateway, order, f"{base_url}/orders/{order.token}")
+            after = _heal(engine, gateway, order, base_url)
         except (PaymentsAway, PaymentsRefused, Foreign) as error:
             log.warning("order not settled", order=number, error=str(error))
             continue
@@ -114,14 +114,14 @@ def sweep(engine: Engine, gateway: Gateway, base_url: str) -> Iterator[Drift]:
             yield Drift(order=number, before=before, after=after)
 
 
-def _heal(engine: Engine, gateway: Gateway, order: Order, url: str) -> State:
-    session_id = _checkout_of(engine, gateway, order, url)
+def _heal(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> State:
+    session_id = _checkout_of(engine, gateway, order, base_url)
     if session_id is None:
         return _end(engine, order, EXPIRED, "sweep")
     return settle(engine, gateway, order.id, session_id, "sweep")
 
 
-def _checkout_of(engine: Engine, gateway: Gateway, order: Order, url: str) -> str | None:
+def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> str | None:
     """Return the id of the order's checkout, or None when Stripe never made one and never will.
 
     An answer of Stripe may have been lost: asking again with the same key finds what was made.
@@ -132,7 +132,7 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, url: str) -> st
     if order.session_id is not None:
         return order.session_id
     try:
-        return open_checkout(engine, gateway, order, url).id
+        return open_checkout(engine, gateway, order, base_url).id
     except PaymentsRefused as error:
         if error.param == "expires_at" and order.session_until < now():
             return None
