@@ -24,7 +24,10 @@ from models import db, now
 bp = Blueprint("pages", __name__)
 
 STATIC_FOREVER = "public, max-age=31536000, immutable"
-SERVED_FROM_MEMORY = ("site.css", "site.js", "fonts/familjen-grotesk.woff2", "icons/favicon.svg")
+SERVED_FROM_MEMORY = (
+    *("admin.css", "admin.js", "site.css", "site.js"),
+    *("fonts/familjen-grotesk.woff2", "icons/favicon.svg"),
+)
 
 
 def paths(content: Content, digest: str) -> list[str]:
