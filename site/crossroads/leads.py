@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from email_validator import validate_email
+from email_validator import EmailSyntaxError, validate_email
 from sqlalchemy import ColumnElement, Select, select
 
 from crossroads import consent, outbox
@@ -15,6 +15,7 @@ from models.base import AnySession
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, new_token
 
 CONFIRM_DAYS = 7
+KEY_LENGTH = 320  # what the column holds
 # What anyone can trigger by typing an address stays bearable for its owner.
 MAILS_AN_HOUR = 3
 REMINDERS_AN_HOUR = 1
@@ -39,11 +40,15 @@ def email_key(email: str) -> str:
 
     Case and Unicode form do not tell people apart, and a domain is one in both its spellings:
     RFC 5321 lets a mailbox name be case-sensitive, but no provider of note does so.
-    Raises email_validator.EmailNotValidError.
+    Raises email_validator.EmailNotValidError, also for an address whose key grows too long to
+    keep: there are letters that stand for eighteen others.
     """
     address = validate_email(email, check_deliverability=False)
     local = unicodedata.normalize("NFKC", address.local_part).casefold()
-    return f"{local}@{address.ascii_domain or address.domain}"
+    key = f"{local}@{address.ascii_domain or address.domain}"
+    if len(key) > KEY_LENGTH:
+        raise EmailSyntaxError("The address is too long.")
+    return key
 
 
 def capture(
