@@ -124,9 +124,8 @@ def check_content() -> None:
         click.echo(str(problem), err=True)
     if expired:
         sys.exit(1)
-    click.echo(
-        f"{len(content.comparisons)} comparisons and {len(content.courses)} courses are fine"
-    )
+    comparisons = _count(len(content.comparisons), "comparison")
+    click.echo(f"no mistakes in {comparisons} and {_count(len(content.courses), 'course')}")
 
 
 @leads_group.command("export")
@@ -153,7 +152,7 @@ def export_leads(
         raise
     except OSError as error:
         _fail(f"{output}: cannot be written: {error.strerror}")
-    click.echo(f"{count} leads written to {output}", err=True)
+    click.echo(f"{_count(count, 'lead')} written to {output}", err=True)
 
 
 def _write_whole(target: Path, which: LeadFilter) -> int:
@@ -248,6 +247,10 @@ def _worker() -> Worker:
         return shelf.content
 
     return Worker(db.engine, Mailer(_settings(), templates), content)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _list(names: Iterable[str]) -> str:
