@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
 
+from crossroads.intake import LATE
+
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'none'; manifest-src 'self'; form-action 'self'; "
@@ -74,9 +76,11 @@ def init_app(app: Flask, *, https: bool) -> None:
     """Add the security headers to every answer, and the safe cache rule where none is set."""
 
     @app.before_request
-    def refuse_nul() -> None:
+    def refuse() -> None:
         if "\0" in request.path:  # no address of ours has one, and PostgreSQL fails on it
             abort(404)
+        if LATE in request.environ:
+            abort(408)
 
     @app.after_request
     def headers(response: Response) -> Response:
