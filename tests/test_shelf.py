@@ -11,8 +11,10 @@ import brotli
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
 
 from crossroads.content import ContentError
+from crossroads.pagecache import POLL_SECONDS
 from crossroads.shelf import Shelf
 from crossroads.views import pages
 from tests.conftest import ROOT
@@ -85,6 +87,32 @@ def test_static_file_under_an_old_name_is_there_and_not_kept(client: FlaskClient
             assert answer.data == (ROOT / "site" / "static" / "site.css").read_bytes()
             known = {"If-None-Match": answer.headers["ETag"]}
         assert client.get(f"/static/{digest}/site.css", headers=known).status_code == 304
+
+
+def test_last_pages_stay_while_the_database_is_away(make_app: Any, postgresql_url: str) -> None:
+    """Nobody can sign up then, and everybody can read."""
+    app: Flask = make_app(database_url=postgresql_url)
+    client = app.test_client()
+    before = {address: client.get(address).data for address in addresses(app)}
+    server, _, query = postgresql_url.partition("?")
+    admin = create_engine(
+        f"{server.rpartition('/')[0]}/postgres?{query}", isolation_level="AUTOCOMMIT"
+    )
+    name = server.rpartition("/")[2]
+    with admin.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": name},
+        )
+        assert client.get("/readyz").status_code == 503
+        time.sleep(POLL_SECONDS * 1.5)
+        assert {address: client.get(address).data for address in before} == before
+        form = {"email": "maria@example.org", "consent": "yes"}
+        assert client.post(COURSE, data=form).status_code == 503
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    admin.dispose()
+    assert client.post(COURSE, data=form).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["site.css", "site.js", "admin.css", "admin.js"])

@@ -11,8 +11,6 @@ from typing import NoReturn, ParamSpec, TypeVar
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
-from rich.console import Console
-from rich.progress import Progress
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from crossroads import content as content_module
@@ -157,6 +155,9 @@ def export_leads(
 
 def _write_whole(target: Path, which: LeadFilter) -> int:
     """Write beside the target and rename, so that the target is the old file or the whole new."""
+    from rich.console import Console  # here alone: every command would pay for it
+    from rich.progress import Progress
+
     draft = target.parent / f".{target.name}.{os.getpid()}"
     draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
     try:
