@@ -26,13 +26,11 @@ expect.set_options(timeout=10_000)  # a busy machine is slow, and a right page i
 OpenPage = Callable[..., Page]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep browser tests in one worker: they share one product and one Chromium."""
+    """Let `pytest -m "not browser"` leave these out."""
     for item in items:
         if "tests/browser/" in item.nodeid:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @dataclass
