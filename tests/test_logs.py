@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from io import StringIO
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,18 +26,9 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Said:
-    """Return what was logged since the last call, by apps made after this fixture."""
-    stream = StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-
-    def said() -> str:
-        text = stream.getvalue()
-        stream.seek(0)
-        stream.truncate()
-        return text
-
-    return said
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    """Return what was logged since the last call."""
+    return lambda: capsys.readouterr().err
 
 
 @pytest.fixture
@@ -46,7 +38,7 @@ def lines(said: Said) -> Lines:
 
 
 @pytest.fixture
-def app(said: Said, make_app: Any) -> Flask:
+def app(make_app: Any) -> Flask:
     """The site in production."""
     built: Flask = make_app(**PRODUCTION)
     return built
@@ -144,9 +136,7 @@ def test_traceback_names_no_address_and_no_token(app: Flask, said: Said) -> None
     assert token not in text
 
 
-def test_database_error_shows_no_values(
-    capsys: pytest.CaptureFixture[str], make_app: Any, database_url: str
-) -> None:
+def test_database_error_shows_no_values(said: Said, make_app: Any, database_url: str) -> None:
     app: Flask = make_app(**PRODUCTION, database_url=database_url)
     token = new_token()
 
@@ -160,7 +150,7 @@ def test_database_error_shows_no_values(
         return "never"
 
     assert app.test_client().get("/twice").status_code == 500
-    text = capsys.readouterr().err
+    text = said()
     assert "IntegrityError" in text
     assert ADDRESS not in text
     assert "Lopez" not in text
@@ -213,9 +203,7 @@ def test_what_machines_ask_all_day_writes_no_line(client: FlaskClient, lines: Li
     assert lines() == []
 
 
-def test_developer_reads_lines_and_sees_no_address_either(
-    capsys: pytest.CaptureFixture[str], make_app: Any
-) -> None:
+def test_developer_reads_lines_and_sees_no_address_either(said: Said, make_app: Any) -> None:
     app: Flask = make_app()
 
     @app.get("/break")
@@ -223,9 +211,23 @@ def test_developer_reads_lines_and_sees_no_address_either(
         raise RuntimeError(f"no mail for {ADDRESS}")
 
     assert app.test_client().get("/break").status_code == 500
-    text = capsys.readouterr().err
+    text = said()
     assert "RuntimeError: no mail for m***@example.org" in text
     assert ADDRESS not in text
+
+
+def test_log_that_cannot_be_written_fails_nobody(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert client.get("/signup").status_code == 200
+        logging.getLogger("some.library").warning("nobody reads this")
+        with pytest.raises(OSError, match="No space left"):
+            full.write("the disk is full\n")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 @pytest.mark.parametrize(

@@ -61,17 +61,21 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
         .where(CohortRow.course == course.slug, CohortRow.code == cohort.code)
         .with_for_update()
     ).one()
-    left = cohort.seats - row.reserved
-    if seats > left:
-        raise SeatsError(f"cohort {cohort.code} has {left} seats left: reserve {left} or fewer")
+    left = cohort.seats - row.reserved  # below 0 when the content has fewer seats than before
+    if seats > max(left, 0):
+        raise SeatsError(_refusal(cohort, left, "left", "reserve"))
     if row.reserved + seats < 0:
-        raise SeatsError(
-            f"cohort {cohort.code} has {row.reserved} reserved seats: "
-            f"release {row.reserved} or fewer"
-        )
+        raise SeatsError(_refusal(cohort, row.reserved, "reserved", "release"))
     row.reserved += seats
     site_version.advance(session)
-    return left - seats
+    return max(left - seats, 0)
+
+
+def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:
+    if number <= 0:
+        return f"cohort {cohort.code} has no seats {state}: there is nothing to {verb}"
+    some = "1 seat" if number == 1 else f"{number} seats"
+    return f"cohort {cohort.code} has {some} {state}: {verb} {number} or fewer"
 
 
 def _place(cohort: Cohort, left: int, at: datetime) -> Place:

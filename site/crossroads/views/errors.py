@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 SHOWN = {"email": "Email address", "name": "Name"}
 NEVER_SENT_AGAIN = {"password", "csrf_token"}
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]
 DESK_LINKS = [("Leads", "/admin/leads"), ("The desk", "/admin/")]
 
@@ -87,6 +88,9 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> AnyResponse:
+        original = getattr(error, "original_exception", None)  # of an error while handling one
+        if isinstance(original, DATABASE_AWAY):
+            return database_away(original)
         status = error.code or 500
         if status == 404 and (address := _without_slash()):
             return redirect(address, 308)
@@ -95,12 +99,12 @@ def init_app(app: Flask) -> None:
             answer.headers["Allow"] = allow
         return answer
 
-    @app.errorhandler(OperationalError)
-    @app.errorhandler(InterfaceError)
-    @app.errorhandler(PoolTimeout)
     def database_away(error: Exception) -> Response:
         log.error("database away", error=first_line(error))
         return _page(503, retry_after=5)
+
+    for kind in DATABASE_AWAY:
+        app.register_error_handler(kind, database_away)
 
     @app.errorhandler(ContentError)
     def content_broken(error: ContentError) -> Response:
@@ -114,6 +118,11 @@ def init_app(app: Flask) -> None:
         if not settings.production and (fault := _template_fault(error)):
             return _page(500, words=BROKEN_TEMPLATE, problems=[fault])
         return _page(500)
+
+
+def showing() -> bool:
+    """Tell whether an error page is being made, which has to do with what is there."""
+    return bool(g.get("showing_error"))
 
 
 def _wait() -> int:
@@ -157,6 +166,7 @@ def _render(**words: object) -> str:
     What the rooms of the site add to their pages is left out: it may ask the very database that
     is away.
     """
+    g.showing_error = True
     try:
         for add in current_app.template_context_processors[None]:
             words = {**current_app.ensure_sync(add)(), **words}

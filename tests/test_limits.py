@@ -1,0 +1,194 @@
+"""Rate limits: counted by all processes together, per network, and never in the way when broken."""
+
+import re
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from crossroads.limits import SCHEME, CounterFile
+from models import Lead
+
+FORM = {"email": "maria@example.org", "name": "Maria <b>Lopez</b>", "consent": "yes"}
+START = datetime(2027, 3, 4, 10, 0, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def counters(instance: Path) -> CounterFile:
+    return CounterFile(f"{SCHEME}://{instance / 'limits.db'}")
+
+
+def knock(client: FlaskClient, address: str = "192.0.2.1", **headers: str) -> int:
+    """Send the form from an address and return the status of the answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = client.post("/signup", data=FORM, environ_base={"REMOTE_ADDR": address}, headers=named)
+    return answer.status_code
+
+
+def count_often(uri: str) -> int:
+    storage = CounterFile(uri)
+    return max(storage.incr("shared", 60) for _ in range(100))
+
+
+def test_processes_count_together(instance: Path) -> None:
+    uri = f"{SCHEME}://{instance / 'limits.db'}"
+    with get_context("spawn").Pool(3) as pool:
+        highest = pool.map(count_often, [uri] * 3, chunksize=1)
+    assert max(highest) == 300
+    assert CounterFile(uri).get("shared") == 300
+
+
+def test_threads_count_together(counters: CounterFile) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: counters.incr("shared", 60), range(200)))
+    assert sorted(found) == list(range(1, 201))
+    counters.close()
+
+
+def test_counter_ends_with_its_window(counters: CounterFile) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        assert [counters.incr("key", 60) for _ in range(3)] == [1, 2, 3]
+        assert counters.get_expiry("key") == START.timestamp() + 60
+        clock.shift(59)
+        assert counters.incr("key", 60) == 4
+        assert counters.get_expiry("key") == START.timestamp() + 60
+        clock.shift(1)
+        assert counters.get("key") == 0
+        assert counters.incr("key", 60) == 1
+    counters.close()
+
+
+def test_counters_that_ran_out_are_cleared_away(counters: CounterFile, instance: Path) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        for number in range(400):
+            counters.incr(f"old {number}", 60)
+        clock.shift(61)
+        for number in range(400):
+            counters.incr(f"new {number}", 60)
+    counters.close()
+    with sqlite3.connect(instance / "limits.db") as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM counter").fetchone()
+    connection.close()
+    assert rows == 400
+
+
+def test_too_many_sign_ups_are_stopped_until_the_window_ends(
+    make_app: Any, session: Session
+) -> None:
+    client = make_app(signup_limit="2/minute").test_client()
+    with time_machine.travel(START, tick=False) as clock:
+        assert [knock(client) for _ in range(4)] == [200, 200, 429, 429]
+        clock.shift(61)
+        assert knock(client) == 200
+    assert session.scalar(select(func.count()).select_from(Lead)) == 1
+
+
+def test_reading_and_mending_a_typo_count_as_nothing(make_app: Any) -> None:
+    client = make_app(signup_limit="2/minute").test_client()
+    assert knock(client) == 200
+    for _ in range(5):
+        assert client.get("/signup").status_code == 200
+        changed = client.post("/signup", data={**FORM, "action": "change"})
+        assert changed.status_code == 200
+    assert knock(client) == 200
+    assert knock(client) == 429
+
+
+def test_one_limit_for_the_form_wherever_it_stands(make_app: Any) -> None:
+    client = make_app(signup_limit="2/minute").test_client()
+    for address, status in (("/", 200), ("/courses/ai-pm-bootcamp", 200), ("/signup", 429)):
+        assert client.post(address, data=FORM).status_code == status
+
+
+def test_stopped_visitor_learns_the_seconds_and_loses_nothing(make_app: Any) -> None:
+    client = make_app(signup_limit="1/minute").test_client()
+    with time_machine.travel(START, tick=False):
+        client.post("/signup?utm_source=mail", data=FORM)
+        answer = client.post("/signup?utm_source=mail", data=FORM)
+    assert answer.status_code == 429
+    seconds = int(answer.headers["Retry-After"])
+    assert 1 <= seconds <= 61
+    assert re.search(rf"<b>{seconds} seconds</b>", answer.text)
+    assert 'action="/signup?utm_source=mail#signup"' in answer.text
+    assert 'name="email" value="maria@example.org"' in answer.text
+    assert 'name="consent" value="yes"' in answer.text
+    assert "Maria &lt;b&gt;Lopez&lt;/b&gt;" in answer.text
+    assert "<b>Lopez" not in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_one_subscriber_has_one_count_whatever_address_is_used(make_app: Any) -> None:
+    client = make_app(signup_limit="2/minute").test_client()
+    assert knock(client, "2001:db8:1:2::1") == 200
+    assert knock(client, "2001:db8:1:2:ffff::9") == 200
+    assert knock(client, "2001:db8:1:2:aaaa:bbbb:cccc:dddd") == 429
+    assert knock(client, "2001:db8:1:3::1") == 200, "the next network is someone else"
+
+
+def test_addresses_of_version_4_stay_apart_on_a_socket_for_both(make_app: Any) -> None:
+    client = make_app(signup_limit="1/minute").test_client()
+    assert knock(client, "::ffff:192.0.2.1") == 200
+    assert knock(client, "::ffff:192.0.2.2") == 200
+    assert knock(client, "192.0.2.1") == 429, "the same person by the other spelling"
+
+
+def test_header_is_not_believed_without_a_proxy(make_app: Any) -> None:
+    client = make_app(signup_limit="1/minute").test_client()
+    assert knock(client, X_Forwarded_For="198.51.100.1") == 200
+    assert knock(client, X_Forwarded_For="198.51.100.2") == 429
+
+
+@pytest.mark.parametrize(
+    ("proxies", "first", "again"),
+    [
+        (1, "198.51.100.1", "198.51.100.1"),
+        (1, "198.51.100.1", "203.0.113.77, 198.51.100.1"),
+        (1, "198.51.100.1", "203.0.113.77, 203.0.113.78, 198.51.100.1"),
+        (1, "198.51.100.1", "198.51.100.1:4711"),
+        (1, "2001:db8::1", "[2001:db8::1]:4711"),
+        (2, "198.51.100.1, 10.0.0.1", "203.0.113.77, 198.51.100.1, 10.0.0.1"),
+    ],
+)
+def test_hops_made_up_by_the_visitor_do_not_help(
+    make_app: Any, proxies: int, first: str, again: str
+) -> None:
+    client = make_app(signup_limit="1/minute", trusted_proxies=proxies).test_client()
+    assert knock(client, "10.0.0.9", X_Forwarded_For=first) == 200
+    assert knock(client, "10.0.0.9", X_Forwarded_For=again) == 429
+    other = first.replace("198.51.100.1", "198.51.100.2").replace("db8::1", "db8:0:1::1")
+    assert knock(client, "10.0.0.9", X_Forwarded_For=other) == 200
+
+
+@pytest.mark.parametrize("damage", ["junk", "folder"])
+def test_broken_counter_file_lets_people_in_and_is_logged(
+    make_app: Any, instance: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    file = instance / "limits.db"
+    if damage == "junk":
+        file.write_bytes(b"no database at all" * 100)
+    else:
+        file.mkdir()
+    client = make_app(signup_limit="1/minute").test_client()
+    assert [knock(client) for _ in range(3)] == [200, 200, 200]
+    said = capsys.readouterr().err
+    assert "Failed to rate limit" in said
+    assert "sqlite3." in said
+
+
+def test_windows_of_an_hour_are_kept_beside_those_of_a_minute(make_app: Any) -> None:
+    client = make_app(signup_limit="2/minute;3/hour").test_client()
+    with time_machine.travel(START, tick=False) as clock:
+        assert [knock(client) for _ in range(3)] == [200, 200, 429]
+        clock.shift(timedelta(minutes=1))
+        assert knock(client) == 200
+        answer = client.post("/signup", data=FORM, environ_base={"REMOTE_ADDR": "192.0.2.1"})
+    assert answer.status_code == 429
+    assert 3500 <= int(answer.headers["Retry-After"]) <= 3541
