@@ -12,8 +12,6 @@ from typing import NoReturn, ParamSpec, TypeVar
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
-from rich.console import Console
-from rich.progress import Progress
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from crossroads import content as content_module
@@ -152,9 +150,8 @@ def check_content() -> None:
         click.echo(str(problem), err=True)
     if expired:
         sys.exit(1)
-    click.echo(
-        f"{len(content.comparisons)} comparisons and {len(content.courses)} courses are fine"
-    )
+    comparisons = _count(len(content.comparisons), "comparison")
+    click.echo(f"no mistakes in {comparisons} and {_count(len(content.courses), 'course')}")
 
 
 @leads_group.command("export")
@@ -181,11 +178,14 @@ def export_leads(
         raise
     except OSError as error:
         _fail(f"{output}: cannot be written: {error.strerror}")
-    click.echo(f"{count} leads written to {output}", err=True)
+    click.echo(f"{_count(count, 'lead')} written to {output}", err=True)
 
 
 def _write_whole(target: Path, which: LeadFilter) -> int:
     """Write beside the target and rename, so that the target is the old file or the whole new."""
+    from rich.console import Console  # here alone: every command would pay for it
+    from rich.progress import Progress
+
     draft = target.parent / f".{target.name}.{os.getpid()}"
     draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
     try:
@@ -282,6 +282,10 @@ def _worker() -> Worker:
         return shelf.content
 
     return Worker(db.engine, Mailer(_settings(), templates), content)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _list(names: Iterable[str]) -> str:
