@@ -47,6 +47,11 @@ def state(cohort: Cohort, at: datetime) -> State:
     return "running" if today <= cohort.ends else "over"
 
 
+def eve(cohort: Cohort) -> date:
+    """Return the day before the cohort starts."""
+    return cohort.starts - A_DAY
+
+
 def local(cohort: Cohort | None, at: datetime) -> datetime:
     """Return a moment by the clocks where the cohort is; in UTC when that is not known."""
     return at.astimezone(ZoneInfo(cohort.timezone) if cohort else UTC)

@@ -67,7 +67,7 @@ class EnrollForm(PublicForm):
     """
 
     cohort = RadioField("Dates", validate_choice=False)
-    seats = StringField("Seats", default="1", filters=[_strip])
+    seats = StringField("Number of places", default="1", filters=[_strip])
     name = StringField("Name", filters=[_strip])
     email = StringField("Email address", filters=[_strip])
     request_key = HiddenField()
@@ -79,11 +79,11 @@ class EnrollForm(PublicForm):
 
     def validate_seats(self, field: Field) -> None:
         if not re.fullmatch(r"[0-9]{1,2}", field.data) or not 1 <= int(field.data) <= SEATS_AT_ONCE:
-            raise ValidationError(f"Enter a number of seats from 1 to {SEATS_AT_ONCE}")
+            raise ValidationError(f"Enter a number of places from 1 to {SEATS_AT_ONCE}")
 
     def validate_name(self, field: Field) -> None:
         if not field.data:
-            raise ValidationError("Enter the name of the person who takes the first seat")
+            raise ValidationError("Enter your name")
         _check_name(field.data)
 
     def validate_email(self, field: Field) -> None:

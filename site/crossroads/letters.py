@@ -60,11 +60,13 @@ def _purchase(
     order_link = f"{base_url}/orders/{order.token}"
     return {
         "name": _greetable(order.name),
-        "buyer": _greetable(order.name) or order.email,
+        "order": order,
         "receipt": bought.receipt,
+        "paid_at": calendars.local(cohort, bought.receipt.paid_at),
         "course": course,
         "cohort": cohort,
         "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        "eve": calendars.eve(cohort) if cohort else None,
         "link": order_link if message.kind == outbox.RECEIPT else student_link,
         "calendar_link": f"{student_link}/calendar.ics",
     }

@@ -1,7 +1,5 @@
 """The student's page, behind the link that was mailed."""
 
-from datetime import timedelta
-
 from flask import Blueprint, Response, abort, current_app, make_response, render_template
 
 from crossroads import calendars, enrollments
@@ -31,7 +29,7 @@ def page(token: str) -> Response:
         course=course,
         cohort=cohort,
         first=next(iter(meetings), None),
-        eve=cohort.starts - timedelta(days=1) if cohort else None,
+        eve=calendars.eve(cohort) if cohort else None,
         upcoming=calendars.upcoming(cohort, now()) if cohort else None,
         state=calendars.state(cohort, now()) if cohort else None,
         noindex=True,
