@@ -145,8 +145,7 @@ def _as_process(server: SandboxServer) -> SandboxServer:
     setup = repr(server.setup).replace("PosixPath", "Path")
     code = (
         "from pathlib import Path; from sandbox.server import serve; from sandbox.stripe "
-        f"import Setup; serve({str(server.mail)!r} and Path({str(server.mail)!r}), "
-        f"{server.port}, {setup})"
+        f"import Setup; serve(Path({str(server.mail)!r}), {server.port}, {setup})"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def create_sandbox(folder: Path, stripe: Stripe) -> "WSGIApplication":
+def create_sandbox(folder: Path, stripe: Stripe | None = None) -> "WSGIApplication":
     """Return the WSGI app of all rooms; `folder` is where the site leaves its captured mail."""
+    rooms = stripe.rooms if stripe else {}
     entrance = Flask(__name__)
 
     @entrance.get("/")
     def index() -> str:
-        return render_template("index.html")
+        return render_template("index.html", rooms=rooms)
 
     furnish(entrance)
-    return DispatcherMiddleware(entrance, {"/mail": create_mailbox(folder), **stripe.rooms})
+    return DispatcherMiddleware(entrance, {"/mail": create_mailbox(folder), **rooms})

@@ -1,0 +1,145 @@
+"""The sandbox's pay page in a real browser: with and without script, narrow and wide."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, expect
+from stripe.checkout import Session
+
+from tests.sandbox_server import SandboxServer, line_item, session_params
+
+pytest_plugins = ["tests.sandbox_fixtures"]
+
+SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+RULES: Any = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]},
+    "resultTypes": ["violations"],
+}
+
+
+@pytest.fixture(params=[(360, True), (360, False), (1440, True), (1440, False)])
+def page(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
+    """A page in a profile of its own, whose console must stay free of errors."""
+    width, script = request.param
+    context = chromium.new_context(
+        viewport={"width": width, "height": 800}, java_script_enabled=script
+    )
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    yield page
+    context.close()
+    expected = ("the server responded with a status of 402", "with a status of 422")
+    assert [one for one in troubles if not any(words in one for words in expected)] == []
+
+
+def shop(sandbox: SandboxServer) -> str:
+    """Return an address that is another site to a browser, and answers."""
+    return f"{sandbox.url.replace('127.0.0.1', 'localhost')}/mail/"
+
+
+def made(sandbox: SandboxServer, **changes: Any) -> Session:
+    changes.setdefault("success_url", f"{shop(sandbox)}?done={{CHECKOUT_SESSION_ID}}")
+    changes.setdefault("cancel_url", f"{shop(sandbox)}?cancelled")
+    return sandbox.client().v1.checkout.sessions.create(session_params(**changes))
+
+
+def fill(page: Page, number: str) -> None:
+    page.get_by_label("Card number").fill("")
+    page.get_by_label("Card number").press_sequentially(number)
+    page.get_by_label("Expiry date").fill("04/44")
+    page.get_by_label("Security code").fill("123")
+
+
+def test_declined_then_authenticated_leads_to_the_shop(sandbox: SandboxServer, page: Page) -> None:
+    session = made(sandbox)
+    page.goto(session.url or "")
+    page.get_by_label("Email address").fill("ada@example.com")
+    page.get_by_label("Name on the card").fill("Ada Lovelace")
+    fill(page, "4000000000000002")
+    page.get_by_role("button", name="Pay $1,250.00").click()
+    expect(page.get_by_role("alert")).to_contain_text("Your card was declined.")
+    expect(page.get_by_label("Email address")).to_have_value("ada@example.com")
+    fill(page, "4000002500003155")
+    page.get_by_role("button", name="Pay $1,250.00").click()
+    page.get_by_role("button", name="Fail the authentication").click()
+    expect(page.get_by_role("alert")).to_contain_text("unable to authenticate")
+    fill(page, "4000002500003155")
+    page.get_by_role("button", name="Pay $1,250.00").click()
+    page.get_by_role("button", name="Complete the payment").click()
+    expect(page).to_have_url(f"{shop(sandbox)}?done={session.id}")
+    sessions = sandbox.client().v1.checkout.sessions
+    assert sessions.retrieve(session.id).payment_status == "paid"
+
+
+def test_way_back_and_the_other_method_are_at_hand(sandbox: SandboxServer, page: Page) -> None:
+    session = made(sandbox, customer_email="ada@example.com")
+    page.goto(session.url or "")
+    page.get_by_role("link", name="Go back without paying").click()
+    expect(page).to_have_url(f"{shop(sandbox)}?cancelled")
+    page.goto(session.url or "")
+    expect(page.get_by_label("IBAN")).to_be_hidden()
+    page.get_by_label("Bank account").check()
+    expect(page.get_by_label("Card number")).to_be_hidden()
+    page.get_by_label("IBAN").fill("AT32 1904 3002 3547 3204")
+    page.get_by_label("Name on the card or account").fill("Ada Lovelace")
+    page.get_by_role("button", name="Pay $1,250.00").click()
+    expect(page).to_have_url(f"{shop(sandbox)}?done={session.id}")
+    assert sandbox.state()["payment_intents"][0]["status"] == "processing"
+
+
+@pytest.mark.parametrize("page", [(360, True), (1440, True)], indirect=True)  # axe is a script
+def test_no_page_is_wider_than_its_window_or_hard_to_read(
+    sandbox: SandboxServer, page: Page
+) -> None:
+    """Source: WCAG 2.2 AA, as far as axe sees it."""
+    long = made(
+        sandbox,
+        line_items=[
+            line_item(9_999_990, "kwd", name="Unbreakable" * 12),
+            line_item(10, "kwd", quantity=999),
+        ],
+        consent_collection={"terms_of_service": "required"},
+        allow_promotion_codes=True,
+    )
+    paid, gone, asking = made(sandbox), made(sandbox), made(sandbox)
+    sandbox.pay(paid.url or "")
+    sandbox.pay(asking.url or "", "4000002500003155")
+    sandbox.client().v1.checkout.sessions.expire(gone.id)
+    receipt = sandbox.client().v1.charges.list().data[0].receipt_url
+    found = {}
+    for name, address in (
+        ("open", long.url),
+        ("complete", paid.url),
+        ("expired", gone.url),
+        ("authenticate", f"{asking.url}/authenticate"),
+        ("receipt", receipt),
+        ("control", f"{sandbox.url}/stripe/"),
+    ):
+        page.goto(address or "")
+        if name == "open":
+            page.get_by_text("Test cards and accounts").click()
+            page.get_by_role("button", name="Pay").click()
+            expect(page.get_by_role("alert")).to_be_visible()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            results = Axe().run(page, options=RULES)
+            if results.violations_count:
+                found[f"{name}, {scheme}"] = results.generate_report()
+            if page.evaluate(SIDEWAYS):
+                found[f"{name}, {scheme}, width"] = "it scrolls sideways"
+    assert found == {}
+
+
+def test_double_click_pays_once(sandbox: SandboxServer, page: Page) -> None:
+    session = made(sandbox)
+    page.goto(session.url or "")
+    page.get_by_label("Email address").fill("ada@example.com")
+    page.get_by_label("Name on the card").fill("Ada Lovelace")
+    fill(page, "4242424242424242")
+    page.get_by_role("button", name="Pay $1,250.00").dblclick()
+    expect(page).to_have_url(f"{shop(sandbox)}?done={session.id}")
+    assert len(sandbox.state()["charges"]) == 1
