@@ -30,9 +30,9 @@ class Filter(ABC):
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {}
 
     @classmethod
-    def of(cls, **given: str) -> Self:
+    def of(cls, **given: str | None) -> Self:
         """Read what a person typed or an address holds; what cannot be meant is left out."""
-        kept = {name: _clean(value) for name, value in given.items()}
+        kept = {name: _clean(value or "") for name, value in given.items()}
         for name, known in cls.KNOWN.items():
             if kept.get(name) not in known:
                 kept.pop(name, None)
