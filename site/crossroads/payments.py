@@ -49,10 +49,6 @@ class PaymentsDenied(PaymentsAway):
     """Stripe does not know the key, or it may not do this. What was asked before may be done."""
 
 
-class PaymentsDenied(PaymentsAway):
-    """Stripe does not know the key, or it may not do this. What was asked before may be done."""
-
-
 class PaymentsRefused(PaymentsError):
     """Stripe will not do this as asked, because of the parameter `param` if it says so."""
 
@@ -134,23 +130,6 @@ class Gateway:
     def live(self) -> bool:
         """Whether the key moves real money."""
         return "_live_" in self._key
-
-    def payment_page(self, payment_intent: str) -> str:
-        """Return the address where staff look at a payment: Stripe's dashboard, or its stand-in."""
-        if self._base:
-            return f"{self._base}/stripe/#{payment_intent}"
-        mode = "" if self.live else "test/"
-        return f"https://dashboard.stripe.com/{mode}payments/{payment_intent}"
-
-    def check(self) -> None:
-        """Ask Stripe for one Checkout Session, whichever, to see whether it answers to this key.
-
-        Raises PaymentsDenied, PaymentsAway and PaymentsRefused.
-        https://docs.stripe.com/api/checkout/sessions/list
-        """
-        with self._turn(), _our_errors():
-            if self._client.v1.checkout.sessions.list({"limit": 1}).object != "list":
-                raise TypeError("expected a list")
 
     def payment_page(self, payment_intent: str) -> str:
         """Return the address where staff look at a payment: Stripe's dashboard, or its stand-in."""
@@ -330,8 +309,6 @@ def _our_errors() -> Iterator[None]:
     except stripe.InvalidRequestError as error:
         raise PaymentsRefused(f"{error.code or 'invalid request'}", error.param) from None
     # A key that is refused says nothing of what was done with it before: it counts as trouble.
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise PaymentsDenied(type(error).__name__) from None
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         raise PaymentsDenied(type(error).__name__) from None
     except stripe.StripeError as error:
