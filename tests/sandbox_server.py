@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import HTTPMessage
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -39,7 +39,7 @@ class Page:
 
     status: int
     text: str
-    headers: HTTPMessage
+    headers: Message
 
     @property
     def location(self) -> str:
@@ -178,7 +178,7 @@ class Received:
 
     body: bytes
     signature: str
-    headers: HTTPMessage
+    headers: Message
 
     @property
     def type(self) -> str:

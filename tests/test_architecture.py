@@ -21,7 +21,7 @@ LAYERS = [
      "settings", "logs", "metrics", "mailer", "pictures", "schema"],
     ["consent", "outbox", "leads", "seats", "site_version", "users", "lead_list", "overview",
      "export", "letters"],
-    ["worker", "limits", "guard", "requestlog", "shelf", "pagecache", "forms", "admin_forms",
+    ["worker", "limits", "intake", "guard", "requestlog", "shelf", "pagecache", "forms", "admin_forms",
      "desk", "signup", "server", "start"],
     ["views", "cli"],
     ["crossroads"],

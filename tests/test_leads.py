@@ -1,6 +1,7 @@
 """Leads as the database keeps them, on SQLite and PostgreSQL."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -103,6 +104,44 @@ def test_confirming_sends_one_welcome_however_often(session: Session) -> None:
     assert lead.state == "confirmed"
     assert kinds(session, ConsentEvent) == ["given", "confirmed"]
     assert kinds(session, Message) == ["confirm", "welcome"]
+
+
+@pytest.mark.parametrize("act", [leads.confirm, leads.unsubscribe], ids=["confirm", "unsubscribe"])
+def test_many_clicks_at_once_count_as_one(
+    engine: Engine, act: Callable[[Session, str, Evidence], str]
+) -> None:
+    with Session(engine) as session:
+        lead = capture(session)
+        token = lead.confirm_token if act is leads.confirm else lead.unsubscribe_token
+        session.commit()
+
+    def click(_: int) -> str:
+        with Session(engine) as session:
+            writing(session)
+            outcome = act(session, token, PROOF)
+            time.sleep(0.02)  # as a slower machine would: the others come in between
+            session.commit()
+        return outcome
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(click, range(6))) == {"done"}
+    with Session(engine) as session:
+        assert len(kinds(session, ConsentEvent)) == 2  # given, and what the click did
+        assert kinds(session, Message).count("welcome") == (1 if act is leads.confirm else 0)
+
+
+def test_sign_ups_at_once_do_not_mail_more_than_is_bearable(engine: Engine) -> None:
+    def sign_up(_: int) -> None:
+        with Session(engine) as session:
+            writing(session)
+            capture(session)
+            time.sleep(0.02)
+            session.commit()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(sign_up, range(6)))
+    with Session(engine) as session:
+        assert len(kinds(session, Message)) == leads.MAILS_AN_HOUR
 
 
 def test_expired_link_confirms_nobody_and_offers_a_new_one(session: Session) -> None:

@@ -86,9 +86,11 @@ def test_stand_alone_form_carries_the_page_before_it_along(
     assert (lead.page, lead.utm_source, lead.utm_medium) == (PAGE, "news", "email")
 
 
-def test_another_sites_address_is_not_carried_along(client: FlaskClient) -> None:
-    html = client.get("/signup", headers={"Referer": "https://evil.example/x?utm_source=y"}).text
-    assert 'type="hidden"' not in html
+@pytest.mark.parametrize("address", ["https://evil.example/x?utm_source=y", "http://[evil"])
+def test_another_sites_address_is_not_carried_along(client: FlaskClient, address: str) -> None:
+    answer = client.get("/signup", headers={"Referer": address})
+    assert answer.status_code == 200
+    assert 'type="hidden"' not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,7 @@ def test_filled_trap_is_kept_but_never_mailed(client: FlaskClient, session: Sess
         ({"Origin": "http://localhost"}, 200),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[evil"}, 403),
         ({}, 200),
     ],
 )
@@ -254,6 +257,15 @@ def hostile(seed: int, number: int) -> list[str]:
             text += "".join(chr(dice.randint(0, 0x10FFFF)) for _ in range(dice.randint(1, 20)))
         made.append(text)
     return made
+
+
+def test_address_that_grows_when_spellings_are_compared_is_told_so(
+    make_app: Any, database_url: str
+) -> None:
+    app: Flask = make_app(database_url=database_url)
+    answer = app.test_client().post("/signup", data={**GOOD, "email": "ﷺ" * 19 + "@example.com"})
+    assert answer.status_code == 422
+    assert "Enter an email address that mail can reach" in answer.text
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,8 +1,10 @@
 """The pages behind the links in mail: a look never acts, a click does."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -82,6 +84,15 @@ def test_unknown_link_says_what_to_do(client: FlaskClient, kind: str, way_out: s
         main = answer.text[answer.text.index("<main") : answer.text.index("</main>")]
         assert answer.status_code == 404
         assert way_out in main
+
+
+@pytest.mark.parametrize("kind", ["confirm", "unsubscribe"])
+def test_link_that_no_database_can_look_up_is_unknown(
+    make_app: Any, database_url: str, kind: str
+) -> None:
+    app: Flask = make_app(database_url=database_url)
+    for answer in (app.test_client().get(f"/{kind}/%00"), app.test_client().post(f"/{kind}/%00")):
+        assert answer.status_code == 404
 
 
 def test_mail_program_unsubscribes_with_one_post_and_no_cookie(

@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from crossroads import cli, desk, guard, limits, logs, requestlog, schema, site_version
 from crossroads import settings as settings_module
 from crossroads.content import ContentError
+from crossroads.intake import Intake
 from crossroads.pagecache import PageCache
 from crossroads.payments import Gateway
 from crossroads.server import BLOCKING_THREADS
@@ -141,13 +142,14 @@ def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
 
 
 def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
-    """Put the layers in front of Flask: pages from memory first, then the proxies' headers."""
+    """Put the layers in front of Flask: pages from memory, the proxies' headers, the body."""
 
     def version() -> Hashable:
         with app.app_context():
             return site_version.current(db.session), int(time.time()) // QUARTER_HOUR
 
-    inner = app.wsgi_app
+    # Half of the threads stay free for those who only read.
+    inner: Any = Intake(app.wsgi_app, most=FORM_BYTES, at_once=BLOCKING_THREADS // 2)
     if settings.trusted_proxies:
         inner = ProxyFix(inner, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
     cache = PageCache(

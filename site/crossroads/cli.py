@@ -11,8 +11,6 @@ from typing import NoReturn, ParamSpec, TypeVar
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
-from rich.console import Console
-from rich.progress import Progress
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from crossroads import content as content_module
@@ -193,9 +191,8 @@ def check_content() -> None:
         click.echo(str(problem), err=True)
     if expired:
         sys.exit(1)
-    click.echo(
-        f"{len(content.comparisons)} comparisons and {len(content.courses)} courses are fine"
-    )
+    comparisons = _count(len(content.comparisons), "comparison")
+    click.echo(f"no mistakes in {comparisons} and {_count(len(content.courses), 'course')}")
 
 
 @leads_group.command("export")
@@ -237,7 +234,35 @@ def _export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
         raise
     except OSError as error:
         _fail(f"{output}: cannot be written: {error.strerror}")
+<<<<<<< HEAD
     click.echo(f"{count} {noun} written to {output}", err=True)
+=======
+    click.echo(f"{_count(count, 'lead')} written to {output}", err=True)
+
+
+def _write_whole(target: Path, which: LeadFilter) -> int:
+    """Write beside the target and rename, so that the target is the old file or the whole new."""
+    from rich.console import Console  # here alone: every command would pay for it
+    from rich.progress import Progress
+
+    draft = target.parent / f".{target.name}.{os.getpid()}"
+    draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
+    try:
+        with (
+            Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
+            draft.open("wb") as file,
+        ):
+            task = progress.add_task("Leads", total=None)
+            count = export.write_csv(
+                db.engine, which, file, progress=lambda rows: progress.advance(task, rows)
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+>>>>>>> orders
 
 
 @users_group.command("add")
@@ -320,6 +345,10 @@ def _worker() -> Worker:
 
 def _templates() -> Path:
     return Path(current_app.root_path) / "templates"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -4,10 +4,12 @@ import re
 import unicodedata
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
+
+from crossroads.leads import email_key
 
 EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_LENGTH = 100
@@ -35,7 +37,7 @@ def _email_sentence(typed: str) -> str | None:
     if typed.count("@") != 1:
         return "Enter one email address with a single @, like name@example.com"
     try:
-        validate_email(typed, check_deliverability=False)
+        email_key(typed)
     except EmailNotValidError:
         domain = typed.partition("@")[2]
         if domain and "." not in domain:

@@ -3,7 +3,9 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
+
+from crossroads.intake import LATE
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
@@ -41,8 +43,16 @@ def refuse_cross_site(base_url: str) -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         return
-    if origin != base_url and urlsplit(origin).netloc != request.host:
+    if origin != base_url and host_of(origin) != request.host:
         raise CrossSite(origin)
+
+
+def host_of(address: str) -> str:
+    """Return host and port of an address as someone sent it; nothing for what is no address."""
+    try:
+        return urlsplit(address).netloc
+    except ValueError:  # a bracket without its other
+        return ""
 
 
 def client_ip() -> IPv4Address | IPv6Address | None:
@@ -72,6 +82,13 @@ def truncated_ip() -> str | None:
 
 def init_app(app: Flask, *, https: bool) -> None:
     """Add the security headers to every answer, and the safe cache rule where none is set."""
+
+    @app.before_request
+    def refuse() -> None:
+        if "\0" in request.path:  # no address of ours has one, and PostgreSQL fails on it
+            abort(404)
+        if LATE in request.environ:
+            abort(408)
 
     @app.after_request
     def headers(response: Response) -> Response:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from email_validator import validate_email
-from sqlalchemy import select
+from email_validator import EmailSyntaxError, validate_email
+from sqlalchemy import ColumnElement, Select, select
 
 from crossroads import consent, outbox
 from crossroads.consent import Evidence
@@ -15,6 +15,7 @@ from models.base import AnySession
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, new_token
 
 CONFIRM_DAYS = 7
+KEY_LENGTH = 320  # what the column holds
 # What anyone can trigger by typing an address stays bearable for its owner.
 MAILS_AN_HOUR = 3
 REMINDERS_AN_HOUR = 1
@@ -39,11 +40,15 @@ def email_key(email: str) -> str:
 
     Case and Unicode form do not tell people apart, and a domain is one in both its spellings:
     RFC 5321 lets a mailbox name be case-sensitive, but no provider of note does so.
-    Raises email_validator.EmailNotValidError.
+    Raises email_validator.EmailNotValidError, also for an address whose key grows too long to
+    keep: there are letters that stand for eighteen others.
     """
     address = validate_email(email, check_deliverability=False)
     local = unicodedata.normalize("NFKC", address.local_part).casefold()
-    return f"{local}@{address.ascii_domain or address.domain}"
+    key = f"{local}@{address.ascii_domain or address.domain}"
+    if len(key) > KEY_LENGTH:
+        raise EmailSyntaxError("The address is too long.")
+    return key
 
 
 def capture(
@@ -80,14 +85,14 @@ def capture(
         outbox.enqueue(session, "confirm", lead)
 
 
-def by_confirm_token(session: AnySession, token: str) -> Lead | None:
-    """Return the lead whose confirmation link carries the token."""
-    return session.scalar(select(Lead).where(Lead.confirm_token == token))
+def by_confirm_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
+    """Return the lead whose confirmation link carries the token, locked for who will act on it."""
+    return session.scalar(_query(Lead.confirm_token == token, lock=lock))
 
 
-def by_unsubscribe_token(session: AnySession, token: str) -> Lead | None:
-    """Return the lead whose unsubscribe link carries the token."""
-    return session.scalar(select(Lead).where(Lead.unsubscribe_token == token))
+def by_unsubscribe_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
+    """Return the lead whose unsubscribe link carries the token, locked for who will act on it."""
+    return session.scalar(_query(Lead.unsubscribe_token == token, lock=lock))
 
 
 def link_expired(lead: Lead, at: datetime) -> bool:
@@ -97,7 +102,7 @@ def link_expired(lead: Lead, at: datetime) -> bool:
 
 def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     """Confirm the lead of a mailed link; a second time is as good as the first."""
-    lead = by_confirm_token(session, token)
+    lead = by_confirm_token(session, token, lock=True)
     if lead is None:
         return "unknown"
     at = now()
@@ -111,7 +116,7 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
 
 def renew_link(session: AnySession, token: str) -> Outcome:
     """Mail a new confirmation link to the owner of an expired one."""
-    lead = by_confirm_token(session, token)
+    lead = by_confirm_token(session, token, lock=True)
     if lead is None:
         return "unknown"
     at = now()
@@ -125,7 +130,7 @@ def renew_link(session: AnySession, token: str) -> Outcome:
 
 def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     """Take the lead of a mailed link off the list; a second time changes nothing more."""
-    lead = by_unsubscribe_token(session, token)
+    lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
     if lead.state != UNSUBSCRIBED:
@@ -140,7 +145,7 @@ def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
 
 def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     """Put the lead of a mailed link back to what it was before it unsubscribed."""
-    lead = by_unsubscribe_token(session, token)
+    lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
     if lead.state == UNSUBSCRIBED:
@@ -183,4 +188,13 @@ def _insert_or_find(
         .values(values)
         .on_conflict_do_nothing(index_elements=[Lead.email_key])
     )
-    return session.execute(select(Lead).where(Lead.email_key == key)).scalar_one()
+    return session.execute(_query(Lead.email_key == key, lock=True)).scalar_one()
+
+
+def _query(which: ColumnElement[bool], *, lock: bool) -> Select[Lead]:
+    """Return the query for one lead.
+
+    What is decided from a locked row cannot be decided by two at once: one click, one mail.
+    """
+    query = select(Lead).where(which)
+    return query.with_for_update() if lock else query  # SQLite has one writer at a time anyway

@@ -87,17 +87,19 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
     row = lock(session, course.slug, cohort.code)
     free = left(session, course, cohort)
     if seats > max(free, 0):
-        raise SeatsError(
-            f"cohort {cohort.code} has {max(free, 0)} seats left: reserve {max(free, 0)} or fewer"
-        )
+        raise SeatsError(_refusal(cohort, free, "left", "reserve"))
     if row.reserved + seats < 0:
-        raise SeatsError(
-            f"cohort {cohort.code} has {row.reserved} reserved seats: "
-            f"release {row.reserved} or fewer"
-        )
+        raise SeatsError(_refusal(cohort, row.reserved, "reserved", "release"))
     row.reserved += seats
     site_version.advance(session)
-    return free - seats
+    return max(free - seats, 0)
+
+
+def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:
+    if number <= 0:
+        return f"cohort {cohort.code} has no seats {state}: there is nothing to {verb}"
+    some = "1 seat" if number == 1 else f"{number} seats"
+    return f"cohort {cohort.code} has {some} {state}: {verb} {number} or fewer"
 
 
 def _place(cohort: Cohort, free: int, at: datetime) -> Place:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -13,7 +14,7 @@ from crossroads.content import Content, ContentError
 
 
 class Shelf:
-    """Content and the digest of the static files, both read once.
+    """Content and static files, both read once, so that the site stays of one piece.
 
     With `watch` (development) refresh() reads them anew when a file has changed: called before
     every request, it lets an edit show on the next reload.
@@ -21,13 +22,14 @@ class Shelf:
 
     def __init__(self, folder: Path, static: Path, templates: Path, *, watch: bool) -> None:
         self._folder = folder
-        self.static = static
+        self._static = static
         self._templates = templates
         self._watch = watch
         self._lock = Lock()
         self._stamp: Hashable = self._look() if watch else 0
         self._content: Content | ContentError | None = content.read(folder)
-        self._digest = _digest(static)
+        self._files = _read_files(static)
+        self._digest = _digest(self._files)
 
     def refresh(self) -> Hashable:
         """Look at the files again; return a value that stays as long as none has changed.
@@ -41,7 +43,8 @@ class Shelf:
             if stamp != self._stamp:
                 self._stamp = stamp
                 self._content = None
-                self._digest = _digest(self.static)
+                self._files = _read_files(self._static)
+                self._digest = _digest(self._files)
             return stamp
 
     @property
@@ -61,10 +64,14 @@ class Shelf:
         """A short name for the state of all static files, part of their addresses."""
         return self._digest
 
+    def file(self, name: str) -> bytes | None:
+        """Return a static file by its path below the folder, or None."""
+        return self._files.get(name)
+
     def _look(self) -> Hashable:
         others = tuple(
             (file.path, status.st_mtime_ns, status.st_size)
-            for folder in (self.static, self._templates)
+            for folder in (self._static, self._templates)
             for file, status in _files(folder)
         )
         return content.stamp(self._folder), others
@@ -89,15 +96,20 @@ def _files(folder: Path | str) -> Iterator[tuple[os.DirEntry[str], os.stat_resul
                 continue
 
 
-def _digest(folder: Path) -> str:
-    total = hashlib.sha256()
+def _read_files(folder: Path) -> dict[str, bytes]:
+    files = {}
     for file, _ in _files(folder):
-        try:
-            data = Path(file.path).read_bytes()
-        except OSError:
-            continue
-        total.update(os.path.relpath(file.path, folder).encode())
-        total.update(data)
+        with suppress(OSError):
+            path = Path(file.path)
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return files
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name, data in files.items():
+        total.update(name.encode())
+        total.update(hashlib.sha256(data).digest())
     return total.hexdigest()[:12]
 
 

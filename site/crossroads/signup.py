@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 from crossroads import leads
 from crossroads.consent import Evidence
 from crossroads.forms import TAGS, SignupForm, clean_tag
-from crossroads.guard import refuse_cross_site, truncated_ip
+from crossroads.guard import host_of, refuse_cross_site, truncated_ip
 from crossroads.leads import Touch
 from crossroads.limits import limiter
 from crossroads.metrics import SIGNUPS
@@ -43,8 +43,9 @@ def empty_with_source(base_url: str) -> Signup:
     the Referer when the page is one of ours.
     """
     form = SignupForm(formdata=None)
-    referer = urlsplit(request.referrer or "")
-    if referer.netloc and referer.netloc in (request.host, urlsplit(base_url).netloc):
+    host = host_of(request.referrer or "")
+    if host and host in (request.host, host_of(base_url)):
+        referer = urlsplit(request.referrer or "")
         query = parse_qs(referer.query)
         form.carried = {tag: query[tag][0] for tag in TAGS if tag in query}
         form.carried["page"] = referer.path

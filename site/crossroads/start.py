@@ -1,6 +1,5 @@
 """The start of the whole product on one machine: prepare, say where things are, run it all."""
 
-import os
 import shlex
 import shutil
 import signal
@@ -23,7 +22,6 @@ from crossroads.shelf import current_content
 from models import db, writing
 
 PROCFILE = "Procfile"
-INTERRUPTED = 130  # what the manager calls an end by Ctrl-C: not a failure
 
 
 def prepare(settings: Settings) -> None:
@@ -63,40 +61,59 @@ def everything(app: Flask, settings: Settings) -> int:
     db.session.remove()
     db.engine.dispose()
     click.echo(_where(settings, owner))
-    manager = Manager(_Printer(sys.stdout))
+    manager = _Manager()
     # The flask beside this Python, whatever else is on the PATH.
     flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
     procfile = parse_procfile((Path(app.root_path) / PROCFILE).read_text(encoding="utf-8"))
     for name, line in procfile.processes.items():
         command = line.replace("flask", f"exec {shlex.quote(flask)}", 1)
         manager.add_process(name, command, cwd=app.root_path)
-    signal.signal(signal.SIGHUP, _stop)
     manager.loop()
-    if manager.returncode == INTERRUPTED:
-        return 0
-    return max(manager.returncode or 0, 1)
+    if manager.asked is None:
+        return max(manager.returncode or 0, 1)
+    return 0 if manager.asked == signal.SIGINT else 128 + manager.asked
 
 
-class _Printer(Printer):  # type: ignore[misc] # honcho has no types
-    """Prints what the processes say for as long as someone can read it, then stops them.
+class _Manager(Manager):  # type: ignore[misc] # honcho has no types
+    """Stops its processes when asked to, however early, and when nobody reads what they say.
 
-    They have sessions of their own: no closing terminal and no broken pipe would end them.
+    Honcho's own handlers fail on a signal that comes before every process has started, or in the
+    middle of a line; then all of them live on, since each has a session of its own. Here a signal
+    leaves a note, and the loop finds it when everything has started.
     """
 
-    _deserted = False
+    def __init__(self) -> None:
+        super().__init__(_Printer(self))
+        self.asked: int | None = None
+
+    def ask(self, number: int, *_: object) -> None:
+        """Have the loop stop everything. A signal's handler."""
+        self.asked = self.asked or number
+
+    def _start(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.ask)
+        super()._start()
+
+    def _any_stopped(self) -> bool:
+        return self.asked is not None or bool(super()._any_stopped())
+
+
+class _Printer(Printer):  # type: ignore[misc]
+    """Prints what the processes say for as long as it can: no more into a closed pipe."""
+
+    def __init__(self, manager: _Manager) -> None:
+        super().__init__(sys.stdout)
+        self._manager = manager
+        self._closed = False
 
     def write(self, message: Message) -> None:
-        if self._deserted:
-            return
-        try:
-            super().write(message)
-        except OSError:
-            self._deserted = True
-            _stop()
-
-
-def _stop(*_signal: object) -> None:
-    os.kill(os.getpid(), signal.SIGTERM)  # the manager knows what to do
+        if not self._closed:
+            try:
+                super().write(message)
+            except OSError:
+                self._closed = True
+                self._manager.ask(signal.SIGPIPE)
 
 
 def _where(settings: Settings, owner: tuple[str, str] | None) -> str:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from models import now, writing
 from tests.browser import product as product_module
 from tests.browser.chromium import NoChromium, launched
-from tests.browser.crowd import gather
+from tests.browser.crowd import add_extreme, gather
 from tests.browser.product import Product
 
 PASSWORD = "a password of our own"
@@ -26,13 +26,11 @@ expect.set_options(timeout=10_000)  # a busy machine is slow, and a right page i
 OpenPage = Callable[..., Page]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep browser tests in one worker: they share one product and one Chromium."""
+    """Let `pytest -m "not browser"` leave these out."""
     for item in items:
         if "tests/browser/" in item.nodeid:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @dataclass
@@ -93,10 +91,11 @@ def public_paths(product: Product) -> list[str]:
 
 @pytest.fixture(scope="session")
 def crowd(product: Product) -> int:
-    """The number of a lead with every fact a lead can have, newest of a crowd."""
+    """The number of a lead with every fact a lead can have, newest of many."""
     with product.session() as session:
         writing(session)
-        number = gather(session, now())[-1].id
+        gather(session, now())
+        number = add_extreme(session, now()).id
         session.commit()
     return number
 

@@ -28,31 +28,56 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0.0.0 Saf
 LONGEST = "a.person.with.a.very.long.address.that.must.break@subdomain.example-company.org"
 
 
-def gather(session: AnySession, at: datetime) -> Sequence[Lead]:
-    """Add the people to the session, oldest first, the last of them a moment before `at`.
-
-    The last has every fact a lead can have, the longest address, and mail of each kind.
-    """
+def gather(session: AnySession, at: datetime) -> None:
+    """Add the people to the session, the last of them a few minutes before `at`."""
     leads = [
         _lead(number, at - timedelta(days=len(DAYS) - 1 - day, minutes=7 + 41 * turn))
         for number, (day, turn) in enumerate(
             (day, turn) for day, signups in enumerate(DAYS) for turn in range(signups)
         )
     ]
-    leads.sort(key=lambda lead: lead.created_at)
-    last = leads[-1]
-    last.email = last.email_key = LONGEST
-    last.state, last.name = UNSUBSCRIBED, "Wilhelmina Featherstonehaugh-Chatterjee"
-    last.utm_source, last.utm_medium = "partner-newsletter", "email"
-    last.utm_campaign = "spring-launch"
-    last.utm_term, last.utm_content = "ai pm course", "second button"
-    last.confirmed_at, last.unsubscribed_at = last.created_at, at
+    _add(session, leads)
+
+
+def add_extreme(session: AnySession, at: datetime) -> Lead:
+    """Add someone with every fact a lead can have, long ones, and mail of each kind and fate."""
+    lead = Lead(
+        email=LONGEST,
+        email_key=LONGEST,
+        name="Wilhelmina Featherstonehaugh-Chatterjee",
+        state=UNSUBSCRIBED,
+        page=COURSE,
+        utm_source="partner-newsletter",
+        utm_medium="email",
+        utm_campaign="spring-launch",
+        utm_term="ai pm course",
+        utm_content="second button",
+        created_at=at,
+        confirm_until=at + timedelta(days=7),
+        confirmed_at=at,
+        unsubscribed_at=at,
+    )
+    _add(session, [lead])
+
+    def mail(kind: str, **given: Any) -> Message:
+        return Message(kind=kind, recipient=lead.email, lead_id=lead.id, created_at=at, **given)
+
+    reason = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
+    session.add_all(
+        [
+            mail("confirm", state=SENT, attempts=1, sent_at=at),
+            mail("welcome", state=SENT, attempts=2, sent_at=at),
+            mail("already", state=DEAD, attempts=12, error=reason),
+        ]
+    )
+    return lead
+
+
+def _add(session: AnySession, leads: Sequence[Lead]) -> None:
     session.add_all(leads)
     session.flush()
     for lead in leads:
         session.add_all(_ledger(lead))
-    session.add_all(_mails(last, at))
-    return leads
 
 
 def _lead(number: int, at: datetime) -> Lead:
@@ -94,16 +119,4 @@ def _ledger(lead: Lead) -> list[ConsentEvent]:
             created_at=at,
         )
         for kind, form, at in acts
-    ]
-
-
-def _mails(lead: Lead, at: datetime) -> list[Message]:
-    def mail(kind: str, **given: Any) -> Message:
-        return Message(kind=kind, recipient=lead.email, lead_id=lead.id, created_at=at, **given)
-
-    reason = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
-    return [
-        mail("confirm", state=SENT, attempts=1, sent_at=at),
-        mail("welcome", state=SENT, attempts=2, sent_at=at),
-        mail("already", state=DEAD, attempts=12, error=reason),
     ]

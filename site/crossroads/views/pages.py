@@ -1,6 +1,7 @@
 """The public pages: the same bytes for every visitor, kept in memory in front of this module."""
 
 from collections.abc import Callable
+from pathlib import PurePath
 
 from flask import (
     Blueprint,
@@ -24,7 +25,20 @@ from models import db, now
 bp = Blueprint("pages", __name__)
 
 STATIC_FOREVER = "public, max-age=31536000, immutable"
-SERVED_FROM_MEMORY = ("site.css", "site.js", "fonts/familjen-grotesk.woff2", "icons/favicon.svg")
+# Not what the machine has in its tables: those of a small one know no woff2.
+STATIC_KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+SERVED_FROM_MEMORY = (
+    *("admin.css", "admin.js", "site.css", "site.js"),
+    *("fonts/familjen-grotesk.woff2", "icons/favicon.svg"),
+)
 
 
 def paths(content: Content, digest: str) -> list[str]:
@@ -176,9 +190,15 @@ def share(name: str) -> Response:
 @bp.get("/static/<digest>/<path:name>")
 def static(digest: str, name: str) -> Response:
     shelf = current_shelf()
-    response = send_from_directory(shelf.static, name)
+    data = shelf.file(name)
+    if data is None:
+        abort(404)
+    kind = STATIC_KINDS.get(PurePath(name).suffix, "application/octet-stream")
+    response = make_response(data, 200, {"Content-Type": kind})
     # A page kept by a browser from before a change may ask for old files by their old
     # address: it gets the present ones, but must not keep them under that name.
     current = digest == shelf.digest
     response.headers["Cache-Control"] = STATIC_FOREVER if current else "no-cache"
+    response.add_etag()
+    response.make_conditional(request)
     return response

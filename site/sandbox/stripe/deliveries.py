@@ -150,7 +150,8 @@ def duplicate(books: Books, number: int) -> None:
 
 
 def reorder(books: Books, numbers: Sequence[int], apart: float) -> None:
-    """Send those waiting in the order given, or in reverse when none is, so many seconds apart."""
+    """Send those waiting now, so many seconds apart, in the order given or in reverse of theirs."""
+    books.set("paused", False)
     order = list(numbers) or [one["number"] for one in waiting(books)][::-1]
     for place, number in enumerate(order):
         delay(books, number, place * apart)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from flask import Flask, abort, make_response, redirect, render_template, request
+from flask import Flask, abort, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
@@ -20,6 +20,10 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; img-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
+# From top to bottom, as mistakes are listed.
+FIELDS = (
+    "email", "method", "number", "expiry", "cvc", "iban", "name", "promotion_code", "terms"
+)  # fmt: skip
 VERBS = {"book": "Book for", "donate": "Donate"}  # by submit_type; else: Pay
 
 
@@ -70,7 +74,7 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
             else:
                 result, message = "done", ""
         if result == "authenticate":
-            return redirect(f"{request.path}/authenticate", 303)
+            return redirect(url_for("ask", id=id), 303)
         if result == "declined":
             return _page(session, items, request.form, declined=message, status=402)
         return _onward(session) if session["status"] == "complete" else _page(session, items, {})
@@ -191,7 +195,7 @@ def _read(form: Mapping[str, str], session: Thing) -> tuple[Buyer, Instrument | 
         except Mistakes as mistakes:
             wrong.update(mistakes.fields)
     if wrong:
-        raise Mistakes(wrong)
+        raise Mistakes({field: wrong[field] for field in FIELDS if field in wrong})
     return Buyer(email, name or None, _wants_terms(session)), instrument
 
 

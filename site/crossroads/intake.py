@@ -1,0 +1,66 @@
+"""What comes with a request, taken in before Flask sees it: in time, and by few threads at once."""
+
+import io
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from werkzeug.wsgi import get_content_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+
+SECONDS = 10.0  # for a whole form: 64 KB over a bad phone line
+TURN = 0.2  # seconds that a form may wait for others to be read
+# Set in the WSGI environment of a request whose body did not come.
+LATE = "crossroads.late"
+
+
+class Intake:
+    """WSGI layer that reads a request's body for the app, `at_once` of them at a time.
+
+    The web server has few threads, and reads a body in one of them for as long as the client
+    takes: a handful of clients that send half a form would hold them all, and no page be served.
+    A body that is not there in time is given up, with LATE set. One longer than `most` bytes is
+    left to the app to refuse by its length.
+    """
+
+    def __init__(self, app: "WSGIApplication", *, most: int, at_once: int) -> None:
+        self._app = app
+        self._most = most
+        self._turns = threading.BoundedSemaphore(at_once)
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> "Iterable[bytes]":
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        if chunked or 0 < (get_content_length(environ) or 0) <= self._most:
+            body = self._read(environ["wsgi.input"])
+            environ["wsgi.input"] = io.BytesIO(body or b"")
+            if body is None:
+                environ[LATE] = True
+            elif chunked:  # now its length is known, and held against the limit like any other
+                del environ["HTTP_TRANSFER_ENCODING"]
+                environ["CONTENT_LENGTH"] = str(len(body))
+        return self._app(environ, start_response)
+
+    def _read(self, stream: "InputStream") -> bytes | None:
+        """Return the body, or None when it did not come in time."""
+        if not self._turns.acquire(timeout=TURN):
+            return None
+        taken: list[bytes] = []
+
+        def take() -> None:
+            with suppress(Exception):  # the client went away
+                taken.append(stream.read(self._most + 1))
+
+        try:
+            # No timeout can be set on the stream. The thread ends with the request's answer.
+            reader = threading.Thread(target=take, name="intake", daemon=True)
+            reader.start()
+            reader.join(SECONDS)
+        finally:
+            self._turns.release()
+        return taken[0] if taken else None

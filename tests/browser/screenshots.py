@@ -1,0 +1,68 @@
+"""Takes the pictures of README.md: python -m tests.browser.screenshots (make screenshots)."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Browser, Page, Response, ViewportSize
+
+from models import now, writing
+from tests.browser.chromium import NoChromium, launched
+from tests.browser.crowd import COMPARISON, gather
+from tests.browser.product import Product, running
+
+PICTURES = Path(__file__).parent / "pictures"
+SIZE: ViewportSize = {"width": 1280, "height": 880}
+PASSWORD = "only for the pictures"
+LARGEST = 150_000  # bytes: more would make the README slow to open
+
+
+def take(browser: Browser, product: Product, folder: Path) -> None:
+    """Write comparison.png and desk.png. Raises ValueError when one is broken or too large."""
+    with product.session() as session:
+        writing(session)
+        gather(session, now())
+        session.commit()
+    page = browser.new_page(base_url=product.site, viewport=SIZE)
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto(COMPARISON)
+    comparison = page.screenshot()
+    _sign_in(page, product)
+    page.goto("/admin/")
+    desk = page.screenshot()
+    if broken := [answer.url for answer in answers if answer.status >= 400]:
+        raise ValueError(f"These did not arrive: {', '.join(broken)}")
+    for name, picture in (("comparison.png", comparison), ("desk.png", desk)):
+        if len(picture) > LARGEST:
+            raise ValueError(f"{name} has {len(picture)} bytes, more than {LARGEST}")
+        (folder / name).write_bytes(picture)
+
+
+def _sign_in(page: Page, product: Product) -> None:
+    page.goto("/admin/login")
+    page.get_by_label("Email address").fill(product.owner)
+    page.get_by_label("Password", exact=True).fill(product.one_time_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Current password").fill(product.one_time_password)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password again").fill(PASSWORD)
+    page.get_by_role("button", name="Change password").click()
+    page.get_by_text("Your password is changed").wait_for()
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    try:
+        with (
+            TemporaryDirectory(prefix="crossroads-") as data,
+            launched() as browser,
+            running(Path(data)) as product,
+        ):
+            take(browser, product, PICTURES)
+    except (NoChromium, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Bodies of requests against the real web server: slow ones keep nobody from reading."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLASK = Path(sys.executable).parent / "flask"
+FORM = b"email=maria%40example.com&consent=yes"
+HEAD = (
+    b"POST /signup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a site that runs in one worker."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "INSTANCE": str(tmp_path_factory.mktemp("instance")),
+        "PORT": str(number),
+        "WORKERS": "1",
+        "SIGNUP_LIMIT": "1000/minute",
+    }
+    subprocess.run([FLASK, "setup"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    with subprocess.Popen(
+        [FLASK, "serve"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    ) as server:
+        until = time.monotonic() + 30
+        while not _is_up(number):
+            assert time.monotonic() < until, "the server does not answer"
+            time.sleep(0.1)
+        yield number
+        server.terminate()
+
+
+def _is_up(port: int) -> bool:
+    try:
+        return status_of(port, "/healthz") == 200
+    except OSError:
+        return False
+
+
+def status_of(port: int, address: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", address)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def send(port: int, head: bytes, body: bytes) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client.sendall(head + b"\r\n" + body)
+    return client
+
+
+def answer(client: socket.socket) -> bytes:
+    with client:
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def chunks(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+def test_half_sent_forms_keep_nobody_from_reading_and_are_given_up(port: int) -> None:
+    slow = [send(port, HEAD + b"Content-Length: 100\r\n", b"ema") for _ in range(12)]
+    time.sleep(0.3)
+    for address in ("/compare", "/signup"):
+        assert status_of(port, address) == 200
+    for client in slow:
+        with client:  # which stays open: the rest may yet come
+            assert client.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_form_in_chunks_is_taken(port: int) -> None:
+    client = send(port, HEAD + b"Transfer-Encoding: chunked\r\n", chunks(FORM[:20], FORM[20:]))
+    assert b"Check your inbox" in answer(client)
+
+
+def test_form_in_chunks_that_is_too_long_is_refused_like_any_other(port: int) -> None:
+    client = send(
+        port, HEAD + b"Transfer-Encoding: chunked\r\n", chunks(FORM, b"&name=", b"a" * 70_000)
+    )
+    assert answer(client).startswith(b"HTTP/1.1 413 ")
+
+
+def test_form_that_says_it_is_too_long_is_refused_before_it_is_sent(port: int) -> None:
+    client = send(port, HEAD + b"Content-Length: 99999999999\r\n", b"")
+    assert answer(client).startswith(b"HTTP/1.1 413 ")

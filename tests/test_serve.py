@@ -1,0 +1,351 @@
+"""The product as `make serve` runs it: real processes on ports and data of their own."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.browser.product import free_ports
+from tests.conftest import ROOT
+from tests.production import PRODUCTION
+from tests.test_signup import shown
+
+FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
+START_SECONDS = 60  # on a busy machine
+STOP_SECONDS = 8  # what a person may have to wait after Ctrl-C
+SHOWN_ONCE = re.compile(r"Sign in at the desk as (\S+) with the password (\S+)\n")
+COURSE = "/courses/ai-pm-bootcamp"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+@dataclass
+class Product:
+    """A running `flask up`, with what it said so far in a file."""
+
+    process: subprocess.Popen[bytes]
+    instance: Path
+    port: int
+    sandbox_port: int
+
+    def ask(
+        self, path: str, form: dict[str, str] | None = None, method: str = "GET", port: int = 0
+    ) -> Answer:
+        """Send one request over a connection of its own: the kernel chooses the web worker."""
+        connection = HTTPConnection("127.0.0.1", port or self.port, timeout=30)
+        try:
+            if form is None:
+                connection.request(method, path)
+            else:
+                headers = {"Content-Type": "application/x-www-form-urlencoded"}
+                connection.request("POST", path, urlencode(form), headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
+        finally:
+            connection.close()
+
+    def said(self) -> str:
+        return (self.instance.parent / "output.txt").read_text("utf-8")
+
+    def answers(self, path: str = "/readyz", port: int = 0) -> bool:
+        assert self.process.poll() is None, self.said()
+        try:
+            return self.ask(path, port=port).status == 200
+        except OSError:
+            return False
+
+    def is_up(self) -> bool:
+        mailbox = self.answers("/mail/", self.sandbox_port)
+        return mailbox and self.answers() and "worker started" in self.said()
+
+    def wait_until_it_says(self, words: str) -> None:
+        wait_for(lambda: words in self.said())
+
+    def processes(self) -> dict[int, tuple[int, str]]:
+        """Return what runs on this instance: by number, the parent and the command line."""
+        found = {}
+        mark = f"\0INSTANCE={self.instance}\0".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark not in b"\0" + (folder / "environ").read_bytes():
+                    continue
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                parent = int((folder / "stat").read_text().rpartition(") ")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+            if line:  # a zombie has none
+                found[int(folder.name)] = (parent, line)
+        return found
+
+    def web_workers(self) -> list[int]:
+        found = self.processes()
+        serving = {number for number, (_, line) in found.items() if "flask serve" in line}
+        return sorted(number for number in serving if found[number][0] in serving)
+
+    def stop(self, number: int) -> float:
+        """Send a signal to its process group, as a terminal does, and return how long it took."""
+        began = time.monotonic()
+        os.killpg(self.process.pid, number)
+        self.process.wait(START_SECONDS)
+        return time.monotonic() - began
+
+
+@contextmanager
+def up(
+    folder: Path,
+    root: Path = ROOT,
+    *,
+    command: str = "up",
+    settings: dict[str, str] | None = None,
+    output: int = 0,
+) -> Iterator[Product]:
+    """Run a command with its data in `folder`, and leave nothing of it behind.
+
+    What it says goes into a file, or to `output`.
+    """
+    port, sandbox_port = free_ports(2)
+    instance = folder / "instance"
+    environment = {
+        **os.environ,
+        "INSTANCE": str(instance),
+        "PORT": str(port),
+        "SANDBOX_PORT": str(sandbox_port),
+        **{name.upper(): value for name, value in (settings or {}).items()},
+    }
+    with (folder / "output.txt").open("wb") as file:
+        process = subprocess.Popen(
+            [FLASK, command],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output or file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    product = Product(process, instance, port, sandbox_port)
+    try:
+        yield product
+    finally:
+        try:
+            if process.poll() is None:
+                product.stop(signal.SIGINT)
+        finally:
+            for left in product.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(left, signal.SIGKILL)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Product]]:
+    """Return the running product, started when there is none: one for all of these tests."""
+    with ExitStack() as stack:
+        started: list[Product] = []
+
+        def running() -> Product:
+            if not started or started[-1].process.poll() is not None:
+                started.append(stack.enter_context(up(tmp_path_factory.mktemp("product"))))
+                wait_for(started[-1].is_up)
+            return started[-1]
+
+        yield running
+
+
+@pytest.fixture
+def product(running: Callable[[], Product]) -> Product:
+    """The whole product. A test may stop it: who comes after it gets another."""
+    return running()
+
+
+@pytest.fixture
+def sleepy_root(site_root: Path) -> Path:
+    """A site whose Procfile starts processes that only sleep and talk."""
+    shutil.copy(ROOT / "wsgi.py", site_root)
+    talk = "while sleep 0.2; do echo still here; done"
+    (site_root / "Procfile").write_text(f"quiet: exec sleep 300\ntalker: {talk}\n")
+    return site_root
+
+
+def test_everything_is_there_and_said_where(product: Product) -> None:
+    site = f"http://127.0.0.1:{product.port}"
+    said = product.said()
+    assert f"Site     {site}/\n" in said
+    assert f"Desk     {site}/admin/\n" in said
+    assert f"Mailbox  http://127.0.0.1:{product.sandbox_port}/mail/\n" in said
+    assert len(SHOWN_ONCE.findall(said)) == 1
+    assert product.ask("/").status == 200
+    assert product.ask(COURSE).status == 200
+    desk = product.ask("/admin/")
+    assert (desk.status, desk.headers["location"]) == (303, "/admin/login?next=/admin/")
+    assert product.ask("/mail/", port=product.sandbox_port).status == 200
+    assert len(product.web_workers()) == 2
+
+
+def test_sign_up_goes_through_all_processes(product: Product) -> None:
+    form = {"email": "maria@example.org", "consent": "yes"}
+    assert product.ask("/signup", form).status == 200
+    wait_for(lambda: list((product.instance / "mail").glob("*.eml")))
+    mailbox = product.ask("/mail/", port=product.sandbox_port).text
+    assert "maria@example.org" in mailbox
+    assert "maria@example.org" not in product.said(), "the logs name nobody"
+
+
+def test_server_speaks_http_as_it_should(product: Product) -> None:
+    whole, head = product.ask(COURSE), product.ask(COURSE, method="HEAD")
+    assert (head.status, head.text) == (200, "")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert product.ask("/signup", {"email": "x" * 70_000}).status == 413
+    assert product.ask("/nothing").status == 404
+    assert product.ask("/healthz").text == "ok\n"
+
+
+def test_counters_are_summed_over_the_web_workers(product: Product) -> None:
+    def count() -> int:
+        line = r'^crossroads_requests_total{method="GET",route="/healthz",status="200"} (\S+)$'
+        found = re.search(line, product.ask("/metrics").text, re.M)
+        return int(float(found[1])) if found else 0
+
+    before = count()
+    for _ in range(30):
+        product.ask("/healthz")
+    assert {count() for _ in range(10)} == {before + 30}
+    assert len(list((product.instance / "metrics").glob("counter_*.db"))) >= 2
+
+
+def test_change_of_places_reaches_every_web_worker_in_ten_seconds(product: Product) -> None:
+    assert all("24 places left of 24" in shown(product.ask(COURSE).text) for _ in range(20))
+    reserve = [FLASK, "seats", "reserve", "ai-pm-bootcamp", "2027-january", "23"]
+    environment = {**os.environ, "INSTANCE": str(product.instance)}
+    subprocess.run(reserve, cwd=ROOT, env=environment, check=True, capture_output=True)
+    wait_for(
+        lambda: all("1 place left of 24" in shown(product.ask(COURSE).text) for _ in range(20)), 10
+    )
+
+
+def test_killed_web_worker_comes_back(product: Product) -> None:
+    before = product.web_workers()
+    os.kill(before[0], signal.SIGKILL)
+    answered = 0
+    until = time.monotonic() + START_SECONDS
+    while len(set(product.web_workers()) - {before[0]}) < 2:
+        with suppress(OSError):  # a connection that the dead one had taken
+            answered += product.ask("/").status == 200
+        assert time.monotonic() < until
+    after = product.web_workers()
+    assert answered > 0, "the other one answered meanwhile"
+    assert before[1] in after
+    assert before[0] not in after
+    for _ in range(20):
+        assert product.ask("/").status == 200
+    assert "Unexpected exit from worker" in product.said()
+    assert product.process.poll() is None
+
+
+def test_ctrl_c_answers_what_is_in_hand_and_leaves_nothing(product: Product) -> None:
+    lock = sqlite3.connect(product.instance / "crossroads.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    form = {"email": "in-hand@example.org", "consent": "yes"}
+    with ThreadPoolExecutor(2) as pool:
+        in_hand = pool.submit(product.ask, "/signup", form)
+        time.sleep(0.5)
+        assert not in_hand.done()
+        stopping = pool.submit(product.stop, signal.SIGINT)
+        time.sleep(1)
+        lock.execute("ROLLBACK")
+        assert in_hand.result().status == 200
+        assert stopping.result() < STOP_SECONDS
+    assert product.process.returncode == 0
+    assert product.processes() == {}
+    kept = lock.execute("SELECT count(*) FROM lead WHERE email = ?", [form["email"]]).fetchone()
+    lock.close()
+    assert kept == (1,)
+    assert "Traceback" not in product.said()
+
+
+def test_owner_is_named_at_the_first_start_alone_and_every_end_is_clean(
+    sleepy_root: Path, tmp_path: Path
+) -> None:
+    named = []
+    for number in (signal.SIGTERM, signal.SIGHUP):  # told to stop; its terminal was closed
+        with up(tmp_path, sleepy_root) as product:
+            product.wait_until_it_says("started (pid=")  # the first process, not yet the second
+            named.append(SHOWN_ONCE.findall(product.said()))
+            assert product.stop(number) < STOP_SECONDS
+            assert product.process.returncode == 128 + number
+            assert product.processes() == {}
+    first, second = named
+    assert len(first) == 1
+    assert len(first[0][1]) >= 16
+    assert second == []
+
+
+def test_process_that_ends_takes_the_others_along_and_is_a_failure(
+    sleepy_root: Path, tmp_path: Path
+) -> None:
+    (sleepy_root / "Procfile").write_text("quiet: exec sleep 300\nshort: sleep 0.3\n")
+    with up(tmp_path, sleepy_root) as product:
+        assert product.process.wait(START_SECONDS) == 1
+        assert product.processes() == {}
+
+
+def test_closed_pipe_ends_everything(sleepy_root: Path, tmp_path: Path) -> None:
+    """As `make serve | head` does: nobody reads on, so nobody would notice what still runs."""
+    with up(tmp_path, sleepy_root, output=subprocess.PIPE) as product:
+        assert product.process.stdout
+        while b"still here" not in product.process.stdout.readline():
+            pass
+        product.process.stdout.close()
+        assert product.process.wait(STOP_SECONDS) != 0
+        assert product.processes() == {}
+
+
+def test_server_alone_stops_at_once_and_logs_as_the_site_does(
+    make_app: Any, instance: Path, sqlite_url: str, tmp_path: Path
+) -> None:
+    """As a service manager runs it: SIGTERM while browsers hold their connections open."""
+    app = make_app(tables=False)
+    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    given = {**PRODUCTION, "database_url": sqlite_url}
+    with up(tmp_path, command="serve", settings=given) as product:
+        wait_for(product.answers)
+        held = [HTTPConnection("127.0.0.1", product.port, timeout=30) for _ in range(8)]
+        for connection in held:
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+        victim, other = product.web_workers()
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: len(set(product.web_workers()) - {victim, other}) == 1)
+        os.kill(product.process.pid, signal.SIGTERM)
+        assert product.process.wait(STOP_SECONDS) == 0
+        for connection in held:
+            connection.close()
+        assert product.processes() == {}
+        lines = [json.loads(line) for line in product.said().splitlines()]
+        assert [line["event"] for line in lines] == ["Unexpected exit from worker-1"] or [
+            line["event"] for line in lines
+        ] == ["Unexpected exit from worker-2"]
