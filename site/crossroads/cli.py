@@ -204,7 +204,7 @@ def check_content() -> None:
 @with_tables
 def export_leads(output: str, **which: str | None) -> None:
     """Write leads to a file, complete or not at all."""
-    _export(lead_list.SHEET, LeadFilter.of(**which), output, "leads")
+    _export(lead_list.SHEET, LeadFilter.of(**which), output, "lead")
 
 
 @orders_group.command("export")
@@ -215,7 +215,7 @@ def export_leads(output: str, **which: str | None) -> None:
 @with_tables
 def export_orders(output: str, **which: str | None) -> None:
     """Write orders to a file, complete or not at all."""
-    _export(order_list.SHEET, OrderFilter.of(**which), output, "orders")
+    _export(order_list.SHEET, OrderFilter.of(**which), output, "order")
 
 
 def _export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
@@ -224,9 +224,12 @@ def _export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
             export.write_csv(db.engine, sheet, which, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
+        from rich.console import Console  # here alone: every command would pay for it
+        from rich.progress import Progress
+
         console = Console(stderr=True)
         with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task(noun.capitalize(), total=None)
+            task = progress.add_task(f"{noun.capitalize()}s", total=None)
             count = export.write_whole(
                 db.engine, sheet, which, Path(output), lambda rows: progress.advance(task, rows)
             )
@@ -234,35 +237,7 @@ def _export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
         raise
     except OSError as error:
         _fail(f"{output}: cannot be written: {error.strerror}")
-<<<<<<< HEAD
-    click.echo(f"{count} {noun} written to {output}", err=True)
-=======
-    click.echo(f"{_count(count, 'lead')} written to {output}", err=True)
-
-
-def _write_whole(target: Path, which: LeadFilter) -> int:
-    """Write beside the target and rename, so that the target is the old file or the whole new."""
-    from rich.console import Console  # here alone: every command would pay for it
-    from rich.progress import Progress
-
-    draft = target.parent / f".{target.name}.{os.getpid()}"
-    draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
-    try:
-        with (
-            Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
-            draft.open("wb") as file,
-        ):
-            task = progress.add_task("Leads", total=None)
-            count = export.write_csv(
-                db.engine, which, file, progress=lambda rows: progress.advance(task, rows)
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
->>>>>>> orders
+    click.echo(f"{_count(count, noun)} written to {output}", err=True)
 
 
 @users_group.command("add")
