@@ -23,8 +23,8 @@ def bring(
     session: Session, state: str = "open", *, cause: str = "sweep", total: int = 0, **given: Any
 ) -> Order:
     """Return an order in this state, not committed; `total` is what was paid, if not its price."""
-    given.setdefault("email", f"buyer{next(_numbers)}@example.com")
-    order = place(session, **{"cohort": COHORT, **given})
+    email = f"buyer{next(_numbers)}@example.com"
+    order = place(session, **{"cohort": COHORT, "email": email, "name": "A Buyer", **given})
     orders.attach(session, order.id, checkout(order))
     if state == "unseated":  # the seats were given back before the money came
         session.execute(delete(Hold).where(Hold.order_id == order.id))
