@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, update
+from sqlalchemy import Engine, create_engine, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import enrollment_list, export, order_list
@@ -209,7 +209,7 @@ def test_no_export_holds_what_opens_a_buyers_page(engine: Engine, session: Sessi
     # As Stripe names them, and not after our token as the factory does.
     order.session_id, order.payment_intent = "cs_test_1", "pi_1"
     session.commit()
-    tokens = [order.token, *session.query(Enrollment.token).scalars()]
+    tokens = [order.token, *session.scalars(select(Enrollment.token))]
     for sheet, which in (
         (order_list.SHEET, OrderFilter()),
         (enrollment_list.SHEET, EnrollmentFilter()),

@@ -62,4 +62,4 @@ def buyers(session: AnySession, enrollments: Sequence[Enrollment]) -> dict[int, 
     """Return the address that bought each of the seats, by the order's number."""
     numbers = {enrollment.order_id for enrollment in enrollments}
     rows = session.execute(select(Order.id, Order.email).where(Order.id.in_(numbers)))
-    return dict(rows.tuples().all())
+    return {row.id: row.email for row in rows}
