@@ -22,8 +22,10 @@ from crossroads.server import BLOCKING_THREADS
 from crossroads.settings import Settings
 from crossroads.shelf import Shelf
 from crossroads.views import (
+    admin_enrollments,
     admin_home,
     admin_leads,
+    admin_orders,
     admin_session,
     checkout,
     errors,
@@ -93,7 +95,8 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     desk.init_app(app)
     errors.init_app(app)
     views = (pages, signup, checkout, student, webhooks, health)
-    for view in (*views, admin_session, admin_home, admin_leads):
+    rooms = (admin_session, admin_home, admin_leads, admin_orders, admin_enrollments)
+    for view in (*views, *rooms):
         app.register_blueprint(view.bp)
     cli.init_app(app)
     _stack(app, shelf, settings)

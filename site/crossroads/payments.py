@@ -145,7 +145,7 @@ class Gateway:
         https://docs.stripe.com/api/checkout/sessions/list
         """
         with self._turn(), _our_errors():
-            if self._client.v1.checkout.sessions.list({"limit": 1}).object != "list":
+            if not isinstance(self._client.v1.checkout.sessions.list({"limit": 1}).data, list):
                 raise TypeError("expected a list")
 
     def create(self, purchase: Purchase) -> Checkout:
