@@ -192,3 +192,8 @@ def test_windows_of_an_hour_are_kept_beside_those_of_a_minute(make_app: Any) -> 
         answer = client.post("/signup", data=FORM, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     assert answer.status_code == 429
     assert 3500 <= int(answer.headers["Retry-After"]) <= 3541
+
+
+def test_counters_are_for_this_user_alone(client: FlaskClient, instance: Path) -> None:
+    client.post("/signup", data={"email": "x"})
+    assert (instance / "limits.db").stat().st_mode & 0o777 == 0o600
