@@ -52,8 +52,8 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """A port that something listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    """A port that something listens on, as ready to share it as another web server is."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
         yield server.getsockname()[1]
 
 

@@ -16,9 +16,10 @@ from crossroads import money
 from crossroads.listing import Filter
 
 CHUNK = 5000
-# What a spreadsheet takes for a formula, after any quotes an earlier export put before it.
+# What a spreadsheet takes for a formula, the wide signs of East Asian keyboards included, after
+# any quotes an earlier export put before it.
 # https://owasp.org/www-community/attacks/CSV_Injection
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
+FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 
 Progress = Callable[[int], object]
 
