@@ -3,12 +3,15 @@
 import signal
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from sandbox import create_sandbox
 from sandbox.stripe import Setup, Stripe
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def serve(folder: Path, port: int, stripe: Setup) -> None:
@@ -32,10 +35,23 @@ def listen(folder: Path, port: int, stripe: Stripe) -> BaseWSGIServer:
     Injected faults hang and cut connections: that needs threads to spare, and the socket, which
     this server hands to the app.
     """
-    app = create_sandbox(folder.resolve(), stripe)
+    app = _whole(create_sandbox(folder.resolve(), stripe))
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined] # of the threaded kind
     return server
+
+
+def _whole(app: "WSGIApplication") -> "WSGIApplication":
+    """Read answers whole before they are sent: who leaves early then leaves no file open."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        parts = app(environ, start_response)
+        try:
+            return [b"".join(parts)]
+        finally:
+            getattr(parts, "close", lambda: None)()
+
+    return answer
 
 
 class _Quiet(WSGIRequestHandler):
