@@ -53,7 +53,7 @@ def delivered(
     delivery = Worker(engine, mailer, lambda: words).deliver_due()
     assert (delivery.sent, delivery.postponed, delivery.dead) == (2, 0, 0)
     mails = [
-        message_from_bytes(file.read_bytes(), policy=default)  # type: ignore[arg-type]
+        message_from_bytes(file.read_bytes(), policy=default)
         for file in (instance / "mail").glob("*.eml")
     ]
     receipt, enrolled = sorted(mails, key=lambda mail: "receipt" not in mail["Subject"])
