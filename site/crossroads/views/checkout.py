@@ -60,7 +60,7 @@ def enroll(slug: str) -> AnyResponse:
         return _summary(course, form, 409, notice="full", left=error.left)
     except TooManyHolds:
         return _summary(course, form, 429, notice="holds")
-    except (PaymentsAway, PaymentsRefused) as error:
+    except (PaymentsAway, PaymentsRefused, Foreign) as error:
         log.warning("older order not ended", error=str(error))
         return _summary(course, form, 503, notice="away")
     if placed is None:
@@ -83,7 +83,7 @@ def act(token: str) -> AnyResponse:
     if request.form.get("action") == "cancel":
         try:
             settlement.cancel(db.engine, _gateway(), found, _settings().base_url, "buyer")
-        except (PaymentsAway, PaymentsRefused) as error:
+        except (PaymentsAway, PaymentsRefused, Foreign) as error:
             log.warning("order not canceled", order=found.id, error=str(error))
             return _order_page(found, trouble="cancel")
         return redirect(f"/orders/{token}", 303)
