@@ -17,10 +17,11 @@ from click.testing import Result
 from flask import Flask
 from granian.server import Server
 from honcho.manager import Manager
+from prometheus_client import values
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from crossroads import users
+from crossroads import metrics, users
 from crossroads.worker import Worker
 from models import User, db
 from tests.conftest import ROOT
@@ -48,6 +49,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Server, "serve", started)
     monkeypatch.setattr(Manager, "loop", started)
     monkeypatch.setattr(Worker, "run", started)
+    # A server that is about to start changes how this process counts: undone after the test.
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv(metrics.VARIABLE, "")
+    monkeypatch.delenv(metrics.VARIABLE)
 
 
 @pytest.fixture
