@@ -105,6 +105,8 @@ def test_production_names_all_that_is_missing_at_once(instance: Path) -> None:
         "SUPPRESSION_KEY",
         "DATABASE_URL",
         "BASE_URL",
+        "STRIPE_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET",
         "SMTP_URL",
         "MAIL_FROM",
     ]
@@ -115,6 +117,7 @@ def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -
     found = problems(instance, env="production", port="many", base_url="example", workers="0")
     names = [line.partition(":")[0] for line in found]
     missing = ["SECRET_KEY", "SUPPRESSION_KEY", "DATABASE_URL", "SMTP_URL", "MAIL_FROM"]
+    missing += ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"]
     assert sorted(names) == sorted(["PORT", "WORKERS", "BASE_URL", *missing])
     assert "PORT: must be a valid integer, not 'many'" in found
 
