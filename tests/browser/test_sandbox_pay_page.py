@@ -62,6 +62,7 @@ def test_declined_then_authenticated_leads_to_the_shop(sandbox: SandboxServer, p
     fill(page, "4000000000000002")
     page.get_by_role("button", name="Pay $1,250.00").click()
     expect(page.get_by_role("alert")).to_contain_text("Your card was declined.")
+    expect(page.get_by_role("alert")).to_be_in_viewport()
     expect(page.get_by_label("Email address")).to_have_value("ada@example.com")
     fill(page, "4000002500003155")
     page.get_by_role("button", name="Pay $1,250.00").click()
