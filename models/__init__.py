@@ -3,19 +3,27 @@
 from models.base import Base, db, insert_for, now, writing
 from models.cohort import Cohort
 from models.consent import ConsentEvent
+from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import Message
+from models.order import Hold, Order, OrderEvent
 from models.site_version import SiteVersion
+from models.stripe_event import StripeEvent
 from models.user import StaffSession, User
 
 __all__ = [
     "Base",
     "Cohort",
     "ConsentEvent",
+    "Enrollment",
+    "Hold",
     "Lead",
     "Message",
+    "Order",
+    "OrderEvent",
     "SiteVersion",
     "StaffSession",
+    "StripeEvent",
     "User",
     "db",
     "insert_for",

@@ -20,7 +20,7 @@ def new_reference() -> str:
 
 
 class Message(Base):
-    """One mail to one person: what kind it is, when it is due, and how the tries went.
+    """One mail to a lead or to a buyer: what kind it is, when it is due, how the tries went.
 
     `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
     `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
@@ -42,6 +42,7 @@ class Message(Base):
     recipient: Mapped[str] = mapped_column(String(254))
     reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)
     state: Mapped[str] = mapped_column(String(16), default=DUE)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session
 from crossroads import create_app, settings
 from crossroads.settings import Settings
 from models import Base, db
+
+if TYPE_CHECKING:
+    from tests.sandbox_server import SandboxServer
 
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing of the machine's environment may steer a test.
@@ -116,6 +119,16 @@ def session(app: Flask) -> Iterator[Session]:
         engine = db.engine
     with Session(engine, expire_on_commit=False) as session:
         yield session
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> "Iterator[SandboxServer]":
+    """The stand-in for Stripe, listening, with books of its own. It sends no webhooks."""
+    from tests.sandbox_server import start
+
+    server = start(tmp_path / "sandbox")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

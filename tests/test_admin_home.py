@@ -18,7 +18,7 @@ def figures(page: str) -> list[str]:
 
 def test_an_empty_desk_says_so(app: Flask) -> None:
     page = desk(app).get("/admin/").text
-    assert figures(page) == ["0", "0", "0", "0"]
+    assert figures(page) == ["0"] * 8
     assert "Nobody has signed up yet" in page
     assert '<svg viewBox="0 0 600' not in page
 
@@ -27,7 +27,7 @@ def test_four_figures_say_how_it_goes(app: Flask) -> None:
     week = [lead(created_at=now() - timedelta(days=day)) for day in (1, 2, 3)]
     before = [lead(created_at=now() - timedelta(days=8), state="confirmed")]
     add_leads(app, *week, *before)
-    page = desk(app).get("/admin/").text
+    page = desk(app, "marketer").get("/admin/").text
     assert figures(page) == ["4", "3", "1", "0"]
     assert "2 more than" in page
     assert "25% of all leads" in page
@@ -85,7 +85,7 @@ def test_mails_that_were_given_up_are_named_with_the_reason(app: Flask) -> None:
                 )
             )
         session.commit()
-    page = desk(app).get("/admin/").text
+    page = desk(app, "marketer").get("/admin/").text
     assert "1 mail was not delivered" in page
     assert "550 no such user" in page
     assert "451 later" not in page
@@ -95,5 +95,5 @@ def test_mails_that_were_given_up_are_named_with_the_reason(app: Flask) -> None:
 def test_finance_sees_counts_and_no_addresses(app: Flask) -> None:
     add_leads(app, lead("maria@example.com"))
     page = desk(app, "finance").get("/admin/").text
-    assert figures(page)[0] == "1"
+    assert figures(page)[4] == "1"
     assert "maria@example.com" not in page

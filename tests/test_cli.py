@@ -17,10 +17,11 @@ from click.testing import Result
 from flask import Flask
 from granian.server import Server
 from honcho.manager import Manager
+from prometheus_client import values
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from crossroads import users
+from crossroads import metrics, users
 from crossroads.worker import Worker
 from models import User, db
 from tests.conftest import ROOT
@@ -48,12 +49,16 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Server, "serve", started)
     monkeypatch.setattr(Manager, "loop", started)
     monkeypatch.setattr(Worker, "run", started)
+    # A server that is about to start changes how this process counts: undone after the test.
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv(metrics.VARIABLE, "")
+    monkeypatch.delenv(metrics.VARIABLE)
 
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """A port that something listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    """A port that something listens on, as ready to share it as another web server is."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
         yield server.getsockname()[1]
 
 

@@ -43,6 +43,23 @@ def test_the_page_holds_the_seed_word_for_word_and_in_its_order() -> None:
     assert as_seed(content.comparisons[0], content.site.brand) == seed
 
 
+def test_what_an_editor_hides_in_the_folder_is_not_read(folder: Folder) -> None:
+    (folder.path / "comparisons" / ".#draft.yaml").symlink_to("maria@laptop.4711:1")
+    (folder.path / "courses" / "._ai-pm-bootcamp.yaml").write_bytes(b"\x00\x05\x16\x07")
+    (folder.path / "courses" / ".old.yml").write_text("{", "utf-8")
+    assert len(folder.read().comparisons) == 1
+
+
+def test_a_file_that_lies_elsewhere_is_read_through_its_link(
+    folder: Folder, tmp_path: Path
+) -> None:
+    link = folder.path / COURSE
+    link.symlink_to(link.rename(tmp_path / "elsewhere.yaml"))
+    assert folder.read().course("ai-pm-bootcamp")
+    folder.edit(COURSE, "seats: ", "seats: -")
+    assert folder.problems()[0].startswith(f"site/content/{COURSE}:")
+
+
 def test_the_score_is_counted_from_the_rows() -> None:
     page = read(REAL).comparisons[0]
     assert (page.wins("ai"), page.even, page.wins("traditional")) == (3, 4, 1)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from crossroads import export
-from crossroads.lead_list import LeadFilter
+from crossroads.lead_list import SHEET, LeadFilter
 from models import Base, Lead
 from models.base import prepare_engine
 from tests.desk_visits import add_leads, desk, lead, send
@@ -57,7 +57,7 @@ def rows(body: bytes) -> list[dict[str, str]]:
 
 def write(engine: Engine, **which: str) -> bytes:
     file = io.BytesIO()
-    count = export.write_csv(engine, LeadFilter.of(**which), file)
+    count = export.write_csv(engine, SHEET, LeadFilter.of(**which), file)
     body = file.getvalue()
     assert len(rows(body)) == count
     return body
@@ -138,6 +138,9 @@ def test_what_needs_quotes_is_quoted_and_unicode_stays(engine: Engine) -> None:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\tx", "'\tx"),
         ("\rx", "'\rx"),
+        ("\nx", "'\nx"),
+        ("＝1+1", "'＝1+1"),
+        ("＠SUM(A1)", "'＠SUM(A1)"),
         ("'=1", "''=1"),
         ("''@x", "'''@x"),
         ("'quoted'", "'quoted'"),
@@ -191,6 +194,7 @@ def test_leads_that_come_during_an_export_wait_for_the_next(engine: Engine) -> N
     file = io.BytesIO()
     count = export.write_csv(
         engine,
+        SHEET,
         LeadFilter(),
         file,
         progress=lambda _rows: fill(engine, 1, start=next(later)),  # fails if a lock is held
@@ -203,7 +207,7 @@ def test_the_callers_file_stays_open(sqlite_url: str) -> None:
     prepare_engine(engine)
     Base.metadata.create_all(engine)
     file = io.BytesIO()
-    export.write_csv(engine, LeadFilter(), file)
+    export.write_csv(engine, SHEET, LeadFilter(), file)
     assert not file.closed
     engine.dispose()
 
@@ -227,7 +231,7 @@ def test_memory_does_not_grow_with_the_number_of_leads(sqlite_url: str) -> None:
         file: IO[bytes] = io.BufferedWriter(Nowhere())
         tracemalloc.start()
         try:
-            export.write_csv(engine, LeadFilter(), file)
+            export.write_csv(engine, SHEET, LeadFilter(), file)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

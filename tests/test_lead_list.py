@@ -13,7 +13,8 @@ from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.orm import Session
 
 from crossroads import lead_list, overview
-from crossroads.lead_list import ORDERS, LeadFilter
+from crossroads.lead_list import LEADS, LeadFilter
+from crossroads.listing import PAGE_SIZE
 from models import Base, Lead, now
 from models.base import prepare_engine
 from tests.desk_visits import lead
@@ -42,33 +43,33 @@ def store(session: Session, *leads: Lead) -> None:
 
 
 def found(session: Session, **which: str) -> list[str]:
-    return [one.email for one in lead_list.page(session, LeadFilter.of(**which)).leads]
+    return [one.email for one in LEADS.page(session, LeadFilter.of(**which)).rows]
 
 
 def walk(session: Session, sort: str, *, back: bool = False) -> list[list[int]]:
     """Return the numbers on each page, from the first to the last or the other way round."""
-    shown = lead_list.page(session, LeadFilter(), sort=sort)
+    shown = LEADS.page(session, LeadFilter(), sort=sort)
     pages = [shown]
     while pages[-1].after is not None:
-        pages.append(lead_list.page(session, LeadFilter(), sort=sort, after=pages[-1].after))
+        pages.append(LEADS.page(session, LeadFilter(), sort=sort, after=pages[-1].after))
     if back:
         pages = [pages[-1]]
         while pages[-1].before is not None:
             before = pages[-1].before
-            pages.append(lead_list.page(session, LeadFilter(), sort=sort, before=before))
+            pages.append(LEADS.page(session, LeadFilter(), sort=sort, before=before))
     for one in pages:
         assert one.total == 130
-        assert one.last - one.first + 1 == len(one.leads) <= lead_list.PAGE_SIZE
-    return [[one.id for one in shown.leads] for shown in pages]
+        assert one.last - one.first + 1 == len(one.rows) <= PAGE_SIZE
+    return [[one.id for one in shown.rows] for shown in pages]
 
 
-@pytest.mark.parametrize("sort", ORDERS)
+@pytest.mark.parametrize("sort", LEADS.sorts)
 def test_paging_shows_every_lead_once_in_order_there_and_back(session: Session, sort: str) -> None:
     shuffled = random.Random(5)
     # Many came in the same second: the moment alone is no order.
     moments = [NOON + timedelta(seconds=shuffled.randrange(12)) for _ in range(130)]
     store(session, *(lead(created_at=moment) for moment in moments))
-    descending, columns = ORDERS[sort]
+    descending, columns = LEADS.sorts[sort]
     rows = session.execute(select(Lead.id, *columns).order_by(*columns)).all()
     expected = [row[0] for row in (reversed(rows) if descending else rows)]
     there = walk(session, sort)
@@ -81,20 +82,20 @@ def test_paging_shows_every_lead_once_in_order_there_and_back(session: Session, 
 
 def test_a_page_says_which_leads_of_how_many_it_shows(session: Session) -> None:
     store(session, *(lead(created_at=NOON + timedelta(minutes=i)) for i in range(60)))
-    first = lead_list.page(session, LeadFilter())
+    first = LEADS.page(session, LeadFilter())
     assert (first.first, first.last, first.total, first.before) == (1, 50, 60, None)
-    second = lead_list.page(session, LeadFilter(), after=first.after)
+    second = LEADS.page(session, LeadFilter(), after=first.after)
     assert (second.first, second.last, second.total, second.after) == (51, 60, 60, None)
-    assert lead_list.page(session, LeadFilter.of(q="nobody")).first == 0
+    assert LEADS.page(session, LeadFilter.of(q="nobody")).first == 0
 
 
 def test_a_lead_that_came_meanwhile_moves_nobody_to_another_page(session: Session) -> None:
     store(session, *(lead(created_at=NOON + timedelta(minutes=i)) for i in range(60)))
-    first = lead_list.page(session, LeadFilter())
-    rest = lead_list.page(session, LeadFilter(), after=first.after)
+    first = LEADS.page(session, LeadFilter())
+    rest = LEADS.page(session, LeadFilter(), after=first.after)
     store(session, *(lead(created_at=NOON + timedelta(days=1)) for _ in range(3)))
-    again = lead_list.page(session, LeadFilter(), after=first.after)
-    assert [one.id for one in again.leads] == [one.id for one in rest.leads]
+    again = LEADS.page(session, LeadFilter(), after=first.after)
+    assert [one.id for one in again.rows] == [one.id for one in rest.rows]
 
 
 @pytest.mark.parametrize("place", ["after", "before"])
@@ -103,10 +104,10 @@ def test_a_place_that_is_no_lead_leads_back_to_the_start(
     session: Session, place: str, number: int
 ) -> None:
     store(session, *(lead() for _ in range(60)))
-    start = lead_list.page(session, LeadFilter())
+    start = LEADS.page(session, LeadFilter())
     places: dict[str, Any] = {place: number}
-    shown = lead_list.page(session, LeadFilter(), **places)
-    assert [one.id for one in shown.leads] == [one.id for one in start.leads]
+    shown = LEADS.page(session, LeadFilter(), **places)
+    assert [one.id for one in shown.rows] == [one.id for one in start.rows]
 
 
 def test_search_finds_a_part_of_address_or_name_in_any_case(session: Session) -> None:
@@ -155,8 +156,8 @@ def test_filters_narrow_the_list_together(session: Session) -> None:
 
 def test_many_matches_are_paged_like_few(session: Session) -> None:
     store(session, *(lead(f"many{number}@example.com") for number in range(1040)))
-    shown = lead_list.page(session, LeadFilter.of(q="many"))
-    later = lead_list.page(session, LeadFilter.of(q="many"), after=shown.after)
+    shown = LEADS.page(session, LeadFilter.of(q="many"))
+    later = LEADS.page(session, LeadFilter.of(q="many"), after=shown.after)
     assert (shown.total, later.total) == (1040, 1040)
     assert (later.first, later.last) == (51, 100)
 
@@ -180,8 +181,8 @@ def test_the_choices_are_what_leads_came_with(session: Session) -> None:
 @given(text=st.text(st.characters(codec=None), max_size=300))
 def test_no_text_breaks_the_search(session: Session, text: str) -> None:
     which = LeadFilter.of(q=text, state=text, page=text, campaign=text)
-    assert lead_list.page(session, which).total == 0 or not which.active
-    assert lead_list.page(session, LeadFilter.of(q=text)).leads == []
+    assert LEADS.page(session, which).total == 0 or not which.active
+    assert LEADS.page(session, LeadFilter.of(q=text)).rows == []
 
 
 def test_figures_count_two_weeks_apart(session: Session) -> None:

@@ -46,7 +46,7 @@ def capture(session: Session, email: str = "maria@example.com", **touch: str) ->
 
 
 def kinds(session: Session, model: type[ConsentEvent] | type[Message]) -> list[str]:
-    return [row.kind for row in session.scalars(select(model).order_by(model.id))]
+    return list(session.scalars(select(model.kind).order_by(model.id)))
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,10 @@ def test_unsubscribing_twice_is_one_event_and_undo_brings_back_what_was(session:
     assert lead.unsubscribed_at is not None
     for _ in range(2):
         leads.undo_unsubscribe(session, lead.unsubscribe_token, PROOF)
-    assert (lead.state, lead.confirmed_at, lead.unsubscribed_at) == (
-        "confirmed",
-        confirmed_at,
-        None,
-    )
+    session.flush()
+    session.expire_all()
+    assert (lead.state, lead.confirmed_at) == ("confirmed", confirmed_at)
+    assert lead.unsubscribed_at is None
     assert kinds(session, ConsentEvent) == ["given", "confirmed", "unsubscribed", "resubscribed"]
 
 

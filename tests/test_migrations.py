@@ -59,10 +59,10 @@ def shape(engine: Engine) -> dict[str, Any]:
     found = inspect(engine)
     return {
         table: {
-            "columns": [
+            "columns": sorted(  # one that was added later stands at the end
                 (column["name"], str(column["type"]), column["nullable"])
                 for column in found.get_columns(table)
-            ],
+            ),
             "key": found.get_pk_constraint(table),
             "unique": sorted(map(plain, found.get_unique_constraints(table))),
             "checks": sorted(map(plain, found.get_check_constraints(table))),

@@ -180,7 +180,7 @@ def test_course_is_told_to_search_engines_with_price_and_dates(client: FlaskClie
     assert "USD" in json.dumps(told["offers"])
 
 
-def test_course_page_says_what_will_come_and_sells_nothing_yet(client: FlaskClient) -> None:
+def test_course_page_says_what_is_sold_and_for_how_much(client: FlaskClient) -> None:
     html = client.get(COURSE).text
     words = shown(html)
     course = CONTENT.courses[0]
@@ -188,7 +188,7 @@ def test_course_page_says_what_will_come_and_sells_nothing_yet(client: FlaskClie
         assert " ".join(text.split()) in words
     for cohort in course.cohorts:
         assert f"{cohort.seats} places left" in words
-    assert "#signup" in html
+        assert f'href="{COURSE}/enroll?cohort={cohort.code}"' in html
 
 
 def test_site_map_lists_every_page_and_robots_names_it(client: FlaskClient) -> None:

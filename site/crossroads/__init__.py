@@ -17,17 +17,23 @@ from crossroads import settings as settings_module
 from crossroads.content import ContentError
 from crossroads.intake import Intake
 from crossroads.pagecache import PageCache
+from crossroads.payments import Gateway
 from crossroads.server import BLOCKING_THREADS
 from crossroads.settings import Settings
 from crossroads.shelf import Shelf
 from crossroads.views import (
+    admin_enrollments,
     admin_home,
     admin_leads,
+    admin_orders,
     admin_session,
+    checkout,
     errors,
     health,
     pages,
     signup,
+    student,
+    webhooks,
 )
 from models import db
 from models.base import engine_options, prepare_engine
@@ -71,6 +77,11 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     )
     app.extensions["crossroads.settings"] = settings
     app.extensions["crossroads.shelf"] = shelf
+    app.extensions["crossroads.gateway"] = Gateway(
+        settings.stripe_secret_key,
+        base=settings.stripe_api_base,
+        waiting=BLOCKING_THREADS // 2,  # the others go on serving whoever does not pay
+    )
     app.context_processor(lambda: _template_words(shelf, settings))
 
     requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)
@@ -83,7 +94,9 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     guard.init_app(app, https=settings.base_url.startswith("https://"))
     desk.init_app(app)
     errors.init_app(app)
-    for view in (pages, signup, health, admin_session, admin_home, admin_leads):
+    views = (pages, signup, checkout, student, webhooks, health)
+    rooms = (admin_session, admin_home, admin_leads, admin_orders, admin_enrollments)
+    for view in (*views, *rooms):
         app.register_blueprint(view.bp)
     cli.init_app(app)
     _stack(app, shelf, settings)

@@ -1,15 +1,21 @@
 """The forms of the desk. Their token is checked before any of them is read, in desk.py."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from flask import request
 from flask_wtf import FlaskForm
 from wtforms import Field, HiddenField, PasswordField, SelectField, StringField
 from wtforms.validators import ValidationError
 
+from crossroads import order_list
+from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.lead_list import LeadFilter
+from crossroads.listing import Filter
+from crossroads.order_list import OrderFilter
 from crossroads.users import password_problem
 from models.lead import STATES
+
+SAID = {"unseated": "Paid, no seat"}  # any other state is its own word
 
 
 class DeskForm(FlaskForm):
@@ -57,8 +63,20 @@ class PasswordForm(DeskForm):
             raise ValidationError("Type the same new password twice")
 
 
-class LeadFilterForm(DeskForm):
-    """Which leads to list. Read from the address, where what means nothing is left out."""
+class FilterForm(DeskForm):
+    """Which rows of a list are meant. Read from the address, where nonsense is left out."""
+
+    which: Filter
+
+    def __init__(self, which: Filter) -> None:
+        super().__init__(formdata=request.args)
+        self.which = which
+        for name, value in which.active.items():
+            self[name].data = value
+
+
+class LeadFilterForm(FilterForm):
+    """Which leads to list."""
 
     q = StringField("Email or name")
     state = SelectField("State")
@@ -66,12 +84,40 @@ class LeadFilterForm(DeskForm):
     campaign = SelectField("Campaign")
 
     def __init__(self, pages: list[str], campaigns: list[str]) -> None:
-        super().__init__(formdata=request.args)
-        self.which = which(request.args)
-        self.q.data = self.which.q
-        self.state.choices = [("", "Any state"), *((state, state.capitalize()) for state in STATES)]
-        self.page.choices = _choices("Any page", pages, self.which.page)
-        self.campaign.choices = _choices("Any campaign", campaigns, self.which.campaign)
+        which = LeadFilter.read(request.args)
+        super().__init__(which)
+        self.state.choices = _states(STATES)
+        self.page.choices = _choices("Any page", [(page, page) for page in pages], which.page)
+        names = [(campaign, campaign) for campaign in campaigns]
+        self.campaign.choices = _choices("Any campaign", names, which.campaign)
+
+
+class OrderFilterForm(FilterForm):
+    """Which orders to list. `courses` are values of the filter with their names."""
+
+    q = StringField("Email, name, number or Stripe id")
+    state = SelectField("State")
+    course = SelectField("Course or dates")
+
+    def __init__(self, courses: list[tuple[str, str]]) -> None:
+        which = OrderFilter.read(request.args)
+        super().__init__(which)
+        self.state.choices = _states(order_list.STATES)
+        self.course.choices = _choices("Any course", courses, which.course)
+
+
+class EnrollmentFilterForm(FilterForm):
+    """Which seats to list."""
+
+    which: EnrollmentFilter
+
+    q = StringField("Email or name")
+    course = SelectField("Course or dates")
+
+    def __init__(self, courses: list[tuple[str, str]]) -> None:
+        which = EnrollmentFilter.read(request.args)
+        super().__init__(which)
+        self.course.choices = _choices("Any course", courses, which.course)
 
 
 class ExportForm(DeskForm):
@@ -84,16 +130,12 @@ class ExportForm(DeskForm):
             raise ValidationError("Choose csv as the format")
 
 
-def which(values: Any) -> LeadFilter:
-    """Return the filter that the values of a query or of a form stand for."""
-    return LeadFilter.of(
-        q=values.get("q", ""),
-        state=values.get("state", ""),
-        page=values.get("page", ""),
-        campaign=values.get("campaign", ""),
-    )
+def _states(states: Iterable[str]) -> list[tuple[str, str]]:
+    named = ((state, SAID.get(state, state.capitalize())) for state in states)
+    return [("", "Any state"), *named]
 
 
-def _choices(anything: str, names: list[str], chosen: str) -> list[tuple[str, str]]:
-    known = names if not chosen or chosen in names else [chosen, *names]
-    return [("", anything), *((name, name) for name in known)]
+def _choices(anything: str, known: list[tuple[str, str]], chosen: str) -> list[tuple[str, str]]:
+    """Return what can be chosen, and what was, though it is no longer known."""
+    there = not chosen or chosen in dict(known)
+    return [("", anything), *([] if there else [(chosen, chosen)]), *known]

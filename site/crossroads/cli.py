@@ -1,7 +1,7 @@
 """The flask commands: `flask COMMAND --help` explains each."""
 
-import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import wraps
@@ -14,12 +14,27 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from crossroads import content as content_module
-from crossroads import export, seats, server, start, users
+from crossroads import (
+    doctor,
+    export,
+    lead_list,
+    order_list,
+    seats,
+    server,
+    settlement,
+    start,
+    users,
+)
 from crossroads.content import Content
+from crossroads.export import Sheet
 from crossroads.lead_list import LeadFilter
+from crossroads.listing import Filter
 from crossroads.logs import first_line
 from crossroads.mailer import Mailer
+from crossroads.order_list import OrderFilter
+from crossroads.payments import Gateway
 from crossroads.settings import Settings
+from crossroads.settler import Settler
 from crossroads.shelf import current_content, current_shelf
 from crossroads.worker import Worker
 from models import db, writing
@@ -29,17 +44,20 @@ from models.user import ROLES
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next start
+
 content_group = AppGroup("content", help="Comparisons and courses: the files in site/content.")
 leads_group = AppGroup("leads", help="People who signed up.")
+orders_group = AppGroup("orders", help="What people bought.")
 users_group = AppGroup("users", help="Accounts for the desk.")
 seats_group = AppGroup("seats", help="Seats given away off the site, say by invoice.")
 
 
 def init_app(app: Flask) -> None:
     """Add the commands of the site to the flask command."""
-    for command in (serve, setup, up, worker, deliver, sandbox):
+    for command in (serve, setup, up, worker, deliver, reconcile, sandbox, examine):
         app.cli.add_command(command)
-    for group in (content_group, leads_group, users_group, seats_group):
+    for group in (content_group, leads_group, orders_group, users_group, seats_group):
         app.cli.add_command(group)
 
 
@@ -56,6 +74,19 @@ def with_tables(command: Callable[Arguments, Result]) -> Callable[Arguments, Res
 
     wrapped: Callable[Arguments, Result] = with_appcontext(run)
     return wrapped
+
+
+def export_options(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let a command be told what kind of file to write, and where."""
+    where = click.option("--output", required=True, help="file to write, or - for standard output")
+    kind = click.option(
+        "--format",
+        type=click.Choice(["csv"]),
+        default="csv",
+        show_default=True,
+        expose_value=False,  # one so far
+    )
+    return kind(where(command))
 
 
 @click.command("serve")
@@ -82,8 +113,24 @@ def up() -> None:
 @click.command("worker")
 @with_tables
 def worker() -> None:
-    """Deliver what is due, until told to stop."""
+    """Deliver mail and follow Stripe, until told to stop."""
+    settler = Settler(db.engine, _gateway(), _settings().base_url)
+    beside = threading.Thread(target=settler.run, name="settler", daemon=True)
+    beside.start()
     _worker().run()
+    settler.stop()
+    beside.join(STOP_SECONDS)
+
+
+@click.command("reconcile")
+@with_tables
+def reconcile() -> None:
+    """Bring every open order to where Stripe has it, whatever was missed."""
+    drifts = 0
+    for drift in settlement.sweep(db.engine, _gateway(), _settings().base_url):
+        click.echo(f"order {drift.order}: was {drift.before}, is {drift.after}")
+        drifts += 1
+    click.echo(f"{drifts} orders had drifted")
 
 
 @click.command("deliver")
@@ -106,8 +153,28 @@ def sandbox() -> None:
 
     settings = _settings()
     server.require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
-    stripe = Setup(folder=settings.instance / "stripe", url=settings.sandbox_url)
+    stripe = Setup(
+        folder=settings.instance / "stripe",
+        url=settings.sandbox_url,
+        endpoints=(f"http://127.0.0.1:{settings.port}/webhooks/stripe",),
+        secrets=tuple(settings.webhook_secrets),
+    )
     serve_sandbox(settings.mail_folder, settings.sandbox_port, stripe)
+
+
+@click.command("doctor")
+@with_appcontext
+def examine() -> None:
+    """Name what is wrong with database, Stripe, mail and content, one line each."""
+    settings = _settings()
+    gateway = Gateway(settings.stripe_secret_key, base=settings.stripe_api_base)
+    mailer = Mailer(settings, _templates())
+    wrong = 0
+    for finding in doctor.examine(settings, db.engine, gateway, mailer, current_content()):
+        click.echo(f"{finding.weight}: {finding.text}")
+        wrong += finding.weight == "wrong"
+    if wrong:
+        sys.exit(1)
 
 
 @content_group.command("check")
@@ -129,54 +196,48 @@ def check_content() -> None:
 
 
 @leads_group.command("export")
-@click.option("--format", "kind", type=click.Choice(["csv"]), default="csv", show_default=True)
-@click.option("--output", required=True, help="file to write, or - for standard output")
+@export_options
 @click.option("--search", "q", default="", help="only where the email or name contains this")
-@click.option("--state", type=click.Choice(STATES), default=None)
+@click.option("--state", type=click.Choice(STATES))
 @click.option("--page", default="", help="only from this page, like /compare/…")
 @click.option("--campaign", default="", help="only from this utm_campaign")
 @with_tables
-def export_leads(
-    kind: str, output: str, q: str, state: str | None, page: str, campaign: str
-) -> None:
+def export_leads(output: str, **which: str | None) -> None:
     """Write leads to a file, complete or not at all."""
-    del kind  # one format so far
-    which = LeadFilter.of(q=q, state=state or "", page=page, campaign=campaign)
+    _export(lead_list.SHEET, LeadFilter.of(**which), output, "lead")
+
+
+@orders_group.command("export")
+@export_options
+@click.option("--search", "q", default="", help="only this buyer, number or id at Stripe")
+@click.option("--state", type=click.Choice(order_list.STATES))
+@click.option("--course", default="", help="only of this course, or of course/cohort")
+@with_tables
+def export_orders(output: str, **which: str | None) -> None:
+    """Write orders to a file, complete or not at all."""
+    _export(order_list.SHEET, OrderFilter.of(**which), output, "order")
+
+
+def _export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
     try:
         if output == "-":
-            export.write_csv(db.engine, which, sys.stdout.buffer)
+            export.write_csv(db.engine, sheet, which, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
-        count = _write_whole(Path(output), which)
+        from rich.console import Console  # here alone: every command would pay for it
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
+            task = progress.add_task(f"{noun.capitalize()}s", total=None)
+            count = export.write_whole(
+                db.engine, sheet, which, Path(output), lambda rows: progress.advance(task, rows)
+            )
     except BrokenPipeError:  # whoever read it had enough
         raise
     except OSError as error:
         _fail(f"{output}: cannot be written: {error.strerror}")
-    click.echo(f"{_count(count, 'lead')} written to {output}", err=True)
-
-
-def _write_whole(target: Path, which: LeadFilter) -> int:
-    """Write beside the target and rename, so that the target is the old file or the whole new."""
-    from rich.console import Console  # here alone: every command would pay for it
-    from rich.progress import Progress
-
-    draft = target.parent / f".{target.name}.{os.getpid()}"
-    draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
-    try:
-        with (
-            Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress,
-            draft.open("wb") as file,
-        ):
-            task = progress.add_task("Leads", total=None)
-            count = export.write_csv(
-                db.engine, which, file, progress=lambda rows: progress.advance(task, rows)
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
+    click.echo(f"{_count(count, noun)} written to {output}", err=True)
 
 
 @users_group.command("add")
@@ -241,15 +302,24 @@ def _settings() -> Settings:
     return settings
 
 
+def _gateway() -> Gateway:
+    """Return a gateway that waits longer and tries again, as nobody waits for it."""
+    settings = _settings()
+    return Gateway(settings.stripe_secret_key, base=settings.stripe_api_base, background=True)
+
+
 def _worker() -> Worker:
     shelf = current_shelf()
-    templates = Path(current_app.root_path) / "templates"
 
     def content() -> Content:
         shelf.refresh()
         return shelf.content
 
-    return Worker(db.engine, Mailer(_settings(), templates), content)
+    return Worker(db.engine, Mailer(_settings(), _templates()), content)
+
+
+def _templates() -> Path:
+    return Path(current_app.root_path) / "templates"
 
 
 def _count(number: int, noun: str) -> str:

@@ -223,12 +223,17 @@ def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _load_all(folder: Path, kind: str, problems: list[Problem]) -> Iterator[File]:
-    for path in sorted((folder / kind).glob("*.yml")):
+    for path in _shown(folder / kind, "*.yml"):
         problems.append(
             Problem(_name(folder, path), 1, "", "would be left out: end its name in .yaml")
         )
-    for path in sorted((folder / kind).glob("*.yaml")):
+    for path in _shown(folder / kind, "*.yaml"):
         yield _load(folder, path)
+
+
+def _shown(folder: Path, pattern: str) -> list[Path]:
+    """List the files that a person put there: hidden ones are an editor's or a file manager's."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def _load(folder: Path, path: Path) -> File:
@@ -242,7 +247,8 @@ def _load(folder: Path, path: Path) -> File:
 
 
 def _name(folder: Path, path: Path) -> str:
-    return str(path.resolve().relative_to(folder.resolve().parent.parent))
+    root = folder.resolve()
+    return str(root.relative_to(root.parent.parent) / path.relative_to(folder))
 
 
 def _check(

@@ -14,6 +14,7 @@ from crossroads import money
 
 Item = TypeVar("Item")
 
+DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST: Final = 99_999_999  # eight digits: https://docs.stripe.com/api/prices/object (unit_amount)
 
 
@@ -41,6 +42,18 @@ def _slug(value: str) -> str:
         raise ValueError(
             f"must be small letters a to z, digits and single dashes, not {value[:40]!r}"
         )
+    return value
+
+
+def _day(value: str) -> str:
+    if value not in DAYS:
+        raise ValueError(f"must be a day of the week like Tuesday, not {value[:40]!r}")
+    return value
+
+
+def _clock(value: str) -> str:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError(f'must be a time like "18:00", in quotes, not {value[:40]!r}')
     return value
 
 
@@ -123,6 +136,8 @@ Slug = Annotated[str, AfterValidator(_slug)]
 Href = Annotated[str, AfterValidator(_href)]  # on this site or on the web
 Web = Annotated[str, AfterValidator(_web)]
 Email = Annotated[str, AfterValidator(_email)]
+Day = Annotated[str, AfterValidator(_day)]  # of the week, in English
+Clock = Annotated[str, AfterValidator(_clock)]  # hours and minutes, 00:00 to 23:59
 Zone = Annotated[str, AfterValidator(_zone)]  # an IANA name
 Currency = Annotated[str, AfterValidator(_currency)]
 Amount = Annotated[int, AfterValidator(_amount)]  # of the currency's smallest unit

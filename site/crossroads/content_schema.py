@@ -16,8 +16,10 @@ from crossroads import money
 from crossroads.content_fields import (
     Amount,
     Cells,
+    Clock,
     Count,
     Currency,
+    Day,
     Email,
     Href,
     Markdown,
@@ -231,6 +233,14 @@ class Price(Shape):
         return money.decimal(self.amount, self.currency)
 
 
+class Weekly(Shape):
+    """One session of a cohort's week, in the cohort's time zone."""
+
+    day: Day
+    starts: Clock
+    ends: Clock
+
+
 class Cohort(Shape):
     """One run of a course. Its dates are days in its own time zone."""
 
@@ -240,6 +250,7 @@ class Cohort(Shape):
     ends: date
     timezone: Zone
     meets: Text
+    weekly: tuple[Weekly, ...] = ()
     seats: Count
 
 

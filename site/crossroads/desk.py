@@ -15,16 +15,24 @@ from werkzeug.wrappers import Response
 from crossroads import users
 from crossroads.users import Staff
 from models import db, now, writing
-from models.user import MARKETER, OWNER, ROLES
+from models.user import FINANCE, MARKETER, OWNER, ROLES
 
 LOGIN = "admin_session.login"
 LOGOUT = "admin_session.logout"
 PASSWORD = "admin_session.password"  # noqa: S105, the name of a page
 HOME = "admin_home.home"
 LEADS = "admin_leads.leads"
+ORDERS = "admin_orders.orders"
+ENROLLMENTS = "admin_enrollments.enrollments"
 
 LEAD_ROLES = (OWNER, MARKETER)
-ROOMS = (("Home", HOME, ROLES), ("Leads", LEADS, LEAD_ROLES))
+MONEY_ROLES = (OWNER, FINANCE)
+ROOMS = (
+    ("Home", HOME, ROLES),
+    ("Leads", LEADS, LEAD_ROLES),
+    ("Orders", ORDERS, MONEY_ROLES),
+    ("Enrollments", ENROLLMENTS, MONEY_ROLES),
+)
 
 log = structlog.get_logger()
 

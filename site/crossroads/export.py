@@ -1,57 +1,62 @@
-"""Leads as a CSV file: RFC 4180, UTF-8, safe to open in a spreadsheet, at constant memory."""
+"""Rows of the desk as a CSV file: RFC 4180, UTF-8, safe in a spreadsheet, at constant memory."""
 
 import csv
 import io
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, FromClause, func, select
 
-from crossroads.lead_list import LeadFilter
-from models import Lead
+from crossroads import money
+from crossroads.listing import Filter
 
 CHUNK = 5000
-# What a spreadsheet takes for a formula, after any quotes an earlier export put before it.
+# What a spreadsheet takes for a formula, the wide signs of East Asian keyboards included, after
+# any quotes an earlier export put before it.
 # https://owasp.org/www-community/attacks/CSV_Injection
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
+FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 
-COLUMNS = {
-    "id": Lead.id,
-    "email": Lead.email,
-    "name": Lead.name,
-    "state": Lead.state,
-    "page": Lead.page,
-    "utm_source": Lead.utm_source,
-    "utm_medium": Lead.utm_medium,
-    "utm_campaign": Lead.utm_campaign,
-    "utm_term": Lead.utm_term,
-    "utm_content": Lead.utm_content,
-    "signed_up_at": Lead.created_at,
-    "confirmed_at": Lead.confirmed_at,
-    "unsubscribed_at": Lead.unsubscribed_at,
-}
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What an export holds: the columns by name, read from `source` where it takes a join.
+
+    The first column is a number that no other row has; rows come in its order. The columns named
+    in `amounts` count the smallest unit of the row's column "currency", an ISO code, and are
+    written as decimals.
+    """
+
+    columns: Mapping[str, Any]
+    source: FromClause | None = None
+    amounts: frozenset[str] = frozenset()
 
 
 def write_csv(
     engine: Engine,
-    which: LeadFilter,
+    sheet: Sheet,
+    which: Filter,
     file: IO[bytes],
-    progress: Callable[[int], object] | None = None,
+    progress: Progress | None = None,
 ) -> int:
-    """Write the leads that are meant to a binary file, oldest first; return how many.
+    """Write the rows that are meant to a binary file, lowest number first; return how many.
 
-    Each chunk is read in a transaction of its own, so that no lock outlives it, and leads that
+    Each chunk is read in a transaction of its own, so that no lock outlives it, and rows that
     come in meanwhile are left out. `progress` is called with the number of rows of each chunk.
     """
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     try:
         writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(sheet.columns)
         written = 0
-        for rows in _chunks(engine, which):
-            writer.writerows([_cell(value) for value in row] for row in rows)
+        for rows in _chunks(engine, sheet, which):
+            writer.writerows(_cells(sheet, rows))
             written += len(rows)
             if progress is not None:
                 progress(len(rows))
@@ -59,6 +64,26 @@ def write_csv(
     finally:
         text.detach()  # or the caller's file would be closed with the wrapper
     return written
+
+
+def write_whole(
+    engine: Engine, sheet: Sheet, which: Filter, target: Path, progress: Progress | None = None
+) -> int:
+    """Write beside the target and rename, so that the target is the old file or the whole new.
+
+    Returns how many rows there are. Raises OSError when it cannot be written.
+    """
+    draft = target.parent / f".{target.name}.{os.getpid()}"
+    draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
+    try:
+        with draft.open("wb") as file:
+            count = write_csv(engine, sheet, which, file, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
 
 
 def defuse(text: str) -> str:
@@ -69,18 +94,32 @@ def defuse(text: str) -> str:
     return f"'{text}" if FORMULA.match(text) else text
 
 
-def _chunks(engine: Engine, which: LeadFilter) -> Iterator[Sequence[Any]]:
-    conditions = which.conditions()
+def _chunks(engine: Engine, sheet: Sheet, which: Filter) -> Iterator[Sequence[Any]]:
+    number = next(iter(sheet.columns.values()))
     with engine.connect() as connection:
-        highest = connection.scalar(select(func.max(Lead.id))) or 0
-    query = select(*COLUMNS.values()).where(*conditions).order_by(Lead.id).limit(CHUNK)
+        highest = connection.scalar(select(func.max(number))) or 0
+    query = select(*sheet.columns.values()).where(*which.conditions())
+    if sheet.source is not None:
+        query = query.select_from(sheet.source)
+    query = query.order_by(number).limit(CHUNK)
     last = 0
     while last < highest:
         with engine.connect() as connection:
-            rows = connection.execute(query.where(Lead.id > last, Lead.id <= highest)).all()
+            rows = connection.execute(query.where(number > last, number <= highest)).all()
         if rows:
             yield rows
-        last = rows[-1].id if len(rows) == CHUNK else highest
+        last = rows[-1][0] if len(rows) == CHUNK else highest
+
+
+def _cells(sheet: Sheet, rows: Sequence[Any]) -> Iterator[list[str | int]]:
+    names = list(sheet.columns)
+    amounts = [names.index(name) for name in sheet.amounts]
+    for row in rows:
+        cells = [_cell(value) for value in row]
+        for place in amounts:
+            if row[place] is not None:
+                cells[place] = money.decimal(row[place], row[names.index("currency")])
+        yield cells
 
 
 def _cell(value: str | int | datetime | None) -> str | int:

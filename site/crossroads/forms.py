@@ -1,11 +1,12 @@
 """The forms of the public pages. Their guard is the origin of the request, not a token."""
 
+import re
 import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, Field, HiddenField, StringField
+from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
 from crossroads.leads import email_key
@@ -13,6 +14,7 @@ from crossroads.leads import email_key
 EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_LENGTH = 100
 TAG_LENGTH = 200
+SEATS_AT_ONCE = 20
 TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 
@@ -44,11 +46,50 @@ def _email_sentence(typed: str) -> str | None:
     return None
 
 
+def _check_name(name: str) -> None:
+    if len(name) > NAME_LENGTH:
+        raise ValidationError(f"Enter a name of at most {NAME_LENGTH} characters")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        raise ValidationError("Enter a name on one line, without control characters")
+
+
 class PublicForm(FlaskForm):
     """A form without a session: the same bytes for every visitor."""
 
     class Meta:
         csrf = False
+
+
+class EnrollForm(PublicForm):
+    """Who buys how many seats of which cohort. `request_key` makes a double click one order.
+
+    `amount` is what the button said, in the currency's smallest unit.
+    """
+
+    cohort = RadioField("Dates", validate_choice=False)
+    seats = StringField("Number of places", default="1", filters=[_strip])
+    name = StringField("Name", filters=[_strip])
+    email = StringField("Email address", filters=[_strip])
+    request_key = HiddenField()
+    amount = HiddenField()
+
+    def validate_cohort(self, field: Field) -> None:
+        if field.data not in [value for value, _ in field.choices or ()]:
+            raise ValidationError("Choose dates that still have places")
+
+    def validate_seats(self, field: Field) -> None:
+        if not re.fullmatch(r"[0-9]{1,2}", field.data) or not 1 <= int(field.data) <= SEATS_AT_ONCE:
+            raise ValidationError(f"Enter a number of places from 1 to {SEATS_AT_ONCE}")
+
+    def validate_name(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError("Enter your name")
+        _check_name(field.data)
+
+    def validate_email(self, field: Field) -> None:
+        sentence = _email_sentence(field.data)
+        if sentence:
+            raise ValidationError(sentence)
 
 
 class SignupForm(PublicForm):
@@ -80,10 +121,7 @@ class SignupForm(PublicForm):
             raise ValidationError(sentence)
 
     def validate_name(self, field: Field) -> None:
-        if len(field.data) > NAME_LENGTH:
-            raise ValidationError(f"Enter a name of at most {NAME_LENGTH} characters")
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in field.data):
-            raise ValidationError("Enter a name on one line, without control characters")
+        _check_name(field.data)
 
     def validate_consent(self, field: Field) -> None:
         if not field.data:

@@ -36,8 +36,11 @@ class Intake:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> "Iterable[bytes]":
         chunked = "HTTP_TRANSFER_ENCODING" in environ
-        if chunked or 0 < (get_content_length(environ) or 0) <= self._most:
-            body = self._read(environ["wsgi.input"])
+        length = get_content_length(environ) or 0
+        if chunked or 0 < length <= self._most:
+            # A server need not end the stream where the body ends (PEP 3333): to ask for more
+            # than was announced may mean to wait for ever.
+            body = self._read(environ["wsgi.input"], self._most + 1 if chunked else length)
             environ["wsgi.input"] = io.BytesIO(body or b"")
             if body is None:
                 environ[LATE] = True
@@ -46,7 +49,7 @@ class Intake:
                 environ["CONTENT_LENGTH"] = str(len(body))
         return self._app(environ, start_response)
 
-    def _read(self, stream: "InputStream") -> bytes | None:
+    def _read(self, stream: "InputStream", most: int) -> bytes | None:
         """Return the body, or None when it did not come in time."""
         if not self._turns.acquire(timeout=TURN):
             return None
@@ -54,7 +57,7 @@ class Intake:
 
         def take() -> None:
             with suppress(Exception):  # the client went away
-                taken.append(stream.read(self._most + 1))
+                taken.append(stream.read(most))
 
         try:
             # No timeout can be set on the stream. The thread ends with the request's answer.

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crossroads import outbox
+from crossroads import calendars, outbox
 from crossroads.content import Comparison, Content, Course
+from crossroads.enrollments import Bought
 from models.lead import Lead
 from models.message import Message
 
@@ -20,17 +21,22 @@ class Page:
     link: str
 
 
-def context(message: Message, lead: Lead, content: Content, base_url: str) -> dict[str, object]:
+def context(
+    message: Message, receiver: Lead | Bought, content: Content, base_url: str
+) -> dict[str, object]:
     """Return what the templates of the message's kind are rendered with.
 
     `link` is where the button leads. Only mail of a kind that one can be taken off has an
     `unsubscribe_link`; only the request to confirm has `until`, when its link stops working.
     """
-    words: dict[str, object] = {
-        "site": content.site,
-        "base_url": base_url,
-        "page": _page(content, lead.page, base_url),
-    }
+    words: dict[str, object] = {"site": content.site, "base_url": base_url}
+    if isinstance(receiver, Bought):
+        return words | _purchase(message, receiver, content, base_url)
+    return words | _signup(message, receiver, content, base_url)
+
+
+def _signup(message: Message, lead: Lead, content: Content, base_url: str) -> dict[str, object]:
+    words: dict[str, object] = {"page": _page(content, lead.page, base_url)}
     if message.kind == outbox.CONFIRM:
         # Nobody has shown yet that the address is theirs. With the name in it, the form would be
         # a way to mail one's own words to strangers.
@@ -41,6 +47,29 @@ def context(message: Message, lead: Lead, content: Content, base_url: str) -> di
         words["link"] = f"{base_url}/compare"
         words["unsubscribe_link"] = f"{base_url}/unsubscribe/{lead.unsubscribe_token}"
     return words
+
+
+def _purchase(
+    message: Message, bought: Bought, content: Content, base_url: str
+) -> dict[str, object]:
+    """Return the words for a buyer. A course or cohort taken out of the content is None."""
+    order = bought.order
+    course = content.course(order.course)
+    cohort = course.cohort(order.cohort) if course else None
+    student_link = f"{base_url}/enrollments/{bought.token}"
+    order_link = f"{base_url}/orders/{order.token}"
+    return {
+        "name": _greetable(order.name),
+        "order": order,
+        "receipt": bought.receipt,
+        "paid_at": calendars.local(cohort, bought.receipt.paid_at),
+        "course": course,
+        "cohort": cohort,
+        "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        "eve": calendars.eve(cohort) if cohort else None,
+        "link": order_link if message.kind == outbox.RECEIPT else student_link,
+        "calendar_link": f"{student_link}/calendar.ics",
+    }
 
 
 def _greetable(name: str) -> str:

@@ -87,6 +87,7 @@ class CounterFile(Storage):
             return self._connection.execute(statement, values).fetchone()
 
     def _open(self) -> sqlite3.Connection:
+        self._path.touch(mode=0o600)  # it names the addresses that are counted
         connection = sqlite3.connect(
             self._path, timeout=5, isolation_level=None, check_same_thread=False
         )

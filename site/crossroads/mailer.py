@@ -16,6 +16,7 @@ from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -115,11 +116,29 @@ class Mailer:
         Takes 60 seconds at most. Raises TemporaryFailure and PermanentFailure, whose text holds
         neither a whole address nor a password.
         """
-        try:
+        with self._our_failures():
             if self._server is None:
                 self._capture(message)
             else:
                 self._deliver(message)
+
+    def check(self) -> None:
+        """Go as far as naming the sender of a mail, and send none. Raises as send() does."""
+        with self._our_failures():
+            if self._server is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with TemporaryFile(dir=self._folder):
+                    return
+            with self._connected() as server:
+                code, reply = server.mail(self._from.addr_spec)
+                if code != 250:
+                    raise smtplib.SMTPSenderRefused(code, reply, self._from.addr_spec)
+                server.rset()
+
+    @contextmanager
+    def _our_failures(self) -> Iterator[None]:
+        try:
+            yield
         except smtplib.SMTPException as error:
             raise _judged(error) from None
         except OSError as error:

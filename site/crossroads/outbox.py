@@ -4,22 +4,24 @@ A message is claimed under a lease. The worker that dies with one in hand loses 
 runs out, and another sends it, perhaps for the second time: at least once, never lost.
 """
 
-import random
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 
+from crossroads import leases
 from models.base import AnySession, now
 from models.lead import CONFIRMED, Lead
 from models.message import DEAD, DUE, HELD, SENT, Message
+from models.order import Order
 
 CONFIRM = "confirm"
 WELCOME = "welcome"
 ALREADY = "already"
+RECEIPT = "receipt"
+ENROLLED = "enrolled"
 # Mail that only a confirmed address gets, each with its way out.
 MARKETING = frozenset({WELCOME, ALREADY})
 
-LEASE = timedelta(minutes=5)
 TRIES = 12
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
@@ -32,6 +34,11 @@ def enqueue(session: AnySession, kind: str, lead: Lead, *, due_at: datetime | No
     session.add(Message(kind=kind, lead_id=lead.id, recipient=lead.email, due_at=due_at or now()))
 
 
+def enqueue_for_order(session: AnySession, kind: str, order: Order) -> None:
+    """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back."""
+    session.add(Message(kind=kind, order_id=order.id, recipient=order.email))
+
+
 def recent(session: AnySession, lead_id: int, since: datetime) -> int:
     """Count the messages queued for a lead since then, whatever became of them."""
     query = select(func.count()).where(Message.lead_id == lead_id, Message.created_at >= since)
@@ -39,35 +46,12 @@ def recent(session: AnySession, lead_id: int, since: datetime) -> int:
 
 
 def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
-    """Take the message that has been due longest, or return None when there is none.
-
-    It is the owner's until its lease of 5 minutes runs out, and the try is counted here, so that
-    a message that kills its worker cannot come back for ever. One statement: of many workers
-    asking at once each gets another message.
-    """
-    candidate = (
-        select(Message.id)
-        .where(
-            Message.state == DUE,
-            Message.due_at <= at,
-            or_(Message.lease_until.is_(None), Message.lease_until <= at),
-        )
-        .order_by(Message.due_at, Message.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)  # left out on SQLite, which has one writer at a time
-    )
-    statement = (
-        update(Message)
-        .where(Message.id == candidate.scalar_subquery())
-        .values(owner=owner, lease_until=at + LEASE, attempts=Message.attempts + 1)
-        .returning(Message)
-    )
-    options = {"synchronize_session": False, "populate_existing": True}
-    return session.scalars(statement, execution_options=options).one_or_none()
+    """Take the message that has been due longest under a lease; None when there is none."""
+    return leases.claim(session, Message, Message.state == DUE, owner, at)
 
 
-def admit(session: AnySession, message: Message, owner: str) -> Lead | None:
-    """Look at the receiver again: return the lead to write to, or close the message for good.
+def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | None:
+    """Look at the receiver again: return whom to write to, or close the message for good.
 
     The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
     confirmed leads alone; a request to confirm goes to nobody who has confirmed, or has
@@ -76,6 +60,8 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | None:
     if message.attempts > TRIES:
         give_up(session, message, owner, message.error or "stopped in the middle of every try")
         return None
+    if message.order_id is not None:
+        return session.get(Order, message.order_id)
     lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
     if lead is None:
         reason = "the receiver was erased"
@@ -104,8 +90,7 @@ def postpone(session: AnySession, message: Message, owner: str, error: str) -> b
     """
     if message.attempts >= TRIES:
         return give_up(session, message, owner, error)
-    wait = min(FIRST_WAIT * 2 ** (message.attempts - 1), LONGEST_WAIT)
-    due_at = now() + wait * random.uniform(1.0, 1.25)  # noqa: S311, it hides nothing
+    due_at = now() + leases.wait(message.attempts, FIRST_WAIT, LONGEST_WAIT)
     return _close(session, message, owner, error=error, due_at=due_at)
 
 

@@ -1,19 +1,22 @@
-"""What the desk's first page says: how many leads, how many lately, and what went wrong."""
+"""What the desk's first page says: how many leads and orders, and what went wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
-from models import Lead, Message
+from crossroads.orders import UNSEATED
+from models import Enrollment, Hold, Lead, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.lead import CONFIRMED
 from models.message import DEAD
+from models.order import PAID
 
 DAYS = 30
 WEEK = timedelta(days=7)
 NEWEST = 8
+STUCK_TRIES = 3  # an event that failed once or twice is tried again within a minute
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,35 @@ class Figures:
     def confirmed_share(self) -> int:
         """Whole per cent of all leads, rounded down so that 100 means every one."""
         return self.confirmed * 100 // self.leads if self.leads else 0
+
+
+@dataclass(frozen=True)
+class Sales:
+    """Orders paid in the last seven days and in the seven before, and what stands open now.
+
+    `revenue` is what was paid in `week` by currency, in its smallest unit. Open orders hold
+    `held` seats; of `unseated` ones the money came after the seats were gone.
+    """
+
+    week: int
+    week_before: int
+    revenue: dict[str, int]
+    open: int
+    held: int
+    enrolled: int
+    unseated: int
+
+    @property
+    def change(self) -> int:
+        return self.week - self.week_before
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """An event of Stripe that could not be followed several times, and its order's number."""
+
+    event: StripeEvent
+    order: int | None
 
 
 @dataclass(frozen=True)
@@ -80,12 +112,63 @@ def newest(session: AnySession) -> Sequence[Lead]:
     return session.scalars(query).all()
 
 
-def undelivered(session: AnySession) -> Sequence[Message]:
-    """Return the mails given up last."""
-    query = select(Message).where(Message.state == DEAD)
-    return session.scalars(query.order_by(Message.id.desc()).limit(NEWEST)).all()
+def undelivered(session: AnySession, *, leads: bool, orders: bool) -> tuple[int, Sequence[Message]]:
+    """Count the mails to leads, to buyers or to both that were given up; return the last ones."""
+    given_up = Message.state == DEAD
+    if not (leads and orders):
+        given_up &= Message.order_id.is_(None) if leads else Message.order_id.is_not(None)
+    query = select(Message).where(given_up).order_by(Message.id.desc()).limit(NEWEST)
+    count = session.scalar(select(func.count(Message.id)).where(given_up)) or 0
+    return count, session.scalars(query).all()
+
+
+def sales(session: AnySession, at: datetime) -> Sales:
+    """Count orders and sum what was paid."""
+    revenue = session.execute(
+        select(Order.currency, func.sum(OrderEvent.amount_total))
+        .join(Order, Order.id == OrderEvent.order_id)
+        .where(_paid(at - WEEK, at))
+        .group_by(Order.currency)
+        .order_by(func.count(Order.id).desc(), Order.currency)
+    )
+    # A hold lives exactly as long as its order is open.
+    open_, held = session.execute(select(func.count(Hold.order_id), func.sum(Hold.seats))).one()
+    unseated = select(func.count(OrderEvent.id)).where(OrderEvent.kind == UNSEATED)
+    return Sales(
+        week=_count_paid(session, at - WEEK, at),
+        week_before=_count_paid(session, at - 2 * WEEK, at - WEEK),
+        revenue={currency: amount or 0 for currency, amount in revenue},
+        open=open_,
+        held=held or 0,
+        enrolled=session.scalar(select(func.count(Enrollment.id))) or 0,
+        unseated=session.scalar(unseated) or 0,
+    )
+
+
+def stuck(session: AnySession) -> tuple[int, Sequence[Stuck]]:
+    """Count the events of Stripe that fail again and again; return those that wait longest."""
+    failing = StripeEvent.done_at.is_(None) & (StripeEvent.attempts >= STUCK_TRIES)
+    rows = session.execute(
+        select(StripeEvent, Order.id)
+        .outerjoin(Order, Order.session_id == StripeEvent.object_id)
+        .where(failing)
+        .order_by(StripeEvent.received_at, StripeEvent.id)
+        .limit(NEWEST)
+    )
+    count = session.scalar(select(func.count(StripeEvent.id)).where(failing)) or 0
+    return count, [Stuck(event, order) for event, order in rows]
 
 
 def _signups(session: AnySession, since: datetime, until: datetime) -> int:
     query = select(func.count(Lead.id))
     return session.scalar(query.where(Lead.created_at > since, Lead.created_at <= until)) or 0
+
+
+def _paid(since: datetime, until: datetime) -> ColumnElement[bool]:
+    return and_(
+        OrderEvent.kind == PAID, OrderEvent.created_at > since, OrderEvent.created_at <= until
+    )
+
+
+def _count_paid(session: AnySession, since: datetime, until: datetime) -> int:
+    return session.scalar(select(func.count(OrderEvent.id)).where(_paid(since, until))) or 0

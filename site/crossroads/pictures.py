@@ -113,6 +113,11 @@ def write(content: Content, folder: Path) -> list[Path]:
     return drawn
 
 
+def missing(content: Content, folder: Path) -> list[str]:
+    """Name the pictures that are not in `folder`."""
+    return [name for name, _ in _svgs(content) if not (folder / name).is_file()]
+
+
 def fit(parts: Sequence[str], box: Box) -> Block:
     """Set each part on lines of its own, in the largest size with which all of them fit the box.
 

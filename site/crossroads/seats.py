@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from crossroads import site_version
 from crossroads.content import Cohort, Course
 from models import Cohort as CohortRow
-from models import insert_for
+from models import Enrollment, Hold, insert_for
 from models.base import AnySession
 
 FEW = 5  # seats left from which the page says how few there are
@@ -36,14 +36,47 @@ def places(session: AnySession, course: Course, at: datetime) -> list[Place]:
 
     A cohort is past from the day it starts, by the calendar of its own time zone.
     """
-    reserved = {
-        row.code: row.reserved
-        for row in session.scalars(select(CohortRow).where(CohortRow.course == course.slug))
-    }
     return [
-        _place(cohort, cohort.seats - reserved.get(cohort.code, 0), at)
+        _place(cohort, left(session, course, cohort), at)
         for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts)
     ]
+
+
+def left(session: AnySession, course: Course, cohort: Cohort) -> int:
+    """Return how many seats are neither reserved, held by an open order, nor paid for.
+
+    Below zero when the content has been given fewer seats than are taken. Only under lock() does
+    it stay true until the end of the transaction.
+    """
+    reserved, held, paid = session.execute(
+        select(
+            select(CohortRow.reserved)
+            .where(CohortRow.course == course.slug, CohortRow.code == cohort.code)
+            .scalar_subquery(),
+            select(func.sum(Hold.seats))
+            .where(Hold.course == course.slug, Hold.cohort == cohort.code)
+            .scalar_subquery(),
+            select(func.count(Enrollment.id))
+            .where(Enrollment.course == course.slug, Enrollment.cohort == cohort.code)
+            .scalar_subquery(),
+        )
+    ).one()
+    return int(cohort.seats - (reserved or 0) - (held or 0) - paid)
+
+
+def lock(session: AnySession, course: str, code: str) -> CohortRow:
+    """Let nobody else count or take seats of the cohort until the transaction ends."""
+    session.execute(
+        insert_for(session, CohortRow)
+        .values(course=course, code=code, reserved=0)
+        .on_conflict_do_nothing()
+    )
+    return session.scalars(
+        select(CohortRow)
+        .where(CohortRow.course == course, CohortRow.code == code)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
 
 
 def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> int:
@@ -51,24 +84,15 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
 
     A negative number gives seats back. Raises SeatsError if there are not that many.
     """
-    session.execute(
-        insert_for(session, CohortRow)
-        .values(course=course.slug, code=cohort.code, reserved=0)
-        .on_conflict_do_nothing()
-    )
-    row = session.scalars(
-        select(CohortRow)
-        .where(CohortRow.course == course.slug, CohortRow.code == cohort.code)
-        .with_for_update()
-    ).one()
-    left = cohort.seats - row.reserved  # below 0 when the content has fewer seats than before
-    if seats > max(left, 0):
-        raise SeatsError(_refusal(cohort, left, "left", "reserve"))
+    row = lock(session, course.slug, cohort.code)
+    free = left(session, course, cohort)
+    if seats > max(free, 0):
+        raise SeatsError(_refusal(cohort, free, "left", "reserve"))
     if row.reserved + seats < 0:
         raise SeatsError(_refusal(cohort, row.reserved, "reserved", "release"))
     row.reserved += seats
     site_version.advance(session)
-    return max(left - seats, 0)
+    return max(free - seats, 0)
 
 
 def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:
@@ -78,9 +102,9 @@ def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:
     return f"cohort {cohort.code} has {some} {state}: {verb} {number} or fewer"
 
 
-def _place(cohort: Cohort, left: int, at: datetime) -> Place:
+def _place(cohort: Cohort, free: int, at: datetime) -> Place:
     if cohort.starts <= at.astimezone(ZoneInfo(cohort.timezone)).date():
-        return Place(cohort, max(left, 0), "past")
-    if left <= 0:
+        return Place(cohort, max(free, 0), "past")
+    if free <= 0:
         return Place(cohort, 0, "full")
-    return Place(cohort, left, "few" if left <= FEW else "open")
+    return Place(cohort, free, "few" if free <= FEW else "open")

@@ -4,6 +4,7 @@ import errno
 import socket
 
 import click
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +19,8 @@ BACKLOG = 1024
 STOP_SECONDS = 5
 # Its few lines go where ours go, and look like them.
 GRANIAN_LOG = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
+
+log = structlog.get_logger("crossroads.server")
 
 
 def require_free_port(host: str, port: int, setting: str) -> None:
@@ -71,6 +74,7 @@ def serve(settings: Settings, engine: Engine) -> None:
     from granian.log import LogLevels
     from granian.server import Server
 
+    log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
     Server(
         "wsgi:app",
         address=settings.host,

@@ -53,6 +53,15 @@ class Settings(BaseSettings):
     mail_from: str = Field(
         "The AI Internship <hello@example.com>", description="sender of all mail, Name <address>"
     )
+    stripe_secret_key: str = Field(
+        "", description="Stripe's secret key, sk_… or rk_…; the sandbox stands in when not set"
+    )
+    stripe_webhook_secret: str = Field(
+        "", description="whsec_… of the webhook endpoint; two, comma-separated, while one is rolled"
+    )
+    stripe_api_base: str = Field(
+        "", description="where Stripe's API is; for tests, Stripe itself when not set"
+    )
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="how many proxies in front may set X-Forwarded-For"
     )
@@ -142,6 +151,17 @@ class Settings(BaseSettings):
         return self.instance / "share"
 
     @property
+    def webhook_secrets(self) -> list[str]:
+        """Every secret that may have signed an event."""
+        return [one.strip() for one in self.stripe_webhook_secret.split(",") if one.strip()]
+
+    @property
+    def pay_page_origins(self) -> list[str]:
+        """Where a form may lead a buyer on to: a browser checks redirects of forms too."""
+        stand_in = [self.stripe_api_base] if self.stripe_api_base else []
+        return ["https://checkout.stripe.com", *stand_in]
+
+    @property
     def sandbox_url(self) -> str:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
@@ -217,6 +237,17 @@ def _made(settings: Settings) -> dict[str, Any]:
         or _made_once(settings.instance / "suppression_key"),
         "database_url": settings.database_url or f"sqlite:///{database}",
         "base_url": settings.base_url or f"http://127.0.0.1:{settings.port}",
+        **({} if settings.stripe_secret_key else _sandboxed(settings)),
+    }
+
+
+def _sandboxed(settings: Settings) -> dict[str, Any]:
+    """Return what makes the sandbox stand in for Stripe; the app knows no other difference."""
+    return {
+        "stripe_secret_key": "sk_test_sandbox",
+        "stripe_webhook_secret": settings.stripe_webhook_secret
+        or "whsec_" + _made_once(settings.instance / "sandbox_webhook_secret"),
+        "stripe_api_base": settings.stripe_api_base or settings.sandbox_url,
     }
 
 
@@ -256,6 +287,10 @@ def _unsafe(settings: Settings) -> list[str]:
         problems.append("DATABASE_URL: set it to postgresql://… or sqlite:////path/to/file")
     if not settings.base_url.startswith("https://"):
         problems.append("BASE_URL: set it to the site's https:// address")
+    if not settings.stripe_secret_key:
+        problems.append("STRIPE_SECRET_KEY: set it to the secret key of your Stripe account")
+    if not settings.stripe_webhook_secret:
+        problems.append("STRIPE_WEBHOOK_SECRET: set it to the whsec_… of your webhook endpoint")
     if not settings.smtp_url:
         problems.append("SMTP_URL: set it to your mail server, like smtp://user:password@host:587")
     if re.search(r"@example\.(com|org|net)>?$", settings.mail_from):

@@ -1,10 +1,7 @@
 """The worker: delivers what the outbox owes, message by message, until it is told to stop."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import getpid
 from secrets import token_hex
@@ -16,17 +13,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import letters, outbox
+from crossroads import enrollments, letters, outbox
 from crossroads.content import Content
+from crossroads.enrollments import Bought
 from crossroads.logs import first_line, mask_email
+from crossroads.loops import Loop
 from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
 from models.base import now, writing
 from models.lead import Lead
 from models.message import Message
+from models.order import Order
 
-WAIT = 0.5  # seconds between two looks into an empty outbox
-NAP = 0.1  # seconds until a stop is noticed
-LONGEST_REST = 30.0  # seconds, while the database is away
 # A mail that went out and is not noted goes out again, so noting it is tried for a while.
 NOTE_RESTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
@@ -47,41 +44,23 @@ class Delivery:
     lost: int = 0
 
 
-class Worker:
+class Worker(Loop):
     """Delivers the outbox in this process. `content` returns the words of the site as of now."""
 
+    name = "worker"
+
     def __init__(self, engine: Engine, mailer: Mailer, content: Callable[[], Content]) -> None:
+        super().__init__()
         self._engine = engine
         self._mailer = mailer
         self._content = content
         self._owner = f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
-        # Not an Event: its lock may be held by the thread that a signal's handler interrupts.
-        self._stopping = False
 
-    def run(self) -> None:
-        """Deliver what is due, again and again, until stop(), SIGTERM or SIGINT.
+    def work(self) -> None:
+        self.deliver_due()
 
-        Ends within a second after the message in hand. Trouble with the database is logged and
-        waited out.
-        """
-        with self._signals():
-            log.info("worker started", owner=self._owner)
-            troubles = 0
-            while not self._stopping:
-                try:
-                    self.deliver_due()
-                    troubles = 0
-                    self._rest(WAIT)
-                except Exception as error:
-                    troubles += 1
-                    rest = min(WAIT * 2**troubles, LONGEST_REST)
-                    log.error("worker in trouble", error=_reason(error), rest_seconds=rest)
-                    self._rest(rest)
-            log.info("worker stopped", owner=self._owner)
-
-    def stop(self) -> None:
-        """Have run() return."""
-        self._stopping = True
+    def reason(self, error: Exception) -> str:
+        return _reason(error)
 
     def deliver_due(self) -> Delivery:
         """Deliver every message that is due, or fewer when told to stop.
@@ -89,7 +68,7 @@ class Worker:
         Raises SQLAlchemy's errors when the database cannot be used.
         """
         delivery = Delivery()
-        while not self._stopping and (outcome := self._deliver_next()):
+        while not self.stopping and (outcome := self._deliver_next()):
             setattr(delivery, outcome, getattr(delivery, outcome) + 1)
         return delivery
 
@@ -98,14 +77,14 @@ class Worker:
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
             message = outbox.claim(session, self._owner, now())
-            lead = outbox.admit(session, message, self._owner) if message else None
+            receiver = outbox.admit(session, message, self._owner) if message else None
             session.commit()
         if message is None:
             return None
-        if lead is None:
+        if receiver is None:
             return _report(message, "dead" if message.attempts > outbox.TRIES else "held")
         try:
-            self._send(message, lead)
+            self._send(message, receiver)
         except PermanentFailure as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
         except Exception as error:  # also a mistake in a template: mended, it is sent after all
@@ -114,10 +93,16 @@ class Worker:
             return self._note(message, outcome, outbox.postpone, _reason(error))
         return self._note(message, "sent", outbox.sent)
 
-    def _send(self, message: Message, lead: Lead) -> None:
-        context = letters.context(message, lead, self._content(), self._mailer.base_url)
+    def _send(self, message: Message, receiver: Lead | Order) -> None:
+        told = self._bought(receiver) if isinstance(receiver, Order) else receiver
+        context = letters.context(message, told, self._content(), self._mailer.base_url)
         mail = self._mailer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
+
+    def _bought(self, order: Order) -> Bought:
+        """Read what the buyer is told, apart from the claim: trouble here is one mail's trouble."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            return enrollments.bought(session, order)
 
     def _note(
         self, message: Message, outcome: Outcome, verb: Callable[..., bool], error: str = ""
@@ -137,25 +122,6 @@ class Worker:
                 log.warning("outcome not noted yet", message=message.id, error=_reason(trouble))
                 time.sleep(rest)
         return _report(message, outcome if kept else "lost", error)
-
-    def _rest(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self._stopping and (left := until - time.monotonic()) > 0:
-            time.sleep(min(NAP, left))
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Stop at SIGTERM and SIGINT, where Python can listen: in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, lambda _number, _frame: self.stop()) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
 
 
 def _report(message: Message, outcome: Outcome, error: str = "") -> Outcome:

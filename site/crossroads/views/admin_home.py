@@ -1,8 +1,8 @@
-"""The desk's first page: how many signed up, who came last, what needs a hand."""
+"""The desk's first page: who signed up, what was sold, what needs a hand."""
 
 from flask import render_template
 
-from crossroads import desk, overview
+from crossroads import desk, money, overview
 from crossroads.shelf import current_content
 from models import db, now
 
@@ -12,13 +12,16 @@ bp = desk.blueprint("admin_home")
 @bp.get("/")
 def home() -> str:
     at = now()
-    may_see_leads = desk.signed_in().role in desk.LEAD_ROLES
+    role = desk.signed_in().role
+    leads, orders = role in desk.LEAD_ROLES, role in desk.MONEY_ROLES
     return render_template(
         "admin/home.html",
-        at=at,
         figures=overview.figures(db.session, at),
         days=overview.days(db.session, at),
-        newest=overview.newest(db.session) if may_see_leads else None,
-        undelivered=overview.undelivered(db.session) if may_see_leads else None,
+        newest=overview.newest(db.session) if leads else None,
+        undelivered=overview.undelivered(db.session, leads=leads, orders=orders),
+        sales=overview.sales(db.session, at) if orders else None,
+        stuck=overview.stuck(db.session) if orders else (0, []),
         samples=current_content().samples,
+        money=money.display,
     )

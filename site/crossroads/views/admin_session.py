@@ -1,9 +1,11 @@
 """The door of the desk: sign in, sign out, change the password."""
 
 import time
+from contextlib import suppress
 from hashlib import sha256
 
 import structlog
+from email_validator import EmailNotValidError
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
@@ -11,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import desk, users
 from crossroads.admin_forms import PasswordForm, SignInForm
+from crossroads.leads import email_key
 from crossroads.limits import limiter
 from models import db, writing
 
@@ -30,7 +33,9 @@ def _refused(response: Response) -> bool:
 
 def _typed_address() -> str:
     """Return the address someone tries to sign in with, unreadable, as the limiter's key."""
-    typed = request.form.get("email", "").strip().casefold()
+    typed = request.form.get("email", "").strip()
+    with suppress(EmailNotValidError):
+        typed = email_key(typed)  # another spelling is no new set of tries
     return "address " + sha256(typed.encode(errors="replace")).hexdigest()[:32]
 
 

@@ -155,6 +155,8 @@ def _page(
         noindex=True,
     )
     answer = make_response(page, status, {"Cache-Control": "no-store"})
+    if not typed:  # the address may hold a token, and there is no form that needs an Origin
+        answer.headers["Referrer-Policy"] = "no-referrer"
     if retry_after is not None:
         answer.headers["Retry-After"] = str(retry_after)
     return answer

@@ -1,0 +1,109 @@
+"""Orders, what happened to them, and the seats they hold while they are open."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, UTCDateTime, now
+from models.lead import new_token
+
+# What can happen to an order, each at most once but for a new try to reach Stripe.
+PLACED = "placed"
+PENDING = "pending"  # the buyer is through, the money comes later
+PAID = "paid"
+FAILED = "failed"  # the money did not come
+EXPIRED = "expired"
+CANCELED = "canceled"
+ENDS = (PAID, FAILED, EXPIRED, CANCELED)
+
+
+class Order(Base):
+    """What one buyer asked for, written once: which seats, at which price, in which currency.
+
+    `unit_amount` counts the currency's smallest unit; it and `item`, what the receipt calls it,
+    are copied from the content when the order is placed. `request_key` comes with the form: the
+    same form sent twice is one order. `session_id` is Stripe's Checkout Session of this order,
+    the only one that may fulfill it; `session_until` is when Stripe ends it, and `attempt` counts
+    the tries to make it that Stripe has answered for good.
+    """
+
+    __tablename__ = "order"
+    __table_args__ = (
+        CheckConstraint("seats between 1 and 20", name="seats"),
+        CheckConstraint("unit_amount > 0", name="unit_amount"),
+        {"sqlite_autoincrement": True},  # a number once given is never given again
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
+    course: Mapped[str] = mapped_column(String(100))
+    cohort: Mapped[str] = mapped_column(String(50))
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(320), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    item: Mapped[str] = mapped_column(String(250))
+    seats: Mapped[int]
+    unit_amount: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    network: Mapped[str] = mapped_column(String(50))
+    session_until: Mapped[datetime] = mapped_column(UTCDateTime)
+    request_key: Mapped[str] = mapped_column(String(64), unique=True)
+    token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
+    attempt: Mapped[int] = mapped_column(default=1)
+    session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)
+    session_url: Mapped[str | None] = mapped_column(Text, default=None)
+    payment_intent: Mapped[str | None] = mapped_column(String(255), index=True, default=None)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now, index=True)
+
+    @property
+    def amount(self) -> int:
+        """The price of all seats, in the currency's smallest unit."""
+        return self.unit_amount * self.seats
+
+
+class OrderEvent(Base):
+    """One thing that happened to an order: when we learned of it, and from what.
+
+    The amounts are Stripe's, in the smallest unit, on the event of payment alone.
+    """
+
+    __tablename__ = "order_event"
+    __table_args__ = (
+        UniqueConstraint("order_id", "kind"),
+        # An order ends once: paid and expired at the same time cannot both be written.
+        Index(
+            "uq_order_event_end",
+            "order_id",
+            unique=True,
+            sqlite_where=text("kind IN ('paid', 'failed', 'expired', 'canceled')"),
+            postgresql_where=text("kind IN ('paid', 'failed', 'expired', 'canceled')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    cause: Mapped[str] = mapped_column(String(255))
+    amount_subtotal: Mapped[int | None] = mapped_column(default=None)
+    amount_discount: Mapped[int | None] = mapped_column(default=None)
+    amount_tax: Mapped[int | None] = mapped_column(default=None)
+    amount_total: Mapped[int | None] = mapped_column(default=None)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+
+
+class Hold(Base):
+    """Seats taken off the offer for an open order. The row goes when the order ends.
+
+    One buyer holds once in a cohort: whoever starts anew ends the old order first.
+    """
+
+    __tablename__ = "hold"
+    __table_args__ = (UniqueConstraint("course", "cohort", "email_key"),)
+
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), primary_key=True)
+    course: Mapped[str] = mapped_column(String(100))
+    cohort: Mapped[str] = mapped_column(String(50))
+    email_key: Mapped[str] = mapped_column(String(320))
+    seats: Mapped[int]
+    network: Mapped[str] = mapped_column(String(50), index=True)
+    until: Mapped[datetime] = mapped_column(UTCDateTime)

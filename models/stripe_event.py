@@ -1,0 +1,37 @@
+"""Stripe's events as jobs: what happened there, to be looked into here."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, UTCDateTime, now
+
+
+class StripeEvent(Base):
+    """One event, by Stripe's own id. `object_id` names the Checkout Session it is about.
+
+    The body is not kept: an event is a hint, and the object itself is fetched when the job is
+    done. `done_at` is set in the transaction that does what the event asks for.
+    """
+
+    __tablename__ = "stripe_event"
+    __table_args__ = (
+        Index(
+            "ix_stripe_event_due",
+            "due_at",
+            sqlite_where=text("done_at IS NULL"),
+            postgresql_where=text("done_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(100))
+    object_id: Mapped[str] = mapped_column(String(255))
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    owner: Mapped[str | None] = mapped_column(String(64), default=None)
+    lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    error: Mapped[str] = mapped_column(Text, default="")
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    done_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

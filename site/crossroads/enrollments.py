@@ -1,0 +1,81 @@
+"""Enrollments: who has which seat, as the student and the desk see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from crossroads import money
+from models import Enrollment, Order, OrderEvent
+from models.base import AnySession
+from models.order import PAID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What was paid for a seat and the others bought with it, in words.
+
+    `price` is that of one seat. `subtotal` is there when it is not the total; `discount` and
+    `tax` when there were any. `tax_included` says whether the tax is part of the subtotal.
+    """
+
+    number: int
+    item: str
+    seats: int
+    price: str
+    subtotal: str | None
+    discount: str | None
+    tax: str | None
+    tax_included: bool
+    total: str
+    paid_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bought:
+    """A paid order as its buyer is told of it: the receipt, and the key to the first seat."""
+
+    order: Order
+    receipt: Receipt
+    token: str
+
+
+def find(session: AnySession, token: str) -> Enrollment | None:
+    """Return the enrollment with this token."""
+    return session.scalar(select(Enrollment).where(Enrollment.token == token))
+
+
+def receipt(session: AnySession, enrollment: Enrollment) -> Receipt:
+    """Return the receipt of the order that paid for the seat. Amounts are Stripe's."""
+    order = session.get_one(Order, enrollment.order_id)
+    return of_order(session, order)
+
+
+def of_order(session: AnySession, order: Order) -> Receipt:
+    """Return the receipt of a paid order. Raises NoResultFound for one that is not."""
+    query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
+    paid = session.scalars(query).one()
+    subtotal, discount, tax, total = (
+        amount or 0
+        for amount in (
+            paid.amount_subtotal, paid.amount_discount, paid.amount_tax, paid.amount_total
+        )
+    )  # fmt: skip
+    return Receipt(
+        number=order.id,
+        item=order.item,
+        seats=order.seats,
+        price=money.display(order.unit_amount, order.currency),
+        subtotal=money.display(subtotal, order.currency) if subtotal != total else None,
+        discount=f"-{money.display(discount, order.currency)}" if discount else None,
+        tax=money.display(tax, order.currency) if tax else None,
+        tax_included=total == subtotal - discount,
+        total=money.display(total, order.currency),
+        paid_at=paid.created_at,
+    )
+
+
+def bought(session: AnySession, order: Order) -> Bought:
+    """Return what the buyer of an order is told. Raises NoResultFound before it is paid."""
+    first = select(Enrollment.token).where(Enrollment.order_id == order.id, Enrollment.seat == 1)
+    return Bought(order=order, receipt=of_order(session, order), token=session.scalars(first).one())

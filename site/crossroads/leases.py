@@ -1,0 +1,54 @@
+"""Leases: of many workers each takes another row, and keeps it until its time runs out."""
+
+from datetime import datetime, timedelta
+from random import uniform
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, or_, select, update
+
+from models.base import AnySession
+from models.message import Message
+from models.stripe_event import StripeEvent
+
+LEASE = timedelta(minutes=5)
+
+Job = TypeVar("Job", Message, StripeEvent)
+
+
+def claim(
+    session: AnySession, kind: type[Job], open_: ColumnElement[bool], owner: str, at: datetime
+) -> Job | None:
+    """Take the open row that has been due longest, or return None when there is none.
+
+    It is the owner's until its lease of 5 minutes runs out, and the try is counted here, so that
+    a job that kills its worker cannot come back for ever. One statement: of many workers asking
+    at once each gets another row.
+    """
+    candidate = (
+        select(kind.id)
+        .where(
+            open_,
+            kind.due_at <= at,
+            or_(kind.lease_until.is_(None), kind.lease_until <= at),
+        )
+        .order_by(kind.due_at, kind.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # left out on SQLite, which has one writer at a time
+    )
+    statement = (
+        update(kind)
+        .where(kind.id == candidate.scalar_subquery())
+        .values(owner=owner, lease_until=at + LEASE, attempts=kind.attempts + 1)
+        .returning(kind)
+    )
+    options = {"synchronize_session": False, "populate_existing": True}
+    return session.scalars(statement, execution_options=options).one_or_none()
+
+
+def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
+    """Return how long to wait after so many tries: twice as long each time, and up to a quarter
+    more at random, so that a server that comes back is not met by everything at once.
+    """
+    stretch: float = uniform(1.0, 1.25)  # noqa: S311 - it hides nothing
+    doubled: timedelta = first * 2 ** min(attempts - 1, 30)
+    return min(doubled, longest) * stretch

@@ -1,0 +1,83 @@
+"""A loop that works until it is told to stop, and waits out trouble."""
+
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+WAIT = 0.5  # seconds between two looks for work
+NAP = 0.1  # seconds until a stop is noticed
+LONGEST_REST = 30.0  # seconds, while the database is away
+
+log = structlog.get_logger("crossroads.worker")
+
+
+class Loop(ABC):
+    """Runs work() again and again. `name` is what the log calls it."""
+
+    name: str
+
+    def __init__(self) -> None:
+        # Not an Event: its lock may be held by the thread that a signal's handler interrupts.
+        self._stopping = False
+
+    @abstractmethod
+    def work(self) -> None:
+        """Do all that is due. Looks at `stopping` between two pieces."""
+
+    @abstractmethod
+    def reason(self, error: Exception) -> str:
+        """Return the error in one line that gives nobody away."""
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    def stop(self) -> None:
+        """Have run() return."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until stop(), SIGTERM or SIGINT; a piece in hand is finished first.
+
+        Trouble is logged and waited out.
+        """
+        with self._signals():
+            log.info(f"{self.name} started")
+            troubles = 0
+            while not self._stopping:
+                try:
+                    self.work()
+                    troubles = 0
+                    self._rest(WAIT)
+                except Exception as error:
+                    troubles += 1
+                    rest = min(WAIT * 2**troubles, LONGEST_REST)
+                    log.error(
+                        f"{self.name} in trouble", error=self.reason(error), rest_seconds=rest
+                    )
+                    self._rest(rest)
+            log.info(f"{self.name} stopped")
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(NAP, left))
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, where Python can listen: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, lambda _number, _frame: self.stop()) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)

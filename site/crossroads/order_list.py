@@ -1,0 +1,145 @@
+"""The list of orders as the desk looks at it, and what it exports."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy.orm import aliased, outerjoin
+
+from crossroads.content import Content
+from crossroads.export import Sheet
+from crossroads.listing import HIGHEST_ID, NEWEST, Filter, Listing, names_person
+from crossroads.orders import UNSEATED
+from models import Enrollment, Order, OrderEvent, StripeEvent
+from models.base import AnySession
+from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, PLACED
+
+OPEN: Final = "open"
+STATES = (OPEN, PENDING, PAID, UNSEATED, FAILED, EXPIRED, CANCELED)
+
+SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
+    NEWEST: (True, (Order.created_at, Order.id)),
+    "oldest": (False, (Order.created_at, Order.id)),
+    "email": (False, (Order.email_key, Order.id)),
+    "email-down": (True, (Order.email_key, Order.id)),
+}
+ORDERS = Listing(Order, SORTS)
+
+# Where an order stands, worked out by the database from what happened to it; what the desk has
+# to act on hides what it follows from.
+_state: ColumnElement[str] = func.coalesce(
+    select(OrderEvent.kind)
+    .where(OrderEvent.order_id == Order.id, OrderEvent.kind != PLACED)
+    .order_by(case({UNSEATED: 0, PENDING: 2}, value=OrderEvent.kind, else_=1))
+    .limit(1)
+    .correlate(Order)
+    .scalar_subquery(),
+    OPEN,
+)
+_end = aliased(OrderEvent)
+
+SHEET = Sheet(
+    columns={
+        "order": Order.id,
+        "state": _state,
+        "placed_at": Order.created_at,
+        "paid_at": case((_end.kind == PAID, _end.created_at)),
+        "ended_at": _end.created_at,
+        "ended_by": _end.cause,
+        "email": Order.email,
+        "name": Order.name,
+        "course": Order.course,
+        "cohort": Order.cohort,
+        "item": Order.item,
+        "seats": Order.seats,
+        "currency": Order.currency,
+        "unit_price": Order.unit_amount,
+        "price": Order.unit_amount * Order.seats,
+        "paid_subtotal": _end.amount_subtotal,
+        "paid_discount": _end.amount_discount,
+        "paid_tax": _end.amount_tax,
+        "paid_total": _end.amount_total,
+        "stripe_session": Order.session_id,
+        "stripe_payment_intent": Order.payment_intent,
+    },
+    source=outerjoin(Order, _end, (_end.order_id == Order.id) & _end.kind.in_(ENDS)),
+    amounts=frozenset(
+        {"unit_price", "price", "paid_subtotal", "paid_discount", "paid_tax", "paid_total"}
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderFilter(Filter):
+    """Which orders are meant. `course` is a course's slug, or slug/code for one cohort of it."""
+
+    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
+
+    q: str = ""
+    state: str = ""
+    course: str = ""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.q:
+            found.append(_holds(self.q))
+        if self.state:
+            found.append(_state == self.state)
+        if self.course:
+            found += in_course(Order, self.course)
+        return found
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an order stands, and what was paid if anything, in the currency's smallest unit."""
+
+    state: str
+    paid: int | None
+
+
+def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standing]:
+    """Return where each of the orders stands, by its number."""
+    rows = session.execute(
+        select(Order.id, _state, _end.amount_total)
+        .outerjoin(_end, (_end.order_id == Order.id) & (_end.kind == PAID))
+        .where(Order.id.in_([order.id for order in orders]))
+    )
+    return {number: Standing(state, paid) for number, state, paid in rows}
+
+
+def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
+    """Return what a list can be narrowed to, with its name: each course, and each cohort of it.
+
+    What was ordered and has left the content since comes last, by its code.
+    """
+    known = {}
+    for course in content.courses:
+        known[course.slug] = course.title
+        for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts):
+            known[f"{course.slug}/{cohort.code}"] = f"{course.title}, {cohort.title or cohort.code}"
+    ordered = session.execute(select(Order.course, Order.cohort).distinct()).all()
+    for name in sorted(f"{course}/{cohort}" for course, cohort in ordered):
+        known.setdefault(name, name)
+    return list(known.items())
+
+
+def in_course(table: type[Order] | type[Enrollment], course: str) -> list[ColumnElement[bool]]:
+    """Return what narrows a table to a course, or with slug/code to one cohort of it."""
+    slug, _, code = course.partition("/")
+    return [table.course == slug, *([table.cohort == code] if code else [])]
+
+
+def _holds(term: str) -> ColumnElement[bool]:
+    """Say that an order is the buyer's, has the number, or is known by the name at Stripe."""
+    number = re.fullmatch(r"#?([0-9]{1,10})", term)
+    return or_(
+        names_person(Order, term),
+        Order.session_id == term,
+        Order.payment_intent == term,
+        Order.token == term,  # what Stripe shows as the client reference
+        Order.session_id.in_(select(StripeEvent.object_id).where(StripeEvent.id == term)),
+        *([Order.id == int(number[1])] if number and int(number[1]) <= HIGHEST_ID else []),
+    )

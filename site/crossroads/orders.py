@@ -1,0 +1,296 @@
+"""Orders: place, fulfill, end. The only code that changes an order or what it holds."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import delete, exists, func, select
+
+from crossroads import outbox, seats, site_version
+from crossroads.content import Cohort, Course
+from crossroads.leads import email_key
+from crossroads.payments import Checkout, Purchase
+from models import Enrollment, Hold, Order, OrderEvent, insert_for, now
+from models.base import AnySession
+from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, PLACED
+
+# Stripe refuses less than 30 minutes by its own clock; ours may differ.
+# https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
+CHECKOUT_MINUTES = 32
+HOLD_MINUTES = 45  # longer than the checkout lives, so that no paid seat was given away before
+HOLDS_A_NETWORK = 5
+UNSEATED = "unseated"  # paid, and no seat was left: someone must return the money
+
+State = Literal["open", "pending", "paid", "failed", "expired", "canceled"]
+
+
+class OrderError(Exception):
+    """An order that cannot be placed."""
+
+
+class SoldOut(OrderError):
+    """Fewer seats are left than were asked for: `left` of them."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(f"{left} seats left")
+        self.left = left
+
+
+class Holding(OrderError):
+    """The buyer has an open order in this cohort already: `order`."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(f"order {order.id} is open")
+        self.order = order
+
+
+class TooManyHolds(OrderError):
+    """The network holds seats with as many open orders as it may."""
+
+
+class Foreign(Exception):
+    """A checkout that is not what the order asked for: nothing is done on its word."""
+
+
+def place(
+    session: AnySession,
+    course: Course,
+    cohort: Cohort,
+    *,
+    request_key: str,
+    email: str,
+    name: str,
+    number: int,
+    network: str,
+) -> Order:
+    """Take `number` seats off the offer for an order at the price of the content as it is now.
+
+    The same request again returns the order that it made. Raises SoldOut, Holding when the
+    address has another open order in the cohort, TooManyHolds, and EmailNotValidError.
+    """
+    seats.lock(session, course.slug, cohort.code)
+    again = session.scalar(select(Order).where(Order.request_key == request_key))
+    if again is not None:
+        return again
+    key = email_key(email)
+    held = session.scalar(
+        select(Order)
+        .join(Hold, Hold.order_id == Order.id)
+        .where(Hold.course == course.slug, Hold.cohort == cohort.code, Hold.email_key == key)
+    )
+    if held is not None:
+        raise Holding(held)
+    left = seats.left(session, course, cohort)
+    if number > left:
+        raise SoldOut(max(left, 0))
+    holds = session.scalar(select(func.count()).where(Hold.network == network)) or 0
+    if holds >= HOLDS_A_NETWORK:
+        raise TooManyHolds(network)
+    at = now()
+    order = Order(
+        course=course.slug,
+        cohort=cohort.code,
+        email=email,
+        email_key=key,
+        name=name,
+        item=_item(course, cohort),
+        seats=number,
+        unit_amount=course.price.amount,
+        currency=course.price.currency,
+        network=network,
+        session_until=at + timedelta(minutes=CHECKOUT_MINUTES),
+        request_key=request_key,
+    )
+    session.add(order)
+    session.flush()
+    session.add(
+        Hold(
+            order_id=order.id,
+            course=order.course,
+            cohort=order.cohort,
+            email_key=key,
+            seats=number,
+            network=network,
+            until=at + timedelta(minutes=HOLD_MINUTES),
+        )
+    )
+    _record(session, order, PLACED, "buyer")
+    site_version.advance(session)
+    return order
+
+
+def purchase(order: Order, base_url: str) -> Purchase:
+    """Return what Stripe is asked for: always the same, under one key as long as it is good."""
+    return Purchase(
+        reference=order.token,
+        key=f"order-{order.token}-{order.attempt}",
+        email=order.email,
+        item=order.item,
+        unit_amount=order.unit_amount,
+        currency=order.currency,
+        quantity=order.seats,
+        return_url=f"{base_url}/orders/{order.token}",
+        expires_at=order.session_until,
+    )
+
+
+def try_anew(session: AnySession, order_id: int, attempt: int) -> None:
+    """Ask under a new key from now on, as Stripe keeps a failure under that of the attempt."""
+    order = lock(session, order_id)
+    if order.attempt == attempt:
+        order.attempt += 1
+
+
+def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
+    """Store the checkout that was made for the order; from here on no other may fulfill it."""
+    order = lock(session, order_id)
+    if order.session_id is None and checkout.reference == order.token:
+        order.session_id = checkout.id
+        order.session_url = checkout.url
+    return order
+
+
+def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) -> State:
+    """Bring the order to where its checkout at Stripe is; called by everyone, any number of times.
+
+    Paid: enrollments, receipt and welcome mail, all in the caller's transaction. Ended unpaid:
+    the seats are given back. Raises Foreign when the checkout is not this order's.
+    https://docs.stripe.com/checkout/fulfillment
+    """
+    order = lock(session, order_id)
+    before = state(events(session, order))
+    if before in ENDS:
+        return before
+    _require_own(order, checkout)
+    if checkout.paid:
+        _enroll(session, order, checkout, cause)
+    elif checkout.failed:
+        end(session, order, FAILED, cause)
+    elif checkout.status == "expired":
+        end(session, order, EXPIRED, cause)
+    elif checkout.status == "complete":
+        _record(session, order, PENDING, cause)
+    return state(events(session, order))
+
+
+def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
+    """End an order that was not paid and give its seats back; one that has ended stays as it is."""
+    if state(events(session, order)) in ENDS:
+        return
+    _record(session, order, kind, cause)
+    _release(session, order)
+
+
+def find(session: AnySession, token: str) -> Order | None:
+    """Return the order with this token."""
+    return session.scalar(select(Order).where(Order.token == token))
+
+
+def by_session(session: AnySession, session_id: str) -> Order | None:
+    """Return the order that this Checkout Session belongs to."""
+    return session.scalar(select(Order).where(Order.session_id == session_id))
+
+
+def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
+    """Return the numbers of all orders placed before then that have not ended, oldest first."""
+    ended = exists().where(OrderEvent.order_id == Order.id, OrderEvent.kind.in_(ENDS))
+    query = select(Order.id).where(Order.created_at < before, ~ended).order_by(Order.id)
+    return session.scalars(query).all()
+
+
+def lock(session: AnySession, order_id: int) -> Order:
+    """Return the order as it is now; nobody else changes it until the transaction ends."""
+    return session.scalars(
+        select(Order)
+        .where(Order.id == order_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def events(session: AnySession, order: Order) -> Sequence[OrderEvent]:
+    """Return what happened to the order, oldest first."""
+    query = select(OrderEvent).where(OrderEvent.order_id == order.id)
+    return session.scalars(query.order_by(OrderEvent.id)).all()
+
+
+def state(ledger: Sequence[OrderEvent]) -> State:
+    """Return where an order stands: worked out from what happened to it, and never stored."""
+    kinds = {event.kind for event in ledger}
+    for kind in (PAID, FAILED, EXPIRED, CANCELED, PENDING):
+        if kind in kinds:
+            return kind  # type: ignore[return-value]
+    return "open"
+
+
+def enrollments(session: AnySession, order: Order) -> Sequence[Enrollment]:
+    """Return the seats that the order has paid for, in their order."""
+    query = select(Enrollment).where(Enrollment.order_id == order.id)
+    return session.scalars(query.order_by(Enrollment.seat)).all()
+
+
+def _item(course: Course, cohort: Cohort) -> str:
+    return f"{course.title}, {cohort.title or cohort.code}"[:250]
+
+
+def _require_own(order: Order, checkout: Checkout) -> None:
+    asked = (order.token, order.session_id, order.seats, order.currency, order.amount)
+    found = (
+        checkout.reference,
+        checkout.id,
+        checkout.quantity,
+        checkout.currency,
+        checkout.amount_subtotal,
+    )
+    if asked != found:
+        raise Foreign(f"checkout {checkout.id} is not what order {order.id} asked for")
+
+
+def _enroll(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
+    held = session.get(Hold, order.id) is not None
+    order.payment_intent = checkout.payment_intent
+    session.add(
+        OrderEvent(
+            order_id=order.id,
+            kind=PAID,
+            cause=cause,
+            amount_subtotal=checkout.amount_subtotal,
+            amount_discount=checkout.amount_discount,
+            amount_tax=checkout.amount_tax,
+            amount_total=checkout.amount_total,
+        )
+    )
+    session.flush()
+    if not held:
+        # The seats were given back before the money came. Whether others have them by now is
+        # for a person to see at the desk; the money is on record either way.
+        _record(session, order, UNSEATED, cause)
+        return
+    for seat in range(1, order.seats + 1):
+        buyers = seat == 1
+        session.add(
+            Enrollment(
+                order_id=order.id,
+                seat=seat,
+                course=order.course,
+                cohort=order.cohort,
+                email=order.email if buyers else None,
+                name=order.name if buyers else "",
+            )
+        )
+    _release(session, order)
+    outbox.enqueue_for_order(session, outbox.RECEIPT, order)
+    outbox.enqueue_for_order(session, outbox.ENROLLED, order)
+
+
+def _release(session: AnySession, order: Order) -> None:
+    session.execute(delete(Hold).where(Hold.order_id == order.id))
+    site_version.advance(session)
+
+
+def _record(session: AnySession, order: Order, kind: str, cause: str) -> None:
+    session.execute(
+        insert_for(session, OrderEvent)
+        .values(order_id=order.id, kind=kind, cause=cause, created_at=now())
+        .on_conflict_do_nothing(index_elements=[OrderEvent.order_id, OrderEvent.kind])
+    )

@@ -1,0 +1,277 @@
+"""From the course page to Stripe and back: the order's summary, its start, its page."""
+
+from datetime import timedelta
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Literal
+
+import structlog
+from flask import Blueprint, Response, abort, current_app, make_response, render_template, request
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response as AnyResponse
+
+from crossroads import calendars, enrollments, money, orders, seats, settlement
+from crossroads.content import Course
+from crossroads.forms import SEATS_AT_ONCE, EnrollForm
+from crossroads.guard import policy_with_payment, refuse_cross_site
+from crossroads.limits import client_network
+from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
+from crossroads.payments import Gateway, PaymentsAway, PaymentsRefused
+from crossroads.seats import Place
+from crossroads.settings import Settings
+from crossroads.shelf import current_content
+from models import Order, db, now, writing
+from models.order import ENDS
+
+bp = Blueprint("checkout", __name__)
+
+Trouble = Literal["", "pay", "cancel", "look"]  # what Stripe was asked for in vain
+# Seconds until a page that waits looks again by itself; one that wants an answer does not.
+AGAIN = {"open": 30, "pending": 120, "look": 10}
+log = structlog.get_logger()
+
+
+@bp.get("/courses/<slug>/enroll")
+def ask(slug: str) -> Response:
+    course = _course(slug)
+    form = EnrollForm(
+        formdata=None, cohort=request.args.get("cohort"), request_key=token_urlsafe(24)
+    )
+    return _summary(course, form)
+
+
+@bp.post("/courses/<slug>/enroll")
+def enroll(slug: str) -> AnyResponse:
+    """Take the seats, then send the buyer to Stripe: two transactions, with the call between."""
+    refuse_cross_site(_settings().base_url)
+    course = _course(slug)
+    form = EnrollForm()
+    form.cohort.choices = _choices(_places(course))
+    db.session.rollback()  # what was read above may not stand before what is written below
+    if not form.validate():
+        return _summary(course, form, 422)
+    if form.amount.data and form.amount.data != str(course.price.amount * int(form.seats.data)):
+        # The number of seats or the price has changed since the button was labeled: nobody is
+        # sent on to pay an amount that was not shown.
+        return _summary(course, form, 200, notice="total")
+    try:
+        placed = _place(course, form)
+    except SoldOut as error:
+        return _summary(course, form, 409, notice="full", left=error.left)
+    except TooManyHolds:
+        return _summary(course, form, 429, notice="holds")
+    except (PaymentsAway, PaymentsRefused, Foreign) as error:
+        log.warning("older order not ended", error=str(error))
+        return _summary(course, form, 503, notice="away")
+    if placed is None:
+        return _summary(course, form, 409, notice="paid")
+    return _to_stripe(placed)
+
+
+@bp.get("/orders/<token>")
+def order(token: str) -> Response:
+    """Show where the order stands, after a look at what Stripe says: a reload does no harm."""
+    return _order_page(_order(token))
+
+
+@bp.post("/orders/<token>")
+def act(token: str) -> AnyResponse:
+    """Go on to pay, or cancel an order that is not paid."""
+    # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
+    # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
+    found = _detached(_order(token))
+    if request.form.get("action") == "cancel":
+        try:
+            settlement.cancel(db.engine, _gateway(), found, _settings().base_url, "buyer")
+        except (PaymentsAway, PaymentsRefused, Foreign) as error:
+            log.warning("order not canceled", order=found.id, error=str(error))
+            return _order_page(found, trouble="cancel")
+        return redirect(f"/orders/{token}", 303)
+    return _to_stripe(found)
+
+
+def _place(course: Course, form: EnrollForm) -> Order | None:
+    """Place the order; an older one that the buyer has open in the cohort is ended first.
+
+    None when that one turns out to be paid: then it is not a new one that is wanted.
+    """
+    cohort = course.cohort(form.cohort.data)
+    assert cohort is not None  # noqa: S101 - the form offers no other
+    while True:
+        writing(db.session)
+        try:
+            placed = orders.place(
+                db.session,
+                course,
+                cohort,
+                request_key=_request_key(form),
+                email=form.email.data,
+                name=form.name.data,
+                number=int(form.seats.data),
+                network=client_network(),
+            )
+            db.session.commit()
+            return placed
+        except Holding as error:
+            older = error.order
+            db.session.expunge(older)
+            db.session.rollback()
+        state = settlement.cancel(
+            db.engine, _gateway(), older, _settings().base_url, "a new order of the buyer"
+        )
+        if state in ("paid", "pending"):
+            return None
+
+
+def _to_stripe(order: Order) -> AnyResponse:
+    """Send the buyer to the order's checkout, made now if it was not, while it can be paid."""
+    detached = _detached(order)
+    if _state(detached) != "open":
+        return redirect(f"/orders/{detached.token}", 303)
+    url = detached.session_url
+    if url is None:
+        try:
+            checkout = settlement.open_checkout(
+                db.engine, _gateway(), detached, _settings().base_url
+            )
+            url = checkout.url
+        except (PaymentsAway, PaymentsRefused) as error:
+            log.warning("checkout not opened", order=detached.id, error=str(error))
+            return _order_page(detached, trouble="pay")
+    answer = redirect(url or f"/orders/{detached.token}", 303)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
+    order = _detached(order)
+    if not trouble and order.session_id is not None and _state(order) not in ENDS:
+        try:
+            settlement.settle(db.engine, _gateway(), order.id, order.session_id, "order page")
+        except (PaymentsAway, PaymentsRefused, Foreign) as error:
+            # What is known here is shown; the worker goes on asking.
+            log.warning("order page not fresh", order=order.id, error=str(error))
+            trouble = "look"
+    ledger = orders.events(db.session, order)
+    state = orders.state(ledger)
+    course = current_content().course(order.course)
+    cohort = course.cohort(order.cohort) if course else None
+    bought = enrollments.of_order(db.session, order) if state == "paid" else None
+    page = render_template(
+        "checkout/order.html",
+        order=order,
+        course=course,
+        cohort=cohort,
+        first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        state=state,
+        unseated=any(event.kind == orders.UNSEATED for event in ledger),
+        bought=bought,
+        paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
+        seat=next(iter(orders.enrollments(db.session, order)), None),
+        trouble=trouble,
+        minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
+        total=money.display(order.amount, order.currency),
+        again=AGAIN.get(trouble or state),
+        still="still" in request.args,
+        noindex=True,
+    )
+    answer = _private(page, 503 if trouble and request.method == "POST" else 200)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def _summary(
+    course: Course, form: EnrollForm, status: int = 200, *, notice: str = "", left: int = 0
+) -> Response:
+    places = _places(course)
+    form.cohort.choices = _choices(places)
+    codes = [code for code, _ in form.cohort.choices]
+    wanted = next((one for one in places if one.cohort.code == form.cohort.data), None)
+    if request.method == "GET" and form.cohort.data not in codes:
+        form.cohort.data = codes[0] if codes else None
+    number = int(form.seats.data) if not form.seats.errors and form.seats.data.isdecimal() else 1
+    amount = course.price.amount * number
+    form.amount.data = str(amount)
+    page = render_template(
+        "checkout/enroll.html",
+        course=course,
+        form=form,
+        places=places,
+        full=wanted if wanted and wanted.state == "full" else None,
+        notice=notice,
+        left=left,
+        number=number,
+        total=money.display(amount, course.price.currency),
+        totals=[
+            money.display(course.price.amount * seats, course.price.currency)
+            for seats in range(1, SEATS_AT_ONCE + 1)
+        ],
+        noindex=True,
+    )
+    return _private(page, status)
+
+
+def _private(page: str, status: int) -> Response:
+    answer = make_response(page, status, {"Cache-Control": "no-store"})
+    answer.headers["Content-Security-Policy"] = policy_with_payment(_settings().pay_page_origins)
+    return answer
+
+
+def _places(course: Course) -> list[Place]:
+    """Return the cohorts that have not started, also those that are full."""
+    return [one for one in seats.places(db.session, course, now()) if one.state != "past"]
+
+
+def _choices(places: list[Place]) -> list[tuple[str, str]]:
+    return [(one.cohort.code, one.cohort.title or "") for one in places if one.state != "full"]
+
+
+def _request_key(form: EnrollForm) -> str:
+    """Return one key for the same form with the same words in it, however often it is sent.
+
+    Whoever comes back from the pay page and asks for something else wants another order.
+    """
+    typed = [form[name].data or "" for name in ("request_key", "cohort", "seats", "name", "email")]
+    if not typed[0]:
+        typed[0] = token_urlsafe(24)
+    return sha256("\0".join(typed).encode()).hexdigest()
+
+
+def _state(order: Order) -> orders.State:
+    """Return where the order stands as far as is known here; no transaction is left open."""
+    state = orders.state(orders.events(db.session, order))
+    db.session.rollback()
+    return state
+
+
+def _detached(order: Order) -> Order:
+    """Return the order free of the session, whose transaction ends: Stripe is asked next."""
+    if order in db.session:
+        db.session.refresh(order)
+        db.session.expunge(order)
+    db.session.rollback()
+    return order
+
+
+def _order(token: str) -> Order:
+    found = orders.find(db.session, token)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _course(slug: str) -> Course:
+    course = current_content().course(slug)
+    if course is None:
+        abort(404)
+    return course
+
+
+def _gateway() -> Gateway:
+    gateway: Gateway = current_app.extensions["crossroads.gateway"]
+    return gateway
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    return settings

@@ -1,0 +1,192 @@
+"""The two mails of a buyer: the receipt, and the link to the student's page."""
+
+import re
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from crossroads import content, orders
+from crossroads.mailer import Mailer
+from crossroads.settings import Settings
+from crossroads.worker import Worker
+from models import Enrollment, Order, db, writing
+from tests.conftest import ROOT
+from tests.purchases import BEFORE, COURSE, JANUARY, words
+from tests.test_orders import paid, with_checkout
+
+SITE = content.read(ROOT / "site/content")
+BASE_URL = "http://localhost"
+
+
+@pytest.fixture(autouse=True)
+def one_day() -> Iterator[None]:
+    with time_machine.travel(BEFORE, tick=True):
+        yield
+
+
+def pay(session: Session, *, amounts: dict[str, int] | None = None, **given: Any) -> Order:
+    writing(session)
+    order = with_checkout(session, **{"cohort": JANUARY, **given})
+    orders.fulfill(session, order.id, paid(order, **(amounts or {})), "test")
+    session.commit()
+    return order
+
+
+def delivered(
+    app: Flask, instance: Path, words: content.Content = SITE
+) -> tuple[EmailMessage, EmailMessage]:
+    """Deliver what is due and return the receipt and the other mail."""
+    with app.app_context():
+        engine = db.engine
+    mailer = Mailer(Settings(instance=instance, base_url=BASE_URL), ROOT / "templates")
+    delivery = Worker(engine, mailer, lambda: words).deliver_due()
+    assert (delivery.sent, delivery.postponed, delivery.dead) == (2, 0, 0)
+    mails = [
+        message_from_bytes(file.read_bytes(), policy=default)
+        for file in (instance / "mail").glob("*.eml")
+    ]
+    receipt, enrolled = sorted(mails, key=lambda mail: "receipt" not in mail["Subject"])
+    return receipt, enrolled
+
+
+def part(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+def read(mail: EmailMessage) -> tuple[str, str]:
+    """Return what a mail says, as text and as HTML, with all white space alike."""
+    html = re.sub(r"<(style|title).*?</\1>", " ", part(mail, "html"), flags=re.S)
+    return " ".join(part(mail, "plain").split()), words(html)
+
+
+def test_receipt_has_every_fact_of_the_payment_in_text_and_in_html(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = pay(session, number=3, name="Zoë")
+    receipt, _ = delivered(app, instance)
+    assert receipt["To"] == "maria@example.com"
+    assert receipt["Subject"] == f"Your receipt, order {order.id}"
+    for said in read(receipt):
+        for fact in (
+            "Hello Zoë, thank you. We received your payment.",
+            f"{COURSE.title}, January 2027",
+            "3 places, $1,200 each",
+            "$3,600",
+            "November 22, 2026",
+            "maria@example.com",
+            f"{SITE.site.brand}, {SITE.site.postal_address}",
+            COURSE.price.tax,
+            COURSE.refund_rule,
+            f"You get this email because you bought places at {BASE_URL}.",
+        ):
+            assert " ".join(fact.split()) in said
+    for kind in ("plain", "html"):
+        assert f"{BASE_URL}/orders/{order.token}" in part(receipt, kind)
+
+
+def test_receipt_counts_discount_and_tax(app: Flask, session: Session, instance: Path) -> None:
+    pay(session, amounts={"amount_discount": 20_000, "amount_tax": 0, "amount_total": 100_000})
+    receipt, _ = delivered(app, instance)
+    text, html = read(receipt)
+    assert "Price: $1,200 Discount: -$200 Paid: $1,000" in text
+    assert "Price $1,200 Discount -$200 Paid $1,000" in html
+    assert "Tax:" not in text
+
+
+def test_welcome_leads_to_the_page_of_the_first_place_and_its_calendar(
+    app: Flask, session: Session, instance: Path, client: FlaskClient
+) -> None:
+    order = pay(session, number=2)
+    _, enrolled = delivered(app, instance)
+    first, second = orders.enrollments(session, order)
+    assert enrolled["Subject"] == f"You're in: {COURSE.title}"
+    for kind in ("plain", "html"):
+        body = part(enrolled, kind)
+        assert f"{BASE_URL}/enrollments/{first.token}" in body
+        assert second.token not in body
+        found = re.findall(rf"{BASE_URL}(/enrollments/[\w-]+(?:/calendar\.ics)?)", body)
+        for path in set(found):
+            assert client.get(path).status_code == 200
+        assert any(path.endswith("calendar.ics") for path in found)
+    for said in read(enrolled):
+        for fact in (
+            "Hello Maria, your 2 places are paid for.",
+            "January 19 to March 11, 2027",
+            "Tuesday, January 19, 2027, 6:00 pm to 7:30 pm, New York time",
+            "Before January 19, 2027 the course team emails you how to join",
+            "by January 18, 2027, write to hello@example.com",
+            "Whoever has its address can open it: keep it to yourself.",
+            f"and name order {order.id}.",
+        ):
+            assert fact in said
+
+
+def test_mails_to_a_buyer_are_no_marketing(app: Flask, session: Session, instance: Path) -> None:
+    pay(session)
+    for mail in delivered(app, instance):
+        assert mail["List-Unsubscribe"] is None
+        assert "nsubscribe" not in part(mail, "plain")
+        assert mail["Auto-Submitted"] == "auto-generated"
+
+
+def test_heading_is_the_subject_and_nothing_is_loaded(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    pay(session)
+    for mail in delivered(app, instance):
+        html = part(mail, "html")
+        (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", html)
+        assert unescape(heading) == mail["Subject"]
+        assert mail["Subject"] in part(mail, "plain")
+        assert "@media (prefers-color-scheme: dark)" in html
+        assert not re.search(r"<(img|link|script|iframe)\b|url\(|\bsrc=", html)
+        assert len(html.encode()) < 30_000
+        assert html.count('class="act-link"') == 1
+
+
+def test_name_that_could_become_a_link_is_not_greeted_and_markup_stays_words(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    pay(session, name="<b>www.example.com</b>")
+    for mail in delivered(app, instance):
+        assert "Hello" not in part(mail, "plain")
+        assert "<b>" not in part(mail, "html")
+
+
+def test_course_taken_off_the_site_still_gets_its_buyers_their_mail(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = pay(session)
+    emptied = SITE.model_copy(update={"courses": ()})
+    receipt, enrolled = delivered(app, instance, emptied)
+    assert enrolled["Subject"] == f"You're in: {order.item}"
+    for mail in (receipt, enrolled):
+        for said in read(mail):
+            assert order.item in said
+
+
+def test_trouble_with_one_order_keeps_no_other_mail_from_going(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    broken = pay(session, email="broken@example.com")
+    session.execute(update(Enrollment).where(Enrollment.order_id == broken.id).values(seat=9))
+    session.commit()
+    pay(session)
+    with app.app_context():
+        engine = db.engine
+    mailer = Mailer(Settings(instance=instance, base_url=BASE_URL), ROOT / "templates")
+    delivery = Worker(engine, mailer, lambda: SITE).deliver_due()
+    assert (delivery.sent, delivery.postponed) == (2, 2)

@@ -1,0 +1,306 @@
+"""Orders and seats as the database keeps them, on SQLite and PostgreSQL."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy.orm import Session
+
+from crossroads import orders, seats
+from crossroads.content import Cohort, Course, read
+from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
+from crossroads.payments import Checkout
+from models import Base, Enrollment, Hold, Message, Order, OrderEvent, now, writing
+from models.base import prepare_engine
+from tests.conftest import ROOT
+
+COURSE = read(ROOT / "site" / "content").courses[0]
+COHORT = COURSE.cohorts[0]
+SMALL = COHORT.model_copy(update={"seats": 10})
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url, pool_size=20)
+    prepare_engine(engine)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **given: Any) -> Order:
+    defaults = {
+        "request_key": token_hex(8),
+        "email": "maria@example.com",
+        "name": "Maria",
+        "number": 1,
+        "network": token_hex(4),
+    }
+    return orders.place(session, course, cohort, **{**defaults, **given})
+
+
+def checkout(order: Order, **given: Any) -> Checkout:
+    """Return the order's checkout as the gateway gives it: open, and exactly what was asked for."""
+    opened = Checkout(
+        id=f"cs_test_{order.token}",
+        reference=order.token,
+        status="open",
+        paid=False,
+        failed=False,
+        url="https://checkout.stripe.com/c/pay/x",
+        currency=order.currency,
+        quantity=order.seats,
+        amount_subtotal=order.amount,
+        amount_discount=0,
+        amount_tax=0,
+        amount_total=order.amount,
+        payment_intent=None,
+        created_at=now(),
+    )
+    return replace(opened, **given)
+
+
+def paid(order: Order, **given: Any) -> Checkout:
+    done = {"status": "complete", "paid": True, "payment_intent": f"pi_{order.token}"}
+    return checkout(order, **{**done, **given})
+
+
+def with_checkout(session: Session, **given: Any) -> Order:
+    order = place(session, **given)
+    return orders.attach(session, order.id, checkout(order))
+
+
+def left(session: Session, cohort: Cohort = SMALL) -> int:
+    return seats.left(session, COURSE, cohort)
+
+
+def kinds(session: Session, order: Order) -> list[str]:
+    return [event.kind for event in orders.events(session, order)]
+
+
+def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
+    order = place(session, number=3)
+    assert left(session) == 7
+    assert (order.unit_amount, order.currency) == (COURSE.price.amount, COURSE.price.currency)
+    assert order.amount == 3 * COURSE.price.amount
+    assert COURSE.title in order.item
+    assert orders.state(orders.events(session, order)) == "open"
+
+
+def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Session) -> None:
+    order = place(session)
+    hold = session.get_one(Hold, order.id)
+    assert order.session_until > now() + timedelta(minutes=31)
+    assert hold.until > order.session_until + timedelta(minutes=5)
+
+
+def test_same_request_again_is_the_same_order(session: Session) -> None:
+    first = place(session, request_key="key")
+    assert place(session, request_key="key") is first
+    assert left(session) == 9
+
+
+def test_second_order_of_a_buyer_in_a_cohort_names_the_first(session: Session) -> None:
+    first = place(session)
+    with pytest.raises(Holding) as caught:
+        place(session, email="MARIA@example.com")
+    assert caught.value.order is first
+    place(session, email="other@example.com")
+
+
+def test_more_seats_than_are_left_are_refused_with_their_number(session: Session) -> None:
+    place(session, number=8)
+    with pytest.raises(SoldOut) as caught:
+        place(session, email="late@example.com", number=3)
+    assert caught.value.left == 2
+
+
+def test_one_network_holds_only_so_much(session: Session) -> None:
+    for number in range(orders.HOLDS_A_NETWORK):
+        place(session, email=f"p{number}@example.com", network="192.0.2.1")
+    with pytest.raises(TooManyHolds):
+        place(session, email="one-more@example.com", network="192.0.2.1")
+    place(session, email="elsewhere@example.com", network="198.51.100.1")
+
+
+def test_paid_order_enrolls_and_owes_receipt_and_welcome(session: Session) -> None:
+    order = with_checkout(session, number=2)
+    assert orders.fulfill(session, order.id, paid(order), "event evt_1") == "paid"
+    seated = orders.enrollments(session, order)
+    assert [(one.seat, one.email, one.name) for one in seated] == [
+        (1, "maria@example.com", "Maria"),
+        (2, None, ""),
+    ]
+    assert left(session) == 8
+    assert session.scalar(select(func.count()).select_from(Hold)) == 0
+    assert set(session.scalars(select(Message.kind))) == {"receipt", "enrolled"}
+    ledger = orders.events(session, order)
+    assert [event.kind for event in ledger] == ["placed", "paid"]
+    assert (ledger[-1].cause, ledger[-1].amount_total) == ("event evt_1", order.amount)
+    assert order.payment_intent == f"pi_{order.token}"
+
+
+def test_fulfilling_again_changes_nothing(session: Session) -> None:
+    order = with_checkout(session)
+    for cause in ("event", "order page", "sweep"):
+        assert orders.fulfill(session, order.id, paid(order), cause) == "paid"
+    assert kinds(session, order) == ["placed", "paid"]
+    assert len(session.scalars(select(Message)).all()) == 2
+
+
+def test_worker_page_and_sweep_at_once_enroll_once(engine: Engine) -> None:
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = with_checkout(session, number=2)
+        session.commit()
+
+    def fulfill(number: int) -> str:
+        with Session(engine) as session:
+            writing(session)
+            state = orders.fulfill(session, order.id, paid(order), f"caller {number}")
+            session.commit()
+            return state
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(fulfill, range(100))) == {"paid"}
+    with Session(engine) as session:
+        assert session.scalar(select(func.count(Enrollment.id))) == 2
+        assert session.scalar(select(func.count(Message.id))) == 2
+        query = select(func.count(OrderEvent.id)).where(OrderEvent.kind == "paid")
+        assert session.scalar(query) == 1
+
+
+def test_many_buyers_at_once_never_oversell_and_lose_no_seat(engine: Engine) -> None:
+    def buy(number: int) -> bool:
+        with Session(engine) as session:
+            writing(session)
+            try:
+                place(session, email=f"buyer{number}@example.com")
+            except SoldOut:
+                session.rollback()
+                return False
+            session.commit()
+            return True
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(buy, range(50))) == 10
+    with Session(engine) as session:
+        assert left(session) == 0
+        assert session.scalar(select(func.sum(Hold.seats))) == 10
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        ({"status": "expired"}, "expired"),
+        ({"status": "complete", "failed": True}, "failed"),
+    ],
+)
+def test_order_that_ends_unpaid_gives_its_seats_back(
+    session: Session, ending: dict[str, Any], state: str
+) -> None:
+    order = with_checkout(session, number=4)
+    assert left(session) == 6
+    for _ in range(2):
+        assert orders.fulfill(session, order.id, checkout(order, **ending), "event") == state
+    assert left(session) == 10
+    place(session)  # and the buyer may start again
+
+
+def test_payment_that_comes_later_keeps_the_seat_and_gives_no_access(session: Session) -> None:
+    order = with_checkout(session)
+    waiting = checkout(order, status="complete")
+    assert orders.fulfill(session, order.id, waiting, "event") == "pending"
+    assert left(session) == 9
+    assert orders.enrollments(session, order) == []
+    assert orders.fulfill(session, order.id, paid(order), "event") == "paid"
+    assert len(orders.enrollments(session, order)) == 1
+
+
+def test_hundred_percent_code_enrolls_without_a_payment(session: Session) -> None:
+    order = with_checkout(session)
+    free = paid(order, payment_intent=None, amount_discount=order.amount, amount_total=0)
+    assert orders.fulfill(session, order.id, free, "event") == "paid"
+    assert len(orders.enrollments(session, order)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"reference": "someone-else"},
+        {"id": "cs_test_other"},
+        {"quantity": 2},
+        {"currency": "EUR"},
+        {"amount_subtotal": 1},
+    ],
+)
+def test_checkout_that_is_not_what_was_asked_for_does_nothing(
+    session: Session, other: dict[str, Any]
+) -> None:
+    order = with_checkout(session)
+    with pytest.raises(Foreign):
+        orders.fulfill(session, order.id, paid(order, **other), "event")
+    assert kinds(session, order) == ["placed"]
+
+
+def test_foreign_checkout_is_not_attached(session: Session) -> None:
+    order = place(session)
+    orders.attach(session, order.id, checkout(order, reference="someone-else"))
+    assert order.session_id is None
+
+
+def test_older_news_do_not_overwrite_newer(session: Session) -> None:
+    order = with_checkout(session)
+    orders.fulfill(session, order.id, paid(order), "event 2")
+    assert orders.fulfill(session, order.id, checkout(order), "event 1") == "paid"
+    assert orders.fulfill(session, order.id, checkout(order, status="expired"), "x") == "paid"
+
+
+def test_money_that_comes_after_the_seats_were_given_back_is_on_record(session: Session) -> None:
+    order = with_checkout(session)
+    session.delete(session.get_one(Hold, order.id))
+    session.flush()
+    orders.fulfill(session, order.id, paid(order), "event")
+    assert kinds(session, order) == ["placed", "paid", "unseated"]
+    assert orders.enrollments(session, order) == []
+
+
+def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> None:
+    order = with_checkout(session)
+    orders.end(session, order, "canceled", "buyer")
+    assert left(session) == 10
+    other = with_checkout(session)
+    orders.fulfill(session, other.id, paid(other), "event")
+    orders.end(session, other, "canceled", "buyer")
+    assert kinds(session, other) == ["placed", "paid"]
+
+
+def test_reserved_held_and_paid_seats_all_count(session: Session) -> None:
+    seats.reserve(session, COURSE, SMALL, 2)
+    with_checkout(session, number=3)
+    order = with_checkout(session, email="other@example.com", number=1)
+    orders.fulfill(session, order.id, paid(order), "event")
+    assert left(session) == 4
+    with pytest.raises(seats.SeatsError, match="has 4 seats left"):
+        seats.reserve(session, COURSE, SMALL, 5)
+
+
+def test_only_orders_that_have_not_ended_are_unfinished(session: Session) -> None:
+    done = with_checkout(session)
+    orders.fulfill(session, done.id, paid(done), "event")
+    waiting = with_checkout(session, email="other@example.com")
+    orders.fulfill(session, waiting.id, checkout(waiting, status="complete"), "event")
+    fresh = place(session, email="fresh@example.com")
+    assert list(orders.unfinished(session, now() + timedelta(seconds=1))) == [waiting.id, fresh.id]
+    assert list(orders.unfinished(session, fresh.created_at)) == [waiting.id]

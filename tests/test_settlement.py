@@ -1,0 +1,245 @@
+"""Settling with Stripe: lost webhooks, trouble at every call, three callers at once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlalchemy import Engine, create_engine, func, select, update
+from sqlalchemy.orm import Session
+
+from crossroads import orders, seats, settlement, stripe_events
+from crossroads.payments import Event, Gateway, PaymentsAway
+from crossroads.settler import Settler
+from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
+from models.base import prepare_engine
+from tests.sandbox_server import KEY, SandboxServer
+from tests.test_orders import COURSE, SMALL, place
+
+BASE = "http://localhost"
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url, pool_size=20)
+    prepare_engine(engine)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def gateway(sandbox: SandboxServer) -> Gateway:
+    return Gateway(KEY, base=sandbox.url)
+
+
+def placed(engine: Engine, email: str = "maria@example.com") -> Order:
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = place(session, email=email)
+        session.commit()
+    return order
+
+
+def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -> tuple[Order, str]:
+    """Return an order with a checkout, and the address of its pay page."""
+    order = placed(engine, email)
+    checkout = settlement.open_checkout(engine, gateway, order, BASE)
+    with Session(engine, expire_on_commit=False) as session:
+        return session.get_one(Order, order.id), str(checkout.url)
+
+
+def state(engine: Engine, order: Order) -> str:
+    with Session(engine) as session:
+        return orders.state(orders.events(session, order))
+
+
+def count(engine: Engine, model: type[Base]) -> int:
+    with Session(engine) as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def left(engine: Engine) -> int:
+    with Session(engine) as session:
+        return seats.left(session, COURSE, SMALL)
+
+
+def older(engine: Engine, minutes: int = 5) -> None:
+    """Let every order have been placed some minutes earlier."""
+    with Session(engine) as session:
+        session.execute(update(Order).values(created_at=now() - timedelta(minutes=minutes)))
+        session.commit()
+
+
+def sweep(engine: Engine, gateway: Gateway) -> list[tuple[str, str]]:
+    drifts = settlement.sweep(engine, gateway, BASE)
+    return [(drift.before, drift.after) for drift in drifts]
+
+
+def test_lost_webhook_heals_and_the_second_sweep_changes_nothing(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    for number in range(3):
+        _, url = opened(engine, gateway, f"p{number}@example.com")
+        sandbox.pay(url)
+    older(engine)
+    assert sweep(engine, gateway) == [("open", "paid")] * 3
+    assert (count(engine, Enrollment), count(engine, Message)) == (3, 6)
+    assert sweep(engine, gateway) == []
+
+
+def test_lost_expiry_gives_the_seat_back(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, _ = opened(engine, gateway)
+    assert left(engine) == 9
+    sandbox.control("advance", seconds=3600)
+    older(engine)
+    assert sweep(engine, gateway) == [("open", "expired")]
+    assert state(engine, order) == "expired"
+    assert left(engine) == 10
+
+
+def test_three_callers_at_once_enroll_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+
+    def settle(cause: str) -> str:
+        return settlement.settle(engine, gateway, order.id, str(order.session_id), cause)
+
+    with ThreadPoolExecutor(9) as pool:
+        assert set(pool.map(settle, ["event", "order page", "sweep"] * 6)) == {"paid"}
+    assert (count(engine, Enrollment), count(engine, Message)) == (1, 2)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", ["reset", "500", "truncated"])
+def test_checkout_whose_answer_was_lost_is_found_and_ended(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, kind: str, after: bool
+) -> None:
+    order = placed(engine)
+    sandbox.control("fault", kind=kind, method="POST", after=after)
+    with pytest.raises(PaymentsAway):
+        settlement.open_checkout(engine, gateway, order, BASE)
+    assert left(engine) == 9
+    older(engine)
+    assert sweep(engine, gateway) == []  # it is open at Stripe too, and the buyer may come back
+    with Session(engine) as session:
+        assert session.get_one(Order, order.id).session_id is not None
+    sandbox.control("advance", seconds=3600)
+    assert sweep(engine, gateway) == [("open", "expired")]
+    assert left(engine) == 10
+
+
+def test_order_that_stripe_never_heard_of_ends_when_its_time_is_over(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = placed(engine)
+    with time_machine.travel(now() + timedelta(hours=1), tick=True):
+        sandbox.control("advance", seconds=3600)
+        assert sweep(engine, gateway) == [("open", "expired")]
+    assert state(engine, order) == "expired"
+    assert left(engine) == 10
+
+
+def test_order_is_left_alone_while_stripe_is_away(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    older(engine)
+    sandbox.control("fault", kind="500", method="GET", times=50)
+    assert sweep(engine, gateway) == []
+    sandbox.control("clear_faults")
+    assert sweep(engine, gateway) == [("open", "paid")]
+    assert state(engine, order) == "paid"
+
+
+def test_canceling_asks_stripe_first_and_finds_a_payment_made_meanwhile(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    assert settlement.cancel(engine, gateway, order, BASE, "buyer") == "paid"
+    other, _ = opened(engine, gateway, "other@example.com")
+    assert settlement.cancel(engine, gateway, other, BASE, "buyer") == "canceled"
+    assert left(engine) == 9
+
+
+def receive(engine: Engine, order: Order, number: int = 1) -> None:
+    event = Event(
+        id=f"evt_{number}",
+        kind="checkout.session.completed",
+        object_id=str(order.session_id),
+        live=False,
+    )
+    with Session(engine) as session:
+        writing(session)
+        stripe_events.receive(session, event)
+        session.commit()
+
+
+def test_event_is_followed_and_done_in_one_commit(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    for _ in range(2):
+        receive(engine, order)
+    Settler(engine, gateway, BASE).work()
+    assert state(engine, order) == "paid"
+    with Session(engine) as session:
+        event = session.scalars(select(StripeEvent)).one()
+        assert event.done_at is not None
+        assert orders.events(session, order)[-1].cause == "event evt_1"
+
+
+def test_event_is_kept_until_stripe_answers(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    receive(engine, order)
+    sandbox.control("fault", kind="500", method="GET", times=1)
+    settler = Settler(engine, gateway, BASE)
+    settler.work()
+    assert state(engine, order) == "open"
+    with Session(engine) as session:
+        event = session.scalars(select(StripeEvent)).one()
+        assert event.done_at is None
+        assert event.error
+        session.execute(update(StripeEvent).values(due_at=now()))
+        session.commit()
+    settler.work()
+    assert state(engine, order) == "paid"
+
+
+def test_event_of_another_site_on_the_account_is_done_without_effect(
+    engine: Engine, gateway: Gateway
+) -> None:
+    stranger = placed(engine)
+    stranger.session_id = "cs_test_of_someone_else"
+    receive(engine, stranger)
+    Settler(engine, gateway, BASE).work()
+    with Session(engine) as session:
+        assert session.scalars(select(StripeEvent)).one().done_at is not None
+    assert state(engine, stranger) == "open"
+
+
+def test_hundred_shuffled_duplicates_enroll_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    for number in range(100):
+        receive(engine, order, number)
+    settlers = [Settler(engine, gateway, BASE) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda settler: settler.work(), settlers))
+    with Session(engine) as session:
+        undone = select(func.count()).where(StripeEvent.done_at.is_(None))
+        assert session.scalar(undone) == 0
+    assert (count(engine, Enrollment), count(engine, Message)) == (1, 2)

@@ -1,0 +1,121 @@
+"""The webhook: verify, note, answer; and what it does not do."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models import StripeEvent
+
+SECRET = "whsec_test"
+COMPLETED = "checkout.session.completed"
+
+
+@pytest.fixture
+def app(make_app: Any) -> Flask:
+    built: Flask = make_app(
+        stripe_secret_key="sk_test_x", stripe_webhook_secret=f"{SECRET},whsec_2"
+    )
+    return built
+
+
+def event(kind: str = COMPLETED, number: int = 1, **given: Any) -> bytes:
+    body = {
+        "id": f"evt_{number}", "object": "event", "type": kind, "livemode": False,
+        "api_version": "2020-08-27", "created": int(time.time()),
+        "data": {"object": {"id": "cs_test_1", "object": "checkout.session"}},
+        **given,
+    }  # fmt: skip
+    return json.dumps(body).encode()
+
+
+def send(
+    client: FlaskClient, body: bytes, secret: str = SECRET, path: str = "/webhooks/stripe"
+) -> int:
+    signature = stripe.WebhookSignature.generate_signature_header(body.decode(), secret)
+    headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
+    return client.post(path, data=body, headers=headers).status_code
+
+
+def noted(session: Session) -> list[tuple[str, str, str]]:
+    session.rollback()
+    return [(one.id, one.kind, one.object_id) for one in session.scalars(select(StripeEvent))]
+
+
+@pytest.mark.parametrize("path", ["/webhooks/stripe", "/webhooks/stripe/"])
+def test_event_is_noted_as_a_job(client: FlaskClient, session: Session, path: str) -> None:
+    assert send(client, event(), path=path) == 200
+    assert noted(session) == [("evt_1", COMPLETED, "cs_test_1")]
+    assert session.scalars(select(StripeEvent.done_at)).one() is None
+
+
+def test_same_event_again_is_one_job(client: FlaskClient, session: Session) -> None:
+    assert [send(client, event()) for _ in range(3)] == [200] * 3
+    assert len(noted(session)) == 1
+
+
+def test_either_secret_is_good_while_one_is_rolled(client: FlaskClient) -> None:
+    assert send(client, event(number=1), SECRET) == 200
+    assert send(client, event(number=2), "whsec_2") == 200
+    assert send(client, event(number=3), "whsec_old") == 400
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "invoice.paid"},
+        {"kind": "customer.created"},
+        {"livemode": True},
+    ],
+)
+def test_event_that_is_not_ours_to_follow_is_answered_and_forgotten(
+    client: FlaskClient, session: Session, other: dict[str, Any]
+) -> None:
+    assert send(client, event(**other)) == 200
+    assert noted(session) == []
+
+
+@pytest.mark.parametrize("signature", [None, "", "t=1,v1=00", "t=x", "v1=\u00fc", "t=1,v0=00"])
+def test_bad_signature_is_refused(
+    client: FlaskClient, session: Session, signature: str | None
+) -> None:
+    headers = {} if signature is None else {"Stripe-Signature": signature}
+    answer = client.post("/webhooks/stripe", data=event(), headers=headers)
+    assert answer.status_code == 400
+    assert noted(session) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"null", b'{"object":"event"}'])
+def test_signed_nonsense_is_refused(client: FlaskClient, body: bytes) -> None:
+    assert send(client, body) == 400
+
+
+def test_no_origin_and_no_cookie_is_asked_for(client: FlaskClient) -> None:
+    body = event()
+    signature = stripe.WebhookSignature.generate_signature_header(body.decode(), SECRET)
+    headers = {
+        "Stripe-Signature": signature,
+        "Origin": "https://evil.example",
+        "Sec-Fetch-Site": "cross-site",
+    }
+    answer = client.post("/webhooks/stripe", data=body, headers=headers)
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_event_larger_than_a_form_may_be_is_taken(client: FlaskClient, session: Session) -> None:
+    assert send(client, event(request={"id": "x" * 200_000})) == 200
+    assert len(noted(session)) == 1
+
+
+def test_hundred_events_from_one_address_are_all_taken(
+    client: FlaskClient, session: Session
+) -> None:
+    assert {send(client, event(number=number)) for number in range(100)} == {200}
+    assert len(noted(session)) == 100
