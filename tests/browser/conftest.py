@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from models import now, writing
 from tests.browser import product as product_module
+from tests.browser.buyers import sell
 from tests.browser.chromium import NoChromium, launched
 from tests.browser.crowd import add_extreme, gather
 from tests.browser.product import Product
@@ -96,6 +97,16 @@ def crowd(product: Product) -> int:
         writing(session)
         gather(session, now())
         number = add_extreme(session, now()).id
+        session.commit()
+    return number
+
+
+@pytest.fixture(scope="session")
+def sold(product: Product) -> int:
+    """The number of an order that has all an order can have, among others in every state."""
+    with product.session() as session:
+        writing(session)
+        number = sell(session, now()).id
         session.commit()
     return number
 

@@ -204,7 +204,7 @@ def test_error_pages(
 
 
 def test_desk(
-    open_page: OpenPage, crowd: int, signed_in: Any, product: Product, inspector: Inspector
+    open_page: OpenPage, crowd: int, sold: int, signed_in: Any, inspector: Inspector
 ) -> None:
     page = open_page(storage_state=signed_in)
     for path in (
@@ -214,6 +214,12 @@ def test_desk(
         "/admin/leads?q=nobody-of-that-name",
         f"/admin/leads/{crowd}",
         "/admin/leads/999999",
+        "/admin/orders",
+        "/admin/orders?q=buyer&state=paid&sort=email",
+        "/admin/orders?q=nobody-of-that-name",
+        f"/admin/orders/{sold}",
+        "/admin/enrollments",
+        "/admin/enrollments?q=nobody-of-that-name",
         "/admin/password",
     ):
         page.goto(path)
@@ -277,6 +283,12 @@ def test_desk_before_anyone_signed_up(
     page.goto("/admin/leads")
     expect(page.get_by_text("Nobody has signed up yet")).to_be_visible()
     inspector.look(page, "empty list")
+    page.goto("/admin/orders")
+    expect(page.get_by_text("Nobody has ordered yet")).to_be_visible()
+    inspector.look(page, "no orders")
+    page.goto("/admin/enrollments")
+    expect(page.get_by_text("Nobody is enrolled yet")).to_be_visible()
+    inspector.look(page, "no seats")
 
 
 def test_mailbox_and_mails(open_page: OpenPage, product: Product, inspector: Inspector) -> None:

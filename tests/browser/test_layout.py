@@ -86,7 +86,7 @@ def test_nothing_reaches_out_of_a_public_page(open_page: OpenPage, public_paths:
 
 
 def test_nothing_reaches_out_of_a_page_of_the_desk(
-    open_page: OpenPage, crowd: int, signed_in: Any
+    open_page: OpenPage, crowd: int, sold: int, signed_in: Any
 ) -> None:
     page = open_page(storage_state=signed_in)
     paths = (
@@ -96,6 +96,10 @@ def test_nothing_reaches_out_of_a_page_of_the_desk(
         f"/admin/leads/{crowd}",
         "/admin/password",
         "/admin/leads/999999",
+        "/admin/orders",
+        "/admin/orders?q=buyer&state=paid",
+        f"/admin/orders/{sold}",
+        "/admin/enrollments",
     )
     assert _outside(page, paths) == {}
 
