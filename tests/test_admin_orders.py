@@ -127,7 +127,7 @@ def test_record_tells_what_happened_when_and_by_what(app: Flask, session: Sessio
     for words in (
         "Maria Silva maria @example.com",
         order.item,
-        "2 seats at $1,200 USD : $2,400 USD",
+        "2 seats at $1,200 USD: $2,400 USD",
         str(order.session_id),
         str(order.payment_intent),
         "451 try later",

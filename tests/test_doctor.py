@@ -22,6 +22,7 @@ from tests.sandbox_server import KEY, SandboxServer
 LIVE = "sk_live_" + "51abc"
 RESTRICTED = "rk_test_" + "51abc"
 SECRET = "whsec_" + "5" * 8
+SELLING: Any = {**PRODUCTION, "stripe_secret_key": LIVE, "stripe_webhook_secret": SECRET}
 COURSE = "site/content/courses/ai-pm-bootcamp.yaml"
 PAGE = "site/content/comparisons/ai-product-manager-vs-traditional-product-manager.yaml"
 
@@ -119,7 +120,7 @@ def test_database_that_is_away_is_named(examine: Examine, tmp_path: Path) -> Non
 
 def test_samples_are_a_note_until_the_site_is_in_production(examine: Examine) -> None:
     assert len(examine().about("note: The price of ")) == 1
-    found = examine(**PRODUCTION, stripe_secret_key=LIVE, stripe_webhook_secret=SECRET)
+    found = examine(**SELLING)
     assert len(found.about("wrong: The price of ")) == 1
     assert not found.about("note: ")
 
@@ -148,18 +149,12 @@ def test_key_that_cannot_be_right_is_named_and_not_shown_around(
 
 
 def test_test_key_in_production_is_named(examine: Examine) -> None:
-    settings = {**PRODUCTION, "stripe_secret_key": RESTRICTED, "stripe_webhook_secret": SECRET}
-    found = examine(**settings)
+    found = examine(**{**SELLING, "stripe_secret_key": RESTRICTED})
     assert found.about("wrong: STRIPE_SECRET_KEY: is a test key, and this is production")
 
 
 def test_production_talks_to_nobody_but_stripe(examine: Examine, sandbox: SandboxServer) -> None:
-    found = examine(
-        **PRODUCTION,
-        stripe_secret_key=LIVE,
-        stripe_webhook_secret=SECRET,
-        stripe_api_base=sandbox.url.replace("//", "//user:hunter3@"),
-    )
+    found = examine(**SELLING, stripe_api_base=sandbox.url.replace("//", "//user:hunter3@"))
     assert found.about(f"wrong: STRIPE_API_BASE: points to {sandbox.url}, and this is production")
     assert sandbox.state()["calls"] == []
     assert not found.about("hunter")
