@@ -133,7 +133,6 @@ class Mailer:
                 code, reply = server.mail(self._from.addr_spec)
                 if code != 250:
                     raise smtplib.SMTPSenderRefused(code, reply, self._from.addr_spec)
-                server.rset()
 
     @contextmanager
     def _our_failures(self) -> Iterator[None]:
