@@ -45,7 +45,6 @@ class Order(Base):
     seats: Mapped[int]
     unit_amount: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
-    network: Mapped[str] = mapped_column(String(50))
     session_until: Mapped[datetime] = mapped_column(UTCDateTime)
     request_key: Mapped[str] = mapped_column(String(64), unique=True)
     token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)

@@ -81,7 +81,7 @@ def test_later_payment_is_neither_paid_nor_failed_until_it_is(
         sandbox.pay(str(made.url), iban=iban)
         waiting = gateway.retrieve(made.id)
         assert (waiting.status, waiting.paid, waiting.failed) == ("complete", False, False)
-        sandbox.control("settle" if outcome else "bounce", id=made.id)
+        sandbox.control("settle" if outcome else "bounce", id=str(waiting.payment_intent))
         settled = gateway.retrieve(made.id)
         assert (settled.paid, settled.failed) == (outcome, not outcome)
 

@@ -100,5 +100,5 @@ def init_app(app: Flask, *, https: bool) -> None:
         set_default("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
         set_default("Cache-Control", PRIVATE)
         if https:
-            set_default("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+            set_default("Strict-Transport-Security", "max-age=31536000")
         return response

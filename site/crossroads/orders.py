@@ -97,7 +97,6 @@ def place(
         seats=number,
         unit_amount=course.price.amount,
         currency=course.price.currency,
-        network=network,
         session_until=at + timedelta(minutes=CHECKOUT_MINUTES),
         request_key=request_key,
     )

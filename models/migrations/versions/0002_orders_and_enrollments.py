@@ -27,7 +27,6 @@ def upgrade() -> None:
         sa.Column("seats", sa.Integer(), nullable=False),
         sa.Column("unit_amount", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("network", sa.String(length=50), nullable=False),
         sa.Column("session_until", models.base.UTCDateTime(timezone=True), nullable=False),
         sa.Column("request_key", sa.String(length=64), nullable=False),
         sa.Column("token", sa.String(length=64), nullable=False),
