@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 FLASK = Path(sys.executable).parent / "flask"
 FORM = b"email=maria%40example.com&consent=yes"
 HEAD = (
