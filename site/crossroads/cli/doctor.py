@@ -1,0 +1,27 @@
+"""What is wrong with this installation."""
+
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from crossroads import doctor
+from crossroads.console import settings, templates
+from crossroads.mailer import Mailer
+from crossroads.payments import Gateway
+from crossroads.shelf import current_content
+from models import db
+
+
+@click.command("doctor")
+@with_appcontext
+def examine() -> None:
+    """Name what is wrong with database, Stripe, mail and content, one line each."""
+    gateway = Gateway(settings().stripe_secret_key, base=settings().stripe_api_base)
+    mailer = Mailer(settings(), templates())
+    wrong = 0
+    for finding in doctor.examine(settings(), db.engine, gateway, mailer, current_content()):
+        click.echo(f"{finding.weight}: {finding.text}")
+        wrong += finding.weight == "wrong"
+    if wrong:
+        sys.exit(1)

@@ -1,0 +1,108 @@
+"""The processes that the product runs as, and one pass of what each does."""
+
+import sys
+import threading
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from crossroads import server, settlement, start
+from crossroads.console import settings, templates, with_tables
+from crossroads.content import Content
+from crossroads.mailer import Mailer
+from crossroads.payments import Gateway
+from crossroads.settler import Settler
+from crossroads.shelf import current_shelf
+from crossroads.worker import Worker
+from models import db
+
+STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next start
+
+
+@click.command("setup")
+@with_appcontext
+def setup() -> None:
+    """Bring the database to this version and draw the share pictures."""
+    start.prepare(settings())
+
+
+@click.command("up")
+@with_appcontext
+def up() -> None:
+    """Run the whole product on this machine: set up, then every process of the Procfile."""
+    sys.exit(start.everything(current_app, settings()))
+
+
+@click.command("serve")
+@with_appcontext
+def serve() -> None:
+    """Run the web server alone."""
+    server.serve(settings(), db.engine)
+
+
+@click.command("worker")
+@with_tables
+def worker() -> None:
+    """Deliver mail and follow Stripe, until told to stop."""
+    settler = Settler(db.engine, _gateway(), settings().base_url)
+    beside = threading.Thread(target=settler.run, name="settler", daemon=True)
+    beside.start()
+    _worker().run()
+    settler.stop()
+    beside.join(STOP_SECONDS)
+
+
+@click.command("deliver")
+@with_tables
+def deliver() -> None:
+    """Deliver what is due now, and end."""
+    delivery = _worker().deliver_due()
+    click.echo(
+        f"{delivery.sent} sent, {delivery.held} held, "
+        f"{delivery.postponed} postponed, {delivery.dead} given up"
+    )
+
+
+@click.command("reconcile")
+@with_tables
+def reconcile() -> None:
+    """Bring every open order to where Stripe has it, whatever was missed."""
+    drifts = 0
+    for drift in settlement.sweep(db.engine, _gateway(), settings().base_url):
+        click.echo(f"order {drift.order}: was {drift.before}, is {drift.after}")
+        drifts += 1
+    click.echo(f"{drifts} orders had drifted")
+
+
+@click.command("sandbox")
+@with_appcontext
+def sandbox() -> None:
+    """Stand in for the outside world in development: the mailbox, and Stripe."""
+    from sandbox.server import serve as serve_sandbox
+    from sandbox.stripe import Setup
+
+    chosen = settings()
+    server.require_free_port("127.0.0.1", chosen.sandbox_port, "SANDBOX_PORT")
+    stripe = Setup(
+        folder=chosen.instance / "stripe",
+        url=chosen.sandbox_url,
+        endpoints=(f"http://127.0.0.1:{chosen.port}/webhooks/stripe",),
+        secrets=tuple(chosen.webhook_secrets),
+    )
+    serve_sandbox(chosen.mail_folder, chosen.sandbox_port, stripe)
+
+
+def _gateway() -> Gateway:
+    """Return a gateway that waits longer and tries again, as nobody waits for it."""
+    return Gateway(settings().stripe_secret_key, base=settings().stripe_api_base, background=True)
+
+
+def _worker() -> Worker:
+    shelf = current_shelf()
+
+    def content() -> Content:
+        shelf.refresh()
+        return shelf.content
+
+    return Worker(db.engine, Mailer(settings(), templates()), content)

@@ -1,0 +1,54 @@
+"""Seats given away off the site, say by invoice."""
+
+from collections.abc import Iterable
+
+import click
+from flask.cli import AppGroup
+
+from crossroads import seats
+from crossroads.console import fail, with_tables
+from crossroads.shelf import current_content
+from models import db, writing
+
+group = AppGroup("seats", help="Seats given away off the site, say by invoice.")
+
+
+@group.command("reserve")
+@click.argument("course")
+@click.argument("cohort")
+@click.argument("number", metavar="SEATS", type=click.IntRange(1))
+@with_tables
+def reserve(course: str, cohort: str, number: int) -> None:
+    """Take seats off what the course page offers."""
+    _change(course, cohort, number)
+
+
+@group.command("release")
+@click.argument("course")
+@click.argument("cohort")
+@click.argument("number", metavar="SEATS", type=click.IntRange(1))
+@with_tables
+def release(course: str, cohort: str, number: int) -> None:
+    """Give reserved seats back."""
+    _change(course, cohort, -number)
+
+
+def _change(course_slug: str, code: str, number: int) -> None:
+    content = current_content()
+    course = content.course(course_slug)
+    if course is None:
+        fail(f"no course {course_slug!r}: use {_either(one.slug for one in content.courses)}")
+    cohort = next((one for one in course.cohorts if one.code == code), None)
+    if cohort is None:
+        fail(f"no cohort {code!r}: use {_either(one.code for one in course.cohorts)}")
+    writing(db.session)
+    try:
+        left = seats.reserve(db.session, course, cohort, number)
+    except seats.SeatsError as error:
+        fail(error)
+    db.session.commit()
+    click.echo(f"{left} of {cohort.seats} seats left in {code}")
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)

@@ -1,0 +1,33 @@
+"""Accounts for the desk."""
+
+import sys
+
+import click
+from flask.cli import AppGroup
+
+from crossroads import users
+from crossroads.console import fail, with_tables
+from models import db, writing
+from models.user import ROLES
+
+group = AppGroup("users", help="Accounts for the desk.")
+
+
+@group.command("add")
+@click.argument("email")
+@click.option("--role", type=click.Choice(ROLES), required=True)
+@click.option("--password-stdin", is_flag=True, help="read the password from standard input")
+@with_tables
+def add(email: str, role: str, password_stdin: bool) -> None:
+    """Add an account for the desk."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    writing(db.session)
+    try:
+        users.add(db.session, email, role, password)
+    except users.UserError as error:
+        fail(error)
+    db.session.commit()
+    click.echo(f"{email} can sign in as {role}")
