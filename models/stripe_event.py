@@ -27,7 +27,7 @@ class StripeEvent(Base):
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     kind: Mapped[str] = mapped_column(String(100))
-    object_id: Mapped[str] = mapped_column(String(255))
+    object_id: Mapped[str] = mapped_column(String(255), index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     owner: Mapped[str | None] = mapped_column(String(64), default=None)
