@@ -44,8 +44,9 @@ class Mail:
 class MailServer:
     """Answers each stage with the next of its replies, and with 250 when there are none left.
 
-    `stalled_at` names a stage ("mail" or "data") in which the server goes silent for ever, having
-    taken what it was sent; `reached` is set when it got there. `while_taking` runs in DATA.
+    The reply "reset" cuts the connection. `stalled_at` names a stage ("mail", "rcpt" or "data")
+    in which the server goes silent for ever, having taken what it was sent; `reached` is set when
+    it got there. `while_taking` runs in DATA.
     """
 
     replies: dict[str, list[str]] = field(default_factory=dict)
@@ -56,9 +57,11 @@ class MailServer:
     reached: Event = field(default_factory=Event)
     while_taking: Callable[[], None] = lambda: None
 
-    def start(self, *, tls: ssl.SSLContext | None = None, **options: Any) -> "MailServer":
+    def start(
+        self, *, tls: ssl.SSLContext | None = None, port: int = 0, **options: Any
+    ) -> "MailServer":
         """Listen on a free port. With `tls` from the first byte on, as smtps:// does."""
-        self.port = free_port()
+        self.port = port or free_port()
         options.setdefault("enable_SMTPUTF8", True)
         self._controller = Controller(
             self,
@@ -83,12 +86,12 @@ class MailServer:
     ) -> str:
         self.options.extend(options)
         envelope.mail_from = address
-        return await self._reply("mail")
+        return await self._reply(server, "mail")
 
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        reply = await self._reply("rcpt")
+        reply = await self._reply(server, "rcpt")
         if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
         return reply
@@ -102,19 +105,22 @@ class MailServer:
             for recipient in envelope.rcpt_tos:
                 mail = Mail(str(envelope.mail_from), recipient, envelope.original_content)
                 self.mails.append(mail)
-        return await self._reply("data")
+        return await self._reply(server, "data")
 
     async def handle_QUIT(  # noqa: N802
         self, server: Any, session: Session, envelope: Envelope
     ) -> str:
-        return (await self._reply("quit")).replace("250 OK", "221 Bye")
+        return (await self._reply(server, "quit")).replace("250 OK", "221 Bye")
 
-    async def _reply(self, stage: str) -> str:
+    async def _reply(self, server: Any, stage: str) -> str:
         if self.stalled_at == stage:
             self.reached.set()
             await asyncio.sleep(3600)
         waiting = self.replies.get(stage)
-        return waiting.pop(0) if waiting else "250 OK"
+        reply = waiting.pop(0) if waiting else "250 OK"
+        if reply == "reset":
+            server.transport.abort()
+        return reply
 
     def _authenticate(
         self, server: Any, session: Session, envelope: Envelope, mechanism: str, data: Any

@@ -17,8 +17,8 @@ from tests.conftest import ROOT
 # From the bottom up: a module imports from its own layer or from one below it.
 LAYERS = [
     ["models"],
-    ["content", "content_fields", "content_rules", "content_schema", "content_yaml", "money",
-     "settings", "logs", "metrics", "mailer", "payments", "pictures", "schema"],
+    ["composer", "content", "content_fields", "content_rules", "content_schema", "content_yaml",
+     "money", "settings", "logs", "metrics", "mailer", "payments", "pictures", "schema"],
     ["calendars", "consent", "doctor", "enrollment_list", "enrollments", "export", "lead_list",
      "leads", "leases", "letters", "listing", "order_list", "order_record", "orders", "outbox",
      "overview", "seats", "site_version", "stripe_events", "users"],

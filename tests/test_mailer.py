@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.parser import Parser
 from email.policy import compat32
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 
 from crossroads import content, mailer
-from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
+from crossroads.composer import Composer, NoAddress
+from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
 from crossroads.settings import Settings
 from models import now
 from tests.mail_server import Mail, MailServer, free_port
@@ -46,19 +48,26 @@ def server() -> Iterator[MailServer]:
     server.stop()
 
 
-def make_mailer(instance: Path, smtp_url: str = "", **given: Any) -> Mailer:
+@dataclass(frozen=True)
+class Sender:
+    composer: Composer
+    mailer: Mailer
+
+
+def make_mailer(instance: Path, smtp_url: str = "", **given: Any) -> Sender:
     settings = Settings(instance=instance, smtp_url=smtp_url, base_url=BASE_URL, **given)
-    return Mailer(settings, ROOT / "templates")
+    return Sender(Composer(settings, ROOT / "templates"), Mailer(settings))
 
 
 def send(
-    mailer: Mailer,
+    sender: Sender,
     kind: str = "confirm",
     recipient: str = "maria@example.com",
     reference: str = "0a1b2c",
     **changed: object,
 ) -> None:
-    mailer.send(mailer.compose(kind, recipient, reference, KINDS[kind] | changed))
+    mail = sender.composer.compose(kind, recipient, reference, KINDS[kind] | changed)
+    sender.mailer.send(mail)
 
 
 def delivered(server: MailServer) -> Mail:
@@ -168,7 +177,7 @@ def test_line_break_in_a_subject_makes_no_header(instance: Path, tmp_path: Path)
     shutil.copytree(ROOT / "templates/email", templates / "email")
     (templates / "email/welcome/subject.txt").write_text("Hello {{ name }}\nBcc: x@example.com\n")
     settings = Settings(instance=instance, base_url=BASE_URL)
-    message = Mailer(settings, templates).compose("welcome", "maria@example.com", "1", WELCOME)
+    message = Composer(settings, templates).compose("welcome", "maria@example.com", "1", WELCOME)
     assert message["Bcc"] is None
     assert message["Subject"] == "Hello Zoë Bcc: x@example.com"
 
@@ -184,7 +193,7 @@ def test_line_break_in_a_subject_makes_no_header(instance: Path, tmp_path: Path)
     ],
 )
 def test_what_is_no_single_address_is_not_written_to(instance: Path, recipient: str) -> None:
-    with pytest.raises(PermanentFailure):
+    with pytest.raises(NoAddress):
         send(make_mailer(instance), recipient=recipient)
 
 
@@ -200,7 +209,14 @@ def test_markup_in_a_name_stays_words(instance: Path, server: MailServer) -> Non
         ("mail", "451 4.3.0 try later", TemporaryFailure),
         ("mail", "550 5.7.1 sender not allowed", TemporaryFailure),
         ("rcpt", "451 4.7.1 greylisted, maria@example.com", TemporaryFailure),
-        ("rcpt", "550 5.1.1 no such user maria@example.com", PermanentFailure),
+        ("rcpt", "550 5.1.1 no such user maria@example.com", Bounced),
+        ("rcpt", "550 no such user", Bounced),
+        ("rcpt", "553 5.2.1 mailbox disabled", Bounced),
+        ("rcpt", "550 5.1.8 who is the sender of this", PermanentFailure),
+        ("rcpt", "552 5.2.2 mailbox full", PermanentFailure),
+        ("rcpt", "552 no room left", PermanentFailure),
+        ("rcpt", "554 5.7.1 you are on a list of spammers", PermanentFailure),
+        ("rcpt", "550 relaying denied", PermanentFailure),
         ("rcpt", "530 5.7.0 authentication required", TemporaryFailure),
         ("data", "452 4.2.2 mailbox of maria@example.com is full", TemporaryFailure),
         ("data", "554 5.6.0 maria@example.com takes no such mail", PermanentFailure),
@@ -212,6 +228,7 @@ def test_refusal_is_final_only_when_the_server_says_so_of_the_receiver(
     server.replies[stage] = [reply]
     with pytest.raises(failure) as raised:
         send(make_mailer(instance, server.url))
+    assert raised.type is failure
     assert reply[:3] in str(raised.value)
     assert "maria@example.com" not in str(raised.value)
 

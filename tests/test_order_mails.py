@@ -17,16 +17,11 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from crossroads import content, orders
-from crossroads.mailer import Mailer
-from crossroads.settings import Settings
-from crossroads.worker import Worker
 from models import Enrollment, Order, db, writing
-from tests.conftest import ROOT
 from tests.purchases import BEFORE, COURSE, JANUARY, words
 from tests.test_orders import paid, with_checkout
-
-SITE = content.read(ROOT / "site/content")
-BASE_URL = "http://localhost"
+from tests.workers import BASE_URL, make_worker
+from tests.workers import WORDS as SITE
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +44,7 @@ def delivered(
     """Deliver what is due and return the receipt and the other mail."""
     with app.app_context():
         engine = db.engine
-    mailer = Mailer(Settings(instance=instance, base_url=BASE_URL), ROOT / "templates")
-    delivery = Worker(engine, mailer, lambda: words).deliver_due()
+    delivery = make_worker(engine, instance=instance, words=words).deliver_due()
     assert (delivery.sent, delivery.postponed, delivery.dead) == (2, 0, 0)
     mails = [
         message_from_bytes(file.read_bytes(), policy=default)
@@ -187,6 +181,5 @@ def test_trouble_with_one_order_keeps_no_other_mail_from_going(
     pay(session)
     with app.app_context():
         engine = db.engine
-    mailer = Mailer(Settings(instance=instance, base_url=BASE_URL), ROOT / "templates")
-    delivery = Worker(engine, mailer, lambda: SITE).deliver_due()
+    delivery = make_worker(engine, instance=instance).deliver_due()
     assert (delivery.sent, delivery.postponed) == (2, 2)

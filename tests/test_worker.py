@@ -22,17 +22,13 @@ from sqlalchemy import Engine, create_engine, select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from crossroads import content, outbox
-from crossroads.mailer import Mailer
-from crossroads.settings import Settings
-from crossroads.worker import Worker
+from crossroads import mailer, outbox
+from crossroads.worker import Delivery
 from models import Base, Lead, Message, now, writing
 from models.base import prepare_engine
 from tests.mail_server import Mail, MailServer, free_port
+from tests.workers import BASE_URL, ROOT, WORDS, make_worker
 
-ROOT = Path(__file__).resolve().parent.parent
-WORDS = content.read(ROOT / "site/content")
-BASE_URL = "http://localhost"
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 
 
@@ -63,13 +59,6 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
 def either_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with opened(request.getfixturevalue(f"{request.param}_url")) as engine:
         yield engine
-
-
-def make_worker(
-    engine: Engine, smtp_url: str = "", *, instance: Path = Path(), templates: Path | None = None
-) -> Worker:
-    settings = Settings(instance=instance, smtp_url=smtp_url, base_url=BASE_URL)
-    return Worker(engine, Mailer(settings, templates or ROOT / "templates"), lambda: WORDS)
 
 
 def queue(engine: Engine, kind: str, *keys: str, state: str = "pending", **values: Any) -> None:
@@ -200,6 +189,34 @@ def test_answer_lost_after_the_mail_was_taken_sends_the_same_mail_again(
     let_time_pass(engine)
     assert worker.deliver_due().sent == 1
     assert len(taken) == 2
+
+
+def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
+    engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailer, "DEADLINE", 0.3)
+    queue(engine, "confirm", "first", "second")
+    worker = make_worker(engine, server.url)
+
+    def all_fail(because: str) -> None:
+        assert worker.deliver_due() == Delivery(postponed=2)
+        assert because in messages(engine)[0].error
+        let_time_pass(engine)
+
+    server.stalled_at = "rcpt"
+    all_fail("closed")
+    server.stalled_at = ""
+    for stage in ("mail", "rcpt", "data"):
+        server.replies[stage] = ["reset"] * 2
+        all_fail("closed")
+    server.replies["rcpt"] = ["421 4.3.2 shutting down", "450 4.2.0 busy"]
+    all_fail("421")
+    server.stop()
+    all_fail("refused")
+    server.start(port=server.port)
+    assert worker.deliver_due() == Delivery(sent=2)
+    received = Counter(mail.message["Message-ID"] for mail in server.mails)
+    assert received == {f"<{one.reference}@localhost>": 1 for one in messages(engine)}
 
 
 def test_mail_refused_for_good_is_not_tried_again(engine: Engine, server: MailServer) -> None:

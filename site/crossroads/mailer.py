@@ -1,30 +1,24 @@
-"""The mail gateway: compose a mail from its templates, and hand it to the mail server.
+"""The mail gateway: hand a mail to the mail server, and tell its refusals apart.
 
 The only module that knows SMTP. Without a mail server the mail is captured as an .eml file.
 """
 
 import os
+import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import EmailPolicy
-from email.utils import format_datetime, parseaddr
 from ipaddress import ip_address
-from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import css_inline
-from email_validator import validate_email
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
+from crossroads.composer import as_bytes, sender
 from crossroads.logs import mask_email
 from crossroads.settings import Settings
 
@@ -33,6 +27,10 @@ CONNECT = 20.0  # seconds for each address of the server, and for its greeting
 REPLY_LENGTH = 200
 # Refusals of us, not of the receiver (RFC 4954 section 6): they end when a setting is mended.
 OURS = frozenset({530, 534, 535, 538})
+# What a refusal is about (RFC 3463): our sender, a full mailbox, a policy, the way there. None of
+# them says that the receiver's mailbox is not there.
+NOT_THE_MAILBOX = re.compile(r"5\.(1\.[78]|2\.[2-9]|[3-7]\.\d+)\b")
+FULL = 552  # RFC 5321 section 4.2.3
 
 
 class TemporaryFailure(Exception):
@@ -40,81 +38,27 @@ class TemporaryFailure(Exception):
 
 
 class PermanentFailure(Exception):
-    """The mail will never be taken, or its receiver cannot be written to."""
+    """The mail will never be taken."""
 
 
-class _MailPolicy(EmailPolicy):
-    """Lines of at most 76 characters (RFC 2045, RFC 2047), but machine-read headers unfolded.
-
-    Python folds a long address in List-Unsubscribe into encoded words, which no mail program
-    reads as an address: one-click unsubscribe would be lost.
-    """
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        if name.lower().startswith("list-") or name.lower() == "message-id":
-            return f"{name}: {value}{self.linesep}".encode("ascii")
-        return super().fold_binary(name, value)
-
-
-POLICY = _MailPolicy(linesep="\r\n", max_line_length=76)
+class Bounced(PermanentFailure):
+    """The receiver's mailbox is not there: no mail to that address will ever be taken."""
 
 
 class Mailer:
-    """Composes mail and sends it.
+    """Sends mail, in the name of MAIL_FROM."""
 
-    `base_url` is the site's address without a trailing slash; every link in a mail begins so.
-    """
-
-    def __init__(self, settings: Settings, templates: Path) -> None:
-        self.base_url = settings.base_url.rstrip("/")
-        self._host = urlsplit(self.base_url).hostname or "localhost"
-        self._from = _sender(settings.mail_from)
+    def __init__(self, settings: Settings) -> None:
+        self._host = urlsplit(settings.base_url).hostname or "localhost"
+        self._from = sender(settings.mail_from)
         self._server = urlsplit(settings.smtp_url) if settings.smtp_url else None
         self._folder = settings.mail_folder
-        self._templates = Environment(
-            loader=FileSystemLoader(templates / "email"),
-            undefined=StrictUndefined,
-            autoescape=select_autoescape(["html"], default=False),
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        # At-rules stay in a style element: the dark colors cannot be written inline.
-        self._inliner = css_inline.CSSInliner(
-            keep_at_rules=True, load_remote_stylesheets=False, minify_css=True
-        )
-
-    def compose(
-        self, kind: str, recipient: str, reference: str, context: Mapping[str, object]
-    ) -> EmailMessage:
-        """Return the mail of this kind, text and HTML, ready to be sent.
-
-        `reference` becomes the Message-ID, the same for every try. An `unsubscribe_link` in the
-        context also goes into the headers, for the mail program's own button (RFC 8058).
-        Raises PermanentFailure when the recipient is no address, and jinja2's errors when a
-        template is missing or asks for what the context lacks.
-        """
-        message = EmailMessage(policy=POLICY)
-        message["From"] = self._from
-        message["To"] = _recipient(recipient)
-        message["Subject"] = " ".join(self._render(f"{kind}/subject.txt", context).split())
-        message["Date"] = format_datetime(datetime.now(UTC))
-        message["Message-ID"] = f"<{reference}@{self._host}>"
-        message["Auto-Submitted"] = "auto-generated"
-        if "unsubscribe_link" in context:
-            message["List-Unsubscribe"] = f"<{context['unsubscribe_link']}>"
-            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        text = self._render(f"{kind}/body.txt", context).strip() + "\n"
-        html = self._inliner.inline(self._render(f"{kind}/body.html", context))
-        # Quoted-printable passes every server, also one that takes seven bits only.
-        message.set_content(text, cte="quoted-printable")
-        message.add_alternative(html, subtype="html", cte="quoted-printable")
-        return message
 
     def send(self, message: EmailMessage) -> None:
         """Hand the mail to the server, or to the folder of captured mail when there is none.
 
-        Takes 60 seconds at most. Raises TemporaryFailure and PermanentFailure, whose text holds
-        neither a whole address nor a password.
+        Takes 60 seconds at most. Raises TemporaryFailure, PermanentFailure and Bounced, whose
+        text holds neither a whole address nor a password.
         """
         with self._our_failures():
             if self._server is None:
@@ -145,13 +89,10 @@ class Mailer:
             reason = error.strerror or str(error) or type(error).__name__
             raise TemporaryFailure(mask_email(f"{place} cannot be used: {reason}")) from None
 
-    def _render(self, name: str, context: Mapping[str, object]) -> str:
-        return self._templates.get_template(name).render(context)
-
     def _deliver(self, message: EmailMessage) -> None:
         recipient = message["To"].addresses[0]
         with self._connected() as server:
-            # Only the part before the @ can still be other than ASCII: see _recipient.
+            # Only the part before the @ can still be other than ASCII: see composer.
             international = not recipient.username.isascii()
             if international and not server.has_extn("smtputf8"):
                 raise PermanentFailure(
@@ -160,7 +101,7 @@ class Mailer:
             server.sendmail(
                 self._from.addr_spec,
                 recipient.addr_spec,
-                _bytes(message),
+                as_bytes(message),
                 ["SMTPUTF8", "BODY=8BITMIME"] if international else [],
             )
 
@@ -218,7 +159,7 @@ class Mailer:
         time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         draft = self._folder / f".{reference}.{os.getpid()}"
         draft.touch(mode=0o600)  # the links in it are keys
-        draft.write_bytes(_bytes(message))
+        draft.write_bytes(as_bytes(message))
         draft.replace(earlier or self._folder / f"{time}-{reference}.eml")
 
 
@@ -265,16 +206,16 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, reply = next(iter(error.recipients.values()))
         said = _said("the mail server refused the receiver", code, reply)
-        final = 500 <= code < 600 and code not in OURS
-        return PermanentFailure(said) if final else TemporaryFailure(said)
+        if not _is_final(code):
+            return TemporaryFailure(said)
+        return Bounced(said) if _names_the_mailbox(code, reply) else PermanentFailure(said)
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return TemporaryFailure(
             f"the mail server refused the user or password of SMTP_URL: {error.smtp_code}"
         )
     if isinstance(error, smtplib.SMTPDataError):
         said = _said("the mail server refused the mail", error.smtp_code, error.smtp_error)
-        final = 500 <= error.smtp_code < 600 and error.smtp_code not in OURS
-        return PermanentFailure(said) if final else TemporaryFailure(said)
+        return PermanentFailure(said) if _is_final(error.smtp_code) else TemporaryFailure(said)
     if isinstance(error, smtplib.SMTPSenderRefused):
         return TemporaryFailure(
             _said("the mail server refused MAIL_FROM", error.smtp_code, error.smtp_error)
@@ -286,34 +227,23 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
     return TemporaryFailure(mask_email(f"the mail server cannot be used: {error}"))
 
 
+def _is_final(code: int) -> bool:
+    return 500 <= code < 600 and code not in OURS
+
+
+def _names_the_mailbox(code: int, reply: bytes) -> bool:
+    """Tell whether a final refusal of the receiver says that the mailbox is not there.
+
+    A server that relays nothing for us, or lists us as a sender of spam, refuses everybody so:
+    its word must not take every address off the list.
+    """
+    words = reply.decode("ascii", "replace").casefold()
+    return code != FULL and not NOT_THE_MAILBOX.match(words) and "relay" not in words
+
+
 def _said(what: str, code: int, reply: bytes | str) -> str:
     words = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return mask_email(f"{what}: {code} {' '.join(words.split())}")[:REPLY_LENGTH]
-
-
-def _bytes(message: EmailMessage) -> bytes:
-    """Return the mail as it goes over the wire, in UTF-8 if its receiver's name needs it."""
-    international = not message["To"].addresses[0].username.isascii()
-    return message.as_bytes(policy=POLICY.clone(utf8=True) if international else POLICY)
-
-
-def _sender(text: str) -> Address:
-    """Return MAIL_FROM, which the settings have checked. Raises ValueError if it is no address."""
-    name, address = parseaddr(text)
-    return _address(address, name)
-
-
-def _recipient(address: str) -> Address:
-    try:
-        return _address(address)
-    except ValueError:
-        raise PermanentFailure("the receiver's address is not valid") from None
-
-
-def _address(text: str, name: str = "") -> Address:
-    """Return the address with its domain in ASCII, as every server takes it."""
-    found = validate_email(text, check_deliverability=False, test_environment=True)
-    return Address(name, found.local_part, found.ascii_domain)
 
 
 def _greeting_name(host: str) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads import enrollments, letters, outbox
+from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.enrollments import Bought
 from crossroads.logs import first_line, mask_email
@@ -49,9 +50,12 @@ class Worker(Loop):
 
     name = "worker"
 
-    def __init__(self, engine: Engine, mailer: Mailer, content: Callable[[], Content]) -> None:
+    def __init__(
+        self, engine: Engine, composer: Composer, mailer: Mailer, content: Callable[[], Content]
+    ) -> None:
         super().__init__()
         self._engine = engine
+        self._composer = composer
         self._mailer = mailer
         self._content = content
         self._owner = f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
@@ -85,7 +89,7 @@ class Worker(Loop):
             return _report(message, "dead" if message.attempts > outbox.TRIES else "held")
         try:
             self._send(message, receiver)
-        except PermanentFailure as error:
+        except (PermanentFailure, NoAddress) as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
         except Exception as error:  # also a mistake in a template: mended, it is sent after all
             last = message.attempts >= outbox.TRIES
@@ -95,8 +99,8 @@ class Worker(Loop):
 
     def _send(self, message: Message, receiver: Lead | Order) -> None:
         told = self._bought(receiver) if isinstance(receiver, Order) else receiver
-        context = letters.context(message, told, self._content(), self._mailer.base_url)
-        mail = self._mailer.compose(message.kind, message.recipient, message.reference, context)
+        context = letters.context(message, told, self._content(), self._composer.base_url)
+        mail = self._composer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
 
     def _bought(self, order: Order) -> Bought:
@@ -140,6 +144,6 @@ def _report(message: Message, outcome: Outcome, error: str = "") -> Outcome:
 def _reason(error: Exception) -> str:
     """Return the error in one line without a whole address."""
     said = first_line(error)
-    if not isinstance(error, TemporaryFailure | PermanentFailure):
+    if not isinstance(error, TemporaryFailure | PermanentFailure | NoAddress):
         said = f"{type(error).__name__}: {said}"
     return said[: outbox.ERROR_LENGTH]

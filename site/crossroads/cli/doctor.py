@@ -6,7 +6,7 @@ import click
 from flask.cli import with_appcontext
 
 from crossroads import doctor
-from crossroads.console import settings, templates
+from crossroads.console import settings
 from crossroads.mailer import Mailer
 from crossroads.payments import Gateway
 from crossroads.shelf import current_content
@@ -18,7 +18,7 @@ from models import db
 def examine() -> None:
     """Name what is wrong with database, Stripe, mail and content, one line each."""
     gateway = Gateway(settings().stripe_secret_key, base=settings().stripe_api_base)
-    mailer = Mailer(settings(), templates())
+    mailer = Mailer(settings())
     wrong = 0
     for finding in doctor.examine(settings(), db.engine, gateway, mailer, current_content()):
         click.echo(f"{finding.weight}: {finding.text}")

@@ -8,6 +8,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from crossroads import server, settlement, start
+from crossroads.composer import Composer
 from crossroads.console import settings, templates, with_tables
 from crossroads.content import Content
 from crossroads.mailer import Mailer
@@ -105,4 +106,4 @@ def _worker() -> Worker:
         shelf.refresh()
         return shelf.content
 
-    return Worker(db.engine, Mailer(settings(), templates()), content)
+    return Worker(db.engine, Composer(settings(), templates()), Mailer(settings()), content)

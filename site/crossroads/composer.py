@@ -1,0 +1,115 @@
+"""The composer: makes a whole mail, text and HTML, out of the templates of its kind."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from email.utils import format_datetime, parseaddr
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import css_inline
+from email_validator import validate_email
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from crossroads.settings import Settings
+
+
+class NoAddress(Exception):
+    """What a mail should go to is no address."""
+
+
+class _MailPolicy(EmailPolicy):
+    """Lines of at most 76 characters (RFC 2045, RFC 2047), but machine-read headers unfolded.
+
+    Python folds a long address in List-Unsubscribe into encoded words, which no mail program
+    reads as an address: one-click unsubscribe would be lost.
+    """
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name.lower().startswith("list-") or name.lower() == "message-id":
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+POLICY = _MailPolicy(linesep="\r\n", max_line_length=76)
+
+
+class Composer:
+    """Composes mail.
+
+    `base_url` is the site's address without a trailing slash; every link in a mail begins so.
+    """
+
+    def __init__(self, settings: Settings, templates: Path) -> None:
+        self.base_url = settings.base_url.rstrip("/")
+        self._host = urlsplit(self.base_url).hostname or "localhost"
+        self._from = sender(settings.mail_from)
+        self._templates = Environment(
+            loader=FileSystemLoader(templates / "email"),
+            undefined=StrictUndefined,
+            autoescape=select_autoescape(["html"], default=False),
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        # At-rules stay in a style element: the dark colors cannot be written inline.
+        self._inliner = css_inline.CSSInliner(
+            keep_at_rules=True, load_remote_stylesheets=False, minify_css=True
+        )
+
+    def compose(
+        self, kind: str, recipient: str, reference: str, context: Mapping[str, object]
+    ) -> EmailMessage:
+        """Return the mail of this kind, text and HTML, ready to be sent.
+
+        `reference` becomes the Message-ID, the same for every try. An `unsubscribe_link` in the
+        context also goes into the headers, for the mail program's own button (RFC 8058).
+        Raises NoAddress when the recipient is no address, and jinja2's errors when a
+        template is missing or asks for what the context lacks.
+        """
+        message = EmailMessage(policy=POLICY)
+        message["From"] = self._from
+        message["To"] = _recipient(recipient)
+        message["Subject"] = " ".join(self._render(f"{kind}/subject.txt", context).split())
+        message["Date"] = format_datetime(datetime.now(UTC))
+        message["Message-ID"] = f"<{reference}@{self._host}>"
+        message["Auto-Submitted"] = "auto-generated"
+        if "unsubscribe_link" in context:
+            message["List-Unsubscribe"] = f"<{context['unsubscribe_link']}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        text = self._render(f"{kind}/body.txt", context).strip() + "\n"
+        html = self._inliner.inline(self._render(f"{kind}/body.html", context))
+        # Quoted-printable passes every server, also one that takes seven bits only.
+        message.set_content(text, cte="quoted-printable")
+        message.add_alternative(html, subtype="html", cte="quoted-printable")
+        return message
+
+    def _render(self, name: str, context: Mapping[str, object]) -> str:
+        return self._templates.get_template(name).render(context)
+
+
+def as_bytes(message: EmailMessage) -> bytes:
+    """Return the mail as it goes over the wire, in UTF-8 if its receiver's name needs it."""
+    international = not message["To"].addresses[0].username.isascii()
+    return message.as_bytes(policy=POLICY.clone(utf8=True) if international else POLICY)
+
+
+def sender(text: str) -> Address:
+    """Return MAIL_FROM, which the settings have checked. Raises ValueError if it is no address."""
+    name, address = parseaddr(text)
+    return _address(address, name)
+
+
+def _recipient(address: str) -> Address:
+    try:
+        return _address(address)
+    except ValueError:
+        raise NoAddress("the receiver's address is not valid") from None
+
+
+def _address(text: str, name: str = "") -> Address:
+    """Return the address with its domain in ASCII, as every server takes it."""
+    found = validate_email(text, check_deliverability=False, test_environment=True)
+    return Address(name, found.local_part, found.ascii_domain)

@@ -1,0 +1,31 @@
+"""A worker for tests, on the words of the real site."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from crossroads import content
+from crossroads.composer import Composer
+from crossroads.content import Content
+from crossroads.mailer import Mailer
+from crossroads.settings import Settings
+from crossroads.worker import Worker
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = content.read(ROOT / "site/content")
+BASE_URL = "http://localhost"
+
+
+def make_worker(
+    engine: Engine,
+    smtp_url: str = "",
+    *,
+    instance: Path = Path(),
+    templates: Path = ROOT / "templates",
+    words: Content = WORDS,
+) -> Worker:
+    """Return a worker that mails through this server, or captures mail in this instance."""
+    given: dict[str, Any] = {"instance": instance, "smtp_url": smtp_url, "base_url": BASE_URL}
+    settings = Settings(**given)
+    return Worker(engine, Composer(settings, templates), Mailer(settings), lambda: words)
