@@ -141,6 +141,12 @@ def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -
         ("base_url", "https://example.org:port"),
         ("base_url", "https://"),
         ("base_url", "https://[broken"),
+        ("stripe_api_base", "127.0.0.1:8001"),
+        ("stripe_api_base", "ftp://stripe.internal"),
+        ("stripe_api_base", "https://stripe.internal/v1"),
+        ("stripe_api_base", "https://user:hunter2@stripe.internal"),
+        ("stripe_api_base", "https://stripe.internal; script-src https://hunter2"),
+        ("stripe_api_base", "https://[::1"),
         ("database_url", "hunter2"),
         ("database_url", "mysql://user:hunter2@host/name"),
         ("database_url", "postgresql://user:hunter2@host:port/name"),
@@ -169,6 +175,8 @@ def test_bad_value_is_one_line_without_a_secret(instance: Path, name: str, value
         ("suppression_key", "hunter2", "SUPPRESSION_KEY: set it to 32 random characters"),
         ("suppression_key", GOOD["secret_key"], "SUPPRESSION_KEY: must differ from SECRET_KEY"),
         ("base_url", "http://courses.internal", "BASE_URL: set it to the site's https://"),
+        ("stripe_api_base", "http://stripe.internal", "STRIPE_API_BASE: the secret key goes there"),
+        ("stripe_api_base", "http://127.example.org", "STRIPE_API_BASE: the secret key goes there"),
         ("mail_from", "hello@example.com", "MAIL_FROM: set it to your own address"),
     ],
 )
@@ -176,6 +184,14 @@ def test_unsafe_value_stops_production(instance: Path, name: str, value: str, to
     (found,) = problems(instance, **{**GOOD, name: value})
     assert found.startswith(told)
     assert value not in found
+
+
+@pytest.mark.parametrize(
+    "base",
+    ["https://stripe.internal/", "http://127.0.0.1:8001", "http://localhost:1", "http://[::1]:1"],
+)
+def test_stripe_may_be_stood_in_for_by_https_or_on_this_machine(instance: Path, base: str) -> None:
+    assert load(instance, **GOOD, stripe_api_base=base).stripe_api_base == base.rstrip("/")
 
 
 @pytest.mark.parametrize(

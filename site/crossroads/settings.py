@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from email.utils import parseaddr
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -80,10 +81,19 @@ class Settings(BaseSettings):
         if not value:
             return value
         value = value.rstrip("/")
-        if not _has_host(value) or not re.fullmatch(r"https?://[^/?#@]+", value, re.IGNORECASE):
+        if not _is_origin(value):
             raise ValueError("must be scheme and host alone, like https://example.com")
         if not value.isascii():  # headers of mail hold it, and those are ASCII
             raise ValueError("must spell the host in ASCII, like https://xn--bcher-kva.example")
+        return value.lower()
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _is_where_stripe_is(cls, value: str) -> str:
+        value = value.rstrip("/")
+        # The content security policy of the pages that lead there holds it: nothing may follow.
+        if value and not (_is_origin(value) and re.fullmatch(r"[\w.:/\[\]-]+", value, re.ASCII)):
+            raise ValueError("must be scheme and host alone, like http://127.0.0.1:8001")
         return value.lower()
 
     @field_validator("database_url")
@@ -223,8 +233,21 @@ def _has_host(address: str) -> bool:
         return False
 
 
+def _is_origin(address: str) -> bool:
+    return _has_host(address) and bool(re.fullmatch(r"https?://[^/?#@]+", address, re.IGNORECASE))
+
+
+def _is_loopback(address: str) -> bool:
+    """Tell whether what is sent there stays on this machine."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _is_secret(name: str) -> bool:
-    return name.endswith(("_KEY", "_TOKEN", "_URL", "_SECRET"))
+    return name.endswith(("_KEY", "_TOKEN", "_URL", "_BASE", "_SECRET"))
 
 
 def _made(settings: Settings) -> dict[str, Any]:
@@ -291,6 +314,9 @@ def _unsafe(settings: Settings) -> list[str]:
         problems.append("STRIPE_SECRET_KEY: set it to the secret key of your Stripe account")
     if not settings.stripe_webhook_secret:
         problems.append("STRIPE_WEBHOOK_SECRET: set it to the whsec_… of your webhook endpoint")
+    base = settings.stripe_api_base
+    if base and not base.startswith("https://") and not _is_loopback(base):
+        problems.append("STRIPE_API_BASE: the secret key goes there: leave it unset, or use https")
     if not settings.smtp_url:
         problems.append("SMTP_URL: set it to your mail server, like smtp://user:password@host:587")
     if re.search(r"@example\.(com|org|net)>?$", settings.mail_from):
