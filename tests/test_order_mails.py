@@ -17,7 +17,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from crossroads import content, orders
-from models import Enrollment, Order, db, writing
+from models import Enrollment, Hold, Order, db, writing
 from tests.purchases import BEFORE, COURSE, JANUARY, words
 from tests.test_orders import paid, with_checkout
 from tests.workers import BASE_URL, make_worker
@@ -38,19 +38,35 @@ def pay(session: Session, *, amounts: dict[str, int] | None = None, **given: Any
     return order
 
 
+def unseated(session: Session, **given: Any) -> Order:
+    """Return a paid order whose seats had been given back before the money came."""
+    writing(session)
+    order = with_checkout(session, **{"cohort": JANUARY, **given})
+    session.delete(session.get_one(Hold, order.id))
+    session.flush()
+    orders.fulfill(session, order.id, paid(order), "test")
+    session.commit()
+    return order
+
+
+def mails(app: Flask, instance: Path, words: content.Content = SITE) -> list[EmailMessage]:
+    """Deliver what is due and return it, a receipt first."""
+    with app.app_context():
+        engine = db.engine
+    delivery = make_worker(engine, instance=instance, words=words).deliver_due()
+    found = [
+        message_from_bytes(file.read_bytes(), policy=default)
+        for file in (instance / "mail").glob("*.eml")
+    ]
+    assert (delivery.sent, delivery.postponed, delivery.dead) == (len(found), 0, 0)
+    return sorted(found, key=lambda mail: "receipt" not in mail["Subject"])
+
+
 def delivered(
     app: Flask, instance: Path, words: content.Content = SITE
 ) -> tuple[EmailMessage, EmailMessage]:
     """Deliver what is due and return the receipt and the other mail."""
-    with app.app_context():
-        engine = db.engine
-    delivery = make_worker(engine, instance=instance, words=words).deliver_due()
-    assert (delivery.sent, delivery.postponed, delivery.dead) == (2, 0, 0)
-    mails = [
-        message_from_bytes(file.read_bytes(), policy=default)
-        for file in (instance / "mail").glob("*.eml")
-    ]
-    receipt, enrolled = sorted(mails, key=lambda mail: "receipt" not in mail["Subject"])
+    receipt, enrolled = mails(app, instance, words)
     return receipt, enrolled
 
 
@@ -128,9 +144,35 @@ def test_welcome_leads_to_the_page_of_the_first_place_and_its_calendar(
             assert fact in said
 
 
+def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
+    app: Flask, session: Session, instance: Path, client: FlaskClient
+) -> None:
+    order = unseated(session, number=2)
+    (mail,) = mails(app, instance)
+    assert mail["To"] == "maria@example.com"
+    assert mail["Subject"] == f"We return your payment, order {order.id}"
+    for said in read(mail):
+        for fact in (
+            "Hello Maria, your payment of $2,400 arrived, but the time for it was over and your "
+            "places had been given back by then. You are not enrolled.",
+            "We return the whole amount to the card or account you paid with.",
+            f"If it is not there by then, write to hello@example.com and name order {order.id}.",
+            f"{COURSE.title}, January 2027",
+            "November 22, 2026",
+        ):
+            assert fact in said
+    for kind in ("plain", "html"):
+        body = part(mail, kind)
+        assert f"{BASE_URL}/orders/{order.token}" in body
+        assert "/enrollments/" not in body
+    page = words(client.get(f"/orders/{order.token}").text)
+    assert "We return the whole amount to the card or account you paid with." in page
+
+
 def test_mails_to_a_buyer_are_no_marketing(app: Flask, session: Session, instance: Path) -> None:
     pay(session)
-    for mail in delivered(app, instance):
+    unseated(session, email="late@example.com")
+    for mail in mails(app, instance):
         assert mail["List-Unsubscribe"] is None
         assert "nsubscribe" not in part(mail, "plain")
         assert mail["Auto-Submitted"] == "auto-generated"
@@ -140,7 +182,8 @@ def test_heading_is_the_subject_and_nothing_is_loaded(
     app: Flask, session: Session, instance: Path
 ) -> None:
     pay(session)
-    for mail in delivered(app, instance):
+    unseated(session, email="late@example.com")
+    for mail in mails(app, instance):
         html = part(mail, "html")
         (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", html)
         assert unescape(heading) == mail["Subject"]

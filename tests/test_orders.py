@@ -272,8 +272,10 @@ def test_money_that_comes_after_the_seats_were_given_back_is_on_record(session: 
     session.delete(session.get_one(Hold, order.id))
     session.flush()
     orders.fulfill(session, order.id, paid(order), "event")
+    orders.fulfill(session, order.id, paid(order), "sweep")
     assert kinds(session, order) == ["placed", "paid", "unseated"]
     assert orders.enrollments(session, order) == []
+    assert list(session.scalars(select(Message.kind))) == ["unseated"]
 
 
 def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> None:

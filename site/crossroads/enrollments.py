@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from crossroads import money
+from crossroads.orders import UNSEATED
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
 from models.order import PAID
@@ -33,11 +34,14 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True)
 class Bought:
-    """A paid order as its buyer is told of it: the receipt, and the key to the first seat."""
+    """A paid order as its buyer is told of it: the receipt, and the key to the first seat.
+
+    `token` is None when no seat was left for the money.
+    """
 
     order: Order
     receipt: Receipt
-    token: str
+    token: str | None
 
 
 def find(session: AnySession, token: str) -> Enrollment | None:
@@ -77,5 +81,10 @@ def of_order(session: AnySession, order: Order) -> Receipt:
 
 def bought(session: AnySession, order: Order) -> Bought:
     """Return what the buyer of an order is told. Raises NoResultFound before it is paid."""
+    receipt = of_order(session, order)
     first = select(Enrollment.token).where(Enrollment.order_id == order.id, Enrollment.seat == 1)
-    return Bought(order=order, receipt=of_order(session, order), token=session.scalars(first).one())
+    unseated = exists().where(OrderEvent.order_id == order.id, OrderEvent.kind == UNSEATED)
+    seated = not session.scalar(select(unseated))
+    return Bought(
+        order=order, receipt=receipt, token=session.scalars(first).one() if seated else None
+    )

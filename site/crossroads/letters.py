@@ -67,7 +67,7 @@ def _purchase(
         "cohort": cohort,
         "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
         "eve": calendars.eve(cohort) if cohort else None,
-        "link": order_link if message.kind == outbox.RECEIPT else student_link,
+        "link": student_link if message.kind == outbox.ENROLLED else order_link,
         "calendar_link": f"{student_link}/calendar.ics",
     }
 

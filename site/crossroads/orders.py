@@ -152,8 +152,9 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
 def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) -> State:
     """Bring the order to where its checkout at Stripe is; called by everyone, any number of times.
 
-    Paid: enrollments, receipt and welcome mail, all in the caller's transaction. Ended unpaid:
-    the seats are given back. Raises Foreign when the checkout is not this order's.
+    Paid: enrollments, receipt and welcome mail, or the mail that says the money is returned when
+    the seats were gone, all in the caller's transaction. Ended unpaid: the seats are given back.
+    Raises Foreign when the checkout is not this order's.
     https://docs.stripe.com/checkout/fulfillment
     """
     order = lock(session, order_id)
@@ -264,6 +265,7 @@ def _enroll(session: AnySession, order: Order, checkout: Checkout, cause: str) -
         # The seats were given back before the money came. Whether others have them by now is
         # for a person to see at the desk; the money is on record either way.
         _record(session, order, UNSEATED, cause)
+        outbox.enqueue_for_order(session, outbox.UNSEATED, order)
         return
     for seat in range(1, order.seats + 1):
         buyers = seat == 1

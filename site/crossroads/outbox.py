@@ -19,6 +19,7 @@ WELCOME = "welcome"
 ALREADY = "already"
 RECEIPT = "receipt"
 ENROLLED = "enrolled"
+UNSEATED = "unseated"
 # Mail that only a confirmed address gets, each with its way out.
 MARKETING = frozenset({WELCOME, ALREADY})
 
