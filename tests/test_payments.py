@@ -135,6 +135,20 @@ def test_silence_ends_within_the_time_a_buyer_waits(sandbox: SandboxServer) -> N
     assert time.monotonic() - began < 12
 
 
+def test_calls_of_one_request_end_in_their_time_together(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="timeout", method="POST", seconds=30, times=9)
+    gateway = Gateway(KEY, base=sandbox.url)
+    hurried = gateway.within(1.5)
+    began = time.monotonic()
+    with pytest.raises(PaymentsAway, match="APIConnectionError"):
+        hurried.create(purchase())
+    with pytest.raises(PaymentsAway, match="no time was left"):
+        hurried.create(purchase())
+    assert time.monotonic() - began < 2.5
+    sandbox.control("clear_faults")
+    gateway.within(10).create(purchase())
+
+
 def test_nobody_there_is_away(sandbox: SandboxServer) -> None:
     with pytest.raises(PaymentsAway):
         Gateway(KEY, base="http://127.0.0.1:9").create(purchase())

@@ -7,8 +7,10 @@ https://docs.stripe.com/api/idempotent_requests
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,10 +19,13 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
+    import requests
     import stripe
     from stripe.checkout import Session as StripeSession
 
 IN_REQUEST = (2.0, 8.0)  # seconds to connect and to answer while a buyer waits
+WHOLE_REQUEST = 12.0  # for all calls of one request together: its page is there within 15
+LEAST = 1.0  # seconds without which a call is not begun
 IN_BACKGROUND = (3.0, 10.0)
 RETRIES = 2
 TOLERANCE = 300  # seconds that a signed event may be old
@@ -125,6 +130,17 @@ class Gateway:
         self._base = base
         self._background = background
         self._waiting = BoundedSemaphore(waiting) if waiting else None
+        self._until: float | None = None
+
+    def within(self, seconds: float) -> Gateway:
+        """Return this gateway for one request, all of whose calls end in so many seconds.
+
+        What is left of them bounds each call; one for which nothing is left raises PaymentsAway.
+        """
+        _ = self._connections  # made here, they are shared with every copy
+        hurried = copy(self)
+        hurried._until = time.monotonic() + seconds
+        return hurried
 
     @property
     def live(self) -> bool:
@@ -145,7 +161,7 @@ class Gateway:
         https://docs.stripe.com/api/checkout/sessions/list
         """
         with self._turn(), _our_errors():
-            if not isinstance(self._client.v1.checkout.sessions.list({"limit": 1}).data, list):
+            if not isinstance(self._client().v1.checkout.sessions.list({"limit": 1}).data, list):
                 raise TypeError("expected a list")
 
     def create(self, purchase: Purchase) -> Checkout:
@@ -233,7 +249,7 @@ class Gateway:
 
     def _call(self, ask: Callable[[stripe.StripeClient], StripeSession]) -> Checkout:
         with self._turn(), _our_errors():
-            return _checkout(ask(self._client))
+            return _checkout(ask(self._client()))
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -248,17 +264,31 @@ class Gateway:
             self._waiting.release()
 
     @cached_property
+    def _connections(self) -> requests.Session:
+        import requests
+
+        return requests.Session()
+
     def _client(self) -> stripe.StripeClient:
         import stripe  # most of a second: not at the start of a process that may never sell
 
         stripe.enable_telemetry = False  # it would write into the home folder
-        timeout = IN_BACKGROUND if self._background else IN_REQUEST
         return stripe.StripeClient(
             self._key,
-            http_client=stripe.RequestsClient(timeout=timeout),
+            http_client=stripe.RequestsClient(timeout=self._timeout(), session=self._connections),
             max_network_retries=RETRIES if self._background else 0,
             base_addresses={"api": self._base} if self._base else None,
         )
+
+    def _timeout(self) -> tuple[float, float]:
+        connect, answer = IN_BACKGROUND if self._background else IN_REQUEST
+        if self._until is None:
+            return connect, answer
+        left = self._until - time.monotonic()
+        if left < LEAST:
+            raise PaymentsAway("no time was left to ask Stripe")
+        connect = min(connect, left / 2)
+        return connect, min(answer, left - connect)
 
 
 def _checkout(session: StripeSession) -> Checkout:

@@ -6,7 +6,16 @@ from secrets import token_urlsafe
 from typing import Literal
 
 import structlog
-from flask import Blueprint, Response, abort, current_app, make_response, render_template, request
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    g,
+    make_response,
+    render_template,
+    request,
+)
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -16,7 +25,7 @@ from crossroads.forms import SEATS_AT_ONCE, EnrollForm
 from crossroads.guard import policy_with_payment, refuse_cross_site
 from crossroads.limits import client_network
 from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
-from crossroads.payments import Gateway, PaymentsAway, PaymentsRefused
+from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused
 from crossroads.seats import Place
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
@@ -268,8 +277,12 @@ def _course(slug: str) -> Course:
 
 
 def _gateway() -> Gateway:
-    gateway: Gateway = current_app.extensions["crossroads.gateway"]
-    return gateway
+    """Return the gateway for this request: however often it asks, its page is there in time."""
+    if "gateway" not in g:
+        gateway: Gateway = current_app.extensions["crossroads.gateway"]
+        g.gateway = gateway.within(WHOLE_REQUEST)
+    found: Gateway = g.gateway
+    return found
 
 
 def _settings() -> Settings:
