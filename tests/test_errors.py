@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from models import Lead
 from tests.desk_visits import PASSWORD, desk
 from tests.production import PRODUCTION
+from tests.purchases import ENROLL, typed, words
 
 AWAY = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
 FORM = {"email": "maria@example.org", "name": "Maria Lopez", "consent": "yes"}
@@ -39,6 +40,12 @@ def is_error_page(answer: TestResponse, status: int) -> None:
 def kept(answer: TestResponse) -> dict[str, str]:
     """Return what an error page offers to send again."""
     return dict(re.findall(r'type="hidden" name="([^"]*)" value="([^"]*)"', answer.text))
+
+
+def ways(answer: TestResponse) -> list[str]:
+    """Return where an error page leads on to."""
+    (listed,) = re.findall(r'<ul class="ways".*?</ul>', answer.text)
+    return re.findall(r'href="([^"]*)"', listed)
 
 
 @pytest.fixture
@@ -96,6 +103,7 @@ def test_fault_of_ours_says_so_and_keeps_the_form(breaking: FlaskClient) -> None
     assert "nothing was saved" in answer.text
     assert kept(answer) == FORM
     assert 'action="/break?utm_source=mail#signup"' in answer.text
+    assert "form-action 'self';" in answer.headers["Content-Security-Policy"]
     assert "<dt>Email address</dt><dd>maria@example.org</dd>" in answer.text
 
 
@@ -153,8 +161,77 @@ def test_desk_while_the_database_is_away(app: Flask, instance: Path) -> None:
     assert PASSWORD not in answer.text
 
 
-def test_desk_room_that_is_not_open_to_a_role(app: Flask) -> None:
-    is_error_page(desk(app, "finance").get("/admin/leads"), 403)
+@pytest.mark.parametrize(
+    ("role", "shut", "rooms"),
+    [
+        ("finance", "/admin/leads", ["/admin/orders", "/admin/enrollments", "/admin/"]),
+        ("marketer", "/admin/orders", ["/admin/leads", "/admin/"]),
+    ],
+)
+def test_desk_room_that_is_not_open_to_a_role(
+    app: Flask, role: str, shut: str, rooms: list[str]
+) -> None:
+    """Every way from the page leads where that role may go."""
+    browser = desk(app, role)
+    answer = browser.get(shut)
+    is_error_page(answer, 403)
+    assert ways(answer) == rooms
+    assert [browser.get(path).status_code for path in rooms] == [200] * len(rooms)
+
+
+def test_desk_address_that_is_not_there_tells_nobody_signed_out_of_its_rooms(app: Flask) -> None:
+    assert ways(app.test_client().get("/admin/nothing")) == ["/admin/"]
+    assert "/admin/leads" in ways(desk(app).get("/admin/nothing"))
+
+
+def test_buyer_is_told_that_nothing_was_charged_while_the_database_is_away(
+    app: Flask, away: FlaskClient
+) -> None:
+    form = typed(app.test_client())
+    answer = away.post(ENROLL, data=form)
+    is_error_page(answer, 503)
+    read = words(answer.text)
+    assert "Nothing was charged for this order" in read
+    assert "Sent again, it is still one order." in read
+    assert f'<form method="post" action="{ENROLL}"' in answer.text
+    assert kept(answer) == form
+    policy = answer.headers["Content-Security-Policy"]
+    assert "form-action 'self' https://checkout.stripe.com" in policy
+    asked = away.get(ENROLL)
+    is_error_page(asked, 503)
+    assert "Nothing was charged" in words(asked.text)
+    assert ENROLL in ways(asked)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_buyer_who_may_have_paid_is_told_not_to_pay_again(away: FlaskClient, method: str) -> None:
+    path = "/orders/" + "t" * 32
+    answer = away.open(path, method=method, data={"action": "pay"} if method == "POST" else None)
+    is_error_page(answer, 503)
+    read = words(answer.text)
+    assert "If you have paid on Stripe's page, do not pay again" in read
+    assert "Nothing was saved" not in read
+    if method == "GET":
+        assert path in ways(answer)
+    else:
+        assert f'<form method="post" action="{path}"' in answer.text
+        assert kept(answer) == {"action": "pay"}
+
+
+def test_fault_of_ours_while_buying_says_what_became_of_the_money(
+    make_app: Any, site_root: Path
+) -> None:
+    (site_root / "templates" / "checkout" / "enroll.html").write_text("{{ nobody.knows }}")
+    client = make_app(root=site_root, **PRODUCTION).test_client()
+    for answer in (client.get(ENROLL), client.post(ENROLL, data={"name": "Maria"})):
+        is_error_page(answer, 500)
+        assert "Our fault Nothing was charged for this order" in words(answer.text)
+
+
+def test_order_form_from_another_site_leads_to_the_order_form(client: FlaskClient) -> None:
+    answer = client.post(ENROLL, data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
+    is_error_page(answer, 403)
+    assert ENROLL in ways(answer)
 
 
 @pytest.mark.parametrize(

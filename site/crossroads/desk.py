@@ -83,6 +83,16 @@ def signed_in() -> Staff:
     return found
 
 
+def rooms() -> list[tuple[str, str, bool]]:
+    """Return label and address of each room open to who is signed in, and whether it is this."""
+    found = staff()
+    return [
+        (label, url_for(endpoint), request.blueprint == endpoint.partition(".")[0])
+        for label, endpoint, roles in ROOMS
+        if found is not None and not found.must_change_password and found.role in roles
+    ]
+
+
 def enter(found: Staff) -> None:
     """Start the browser's session anew for someone who has just proved who they are."""
     session.clear()
@@ -134,10 +144,4 @@ def _load(token: str) -> Staff | None:
 
 
 def _words() -> dict[str, Any]:
-    found = staff()
-    rooms = [
-        (label, url_for(endpoint), request.blueprint == endpoint.partition(".")[0])
-        for label, endpoint, roles in ROOMS
-        if found is not None and not found.must_change_password and found.role in roles
-    ]
-    return {"staff": found, "rooms": rooms}
+    return {"staff": staff(), "rooms": rooms()}

@@ -15,19 +15,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from crossroads import desk
 from crossroads.content import ContentError
-from crossroads.guard import CrossSite
+from crossroads.guard import CrossSite, policy_with_payment
 from crossroads.limits import limiter
 from crossroads.logs import first_line
 from crossroads.settings import Settings
 
 log = structlog.get_logger()
 
-SHOWN = {"email": "Email address", "name": "Name"}
+SHOWN = {"email": "Email address", "name": "Name", "seats": "Number of places"}
 NEVER_SENT_AGAIN = {"password", "csrf_token"}
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]
-DESK_LINKS = [("Leads", "/admin/leads"), ("The desk", "/admin/")]
+SIGNUP = ("Open the sign-up page", "/signup")
+THE_DESK = ("The desk", "/admin/")
 
 WORDS = {
     400: (
@@ -56,6 +58,16 @@ WORDS = {
         "few seconds.",
     ),
 }
+# While someone buys: what became of the money comes first. Money moves on Stripe's page alone.
+UNPAID = (
+    "Nothing was charged for this order: you pay on Stripe's own page, and you have not been sent "
+    "there yet."
+)
+PERHAPS_PAID = (
+    "If you have paid on Stripe's page, do not pay again: the payment is safe there, and the "
+    "receipt comes to your inbox whether this page opens or not. If you have not, nothing was "
+    "charged."
+)
 BROKEN_CONTENT = (
     "The content has mistakes",
     "Mend these lines and load the page again. Visitors of a site in production never see this: "
@@ -80,7 +92,8 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(CrossSite)
     def cross_site(_error: CrossSite) -> Response:
-        return _page(403, words=CROSS_SITE, links=[("Open the sign-up page", "/signup"), *LINKS])
+        form = ("Open the order form", request.path) if _buying() else SIGNUP
+        return _page(403, words=CROSS_SITE, links=[form, *LINKS])
 
     @app.errorhandler(RateLimitExceeded)
     def too_many(_error: RateLimitExceeded) -> Response:
@@ -139,7 +152,9 @@ def _page(
     links: list[tuple[str, str]] | None = None,
 ) -> Response:
     heading, text = words or WORDS.get(status, WORDS[400] if status < 500 else WORDS[500])
-    links = links or (DESK_LINKS if request.path.startswith("/admin") else LINKS)
+    if status in (500, 503) and words is None and _buying():
+        heading, text = _to_a_buyer(status)
+    links = links or _links()
     typed = _typed() if status in (429, 500, 503) and not problems else None
     page = _render(
         status=status,
@@ -149,7 +164,7 @@ def _page(
         retry_after=retry_after,
         typed=typed,
         shown=[(SHOWN[name], value) for name, value in typed or () if name in SHOWN],
-        typed_action=request.full_path.rstrip("?") + "#signup",
+        typed_action=request.full_path.rstrip("?") + ("" if _buying() else "#signup"),
         links=links,
         problems=problems,
         noindex=True,
@@ -159,7 +174,42 @@ def _page(
         answer.headers["Referrer-Policy"] = "no-referrer"
     if retry_after is not None:
         answer.headers["Retry-After"] = str(retry_after)
+    if typed and _buying():  # sent again, the form leads on to Stripe
+        settings: Settings = current_app.extensions["crossroads.settings"]
+        policy = policy_with_payment(settings.pay_page_origins)
+        answer.headers["Content-Security-Policy"] = policy
     return answer
+
+
+def _buying() -> bool:
+    return request.blueprint == "checkout"
+
+
+def _to_a_buyer(status: int) -> tuple[str, str]:
+    """Return heading and text: what became of the money first, then what to do next."""
+    placed = "token" in (request.view_args or {})
+    if status == 503:
+        heading = f"We cannot {'open' if placed else 'take'} your order just now"
+        when = "in a few seconds"
+    else:
+        heading, when = WORDS[500][0], "in a minute"
+    again = "" if placed or request.method != "POST" else " Sent again, it is still one order."
+    return heading, (
+        f"{PERHAPS_PAID if placed else UNPAID} Try again {when}.{again} If that does not help, "
+        "write to us with the reference below."
+    )
+
+
+def _links() -> list[tuple[str, str]]:
+    """Return where to go from here, at the desk as far as the role of who is signed in leads."""
+    if not request.path.startswith("/admin"):
+        back = _buying() and request.method == "GET"
+        return [("Try again", request.path), *LINKS] if back else LINKS
+    try:
+        rooms = desk.rooms()
+    except DATABASE_AWAY:  # which knows who is signed in
+        rooms = []
+    return [*((label, path) for label, path, _ in rooms if path != THE_DESK[1]), THE_DESK]
 
 
 def _render(**words: object) -> str:
