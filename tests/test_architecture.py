@@ -21,7 +21,7 @@ LAYERS = [
      "money", "settings", "logs", "metrics", "mailer", "payments", "pictures", "schema"],
     ["calendars", "consent", "doctor", "enrollment_list", "enrollments", "export", "lead_list",
      "leads", "leases", "letters", "listing", "order_list", "order_record", "orders", "outbox",
-     "overview", "seats", "site_version", "stripe_events", "users"],
+     "overview", "preview", "seats", "site_version", "stripe_events", "users"],
     ["settlement", "loops", "worker", "settler", "limits", "intake", "guard", "requestlog", "shelf",
      "pagecache", "forms", "admin_forms", "desk", "browse", "download", "signup", "server",
      "start", "console"],

@@ -72,21 +72,27 @@ class Composer:
         message = EmailMessage(policy=POLICY)
         message["From"] = self._from
         message["To"] = _recipient(recipient)
-        message["Subject"] = " ".join(self._render(f"{kind}/subject.txt", context).split())
+        message["Subject"] = " ".join(self.render(f"{kind}/subject.txt", context).split())
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{reference}@{self._host}>"
         message["Auto-Submitted"] = "auto-generated"
         if "unsubscribe_link" in context:
             message["List-Unsubscribe"] = f"<{context['unsubscribe_link']}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        text = self._render(f"{kind}/body.txt", context).strip() + "\n"
-        html = self._inliner.inline(self._render(f"{kind}/body.html", context))
+        text = self.render(f"{kind}/body.txt", context).strip() + "\n"
+        html = self._inliner.inline(self.render(f"{kind}/body.html", context))
         # Quoted-printable passes every server, also one that takes seven bits only.
         message.set_content(text, cte="quoted-printable")
         message.add_alternative(html, subtype="html", cte="quoted-printable")
         return message
 
-    def _render(self, name: str, context: Mapping[str, object]) -> str:
+    def kinds(self) -> list[str]:
+        """Return every kind of mail that there are templates for, by name."""
+        names = self._templates.list_templates(filter_func=lambda n: n.endswith("/subject.txt"))
+        return [name.partition("/")[0] for name in names]
+
+    def render(self, name: str, context: Mapping[str, object]) -> str:
+        """Return one template of the mail folder, filled in."""
         return self._templates.get_template(name).render(context)
 
 

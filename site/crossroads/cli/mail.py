@@ -1,0 +1,25 @@
+"""Mail that the site sends."""
+
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup, with_appcontext
+
+from crossroads import preview
+from crossroads.composer import Composer
+from crossroads.console import count, fail, settings, templates
+from crossroads.shelf import current_content
+
+group = AppGroup("mail", help="Mail that the site sends.")
+
+
+@group.command("preview")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@with_appcontext
+def write_preview(folder: Path) -> None:
+    """Write every kind of mail with sample data to FOLDER, and an index.html that shows them."""
+    try:
+        samples = preview.write(folder, Composer(settings(), templates()), current_content())
+    except OSError as error:
+        fail(f"{folder}: cannot be written: {error.strerror}")
+    click.echo(f"{count(len(samples), 'mail')} written: open {folder / 'index.html'}")
