@@ -8,12 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from argon2 import PasswordHasher, profiles
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-from crossroads import create_app, settings
+from crossroads import create_app, settings, users
 from crossroads.settings import Settings
 from models import Base, db
 
@@ -24,6 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Nothing of the machine's environment may steer a test.
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
+# Hashing is slow on purpose. Most tests sign in for what is behind the door: for them it is quick.
+SLOW_HASHER = users.hasher
+users.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
 
 
 @pytest.fixture
@@ -76,8 +81,14 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """Templates as the first app of the test process compiled them, for those after it."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("compiled")))
+
+
 @pytest.fixture
-def make_app(instance: Path, sqlite_url: str) -> Iterator[Any]:
+def make_app(instance: Path, sqlite_url: str, compiled: FileSystemBytecodeCache) -> Iterator[Any]:
     """Builds apps with given settings on an instance folder of their own; closes them after."""
     apps: list[Flask] = []
 
@@ -86,6 +97,7 @@ def make_app(instance: Path, sqlite_url: str) -> Iterator[Any]:
         given.setdefault("base_url", "http://localhost")
         given.setdefault("signup_limit", "100000/minute")
         app = create_app(root, settings.load(root, instance=instance, **given))
+        app.jinja_env.bytecode_cache = compiled
         if tables:
             with app.app_context():
                 Base.metadata.create_all(db.engine)
@@ -119,6 +131,12 @@ def session(app: Flask) -> Iterator[Session]:
         engine = db.engine
     with Session(engine, expire_on_commit=False) as session:
         yield session
+
+
+@pytest.fixture
+def slow_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords as outside of tests."""
+    monkeypatch.setattr(users, "hasher", SLOW_HASHER)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ expected. The shapes are in content_schema.py, the rules between fields in conte
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -151,12 +151,11 @@ def read(folder: Path, *, today: date | None = None) -> Content:
     """
     today = today or datetime.now(UTC).date()
     problems: list[Problem] = []
-    site_file = _load(folder, folder / "site.yaml")
+    site_file = _filled_in(_load(folder, folder / "site.yaml"))
     files = {kind: list(_load_all(folder, kind, problems)) for kind in ("comparisons", "courses")}
     courses = [file.slug for file in files["courses"]]
     addresses = [f"/compare/{file.slug}" for file in files["comparisons"]]
     addresses += [f"/courses/{slug}" for slug in courses]
-    _fill_in(site_file.document.value)
 
     # Of two problems with one field the first is told, so these come before the shapes.
     problems += _slugs(files["comparisons"])
@@ -291,15 +290,19 @@ def _topics(files: list[File]) -> Iterator[Problem]:
                 yield file.problem(("topic",), f"must be written '{name[:40]}', as in {owner}")
 
 
-def _fill_in(value: object) -> None:
+def _filled_in(file: File) -> File:
     """Put the brand and the addresses where the legal texts name them, like {contact_email}."""
-    if not isinstance(value, dict):
-        return
-    for legal in (value.get("privacy"), value.get("terms")):
+    site = file.document.value
+    if not isinstance(site, dict):
+        return file
+    filled = dict(site)
+    for part in ("privacy", "terms"):
+        legal = site.get(part)
         if isinstance(legal, dict) and isinstance(body := legal.get("body"), str):
             for name in _FILLED:
-                body = body.replace(f"{{{name}}}", str(value.get(name)))
-            legal["body"] = body
+                body = body.replace(f"{{{name}}}", str(site.get(name)))
+            filled[part] = {**legal, "body": body}
+    return replace(file, document=replace(file.document, value=filled))
 
 
 def _dotted(path: content_yaml.Path) -> str:

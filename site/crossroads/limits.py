@@ -1,5 +1,6 @@
 """Rate limits that all processes of one machine count together, in a small file of their own."""
 
+import math
 import sqlite3
 import time
 from ipaddress import ip_network
@@ -114,3 +115,10 @@ def client_network() -> str:
 
 # A broken counter file must not take the site down: errors are logged and the request goes on.
 limiter = Limiter(key_func=client_network, swallow_errors=True)
+
+
+def seconds_to_wait() -> int:
+    """Return after how many seconds the limit that this request ran into lets it pass."""
+    limit = limiter.current_limit
+    # Rounded up twice, there and here, it would be a second more than the window is long.
+    return max(1, limit.reset_at - math.ceil(time.time())) if limit else 60

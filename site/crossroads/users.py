@@ -21,7 +21,7 @@ IDLE = timedelta(hours=12)
 LIFETIME = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=1)
 
-_hasher = PasswordHasher()
+hasher = PasswordHasher()
 
 
 class UserError(ValueError):
@@ -112,7 +112,7 @@ def password_problem(password: str) -> str | None:
 
 def hash_password(password: str) -> str:
     """Hash a password with Argon2id. Slow on purpose: call it with no write under way."""
-    return _hasher.hash(password)
+    return hasher.hash(password)
 
 
 def prove(user: User | None, password: str) -> Proof | None:
@@ -124,12 +124,12 @@ def prove(user: User | None, password: str) -> Proof | None:
     try:
         if not _encodable(password):
             password = ""
-        _hasher.verify(stored, password)
+        hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):
         return None
     if user is None:
         return None
-    better = hash_password(password) if _hasher.check_needs_rehash(stored) else None
+    better = hash_password(password) if hasher.check_needs_rehash(stored) else None
     return Proof(user.id, stored, better)
 
 
@@ -220,9 +220,9 @@ def _decoy() -> str:
     """Return a hash of nothing that takes as long to check as a real one."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
-        for length in (_hasher.salt_len, _hasher.hash_len)
+        for length in (hasher.salt_len, hasher.hash_len)
     )
     return (
-        f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+        f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
         f"${salt}${digest}"
     )

@@ -1,6 +1,5 @@
 """The door of the desk: sign in, sign out, change the password."""
 
-import time
 from contextlib import suppress
 from hashlib import sha256
 
@@ -14,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import desk, users
 from crossroads.admin_forms import PasswordForm, SignInForm
 from crossroads.leads import email_key
-from crossroads.limits import limiter
+from crossroads.limits import limiter, seconds_to_wait
 from models import db, writing
 
 bp = desk.blueprint("admin_session", open_to_all=[desk.LOGIN])
@@ -119,8 +118,7 @@ def stale(_error: CSRFError) -> AnyResponse:
 
 @bp.errorhandler(RateLimitExceeded)
 def too_many(_error: RateLimitExceeded) -> AnyResponse:
-    limit = limiter.current_limit
-    seconds = max(1, limit.reset_at - int(time.time())) if limit else 60
+    seconds = seconds_to_wait()
     minutes = -(-seconds // 60)
     notice = f"Too many tries. Wait {minutes} minute{'' if minutes == 1 else 's'}, then try again."
     if request.endpoint == desk.LOGIN:

@@ -1,6 +1,5 @@
 """Exceptions become a page and a status here, and nowhere else."""
 
-import time
 import traceback
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import desk
 from crossroads.content import ContentError
 from crossroads.guard import CrossSite, policy_with_payment
-from crossroads.limits import limiter
+from crossroads.limits import seconds_to_wait
 from crossroads.logs import first_line
 from crossroads.settings import Settings
 
@@ -97,7 +96,7 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(RateLimitExceeded)
     def too_many(_error: RateLimitExceeded) -> Response:
-        return _page(429, retry_after=_wait())
+        return _page(429, retry_after=seconds_to_wait())
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> AnyResponse:
@@ -136,11 +135,6 @@ def init_app(app: Flask) -> None:
 def showing() -> bool:
     """Tell whether an error page is being made, which has to do with what is there."""
     return bool(g.get("showing_error"))
-
-
-def _wait() -> int:
-    limit = limiter.current_limit
-    return max(1, limit.reset_at - int(time.time())) if limit else 60
 
 
 def _page(
