@@ -12,6 +12,7 @@ DUE = "due"
 SENT = "sent"
 HELD = "held"
 DEAD = "dead"
+STATES = (DUE, SENT, HELD, DEAD)
 
 
 def new_reference() -> str:

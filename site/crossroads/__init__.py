@@ -25,6 +25,7 @@ from crossroads.views import (
     admin_enrollments,
     admin_home,
     admin_leads,
+    admin_mail,
     admin_orders,
     admin_session,
     checkout,
@@ -95,7 +96,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     desk.init_app(app)
     errors.init_app(app)
     views = (pages, signup, checkout, student, webhooks, health)
-    rooms = (admin_session, admin_home, admin_leads, admin_orders, admin_enrollments)
+    rooms = (admin_session, admin_home, admin_leads, admin_mail, admin_orders, admin_enrollments)
     for view in (*views, *rooms):
         app.register_blueprint(view.bp)
     cli.init_app(app)

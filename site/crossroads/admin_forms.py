@@ -7,15 +7,18 @@ from flask_wtf import FlaskForm
 from wtforms import Field, HiddenField, PasswordField, SelectField, StringField
 from wtforms.validators import ValidationError
 
-from crossroads import order_list
+from crossroads import mail_list, order_list
 from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.lead_list import LeadFilter
 from crossroads.listing import Filter
+from crossroads.mail_list import MailFilter
 from crossroads.order_list import OrderFilter
 from crossroads.users import password_problem
+from models import message
 from models.lead import STATES
 
-SAID = {"unseated": "Paid, no seat"}  # any other state is its own word
+# Any other state is its own word.
+SAID = {"unseated": "Paid, no seat", "due": "Waiting", "dead": "Not delivered"}
 
 
 class DeskForm(FlaskForm):
@@ -90,6 +93,21 @@ class LeadFilterForm(FilterForm):
         self.page.choices = _choices("Any page", [(page, page) for page in pages], which.page)
         names = [(campaign, campaign) for campaign in campaigns]
         self.campaign.choices = _choices("Any campaign", names, which.campaign)
+
+
+class MailFilterForm(FilterForm):
+    """Which mails to list."""
+
+    which: MailFilter
+
+    q = StringField("Email")
+    state = SelectField("State")
+    kind = SelectField("Mail")
+
+    def __init__(self, which: MailFilter) -> None:
+        super().__init__(which)
+        self.state.choices = _states(message.STATES)
+        self.kind.choices = _choices("Any mail", list(mail_list.NAMES.items()), which.kind)
 
 
 class OrderFilterForm(FilterForm):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from crossroads import users
+from crossroads import mail_list, users
 from crossroads.users import Staff
 from models import db, now, writing
 from models.user import FINANCE, MARKETER, OWNER, ROLES
@@ -22,6 +22,7 @@ LOGOUT = "admin_session.logout"
 PASSWORD = "admin_session.password"  # noqa: S105, the name of a page
 HOME = "admin_home.home"
 LEADS = "admin_leads.leads"
+MAIL = "admin_mail.mails"
 ORDERS = "admin_orders.orders"
 ENROLLMENTS = "admin_enrollments.enrollments"
 
@@ -30,6 +31,7 @@ MONEY_ROLES = (OWNER, FINANCE)
 ROOMS = (
     ("Home", HOME, ROLES),
     ("Leads", LEADS, LEAD_ROLES),
+    ("Mail", MAIL, LEAD_ROLES),
     ("Orders", ORDERS, MONEY_ROLES),
     ("Enrollments", ENROLLMENTS, MONEY_ROLES),
 )
@@ -41,6 +43,7 @@ def init_app(app: Flask) -> None:
     """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
     # The token is enough, and a browser may be told to send no Referer.
     app.config["WTF_CSRF_SSL_STRICT"] = False
+    app.add_template_filter(mail_list.name, "mail_name")
     manager = LoginManager()
     manager.session_protection = None  # the row is the sign-in; a new network does not end it
     manager.init_app(app, add_context_processor=False)

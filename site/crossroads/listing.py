@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
 
-from models import Enrollment, Lead, Order
+from models import Enrollment, Lead, Message, Order
 from models.base import AnySession
 
 PAGE_SIZE = 50
@@ -17,7 +17,7 @@ TERM_LENGTH = 200
 HIGHEST_ID = 2**31 - 1  # what PostgreSQL's integer holds: a larger one is no row, and no error
 NEWEST = "newest"
 
-Row = TypeVar("Row", Lead, Order, Enrollment)
+Row = TypeVar("Row", Lead, Order, Enrollment, Message)
 
 
 @dataclass(frozen=True, kw_only=True)

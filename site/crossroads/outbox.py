@@ -6,7 +6,7 @@ runs out, and another sends it, perhaps for the second time: at least once, neve
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from crossroads import leases
 from models.base import AnySession, now
@@ -98,6 +98,21 @@ def postpone(session: AnySession, message: Message, owner: str, error: str) -> b
 def give_up(session: AnySession, message: Message, owner: str, error: str) -> bool:
     """Mark the message dead: it is not tried again. False when the lease was lost."""
     return _close(session, message, owner, state=DEAD, error=error)
+
+
+def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
+    """Owe the dead messages among these once more, with all tries before them; return how many.
+
+    Each stays the mail it was, Message-ID and all. The gate looks at its receiver again.
+    """
+    statement = (
+        update(Message)
+        .where(Message.state == DEAD, *which)
+        .values(state=DUE, due_at=now(), attempts=0, error="")
+        .returning(Message.id)
+    )
+    options = {"synchronize_session": False}
+    return len(session.scalars(statement, execution_options=options).all())
 
 
 def _close(
