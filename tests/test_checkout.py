@@ -266,37 +266,6 @@ def test_form_from_another_site_is_refused(client: FlaskClient, session: Session
     assert count(session, Order) == 0
 
 
-@pytest.mark.parametrize("kind", ["reset", "429", "500", "html", "truncated", "garbage", "wrong"])
-def test_stripe_in_trouble_gives_a_calm_page_and_the_retry_makes_one_session(
-    client: FlaskClient, session: Session, sandbox: SandboxServer, kind: str
-) -> None:
-    sandbox.control("fault", kind=kind, method="POST")
-    answer = buy(client)
-    assert answer.status_code == 503
-    words = shown(answer.text)
-    assert "Nothing was charged" in words
-    assert "Traceback" not in words
-    again = client.post(order_page(session), data={"action": "pay"})
-    assert again.status_code == 303
-    assert again.location.startswith(sandbox.url)
-    assert count(session, Order) == 1
-    sandbox.pay(again.location)
-    client.get(order_page(session))
-    assert count(session, Enrollment) == 2
-
-
-def test_order_page_shows_what_is_known_while_stripe_is_away(
-    client: FlaskClient, session: Session, sandbox: SandboxServer
-) -> None:
-    sandbox.pay(buy(client).location)
-    sandbox.control("fault", kind="500", method="GET", times=1)
-    page = client.get(order_page(session))
-    assert page.status_code == 200
-    assert count(session, Enrollment) == 0
-    client.get(order_page(session))
-    assert count(session, Enrollment) == 2
-
-
 def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
     client: FlaskClient, session: Session, sandbox: SandboxServer, app: Flask
 ) -> None:

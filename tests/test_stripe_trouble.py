@@ -1,0 +1,265 @@
+"""Every way Stripe can fail, at every call that a buyer causes: a calm page, and no seat lost.
+
+One site and one stand-in for Stripe serve the whole module; each test buys as another person.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from crossroads import create_app, orders, payments, seats, settings
+from models import Base, Order, db
+from tests.conftest import ROOT
+from tests.purchases import BEFORE, COURSE, ENROLL, JANUARY, buy, heading, hidden, words
+from tests.sandbox_server import SandboxServer, eventually, start
+
+CREATE = ("POST", "/v1/checkout/sessions")
+EXPIRE = ("POST", "/v1/checkout/sessions/*/expire")
+RETRIEVE = ("GET", "/v1/checkout/sessions/*")
+SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it
+PATIENCE = (0.3, 0.3)
+
+SILENT = ("timeout", "slow")
+SPOILED = ("timeout", "reset", "500", "html", "truncated", "garbage", "wrong")
+BEFORE_THE_WORK = [(kind, False) for kind in (*SPOILED, "429", "slow")]
+AFTER_THE_WORK = [(kind, True) for kind in SPOILED]
+
+_numbers = count(1)
+
+
+class Trouble:
+    """A fault, and the call that it strikes once: everything before and after goes well."""
+
+    def __init__(self, sandbox: SandboxServer, kind: str, after: bool) -> None:
+        self.kind = kind
+        self.after = after
+        self._sandbox = sandbox
+
+    @contextmanager
+    def at(self, method: str, path: str) -> Iterator[None]:
+        silent = self.kind in SILENT
+        self._sandbox.control(
+            "fault", kind=self.kind, after=self.after, method=method, path=path,
+            seconds=SILENCE if silent else 0,
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            if silent:
+                patch.setattr(payments, "IN_REQUEST", PATIENCE)
+            yield
+        assert self._sandbox.state()["faults"] == [], "the call was not made"
+
+
+@pytest.fixture
+def trouble(request: pytest.FixtureRequest, sandbox: SandboxServer) -> Trouble:
+    return Trouble(sandbox, *request.param)
+
+
+def _each(*faults: tuple[str, bool]) -> pytest.MarkDecorator:
+    names = [f"{kind} {'after' if after else 'before'}" for kind, after in faults]
+    return pytest.mark.parametrize("trouble", faults, ids=names, indirect=True)
+
+
+looking = _each(*BEFORE_THE_WORK)
+acting = _each(*BEFORE_THE_WORK, *AFTER_THE_WORK)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
+    server = start(tmp_path_factory.mktemp("sandbox"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxServer) -> Iterator[Flask]:
+    folder = tmp_path_factory.mktemp("instance")
+    given = {"base_url": "http://localhost", "stripe_api_base": sandbox.url}
+    built = create_app(ROOT, settings.load(ROOT, instance=folder, **given))
+    with built.app_context():
+        Base.metadata.create_all(db.engine)
+    yield built
+    built.extensions["crossroads.pages"].close()
+    with built.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def one_day() -> Iterator[None]:
+    with time_machine.travel(BEFORE, tick=True):
+        yield
+
+
+@pytest.fixture
+def email(client: FlaskClient, session: Session) -> Iterator[str]:
+    """The address of a new buyer; whatever they leave open is canceled, and no seat is lost."""
+    free = seats.left(session, COURSE, JANUARY)
+    session.rollback()
+    address = f"buyer{next(_numbers)}@example.com"
+    yield address
+    for order in of(session, address):
+        client.post(f"/orders/{order.token}", data={"action": "cancel"})
+    ended = of(session, address)
+    assert {state(session, order) for order in ended} <= {"canceled", "paid"}
+    taken = sum(order.seats for order in ended if state(session, order) == "paid")
+    assert seats.left(session, COURSE, JANUARY) == free - taken
+
+
+def of(session: Session, email: str) -> list[Order]:
+    """Return the orders of a buyer as they are now, oldest first."""
+    session.rollback()
+    found = select(Order).where(Order.email == email).order_by(Order.id)
+    return list(session.scalars(found.execution_options(populate_existing=True)))
+
+
+def state(session: Session, order: Order) -> str:
+    session.rollback()
+    return orders.state(orders.events(session, order))
+
+
+def made_for(sandbox: SandboxServer, order: Order) -> list[dict[str, Any]]:
+    """Return the sessions that Stripe has for an order, newest first."""
+    every = sandbox.state()["sessions"]
+    return [one for one in every if one["client_reference_id"] == order.token]
+
+
+def calm(answer: TestResponse, said: str, status: int = 503) -> None:
+    """Hold the page to what every page in trouble must be, and to what it says of the money."""
+    assert answer.status_code == status
+    assert answer.headers["Cache-Control"] == "no-store"
+    read = words(answer.text)
+    assert said in read
+    for wrong in ("Traceback", "Error", "fail", "You're in"):
+        assert wrong not in read
+
+
+def pressed(client: FlaskClient, order: Order, action: str) -> TestResponse:
+    return client.post(f"/orders/{order.token}", data={"action": action})
+
+
+def try_again(client: FlaskClient, order: Order, action: str) -> TestResponse:
+    """Press the button until Stripe, which may be busy with the first try, has done it."""
+    answers = []
+
+    def works() -> bool:
+        answers.append(pressed(client, order, action))
+        return answers[-1].status_code == 303
+
+    eventually(works)
+    return answers[-1]
+
+
+@acting
+def test_pay_page_is_not_made(
+    client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
+) -> None:
+    with trouble.at(*CREATE):
+        calm(buy(client, email=email), "Nothing was charged")
+    (order,) = of(session, email)
+    assert state(session, order) == "open"
+    location = try_again(client, order, "pay").location
+    assert try_again(client, order, "pay").location == location
+    newest, *others = made_for(sandbox, order)
+    assert newest["url"] == location
+    # Stripe repeats a 500 for a day, so the key is given up, and what it made is known to nobody.
+    assert len(others) == (trouble.kind == "500" and trouble.after)
+
+
+@acting
+def test_older_order_is_not_ended_for_a_new_one(
+    client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
+) -> None:
+    buy(client, email=email)
+    with trouble.at(*EXPIRE):
+        answer = buy(client, email=email, seats="2")
+    calm(answer, "so we could not replace it. Nothing was charged just now.")
+    assert len(of(session, email)) == 1
+    replaced_in_the_end(client, session, sandbox, email, answer)
+
+
+@looking
+def test_older_order_cannot_be_looked_at_for_a_new_one(
+    client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
+) -> None:
+    """Stripe refuses to end a session that has ended: then it is asked how."""
+    buy(client, email=email)
+    sandbox.control("expire", id=of(session, email)[0].session_id)
+    with trouble.at(*RETRIEVE):
+        answer = buy(client, email=email, seats="2")
+    calm(answer, "so we could not replace it. Nothing was charged just now.")
+    replaced_in_the_end(client, session, sandbox, email, answer)
+
+
+@acting
+def test_older_order_that_never_had_a_pay_page_is_not_ended_for_a_new_one(
+    client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
+) -> None:
+    """To end it, its session is made, or found, under the key that Stripe may know already."""
+    sandbox.control("fault", kind="reset", method="POST")
+    buy(client, email=email)
+    with trouble.at(*CREATE):
+        answer = buy(client, email=email, seats="2")
+    calm(answer, "so we could not replace it. Nothing was charged just now.")
+    replaced_in_the_end(client, session, sandbox, email, answer)
+
+
+def replaced_in_the_end(
+    client: FlaskClient,
+    session: Session,
+    sandbox: SandboxServer,
+    email: str,
+    answer: TestResponse,
+) -> None:
+    """Send the form again that the page kept, until it leads to Stripe: for one order, once."""
+    form = {"cohort": JANUARY.code, "seats": "2", "name": "Maria", "email": email}
+    assert f'value="{email}"' in answer.text
+    form |= hidden(answer.text)
+    answers = [answer]
+
+    def works() -> bool:
+        answers.append(client.post(ENROLL, data=form))
+        return answers[-1].status_code == 303
+
+    eventually(works)
+    older, newer = of(session, email)
+    assert (state(session, older), state(session, newer)) == ("canceled", "open")
+    (made,) = made_for(sandbox, newer)
+    assert made["url"] == answers[-1].location
+    assert older.session_id in [
+        one["id"] for one in made_for(sandbox, older) if one["status"] == "expired"
+    ]
+
+
+@acting
+def test_order_is_not_canceled(
+    client: FlaskClient, session: Session, email: str, trouble: Trouble
+) -> None:
+    buy(client, email=email)
+    (order,) = of(session, email)
+    with trouble.at(*EXPIRE):
+        answer = pressed(client, order, "cancel")
+    calm(answer, "if it is not paid, it ends by itself in 32 minutes, and no payment is taken")
+    try_again(client, order, "cancel")
+    assert state(session, order) == "canceled"
+
+
+@looking
+def test_order_page_cannot_look(
+    client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
+) -> None:
+    sandbox.pay(buy(client, email=email).location)
+    (order,) = of(session, email)
+    with trouble.at(*RETRIEVE):
+        answer = client.get(f"/orders/{order.token}")
+    calm(answer, "If you have paid, do not pay again.", 200)
+    assert heading(answer.text) == "We are checking your payment"
+    assert heading(client.get(f"/orders/{order.token}").text) == "You're in"
+    assert state(session, order) == "paid"
