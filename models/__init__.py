@@ -10,6 +10,7 @@ from models.order import Hold, Order, OrderEvent
 from models.site_version import SiteVersion
 from models.stripe_event import StripeEvent
 from models.user import StaffSession, User
+from models.waiting_list import Waiting
 
 __all__ = [
     "Base",
@@ -25,6 +26,7 @@ __all__ = [
     "StaffSession",
     "StripeEvent",
     "User",
+    "Waiting",
     "db",
     "insert_for",
     "now",

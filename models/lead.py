@@ -12,7 +12,8 @@ PENDING = "pending"
 CONFIRMED = "confirmed"
 UNSUBSCRIBED = "unsubscribed"
 HELD = "held"  # looks like a robot's: kept, never mailed
-STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD)
+WAITING = "waiting"  # asked for no updates, only for a place on a waiting list
+STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD, WAITING)
 
 
 def new_token() -> str:
@@ -24,7 +25,8 @@ class Lead(Base):
     """One person by email address, with where they first came from.
 
     `email` is kept as typed, since that is where mail goes; `email_key` is what makes two
-    spellings one person. What is not known of the first touch is NULL, never a guess.
+    spellings one person. `state` is where they stand with our updates; what they wait for is in
+    the waiting list. What is not known of the first touch is NULL, never a guess.
     """
 
     __tablename__ = "lead"

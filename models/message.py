@@ -44,6 +44,7 @@ class Message(Base):
     reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)
+    waiting_id: Mapped[int | None] = mapped_column(ForeignKey("waiting_list.id"), default=None)
     state: Mapped[str] = mapped_column(String(16), default=DUE)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

@@ -10,6 +10,8 @@ GIVEN = "given"
 CONFIRMED = "confirmed"
 UNSUBSCRIBED = "unsubscribed"
 RESUBSCRIBED = "resubscribed"
+ASKED_TO_WAIT = "asked-to-wait"
+WAITING = "waiting"  # confirmed the place on a waiting list
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Leads: capture, confirm, unsubscribe. The only code that changes a lead."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -10,9 +11,9 @@ from sqlalchemy import ColumnElement, Select, select
 
 from crossroads import consent, outbox
 from crossroads.consent import Evidence
-from models import Lead, insert_for, now
+from models import Lead, Waiting, insert_for, now
 from models.base import AnySession
-from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, new_token
+from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, WAITING, new_token
 
 CONFIRM_DAYS = 7
 KEY_LENGTH = 320  # what the column holds
@@ -70,11 +71,11 @@ def capture(
     """
     at = now()
     state = HELD if suspect else PENDING
-    lead = _insert_or_find(session, email=email, name=name, touch=touch, state=state, at=at)
+    lead = find_or_add(session, email=email, name=name, touch=touch, state=state, at=at)
     consent.record(session, lead, consent.GIVEN, evidence, wording)
     if suspect:
         return
-    if lead.state == HELD:
+    if lead.state in (HELD, WAITING):
         lead.state = PENDING
     mailed = outbox.recent(session, lead.id, since=at - timedelta(hours=1))
     if lead.state == CONFIRMED:
@@ -83,6 +84,34 @@ def capture(
     elif mailed < MAILS_AN_HOUR:
         lead.confirm_until = at + timedelta(days=CONFIRM_DAYS)
         outbox.enqueue(session, "confirm", lead)
+
+
+def find_or_add(
+    session: AnySession, *, email: str, name: str, touch: Touch, state: str, at: datetime
+) -> Lead:
+    """Return the lead of an address, locked, added in this state when it is new.
+
+    Raises EmailNotValidError.
+    """
+    key = email_key(email)
+    values: dict[str, Any] = {
+        "email": email,
+        "email_key": key,
+        "name": name,
+        "state": state,
+        "confirm_token": new_token(),
+        "confirm_until": at + timedelta(days=CONFIRM_DAYS),
+        "unsubscribe_token": new_token(),
+        "created_at": at,
+        **asdict(touch),
+    }
+    # The unique index decides who is first: two equal sign-ups at once make one lead.
+    session.execute(
+        insert_for(session, Lead)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[Lead.email_key])
+    )
+    return session.execute(_query(Lead.email_key == key, lock=True)).scalar_one()
 
 
 def by_confirm_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
@@ -129,13 +158,16 @@ def renew_link(session: AnySession, token: str) -> Outcome:
 
 
 def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
-    """Take the lead of a mailed link off the list; a second time changes nothing more."""
+    """Take the lead of a mailed link off every list; a second time changes nothing more."""
     lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
     if lead.state != UNSUBSCRIBED:
         lead.state = UNSUBSCRIBED
         lead.unsubscribed_at = now()
+        for waiting in _waiting(session, lead):
+            waiting.token = new_token()
+            waiting.left_at = waiting.left_at or lead.unsubscribed_at
         # An old confirmation link must not bring back someone who left: signing up anew
         # mails a new one.
         lead.confirm_token = new_token()
@@ -149,8 +181,11 @@ def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Out
     if lead is None:
         return "unknown"
     if lead.state == UNSUBSCRIBED:
+        back = [one for one in _waiting(session, lead) if one.left_at == lead.unsubscribed_at]
+        for waiting in back:
+            waiting.left_at = None
         if lead.confirmed_at is None:
-            lead.state = PENDING
+            lead.state = WAITING if back else PENDING
             lead.unsubscribed_at = None
             consent.record(session, lead, consent.RESUBSCRIBED, evidence)
         else:
@@ -167,28 +202,8 @@ def _subscribe(
     consent.record(session, lead, kind, evidence)
 
 
-def _insert_or_find(
-    session: AnySession, *, email: str, name: str, touch: Touch, state: str, at: datetime
-) -> Lead:
-    key = email_key(email)
-    values: dict[str, Any] = {
-        "email": email,
-        "email_key": key,
-        "name": name,
-        "state": state,
-        "confirm_token": new_token(),
-        "confirm_until": at + timedelta(days=CONFIRM_DAYS),
-        "unsubscribe_token": new_token(),
-        "created_at": at,
-        **asdict(touch),
-    }
-    # The unique index decides who is first: two equal sign-ups at once make one lead.
-    session.execute(
-        insert_for(session, Lead)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=[Lead.email_key])
-    )
-    return session.execute(_query(Lead.email_key == key, lock=True)).scalar_one()
+def _waiting(session: AnySession, lead: Lead) -> Sequence[Waiting]:
+    return session.scalars(select(Waiting).where(Waiting.lead_id == lead.id)).all()
 
 
 def _query(which: ColumnElement[bool], *, lock: bool) -> Select[Lead]:

@@ -13,10 +13,13 @@ from models.base import AnySession, now
 from models.lead import CONFIRMED, Lead
 from models.message import DEAD, DUE, HELD, SENT, Message
 from models.order import Order
+from models.waiting_list import Waiting
 
 CONFIRM = "confirm"
 WELCOME = "welcome"
 ALREADY = "already"
+WAIT = "wait"  # asks the owner of an address to confirm a place on a waiting list
+WAITING = "waiting"  # says that they are on it
 RECEIPT = "receipt"
 ENROLLED = "enrolled"
 UNSEATED = "unseated"
@@ -29,10 +32,28 @@ LONGEST_WAIT = timedelta(hours=6)
 ERROR_LENGTH = 500
 
 
-def enqueue(session: AnySession, kind: str, lead: Lead, *, due_at: datetime | None = None) -> None:
-    """Owe the lead a mail of this kind, from `due_at` on (now, when not given)."""
+def enqueue(
+    session: AnySession,
+    kind: str,
+    lead: Lead,
+    *,
+    waiting: Waiting | None = None,
+    due_at: datetime | None = None,
+) -> None:
+    """Owe the lead a mail of this kind, from `due_at` on (now, when not given).
+
+    `waiting` is the place on a waiting list that it is about.
+    """
     session.flush()  # a lead added a moment ago has no id before that
-    session.add(Message(kind=kind, lead_id=lead.id, recipient=lead.email, due_at=due_at or now()))
+    session.add(
+        Message(
+            kind=kind,
+            lead_id=lead.id,
+            waiting_id=waiting.id if waiting else None,
+            recipient=lead.email,
+            due_at=due_at or now(),
+        )
+    )
 
 
 def enqueue_for_order(session: AnySession, kind: str, order: Order) -> None:
@@ -55,8 +76,9 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | N
     """Look at the receiver again: return whom to write to, or close the message for good.
 
     The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
-    confirmed leads alone; a request to confirm goes to nobody who has confirmed, or has
-    unsubscribed since asking. What may not go is held, with the reason.
+    confirmed leads alone, mail about a waiting list to who is on it; a request to confirm goes to
+    nobody who has confirmed, or has unsubscribed since asking. What may not go is held, with the
+    reason.
     """
     if message.attempts > TRIES:
         give_up(session, message, owner, message.error or "stopped in the middle of every try")
@@ -64,14 +86,20 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | N
     if message.order_id is not None:
         return session.get(Order, message.order_id)
     lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
+    waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None
+    waits = waiting is not None and waiting.waits
     if lead is None:
         reason = "the receiver was erased"
     elif message.kind in MARKETING and lead.state != CONFIRMED:
         reason = f"the receiver is {lead.state}"
     elif message.kind == CONFIRM and lead.state == CONFIRMED:
         reason = "the receiver has confirmed already"
+    elif message.kind == WAIT and waits:
+        reason = "the receiver is on the waiting list already"
     elif lead.unsubscribed_at is not None and lead.unsubscribed_at >= message.created_at:
         reason = "the receiver has unsubscribed since"
+    elif message.kind == WAITING and not waits:
+        reason = "the receiver is not on the waiting list"
     else:
         return lead
     _close(session, message, owner, state=HELD, error=reason)

@@ -1,0 +1,156 @@
+"""The waiting list of a cohort: ask for a place on it, confirm, count. Leaving is unsubscribing.
+
+Whoever types an address asks; only its owner, with the link that is mailed, is put on the list.
+That holds for an address that is confirmed for something else too.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, select
+
+from crossroads import consent, leads, outbox
+from crossroads.consent import Evidence
+from crossroads.content import Cohort, Content, Course
+from crossroads.leads import CONFIRM_DAYS, MAILS_AN_HOUR, REMINDERS_AN_HOUR, Outcome, Touch
+from models import Lead, Waiting, insert_for, now
+from models.base import AnySession
+from models.lead import HELD, UNSUBSCRIBED, WAITING, new_token
+
+WAITS: ColumnElement[bool] = Waiting.since.is_not(None) & Waiting.left_at.is_(None)
+
+
+def wording(content: Content, course: str, cohort: str) -> str:
+    """Return the sentence beside the box of the form for these dates, as a page shows it."""
+    title, dates = named(content, course, cohort)
+    words = content.site.waiting_list.consent
+    return words.replace("{course}", title).replace("{dates}", dates)
+
+
+def named(content: Content, course: str, cohort: str) -> tuple[str, str]:
+    """Return a course and the dates of its cohort in words; slug and code once they are gone."""
+    found = content.course(course)
+    run = found.cohort(cohort) if found else None
+    return found.title if found else course, run.dates if run else cohort
+
+
+def join(
+    session: AnySession,
+    *,
+    course: Course,
+    cohort: Cohort,
+    email: str,
+    name: str,
+    touch: Touch,
+    wording: str,
+    evidence: Evidence,
+    suspect: bool = False,
+) -> None:
+    """Record that someone asks for a place on the list: consent event, and the mail that is owed.
+
+    Raises EmailNotValidError.
+    """
+    at = now()
+    state = HELD if suspect else WAITING
+    lead = leads.find_or_add(session, email=email, name=name, touch=touch, state=state, at=at)
+    consent.record(session, lead, consent.ASKED_TO_WAIT, evidence, wording)
+    waiting = _find_or_add(session, lead, course.slug, cohort.code, at)
+    if suspect:
+        return
+    if lead.state == HELD:
+        lead.state = WAITING
+    mailed = outbox.recent(session, lead.id, since=at - timedelta(hours=1))
+    if waiting.waits:
+        if mailed < REMINDERS_AN_HOUR:
+            outbox.enqueue(session, outbox.WAITING, lead, waiting=waiting)
+    elif mailed < MAILS_AN_HOUR:
+        _ask(session, lead, waiting, at)
+
+
+def find(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
+    """Return the place on a list whose confirmation link carries the token, and whose it is."""
+    query = select(Waiting, Lead).join(Lead, Lead.id == Waiting.lead_id)
+    row = session.execute(query.where(Waiting.token == token)).one_or_none()
+    return row._tuple() if row else None
+
+
+def link_expired(waiting: Waiting, at: datetime) -> bool:
+    """Tell whether the confirmation link is too old to act on. A used one never is."""
+    return not waiting.waits and waiting.confirm_until < at
+
+
+def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
+    """Put the owner of a mailed link on the list; a second time is as good as the first."""
+    found = _locked(session, token)
+    if found is None:
+        return "unknown"
+    waiting, lead = found
+    at = now()
+    if link_expired(waiting, at):
+        return "expired"
+    if not waiting.waits:
+        waiting.since, waiting.left_at = at, None
+        if lead.state in (HELD, UNSUBSCRIBED):
+            # Back for this alone: what they once agreed to beside it stays ended.
+            lead.state, lead.confirmed_at, lead.unsubscribed_at = WAITING, None, None
+        consent.record(session, lead, consent.WAITING, evidence)
+        outbox.enqueue(session, outbox.WAITING, lead, waiting=waiting)
+    return "done"
+
+
+def renew_link(session: AnySession, token: str) -> Outcome:
+    """Mail a new confirmation link to the owner of an expired one."""
+    found = _locked(session, token)
+    if found is None:
+        return "unknown"
+    waiting, lead = found
+    at = now()
+    if waiting.waits:
+        return "done"
+    if outbox.recent(session, lead.id, since=at - timedelta(hours=1)) < MAILS_AN_HOUR:
+        _ask(session, lead, waiting, at)
+    return "expired"
+
+
+def counts(session: AnySession) -> Sequence[tuple[str, str, int]]:
+    """Return course, cohort and how many wait for it, of each cohort that someone waits for."""
+    query = select(Waiting.course, Waiting.cohort, func.count()).where(WAITS)
+    query = query.group_by(Waiting.course, Waiting.cohort).order_by(Waiting.course, Waiting.cohort)
+    return [row._tuple() for row in session.execute(query)]
+
+
+def _ask(session: AnySession, lead: Lead, waiting: Waiting, at: datetime) -> None:
+    waiting.confirm_until = at + timedelta(days=CONFIRM_DAYS)
+    outbox.enqueue(session, outbox.WAIT, lead, waiting=waiting)
+
+
+def _locked(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
+    """Return what the link stands for, its lead locked: unsubscribing may make the link void."""
+    query = select(Lead).join(Waiting, Waiting.lead_id == Lead.id).where(Waiting.token == token)
+    session.execute(query.with_for_update(of=Lead))
+    session.expire_all()
+    return find(session, token)
+
+
+def _find_or_add(
+    session: AnySession, lead: Lead, course: str, cohort: str, at: datetime
+) -> Waiting:
+    session.execute(
+        insert_for(session, Waiting)
+        .values(
+            lead_id=lead.id,
+            course=course,
+            cohort=cohort,
+            confirm_until=at + timedelta(days=CONFIRM_DAYS),
+            token=new_token(),
+            asked_at=at,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[Waiting.lead_id, Waiting.course, Waiting.cohort]
+        )
+    )
+    return session.scalars(
+        select(Waiting).where(
+            Waiting.lead_id == lead.id, Waiting.course == course, Waiting.cohort == cohort
+        )
+    ).one()
