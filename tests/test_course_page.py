@@ -45,7 +45,9 @@ def test_full_cohort_says_so_and_the_next_one_is_named(
     read = words(html)
     assert f"{ENROLL}?cohort={JANUARY.code}" not in links(html, ENROLL)
     assert '<span class="state full">Full</span>' in html
-    assert '<a href="#signup">Join the waiting list</a>' in html
+    assert links(html, f"{COURSE_PAGE}/waiting") == [
+        f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}"
+    ]
     assert "3 places left of 24" in read
     assert "Next start April 6, 2027" in read
 
@@ -55,7 +57,7 @@ def test_course_that_is_full_sells_nothing(client: FlaskClient, session: Session
         leave(session, cohort, 0)
     html = client.get(COURSE_PAGE).text
     assert links(html, ENROLL) == []
-    assert '<a class="button" href="#signup">Join the waiting list</a>' in html
+    assert '<a class="button" href="#waiting-list">Join the waiting list</a>' in html
 
 
 def test_cohort_that_has_started_is_not_sold(client: FlaskClient) -> None:

@@ -37,6 +37,7 @@ HEAD = [
     "signed_up_at",
     "confirmed_at",
     "unsubscribed_at",
+    "waits_for",
 ]
 RUNS = re.compile(r"[=+\-@\t\r]")
 
@@ -93,7 +94,7 @@ def undo(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and export.defuse(cell[1:]) != cell[1:] else cell
 
 
-def test_a_lead_is_one_row_of_thirteen_cells(engine: Engine) -> None:
+def test_a_lead_is_one_row_of_fourteen_cells(engine: Engine) -> None:
     one = lead(
         "maria@example.com",
         name="Maria",
@@ -112,7 +113,7 @@ def test_a_lead_is_one_row_of_thirteen_cells(engine: Engine) -> None:
     assert body.splitlines(keepends=True) == [
         ",".join(HEAD).encode() + b"\r\n",
         b"1,maria@example.com,Maria,unsubscribed,/signup,a,b,c,d,e,"
-        b"2026-11-22T12:00:00Z,2026-11-22T12:01:00Z,\r\n",
+        b"2026-11-22T12:00:00Z,2026-11-22T12:01:00Z,,\r\n",
     ]
 
 

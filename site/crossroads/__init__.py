@@ -34,6 +34,7 @@ from crossroads.views import (
     pages,
     signup,
     student,
+    waiting_list,
     webhooks,
 )
 from models import db
@@ -95,7 +96,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     guard.init_app(app, https=settings.base_url.startswith("https://"))
     desk.init_app(app)
     errors.init_app(app)
-    views = (pages, signup, checkout, student, webhooks, health)
+    views = (pages, signup, waiting_list, checkout, student, webhooks, health)
     rooms = (admin_session, admin_home, admin_leads, admin_mail, admin_orders, admin_enrollments)
     for view in (*views, *rooms):
         app.register_blueprint(view.bp)

@@ -18,7 +18,12 @@ from models import message
 from models.lead import STATES
 
 # Any other state is its own word.
-SAID = {"unseated": "Paid, no seat", "due": "Waiting", "dead": "Not delivered"}
+SAID = {
+    "unseated": "Paid, no seat",
+    "waiting": "Waiting list only",
+    "due": "Waiting",
+    "dead": "Not delivered",
+}
 
 
 class DeskForm(FlaskForm):
@@ -85,14 +90,18 @@ class LeadFilterForm(FilterForm):
     state = SelectField("State")
     page = SelectField("Page")
     campaign = SelectField("Campaign")
+    waiting = SelectField("Waiting for")
 
-    def __init__(self, pages: list[str], campaigns: list[str]) -> None:
+    def __init__(
+        self, pages: list[str], campaigns: list[str], waited_for: list[tuple[str, str]]
+    ) -> None:
         which = LeadFilter.read(request.args)
         super().__init__(which)
         self.state.choices = _states(STATES)
         self.page.choices = _choices("Any page", [(page, page) for page in pages], which.page)
         names = [(campaign, campaign) for campaign in campaigns]
         self.campaign.choices = _choices("Any campaign", names, which.campaign)
+        self.waiting.choices = _choices("Anything or nothing", waited_for, which.waiting)
 
 
 class MailFilterForm(FilterForm):

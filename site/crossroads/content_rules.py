@@ -39,6 +39,12 @@ def site(value: object, addresses: Sequence[str]) -> Mistakes:
         href = link.get("href")
         if _is_page(href) and href not in addresses:
             yield ("navigation", i, "href"), f"leads nowhere: {_near(href, addresses)}"
+    consent = _mapping(_mapping(value).get("waiting_list")).get("consent")
+    if isinstance(consent, str) and not ("{course}" in consent and "{dates}" in consent):
+        yield (
+            ("waiting_list", "consent"),
+            "must name what is waited for: write {course} and {dates} where they belong",
+        )
     yield from _samples(value, Site)
 
 

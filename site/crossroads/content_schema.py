@@ -92,6 +92,7 @@ class Site(Shape):
     navigation: tuple[Link, ...]
     home: Home
     signup: SignupWords
+    waiting_list: SignupWords
     privacy: Legal
     terms: Legal
     samples: tuple[Text, ...] = ()
@@ -252,6 +253,13 @@ class Cohort(Shape):
     meets: Text
     weekly: tuple[Weekly, ...] = ()
     seats: Count
+
+    @property
+    def dates(self) -> str:
+        """Give its days for people, like "January 19 to March 11, 2027"."""
+        year = f", {self.starts.year}" if self.starts.year != self.ends.year else ""
+        first = f"{self.starts:%B} {self.starts.day}{year}"
+        return f"{first} to {self.ends:%B} {self.ends.day}, {self.ends.year}"
 
 
 class Course(Shape):

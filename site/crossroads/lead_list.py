@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 
 from crossroads.export import Sheet
 from crossroads.listing import NEWEST, Filter, Listing, names_person
-from models import ConsentEvent, Lead, Message
+from crossroads.order_list import in_course
+from crossroads.waiting_list import WAITS
+from models import ConsentEvent, Lead, Message, Waiting
 from models.base import AnySession
 from models.lead import STATES
 
@@ -21,6 +23,14 @@ SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     "email-down": (True, (Lead.email_key,)),
 }
 LEADS = Listing(Lead, SORTS)
+
+# What a person waits for, as course/cohort, one after the other.
+_waits_for = (
+    select(func.aggregate_strings(Waiting.course + "/" + Waiting.cohort, " "))
+    .where(Waiting.lead_id == Lead.id, WAITS)
+    .correlate(Lead)
+    .scalar_subquery()
+)
 
 SHEET = Sheet(
     columns={
@@ -37,13 +47,14 @@ SHEET = Sheet(
         "signed_up_at": Lead.created_at,
         "confirmed_at": Lead.confirmed_at,
         "unsubscribed_at": Lead.unsubscribed_at,
+        "waits_for": _waits_for,
     }
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeadFilter(Filter):
-    """Which leads are meant."""
+    """Which leads are meant. `waiting` is a course's slug, or slug/code for one cohort of it."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
 
@@ -51,6 +62,7 @@ class LeadFilter(Filter):
     state: str = ""
     page: str = ""
     campaign: str = ""
+    waiting: str = ""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
@@ -62,6 +74,9 @@ class LeadFilter(Filter):
             found.append(Lead.page == self.page)
         if self.campaign:
             found.append(Lead.utm_campaign == self.campaign)
+        if self.waiting:
+            meant = select(Waiting.lead_id).where(WAITS, *in_course(Waiting, self.waiting))
+            found.append(Lead.id.in_(meant))
         return found
 
 
@@ -76,6 +91,12 @@ def consents(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:
     """Return a lead's ledger of consent, oldest first."""
     query = select(ConsentEvent).where(ConsentEvent.lead_id == lead_id)
     return session.scalars(query.order_by(ConsentEvent.created_at, ConsentEvent.id)).all()
+
+
+def waiting(session: AnySession, lead_id: int) -> Sequence[Waiting]:
+    """Return the places on waiting lists that a lead asked for, oldest first."""
+    query = select(Waiting).where(Waiting.lead_id == lead_id)
+    return session.scalars(query.order_by(Waiting.asked_at, Waiting.id)).all()
 
 
 def messages(session: AnySession, lead_id: int) -> Sequence[Message]:

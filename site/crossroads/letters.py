@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crossroads import calendars, outbox
+from crossroads import calendars, outbox, waiting_list
 from crossroads.content import Comparison, Content, Course
 from crossroads.enrollments import Bought
 from models.lead import Lead
 from models.message import Message
+from models.waiting_list import Waiting
 
 LINKED = re.compile(r"[/:@\\<>]|\.\S")
 
@@ -21,17 +22,27 @@ class Page:
     link: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiter:
+    """A person and the place on a waiting list that a mail to them is about."""
+
+    lead: Lead
+    waiting: Waiting
+
+
 def context(
-    message: Message, receiver: Lead | Bought, content: Content, base_url: str
+    message: Message, receiver: Lead | Bought | Waiter, content: Content, base_url: str
 ) -> dict[str, object]:
     """Return what the templates of the message's kind are rendered with.
 
     `link` is where the button leads. Only mail of a kind that one can be taken off has an
-    `unsubscribe_link`; only the request to confirm has `until`, when its link stops working.
+    `unsubscribe_link`; only a request to confirm has `until`, when its link stops working.
     """
     words: dict[str, object] = {"site": content.site, "base_url": base_url}
     if isinstance(receiver, Bought):
         return words | _purchase(message, receiver, content, base_url)
+    if isinstance(receiver, Waiter):
+        return words | _waiting(message, receiver, content, base_url)
     return words | _signup(message, receiver, content, base_url)
 
 
@@ -46,6 +57,21 @@ def _signup(message: Message, lead: Lead, content: Content, base_url: str) -> di
         words["name"] = _greetable(lead.name)
         words["link"] = f"{base_url}/compare"
         words["unsubscribe_link"] = f"{base_url}/unsubscribe/{lead.unsubscribe_token}"
+    return words
+
+
+def _waiting(message: Message, to: Waiter, content: Content, base_url: str) -> dict[str, object]:
+    course, cohort = to.waiting.course, to.waiting.cohort
+    title, dates = waiting_list.named(content, course, cohort)
+    consent = waiting_list.wording(content, course, cohort)
+    words: dict[str, object] = {"title": title, "dates": dates, "consent": consent}
+    if message.kind == outbox.WAIT:  # without the name, as for the sign-up
+        words["link"] = f"{base_url}/waiting-list/{to.waiting.token}"
+        words["until"] = _moment(to.waiting.confirm_until)
+    else:
+        words["name"] = _greetable(to.lead.name)
+        words["link"] = f"{base_url}/courses/{course}"
+        words["unsubscribe_link"] = f"{base_url}/unsubscribe/{to.lead.unsubscribe_token}"
     return words
 
 

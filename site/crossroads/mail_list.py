@@ -15,6 +15,8 @@ NAMES = {
     outbox.CONFIRM: "Confirm your email",
     outbox.WELCOME: "Welcome",
     outbox.ALREADY: "Already subscribed",
+    outbox.WAIT: "Confirm the waiting list",
+    outbox.WAITING: "On the waiting list",
     outbox.RECEIPT: "Receipt",
     outbox.ENROLLED: "Enrolled",
     outbox.UNSEATED: "No seat was left",

@@ -12,7 +12,7 @@ from crossroads.content import Content
 from crossroads.export import Sheet
 from crossroads.listing import HIGHEST_ID, NEWEST, Filter, Listing, names_person
 from crossroads.orders import UNSEATED
-from models import Enrollment, Order, OrderEvent, StripeEvent
+from models import Enrollment, Order, OrderEvent, StripeEvent, Waiting
 from models.base import AnySession
 from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, PLACED
 
@@ -126,7 +126,9 @@ def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
     return list(known.items())
 
 
-def in_course(table: type[Order] | type[Enrollment], course: str) -> list[ColumnElement[bool]]:
+def in_course(
+    table: type[Order] | type[Enrollment] | type[Waiting], course: str
+) -> list[ColumnElement[bool]]:
     """Return what narrows a table to a course, or with slug/code to one cohort of it."""
     slug, _, code = course.partition("/")
     return [table.course == slug, *([table.cohort == code] if code else [])]

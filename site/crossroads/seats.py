@@ -32,14 +32,26 @@ class Place:
 
 
 def places(session: AnySession, course: Course, at: datetime) -> list[Place]:
-    """Return the cohorts of a course in the order of their start, with seats left.
-
-    A cohort is past from the day it starts, by the calendar of its own time zone.
-    """
+    """Return the cohorts of a course in the order of their start, with seats left."""
     return [
-        _place(cohort, left(session, course, cohort), at)
+        place(session, course, cohort, at)
         for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts)
     ]
+
+
+def place(session: AnySession, course: Course, cohort: Cohort, at: datetime) -> Place:
+    """Return one cohort with its seats left."""
+    free = left(session, course, cohort)
+    if started(cohort, at):
+        return Place(cohort, max(free, 0), "past")
+    if free <= 0:
+        return Place(cohort, 0, "full")
+    return Place(cohort, free, "few" if free <= FEW else "open")
+
+
+def started(cohort: Cohort, at: datetime) -> bool:
+    """Tell whether a cohort is past: from the day it starts, in its own time zone."""
+    return cohort.starts <= at.astimezone(ZoneInfo(cohort.timezone)).date()
 
 
 def left(session: AnySession, course: Course, cohort: Cohort) -> int:
@@ -100,11 +112,3 @@ def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:
         return f"cohort {cohort.code} has no seats {state}: there is nothing to {verb}"
     some = "1 seat" if number == 1 else f"{number} seats"
     return f"cohort {cohort.code} has {some} {state}: {verb} {number} or fewer"
-
-
-def _place(cohort: Cohort, free: int, at: datetime) -> Place:
-    if cohort.starts <= at.astimezone(ZoneInfo(cohort.timezone)).date():
-        return Place(cohort, max(free, 0), "past")
-    if free <= 0:
-        return Place(cohort, 0, "full")
-    return Place(cohort, free, "few" if free <= FEW else "open")

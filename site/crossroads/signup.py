@@ -1,19 +1,21 @@
-"""The answer to a sign-up form, whichever page it stands in."""
+"""The answer to a sign-up form, whichever page it stands in and whatever one signs up for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
-from werkzeug.datastructures import MultiDict
 
-from crossroads import leads
+from crossroads import leads, waiting_list
 from crossroads.consent import Evidence
+from crossroads.content import Course
 from crossroads.forms import TAGS, SignupForm, clean_tag
 from crossroads.guard import host_of, refuse_cross_site, truncated_ip
 from crossroads.leads import Touch
 from crossroads.limits import limiter
 from crossroads.metrics import SIGNUPS
+from crossroads.seats import Place
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from models import db, writing
@@ -31,39 +33,57 @@ class Signup:
     resent: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToWait:
+    """What a page shows of the form for the waiting list of one cohort."""
+
+    place: Place
+    consent: str
+    signup: Signup
+
+
 def empty() -> Signup:
     """Return the form as a page arrives: the same for every visitor."""
     return Signup(form=SignupForm(formdata=None))
 
 
-def empty_with_source(base_url: str) -> Signup:
-    """Return the form carrying along what the page before it knew: its path and its utm_*.
+def to_wait(course: Course, place: Place, signup: Signup | None = None) -> ToWait:
+    """Return the form for a cohort's waiting list, empty when not given."""
+    consent = waiting_list.wording(current_content(), course.slug, place.cohort.code)
+    return ToWait(place=place, consent=consent, signup=signup or empty())
 
-    The query of a page is not passed on by a plain link to /signup, but its address comes as
-    the Referer when the page is one of ours.
+
+def empty_with_source() -> Signup:
+    """Return a form that stands apart, with what the page before it knew: its path and its utm_*.
+
+    The query of a page is not passed on by a plain link, but its address comes as the Referer
+    when the page is one of ours.
     """
     form = SignupForm(formdata=None)
-    host = host_of(request.referrer or "")
-    if host and host in (request.host, host_of(base_url)):
-        referer = urlsplit(request.referrer or "")
-        query = parse_qs(referer.query)
-        form.carried = {tag: query[tag][0] for tag in TAGS if tag in query}
-        form.carried["page"] = referer.path
-    for tag in TAGS:
-        if tag in request.args:
-            form.carried[tag] = request.args[tag]
+    form.carried = _known(_touch(form, apart=True))
     return Signup(form=form)
 
 
-def answer(render: Callable[[Signup], str]) -> Response:
+def answer(
+    render: Callable[[Signup], str],
+    *,
+    name: str = "signup",
+    capture: Callable[..., None] | None = None,
+    apart: bool = False,
+) -> Response:
     """Take the posted form and return the page in the state it is in now.
 
-    `render` gives the page's HTML for a Signup. Raises CrossSite and RateLimitExceeded.
+    `render` gives the page's HTML for a Signup. `capture` stores what was asked for, which is to
+    get our updates when not given; `name` is what the form is called in its evidence. A form that
+    stands `apart`, at an address of its own, carries along where its reader came from.
+    Raises CrossSite and RateLimitExceeded.
     """
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = _settings()
     refuse_cross_site(settings.base_url)
     form = SignupForm()
-    form.carried = {name: form[name].data for name in (*TAGS, "page") if form[name].data}
+    touch = _touch(form, apart=apart)
+    if apart:
+        form.carried = _known(touch)
     if form.action.data == "change":
         return _page(render, Signup(form=form, email=form.email.data or ""), 200)
     with limiter.shared_limit(settings.signup_limit, scope="signup"):
@@ -71,14 +91,15 @@ def answer(render: Callable[[Signup], str]) -> Response:
     if not form.validate():
         SIGNUPS.labels("refused").inc()
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
+    if capture is None:
+        capture = partial(leads.capture, wording=current_content().site.signup.consent)
     writing(db.session)
-    leads.capture(
+    capture(
         db.session,
         email=form.email.data,
         name=form.name.data,
-        touch=_touch(form, request.args),
-        wording=current_content().site.signup.consent,
-        evidence=evidence("signup", page=_page_of(form)),
+        touch=touch,
+        evidence=evidence(name, page=touch.page),
         suspect=bool(form.website.data),
     )
     db.session.commit()
@@ -99,12 +120,34 @@ def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Respo
     return make_response(render(signup), status, {"Cache-Control": "no-store"})
 
 
-def _page_of(form: SignupForm) -> str | None:
-    if request.path != "/signup":
-        return request.path[:PAGE_LENGTH]
-    return clean_tag(form.page.data)
+def _touch(form: SignupForm, *, apart: bool) -> Touch:
+    path, before = _page_before()
+    tags = {
+        tag: clean_tag(request.args.get(tag))
+        or clean_tag(form[tag].data)
+        or clean_tag(before.get(tag))
+        for tag in TAGS
+    }
+    if not apart:
+        return Touch(page=request.path[:PAGE_LENGTH], **tags)
+    return Touch(page=clean_tag(form.page.data) or clean_tag(path), **tags)
 
 
-def _touch(form: SignupForm, query: MultiDict[str, str]) -> Touch:
-    tags = {tag: clean_tag(query.get(tag)) or clean_tag(form[tag].data) for tag in TAGS}
-    return Touch(page=_page_of(form), **tags)
+def _known(touch: Touch) -> dict[str, str]:
+    return {name: value for name, value in asdict(touch).items() if value}
+
+
+def _page_before() -> tuple[str | None, dict[str, str]]:
+    """Return path and query of the page that led here, if it was another one of ours."""
+    host = host_of(request.referrer or "")
+    if not host or host not in (request.host, host_of(_settings().base_url)):
+        return None, {}
+    before = urlsplit(request.referrer or "")
+    if before.path == request.path:
+        return None, {}
+    return before.path, {name: values[0] for name, values in parse_qs(before.query).items()}
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    return settings

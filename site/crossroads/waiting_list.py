@@ -4,7 +4,7 @@ Whoever types an address asks; only its owner, with the link that is mailed, is 
 That holds for an address that is confirmed for something else too.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select
@@ -71,7 +71,7 @@ def find(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
     """Return the place on a list whose confirmation link carries the token, and whose it is."""
     query = select(Waiting, Lead).join(Lead, Lead.id == Waiting.lead_id)
     row = session.execute(query.where(Waiting.token == token)).one_or_none()
-    return row._tuple() if row else None
+    return (row[0], row[1]) if row else None
 
 
 def link_expired(waiting: Waiting, at: datetime) -> bool:
@@ -112,11 +112,27 @@ def renew_link(session: AnySession, token: str) -> Outcome:
     return "expired"
 
 
-def counts(session: AnySession) -> Sequence[tuple[str, str, int]]:
-    """Return course, cohort and how many wait for it, of each cohort that someone waits for."""
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """How many wait for one cohort: `course` is slug/code, as lists are narrowed to it."""
+
+    course: str
+    name: str
+    waiting: int
+
+
+def lines(session: AnySession, content: Content) -> list[Line]:
+    """Return each cohort that someone waits for, by its course and its code."""
     query = select(Waiting.course, Waiting.cohort, func.count()).where(WAITS)
     query = query.group_by(Waiting.course, Waiting.cohort).order_by(Waiting.course, Waiting.cohort)
-    return [row._tuple() for row in session.execute(query)]
+    return [
+        Line(
+            course=f"{course}/{cohort}",
+            name=", ".join(named(content, course, cohort)),
+            waiting=number,
+        )
+        for course, cohort, number in session.execute(query)
+    ]
 
 
 def _ask(session: AnySession, lead: Lead, waiting: Waiting, at: datetime) -> None:
@@ -145,9 +161,7 @@ def _find_or_add(
             token=new_token(),
             asked_at=at,
         )
-        .on_conflict_do_nothing(
-            index_elements=[Waiting.lead_id, Waiting.course, Waiting.cohort]
-        )
+        .on_conflict_do_nothing(index_elements=[Waiting.lead_id, Waiting.course, Waiting.cohort])
     )
     return session.scalars(
         select(Waiting).where(

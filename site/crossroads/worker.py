@@ -17,6 +17,7 @@ from crossroads import enrollments, letters, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.enrollments import Bought
+from crossroads.letters import Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
 from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
@@ -24,6 +25,7 @@ from models.base import now, writing
 from models.lead import Lead
 from models.message import Message
 from models.order import Order
+from models.waiting_list import Waiting
 
 # A mail that went out and is not noted goes out again, so noting it is tried for a while.
 NOTE_RESTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -98,15 +100,20 @@ class Worker(Loop):
         return self._note(message, "sent", outbox.sent)
 
     def _send(self, message: Message, receiver: Lead | Order) -> None:
-        told = self._bought(receiver) if isinstance(receiver, Order) else receiver
+        told = self._told(message, receiver)
         context = letters.context(message, told, self._content(), self._composer.base_url)
         mail = self._composer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
 
-    def _bought(self, order: Order) -> Bought:
-        """Read what the buyer is told, apart from the claim: trouble here is one mail's trouble."""
+    def _told(self, message: Message, receiver: Lead | Order) -> Lead | Bought | Waiter:
+        """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
-            return enrollments.bought(session, order)
+            if isinstance(receiver, Order):
+                return enrollments.bought(session, receiver)
+            if message.waiting_id is None:
+                return receiver
+            waiting = session.get_one(Waiting, message.waiting_id)
+            return Waiter(lead=receiver, waiting=waiting)
 
     def _note(
         self, message: Message, outcome: Outcome, verb: Callable[..., bool], error: str = ""

@@ -2,7 +2,7 @@
 
 from flask import render_template
 
-from crossroads import desk, money, overview
+from crossroads import desk, money, overview, waiting_list
 from crossroads.shelf import current_content
 from models import db, now
 
@@ -22,6 +22,7 @@ def home() -> str:
         undelivered=overview.undelivered(db.session, leads=leads, orders=orders),
         sales=overview.sales(db.session, at) if orders else None,
         stuck=overview.stuck(db.session) if orders else (0, []),
+        waiting=waiting_list.lines(db.session, current_content()) if leads else [],
         samples=current_content().samples,
         money=money.display,
     )

@@ -19,9 +19,9 @@ from flask import (
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import calendars, enrollments, money, orders, seats, settlement
+from crossroads import calendars, enrollments, money, orders, seats, settlement, signup
 from crossroads.content import Course
-from crossroads.forms import SEATS_AT_ONCE, EnrollForm
+from crossroads.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
 from crossroads.guard import policy_with_payment, refuse_cross_site
 from crossroads.limits import client_network
 from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
@@ -29,6 +29,7 @@ from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRe
 from crossroads.seats import Place
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
+from crossroads.signup import Signup, ToWait
 from models import Order, db, now, writing
 from models.order import ENDS
 
@@ -196,6 +197,11 @@ def _summary(
     form.cohort.choices = _choices(places)
     codes = [code for code, _ in form.cohort.choices]
     wanted = next((one for one in places if one.cohort.code == form.cohort.data), None)
+    full = wanted if wanted and wanted.state == "full" else None
+    if full and form.cohort.errors:
+        notice = notice or "full"  # it was not, when the form was opened
+    if full is None and places and not codes:
+        full = places[0]
     if request.method == "GET" and form.cohort.data not in codes:
         form.cohort.data = codes[0] if codes else None
     number = int(form.seats.data) if not form.seats.errors and form.seats.data.isdecimal() else 1
@@ -206,7 +212,8 @@ def _summary(
         course=course,
         form=form,
         places=places,
-        full=wanted if wanted and wanted.state == "full" else None,
+        full=full,
+        to_wait=_to_wait(course, wanted if notice == "full" and wanted else full, form),
         notice=notice,
         left=left,
         number=number,
@@ -218,6 +225,14 @@ def _summary(
         noindex=True,
     )
     return _private(page, status)
+
+
+def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | None:
+    """Return the form for the waiting list of dates that cannot be bought, with what was typed."""
+    if place is None:
+        return None
+    typed = {"email": form.email.data, "name": form.name.data}
+    return signup.to_wait(course, place, Signup(form=SignupForm(formdata=None, data=typed)))
 
 
 def _private(page: str, status: int) -> Response:

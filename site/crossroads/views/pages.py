@@ -147,7 +147,13 @@ def course(slug: str) -> Response:
     def places() -> dict[str, object]:
         found = seats.places(db.session, course, now())
         upcoming = (place for place in found if place.state in ("open", "few"))
-        return {"places": found, "next_place": next(upcoming, None)}
+        next_place = next(upcoming, None)
+        full = next((place for place in found if place.state == "full"), None)
+        return {
+            "places": found,
+            "next_place": next_place,
+            "to_wait": signup.to_wait(course, full) if full and not next_place else None,
+        }
 
     return _page("pages/course.html", share=f"courses/{slug}.png", live=places, course=course)
 

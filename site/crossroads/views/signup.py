@@ -23,8 +23,8 @@ def form() -> Response:
         )
 
     if request.method == "POST":
-        return signup.answer(render)
-    return make_response(render(signup.empty_with_source(settings.base_url)))
+        return signup.answer(render, apart=True)
+    return make_response(render(signup.empty_with_source()))
 
 
 @bp.get("/confirm/<token>")

@@ -1,6 +1,6 @@
 """the waiting list
 
-Revision 0003 follows 0002.
+Revision 0004 follows 0003.
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 import models.base
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
