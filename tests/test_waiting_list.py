@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from tests.purchases import (
     typed,
     words,
 )
+from tests.workers import make_worker
 
 LIST = f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}"
 GOOD = {"email": "Maria@example.com", "name": "Maria", "consent": "yes"}
@@ -238,16 +240,14 @@ def test_mail_that_is_no_longer_true_is_held(client: FlaskClient, session: Sessi
     assert not goes("waiting")
 
 
-def test_mails_say_what_is_waited_for(app: Flask, client: FlaskClient, session: Session) -> None:
+def test_mails_say_what_is_waited_for(
+    app: Flask, client: FlaskClient, session: Session, instance: Path
+) -> None:
     join(client, name="Maria")
-    settings = app.extensions["crossroads.settings"]
-    mailer = Mailer(settings, ROOT / "templates")
-
     def newest() -> str:
         with app.app_context():
-            worker = Worker(db.engine, mailer, lambda: read(ROOT / "site" / "content"))
-            assert worker.deliver_due().sent == 1
-        (file,) = sorted(settings.mail_folder.glob("*.eml"))[-1:]
+            assert make_worker(db.engine, instance=instance).deliver_due().sent == 1
+        (file,) = sorted((instance / "mail").glob("*.eml"))[-1:]
         return re.sub(r"=\r?\n", "", file.read_text("utf-8"))
 
     asked = newest()
@@ -348,7 +348,7 @@ def test_desk_counts_filters_and_exports_who_waits(
     token = re.findall(r'name="csrf_token" value="([^"]+)"', page)[0]
     given = {"csrf_token": token, "format": "csv", "waiting": wanted}
     with staff.post("/admin/leads/export", data=given) as answer:
-        exported = answer.text.splitlines()
+        exported = answer.get_data(as_text=True).splitlines()
     assert len(exported) == 2
     assert exported[0].endswith(",waits_for")
     assert exported[1].endswith(f",{wanted}")

@@ -9,10 +9,12 @@ from crossroads import letters, money, outbox
 from crossroads.composer import Composer, as_bytes
 from crossroads.content import Content
 from crossroads.enrollments import Bought, Receipt
+from crossroads.letters import Waiter
 from models.base import now
 from models.lead import Lead
 from models.message import Message
 from models.order import Order
+from models.waiting_list import Waiting
 
 RECEIVER = "maria.keller@example.com"
 NAME = "Maria Keller"
@@ -69,6 +71,19 @@ def _lead(content: Content) -> Lead:
     )
 
 
+def _waiter(content: Content) -> Waiter:
+    course = content.courses[0] if content.courses else None
+    cohort = course.cohorts[0] if course and course.cohorts else None
+    waiting = Waiting(
+        lead_id=1,
+        course=course.slug if course else "course",
+        cohort=cohort.code if cohort else "cohort",
+        confirm_until=now() + timedelta(days=7),
+        token=TOKEN,
+    )
+    return Waiter(lead=_lead(content), waiting=waiting)
+
+
 def _bought(content: Content) -> Bought:
     """Return an order of two places, with a discount and tax: every line that a receipt can have.
 
@@ -114,10 +129,12 @@ def _bought(content: Content) -> Bought:
 
 
 # Whom each kind of mail is written to.
-RECEIVERS: dict[str, Callable[[Content], Lead | Bought]] = {
+RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought]] = {
     outbox.CONFIRM: _lead,
     outbox.WELCOME: _lead,
     outbox.ALREADY: _lead,
+    outbox.WAIT: _waiter,
+    outbox.WAITING: _waiter,
     outbox.RECEIPT: _bought,
     outbox.ENROLLED: _bought,
     outbox.UNSEATED: _bought,
