@@ -14,12 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from crossroads.content import read
-from crossroads.mailer import Mailer
 from crossroads.outbox import admit
-from crossroads.worker import Worker
 from models import ConsentEvent, Lead, Message, Waiting, db, now
-from tests.conftest import ROOT
 from tests.desk_visits import desk
 from tests.purchases import (
     APRIL,
@@ -244,6 +240,7 @@ def test_mails_say_what_is_waited_for(
     app: Flask, client: FlaskClient, session: Session, instance: Path
 ) -> None:
     join(client, name="Maria")
+
     def newest() -> str:
         with app.app_context():
             assert make_worker(db.engine, instance=instance).deliver_due().sent == 1
