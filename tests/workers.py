@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from crossroads import content
 from crossroads.composer import Composer
 from crossroads.content import Content
+from crossroads.domains import Domains
 from crossroads.mailer import Mailer
 from crossroads.settings import Settings
 from crossroads.worker import Worker
@@ -24,8 +25,9 @@ def make_worker(
     instance: Path = Path(),
     templates: Path = ROOT / "templates",
     words: Content = WORDS,
+    domains: Domains | None = None,
 ) -> Worker:
     """Return a worker that mails through this server, or captures mail in this instance."""
     given: dict[str, Any] = {"instance": instance, "smtp_url": smtp_url, "base_url": BASE_URL}
     settings = Settings(**given)
-    return Worker(engine, Composer(settings, templates), Mailer(settings), lambda: words)
+    return Worker(engine, Composer(settings, templates), Mailer(settings), lambda: words, domains)

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     mail_from: str = Field(
         "The AI Internship <hello@example.com>", description="sender of all mail, Name <address>"
     )
+    mx_check: bool = Field(
+        False, description="ask the DNS whether a domain takes mail before the first mail to it"
+    )
     stripe_secret_key: str = Field(
         "", description="Stripe's secret key, sk_… or rk_…; the sandbox stands in when not set"
     )

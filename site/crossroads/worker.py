@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 from crossroads import enrollments, letters, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
+from crossroads.domains import Domains
 from crossroads.enrollments import Bought
 from crossroads.letters import Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
-from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
+from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
 from models.base import now, writing
 from models.lead import Lead
 from models.message import Message
@@ -48,18 +49,27 @@ class Delivery:
 
 
 class Worker(Loop):
-    """Delivers the outbox in this process. `content` returns the words of the site as of now."""
+    """Delivers the outbox in this process. `content` returns the words of the site as of now.
+
+    With `domains` it asks whether a domain takes mail before the first mail to an address.
+    """
 
     name = "worker"
 
     def __init__(
-        self, engine: Engine, composer: Composer, mailer: Mailer, content: Callable[[], Content]
+        self,
+        engine: Engine,
+        composer: Composer,
+        mailer: Mailer,
+        content: Callable[[], Content],
+        domains: Domains | None = None,
     ) -> None:
         super().__init__()
         self._engine = engine
         self._composer = composer
         self._mailer = mailer
         self._content = content
+        self._domains = domains
         self._owner = f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
 
     def work(self) -> None:
@@ -100,6 +110,10 @@ class Worker(Loop):
         return self._note(message, "sent", outbox.sent)
 
     def _send(self, message: Message, receiver: Lead | Order) -> None:
+        if self._domains and message.kind in (outbox.CONFIRM, outbox.WAIT):
+            refusal = self._domains.refusal(message.recipient)
+            if refusal:
+                raise Bounced(refusal)
         told = self._told(message, receiver)
         context = letters.context(message, told, self._content(), self._composer.base_url)
         mail = self._composer.compose(message.kind, message.recipient, message.reference, context)

@@ -11,6 +11,7 @@ from crossroads import server, settlement, start
 from crossroads.composer import Composer
 from crossroads.console import settings, templates, with_tables
 from crossroads.content import Content
+from crossroads.domains import Domains
 from crossroads.mailer import Mailer
 from crossroads.payments import Gateway
 from crossroads.settler import Settler
@@ -106,4 +107,11 @@ def _worker() -> Worker:
         shelf.refresh()
         return shelf.content
 
-    return Worker(db.engine, Composer(settings(), templates()), Mailer(settings()), content)
+    chosen = settings()
+    return Worker(
+        db.engine,
+        Composer(chosen, templates()),
+        Mailer(chosen),
+        content,
+        Domains() if chosen.mx_check else None,
+    )
