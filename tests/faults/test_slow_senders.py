@@ -1,18 +1,13 @@
 """Bodies of requests against the real web server: slow ones keep nobody from reading."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FLASK = Path(sys.executable).parent / "flask"
+from tests.faults.web_server import serving, status_of
+
 FORM = b"email=maria%40example.com&consent=yes"
 HEAD = (
     b"POST /signup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -23,41 +18,8 @@ HEAD = (
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a site that runs in one worker."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "INSTANCE": str(tmp_path_factory.mktemp("instance")),
-        "PORT": str(number),
-        "WORKERS": "1",
-        "SIGNUP_LIMIT": "1000/minute",
-    }
-    subprocess.run([FLASK, "setup"], cwd=ROOT, env=environment, check=True, capture_output=True)
-    with subprocess.Popen(
-        [FLASK, "serve"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-    ) as server:
-        until = time.monotonic() + 30
-        while not _is_up(number):
-            assert time.monotonic() < until, "the server does not answer"
-            time.sleep(0.1)
+    with serving(tmp_path_factory.mktemp("instance")) as number:
         yield number
-        server.terminate()
-
-
-def _is_up(port: int) -> bool:
-    try:
-        return status_of(port, "/healthz") == 200
-    except OSError:
-        return False
-
-
-def status_of(port: int, address: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", address)
-        return connection.getresponse().status
-    finally:
-        connection.close()
 
 
 def send(port: int, head: bytes, body: bytes) -> socket.socket:

@@ -1,0 +1,110 @@
+"""Stripe takes every call and answers none, with the time-outs of production on the real server.
+
+The waiting of a buyer ends in time, and whoever only reads or signs up notices nothing.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from tests.faults.web_server import serving
+from tests.purchases import COURSE_PAGE, ENROLL, JANUARY, hidden, words
+from tests.sandbox_server import Page, SandboxServer, eventually, fetch
+
+BUYER_WAITS = 15.0  # seconds until the page is there, at the most
+READER_WAITS = 0.5  # on a machine that runs the tests besides
+HANG = 60
+PAGES = ("/compare", COURSE_PAGE, "/signup", ENROLL)
+
+
+@pytest.fixture
+def site(tmp_path: Path, sandbox: SandboxServer) -> Iterator[str]:
+    """The address of a site that runs in one worker, of whose threads four answer."""
+    with serving(tmp_path / "site", stripe_api_base=sandbox.url) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def form(site: str, email: str, **given: str) -> dict[str, str]:
+    kept = {**hidden(fetch(site + ENROLL).text), "amount": ""}
+    return {**kept, "cohort": JANUARY.code, "seats": "1", "name": "Maria", "email": email, **given}
+
+
+def timed(call: Callable[[], Page]) -> tuple[float, Page]:
+    began = time.monotonic()
+    page = call()
+    return time.monotonic() - began, page
+
+
+def buy(site: str, given: dict[str, str]) -> tuple[float, Page]:
+    return timed(lambda: fetch(site + ENROLL, form=given))
+
+
+def hang(sandbox: SandboxServer, **given: str) -> None:
+    sandbox.control("fault", kind="timeout", seconds=HANG, times=1000, **given)
+
+
+def visit(site: str, number: int) -> float:
+    """Read every page and sign up; return how long the slowest answer took."""
+    took = []
+    for path in PAGES:
+        seconds, page = timed(lambda path=path: fetch(site + path))  # type: ignore[misc]
+        assert page.status == 200
+        took.append(seconds)
+    lead = {"email": f"reader{number}@example.com", "consent": "yes"}
+    seconds, page = timed(lambda: fetch(site + "/signup", form=lead))
+    assert (page.status, "Check your inbox" in page.text) == (200, True)
+    return max(*took, seconds)
+
+
+def test_buyers_get_a_page_in_time_and_nobody_else_waits(site: str, sandbox: SandboxServer) -> None:
+    for number in range(3):
+        visit(site, number)  # the first of all draws what is then kept
+    calm = median(visit(site, 10 + number) for number in range(10))
+    forms = [form(site, f"buyer{number}@example.com") for number in range(4)]
+    hang(sandbox)
+    with ThreadPoolExecutor(len(forms)) as pool:
+        buyers = [pool.submit(buy, site, one) for one in forms]
+        eventually(lambda: len(sandbox.state()["faults"]) and waiting(sandbox) >= 2)
+        visits = [visit(site, 100 + number) for number in range(20)]
+        assert not all(one.done() for one in buyers), "nobody waited while the others read"
+        answers = [one.result() for one in buyers]
+    for seconds, page in answers:
+        assert seconds < BUYER_WAITS
+        assert page.status == 503
+        assert "Nothing was charged" in words(page.text)
+    assert median(visits) < max(3 * calm, READER_WAITS)
+    assert max(visits) < 4 * READER_WAITS
+
+
+def waiting(sandbox: SandboxServer) -> int:
+    """Return how many calls the sandbox has taken since it fell silent."""
+    return sum(1000 - one["times"] for one in sandbox.state()["faults"])
+
+
+@pytest.mark.parametrize("late", [0, 7])
+def test_request_that_asks_stripe_several_times_ends_in_time_too(
+    site: str, sandbox: SandboxServer, late: int
+) -> None:
+    """A new attempt ends the older order's session, then makes its own."""
+    older = fetch(site + ENROLL, form=form(site, "maria@example.com"))
+    assert older.status == 303
+    again = form(site, "maria@example.com", seats="2")
+    if late:  # the first call is answered just in time, the second never
+        path = "/v1/checkout/sessions/*/expire"
+        sandbox.control("fault", kind="slow", seconds=late, path=path)
+    hang(sandbox)
+    seconds, page = buy(site, again)
+    assert seconds < BUYER_WAITS
+    assert page.status == 503
+    assert "Nothing was charged" in words(page.text)
+    sandbox.control("clear_faults")
+    retry = re.findall(r'<form method="post" action="(/orders/[^"]+)"', page.text)
+    answers = [fetch(site + retry[0], form={"action": "pay"}) if retry else buy(site, again)[1]]
+    assert answers[0].status == 303
+    assert answers[0].location.startswith(sandbox.url)
+    assert len([one for one in sandbox.state()["sessions"] if one["status"] == "open"]) == 1

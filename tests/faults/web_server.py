@@ -1,0 +1,58 @@
+"""The real web server in one worker, as `flask serve` runs it, with data of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.mail_server import free_port
+
+FLASK = Path(sys.executable).parent / "flask"
+
+
+@contextmanager
+def serving(instance: Path, **settings: str) -> Iterator[int]:
+    """Run the web server in one worker with these settings; yields the port it listens on."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "INSTANCE": str(instance),
+        "PORT": str(port),
+        "WORKERS": "1",
+        "SIGNUP_LIMIT": "10000/minute",
+        **{name.upper(): value for name, value in settings.items()},
+    }
+    subprocess.run([FLASK, "setup"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    with subprocess.Popen(
+        [FLASK, "serve"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    ) as server:
+        until = time.monotonic() + 30
+        while not _is_up(port):
+            assert time.monotonic() < until, "the server does not answer"
+            time.sleep(0.1)
+        try:
+            yield port
+        finally:
+            server.terminate()
+
+
+def status_of(port: int, address: str) -> int:
+    """Return the status of an address of the site."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", address)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _is_up(port: int) -> bool:
+    try:
+        return status_of(port, "/healthz") == 200
+    except OSError:
+        return False
