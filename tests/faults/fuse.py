@@ -1,0 +1,105 @@
+"""The flask command with a fuse: a process that is killed at a chosen step of a purchase.
+
+`python -m tests.faults.fuse serve` is `flask serve`, but while there is a file at FUSE, which
+holds a number, every step makes that number smaller; at the step that makes it nothing the file
+goes, the name of the step is written beside it, and the process ends as by kill -9. Then it is
+started again, as a service manager would. A step is either side of a commit that has written
+something, and either side of a call to Stripe: no other moment leaves anything behind that
+another process could see.
+"""
+
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from threading import Lock, local
+from typing import Any
+from urllib.parse import urlsplit
+
+import stripe
+from flask.cli import main
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import Session
+
+FUSE = Path(os.environ["FUSE"])
+
+_burning = Lock()  # the fuse is one for all threads; only one process has it at a time
+_thread = local()
+
+
+def step(name: str) -> None:
+    """Burn a step of the fuse, if there is one, and end with it."""
+    with _burning:
+        try:
+            left = int(FUSE.read_text()) - 1
+        except FileNotFoundError:
+            return
+        if left > 0:
+            FUSE.write_text(str(left))
+            return
+        FUSE.with_suffix(".burnt").write_text(name)
+        FUSE.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@event.listens_for(Engine, "begin")
+def begun(connection: Connection) -> None:
+    connection.info["changes"] = _changes(connection)
+
+
+@event.listens_for(Engine, "after_cursor_execute")
+def executed(
+    connection: Connection, cursor: Any, _statement: str, _values: Any, context: Any, _many: bool
+) -> None:
+    # For databases that do not count. (SQLite does, and its driver learns too late how many rows a
+    # statement with RETURNING has changed.)
+    if (context.isinsert or context.isupdate or context.isdelete) and cursor.rowcount > 0:
+        connection.info["changes"] = None
+
+
+@event.listens_for(Engine, "commit")
+def committing(connection: Connection) -> None:
+    _thread.wrote = _changes(connection) != connection.info["changes"]
+    if _thread.wrote:
+        step("before a commit")
+
+
+@event.listens_for(Session, "after_commit")
+def committed(_session: Session) -> None:
+    if getattr(_thread, "wrote", False):
+        step("after a commit")
+
+
+def _changes(connection: Connection) -> int:
+    """Return how many rows the connection has changed so far, where it counts them itself."""
+    return getattr(connection.connection.dbapi_connection, "total_changes", 0)
+
+
+class Client(stripe.RequestsClient):
+    """The SDK's own client, between two steps."""
+
+    def request(self, method: str, url: str, *args: Any, **more: Any) -> Any:
+        parts = urlsplit(url).path.split("/")
+        name = "/".join("ID" if part.startswith("cs_") else part for part in parts)
+        step(f"before {method.upper()} {name}")
+        answer = super().request(method, url, *args, **more)
+        step(f"after {method.upper()} {name}")
+        return answer
+
+
+def keep_up() -> None:
+    """Run the command, again and again until it ends well."""
+    import_module("wsgi")  # here, so that each start is quick
+    while True:
+        child = os.fork()
+        if child == 0:
+            sys.argv[0] = "flask"
+            main()
+        if os.waitpid(child, 0)[1] == 0:
+            return
+
+
+if __name__ == "__main__":
+    stripe.RequestsClient = Client  # type: ignore[misc]
+    keep_up()

@@ -1,0 +1,190 @@
+"""Kill -9 at every step of a purchase, one after the other: nothing stays half done."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from http.client import HTTPException
+from itertools import count
+
+import pytest
+import time_machine
+from sqlalchemy.orm import Session
+
+from crossroads import orders, settlement, stripe_events
+from crossroads.payments import Gateway
+from models import Enrollment, Hold, Message, Order, StripeEvent, now
+from tests.faults.shop import Shop, form, order_address
+from tests.purchases import ENROLL, SEPTEMBER, heading
+from tests.sandbox_server import KEY
+
+STEPS = {
+    "commit": "a commit",
+    "create": "POST /v1/checkout/sessions",
+    "retrieve": "GET /v1/checkout/sessions/ID",
+    "expire": "POST /v1/checkout/sessions/ID/expire",
+}
+
+
+Light = Callable[[], None]
+
+
+def both(**times: int) -> Counter[str]:
+    """Return each side of each kind of step, as often as a purchase makes it."""
+    return Counter(
+        {f"{side} {STEPS[kind]}": times[kind] for kind in times for side in ("before", "after")}
+    )
+
+
+@pytest.fixture
+def site(open_shop: Callable[[int], Shop]) -> Shop:
+    site = open_shop(1)
+    site.start("serve")
+    return site
+
+
+def walk(site: Shop, command: str, purchase: Callable[[str, Light], None]) -> Counter[str]:
+    """Make purchases, killing the command one step later each time, until one is through before.
+
+    A purchase says when its fuse is to be lit. Returns the steps at which the command was killed.
+    """
+    killed: Counter[str] = Counter()
+    for steps in count(1):
+        purchase(f"buyer{steps}@example.com", partial(site.light, command, steps))
+        at = site.burnt(command)
+        if at is None:
+            break
+        killed[at] += 1
+    return killed
+
+
+def settle_all(site: Shop) -> None:
+    """Let an hour pass, and everything that was left lying be done."""
+    if "worker" not in site.running:
+        site.start("worker")
+    site.run_out_leases()
+    site.sandbox.control("advance", seconds=3600)
+    site.wait(site.idle)
+    with time_machine.travel(now() + timedelta(hours=1), tick=True):
+        list(settlement.sweep(site.engine, Gateway(KEY, base=site.sandbox.url), site.url))
+    site.wait(site.idle)
+
+
+def require_whole(site: Shop, paid: dict[str, int]) -> None:
+    """Raise AssertionError unless these people have paid for so many seats, and all is in order."""
+    placed = {order.id: order for order in site.all(Order)}
+    with Session(site.engine) as session:
+        states = {
+            order.id: orders.state(orders.events(session, order)) for order in placed.values()
+        }
+    bought = {order.email: order.seats for order in placed.values() if states[order.id] == "paid"}
+    assert bought == paid
+    assert set(states.values()) <= {"paid", "expired", "canceled"}
+    enrolled = Counter(one.order_id for one in site.all(Enrollment))
+    assert {placed[number].email: seats for number, seats in enrolled.items()} == paid
+    assert site.all(Hold) == []
+    assert site.left() == SEPTEMBER.seats - sum(paid.values())
+    owed = Counter((one.recipient, one.kind) for one in site.all(Message))
+    assert owed == {(email, kind): 1 for email in paid for kind in ("receipt", "enrolled")}
+    assert {one.state for one in site.all(Message)} <= {"sent"}
+    # A mail that went out and could not be noted goes out again, as what it is: the same mail.
+    sent = {(mail.recipient, mail.message["Message-ID"]) for mail in site.mail.mails}
+    assert Counter(email for email, _ in sent) == dict.fromkeys(paid, 2)
+    books = site.sandbox.state()
+    made = Counter(one["client_reference_id"] for one in books["sessions"])
+    assert set(made.values()) <= {1}, "one order has two checkouts"
+    told = {one["id"] for one in books["events"] if one["type"] in stripe_events.FOLLOWED}
+    assert {one.id for one in site.all(StripeEvent)} == told
+    assert all(one.done_at for one in site.all(StripeEvent))
+
+
+def test_web_worker_killed_at_every_step_to_a_paid_seat(site: Shop) -> None:
+    paid = {}
+
+    def purchase(email: str, light: Light) -> None:
+        filled = form(site, email)
+        light()
+        page = site.insist(ENROLL, filled)
+        assert page.status == 303, page.text
+        site.sandbox.control("pause")  # so that the event and the buyer come in a known order
+        back = site.sandbox.pay(page.location)
+        site.sandbox.control("resume")
+        site.wait(site.delivered)
+        assert heading(site.insist(order_address(back)).text) == "You're in"
+        paid[email] = 1
+
+    # The order, its checkout, the event, the payment.
+    assert walk(site, "serve", purchase) == both(commit=4, create=1, retrieve=1)
+    settle_all(site)
+    require_whole(site, paid)
+
+
+def test_web_worker_killed_at_every_step_to_another_order_instead(site: Shop) -> None:
+    """The buyer has an order for two places and asks for one: the first is ended at Stripe."""
+
+    def purchase(email: str, light: Light) -> None:
+        assert site.insist(ENROLL, form(site, email, 2)).status == 303
+        filled = form(site, email, 1)
+        site.sandbox.control("pause")  # so that the event comes when the buyer is through
+        light()
+        page = site.insist(ENROLL, filled)
+        assert page.status == 303, page.text
+        site.sandbox.control("resume")
+        site.wait(site.delivered)
+
+    # The end of the first, the new order, its checkout, the event of the first one's end.
+    assert walk(site, "serve", purchase) == both(commit=4, create=1, expire=1)
+    assert site.left() == SEPTEMBER.seats - len(site.all(Hold))
+    settle_all(site)
+    require_whole(site, {})
+
+
+def test_web_worker_killed_at_every_step_and_the_buyer_gone(site: Shop) -> None:
+    def purchase(email: str, light: Light) -> None:
+        filled = form(site, email)
+        light()
+        with suppress(OSError, HTTPException):
+            site.ask(ENROLL, filled)
+
+    assert walk(site, "serve", purchase) == both(commit=2, create=1)
+    settle_all(site)
+    require_whole(site, {})
+
+
+def test_worker_killed_at_every_step_of_a_paid_order(site: Shop) -> None:
+    site.start("worker")
+    paid = {}
+
+    def purchase(email: str, light: Light) -> None:
+        page = site.insist(ENROLL, form(site, email))
+        light()
+        site.sandbox.pay(page.location)
+        site.wait(lambda: site.is_burnt("worker") or site.idle())
+        site.run_out_leases()
+        site.wait(site.idle)
+        paid[email] = 1
+        assert len(site.all(Enrollment)) == len(paid), "no sweep was needed"
+
+    # The event taken and followed, each of two mails taken and noted.
+    assert walk(site, "worker", purchase) == both(commit=6, retrieve=1)
+    settle_all(site)
+    require_whole(site, paid)
+
+
+def test_sweep_killed_at_every_step_to_a_checkout_whose_address_was_lost(site: Shop) -> None:
+    def purchase(email: str, light: Light) -> None:
+        filled = form(site, email)
+        site.sandbox.control("fault", kind="reset", method="POST", after=True)
+        lost = site.ask(ENROLL, filled)
+        assert lost.status == 503
+        site.age()
+        light()
+        site.start("reconcile")
+        site.finish("reconcile")
+        assert all(order.session_id for order in site.all(Order))
+        site.insist(order_address(lost), {"action": "cancel"})
+
+    assert walk(site, "reconcile", purchase) == both(create=1, commit=1, retrieve=1)
+    settle_all(site)
+    require_whole(site, {})
