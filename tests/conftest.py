@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import time_machine
 from argon2 import PasswordHasher, profiles
 from flask import Flask
 from flask.testing import FlaskClient
@@ -137,6 +138,13 @@ def session(app: Flask) -> Iterator[Session]:
 def slow_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords as outside of tests."""
     monkeypatch.setattr(users, "hasher", SLOW_HASHER)
+
+
+@pytest.fixture
+def one_day() -> Iterator[None]:
+    """A day on which every cohort lies ahead."""
+    with time_machine.travel("2026-11-22T12:00:00+00:00", tick=True):
+        yield
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ COURSE = read(ROOT / "site" / "content").courses[0]
 JANUARY, APRIL, SEPTEMBER = COURSE.cohorts
 COURSE_PAGE = f"/courses/{COURSE.slug}"
 ENROLL = f"{COURSE_PAGE}/enroll"
-BEFORE = "2026-11-22T12:00:00+00:00"  # a day on which every cohort lies ahead
 
 
 def typed(client: FlaskClient, **changed: str) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """The course page sells what is true: open, few, full and past dates."""
 
-from collections.abc import Iterator
-
 import pytest
 import time_machine
 from flask.testing import FlaskClient
@@ -9,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from tests.purchases import (
     APRIL,
-    BEFORE,
     COURSE,
     COURSE_PAGE,
     ENROLL,
@@ -21,11 +18,7 @@ from tests.purchases import (
     words,
 )
 
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
+pytestmark = pytest.mark.usefixtures("one_day")
 
 
 def test_every_open_cohort_has_its_way_to_enroll(client: FlaskClient) -> None:

@@ -1,11 +1,9 @@
 """The order's summary: what a buyer reads before paying, and what is refused there."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
@@ -13,7 +11,6 @@ from sqlalchemy.orm import Session
 from crossroads import money, orders
 from tests.purchases import (
     APRIL,
-    BEFORE,
     COURSE,
     ENROLL,
     JANUARY,
@@ -28,11 +25,7 @@ from tests.purchases import (
 )
 from tests.sandbox_server import SandboxServer
 
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
+pytestmark = pytest.mark.usefixtures("one_day")
 
 
 @pytest.fixture

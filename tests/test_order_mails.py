@@ -1,7 +1,6 @@
 """The two mails of a buyer: the receipt, and the link to the student's page."""
 
 import re
-from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
@@ -18,16 +16,12 @@ from sqlalchemy.orm import Session
 
 from crossroads import content, orders
 from models import Enrollment, Hold, Order, db, writing
-from tests.purchases import BEFORE, COURSE, JANUARY, words
+from tests.purchases import COURSE, JANUARY, words
 from tests.test_orders import paid, with_checkout
 from tests.workers import BASE_URL, make_worker
 from tests.workers import WORDS as SITE
 
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
+pytestmark = pytest.mark.usefixtures("one_day")
 
 
 def pay(session: Session, *, amounts: dict[str, int] | None = None, **given: Any) -> Order:

@@ -1,7 +1,6 @@
 """The order's page: what a buyer reads after the button, in every state an order can be in."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,6 @@ from sqlalchemy.orm import Session
 from crossroads import orders, seats
 from models import Hold, now
 from tests.purchases import (
-    BEFORE,
     COURSE,
     ENROLL,
     JANUARY,
@@ -30,11 +28,7 @@ from tests.purchases import (
 )
 from tests.sandbox_server import SandboxServer
 
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
+pytestmark = pytest.mark.usefixtures("one_day")
 
 
 @pytest.fixture

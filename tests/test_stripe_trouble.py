@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -19,8 +18,10 @@ from werkzeug.test import TestResponse
 from crossroads import create_app, orders, payments, seats, settings
 from models import Base, Order, db
 from tests.conftest import ROOT
-from tests.purchases import BEFORE, COURSE, ENROLL, JANUARY, buy, heading, hidden, words
+from tests.purchases import COURSE, ENROLL, JANUARY, buy, heading, hidden, words
 from tests.sandbox_server import SandboxServer, eventually, start
+
+pytestmark = pytest.mark.usefixtures("one_day")
 
 CREATE = ("POST", "/v1/checkout/sessions")
 EXPIRE = ("POST", "/v1/checkout/sessions/*/expire")
@@ -90,12 +91,6 @@ def app(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxServer) -> Ite
     built.extensions["crossroads.pages"].close()
     with built.app_context():
         db.engine.dispose()
-
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
 
 
 @pytest.fixture

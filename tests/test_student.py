@@ -1,6 +1,5 @@
 """The student's page: status first, for whoever has its address and nobody else."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +11,10 @@ from sqlalchemy.orm import Session
 
 from crossroads import orders
 from models import Enrollment, writing
-from tests.purchases import BEFORE, COURSE, JANUARY, buttons, heading, links, words
+from tests.purchases import COURSE, JANUARY, buttons, heading, links, words
 from tests.test_orders import paid, with_checkout
 
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
+pytestmark = pytest.mark.usefixtures("one_day")
 
 
 @pytest.fixture

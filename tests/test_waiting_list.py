@@ -1,7 +1,6 @@
 """The waiting list of full dates: who is put on it, what they are told, and what the desk sees."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from models import ConsentEvent, Lead, Message, Waiting, db, now
 from tests.desk_visits import desk
 from tests.purchases import (
     APRIL,
-    BEFORE,
     COURSE,
     COURSE_PAGE,
     ENROLL,
@@ -32,17 +30,13 @@ from tests.purchases import (
 )
 from tests.workers import make_worker
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 LIST = f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}"
 GOOD = {"email": "Maria@example.com", "name": "Maria", "consent": "yes"}
 DATES = f"{COURSE.title}, January 19 to March 11, 2027"
 WORDING = f"Tell me by email when a place is free in {DATES}. I can unsubscribe in one click."
 both = pytest.mark.parametrize("app", ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def one_day() -> Iterator[None]:
-    with time_machine.travel(BEFORE, tick=True):
-        yield
 
 
 @pytest.fixture
