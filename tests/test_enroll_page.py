@@ -194,8 +194,20 @@ def test_dates_that_filled_up_meanwhile_are_told(client: FlaskClient, session: S
     form = typed(client)
     leave(session, JANUARY, 0)
     answer = client.post(ENROLL, data=form)
-    assert answer.status_code == 422
-    assert "Choose dates that still have places" in words(answer.text)
+    assert answer.status_code == 409
+    said = words(answer.text)
+    assert "The last place on these dates has just been taken. Nothing was charged." in said
+    assert 'value="maria@example.com"' in answer.text
+    assert placed(session) == []
+
+
+def test_double_click_on_the_last_place_leads_to_it(client: FlaskClient, session: Session) -> None:
+    leave(session, JANUARY, 1)
+    form = typed(client)
+    first, second = (client.post(ENROLL, data=form) for _ in range(2))
+    assert (first.status_code, second.status_code) == (303, 303)
+    assert first.location == second.location
+    assert len(placed(session)) == 1
 
 
 def test_one_network_is_told_what_to_do_about_its_open_orders(client: FlaskClient) -> None:

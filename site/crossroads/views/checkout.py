@@ -56,6 +56,7 @@ def enroll(slug: str) -> AnyResponse:
     refuse_cross_site(_settings().base_url)
     course = _course(slug)
     form = EnrollForm()
+    # Full ones too: the last place may be held by the very order that this form has made before.
     form.cohort.choices = _choices(_places(course))
     db.session.rollback()  # what was read above may not stand before what is written below
     if not form.validate():
@@ -194,7 +195,7 @@ def _summary(
     course: Course, form: EnrollForm, status: int = 200, *, notice: str = "", left: int = 0
 ) -> Response:
     places = _places(course)
-    form.cohort.choices = _choices(places)
+    form.cohort.choices = _choices([one for one in places if one.state != "full"])
     codes = [code for code, _ in form.cohort.choices]
     wanted = next((one for one in places if one.cohort.code == form.cohort.data), None)
     full = wanted if wanted and wanted.state == "full" else None
@@ -247,7 +248,7 @@ def _places(course: Course) -> list[Place]:
 
 
 def _choices(places: list[Place]) -> list[tuple[str, str]]:
-    return [(one.cohort.code, one.cohort.title or "") for one in places if one.state != "full"]
+    return [(one.cohort.code, one.cohort.title or "") for one in places]
 
 
 def _request_key(form: EnrollForm) -> str:
