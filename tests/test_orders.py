@@ -1,6 +1,6 @@
 """Orders and seats as the database keeps them, on SQLite and PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import orders, seats
 from crossroads.content import Cohort, Course, read
-from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
+from crossroads.orders import Foreign, Holding, OrderError, SoldOut, TooManyHolds
 from crossroads.payments import Checkout
 from models import Base, Enrollment, Hold, Message, Order, OrderEvent, now, writing
 from models.base import prepare_engine
@@ -181,23 +181,38 @@ def test_worker_page_and_sweep_at_once_enroll_once(engine: Engine) -> None:
         assert session.scalar(query) == 1
 
 
-def test_many_buyers_at_once_never_oversell_and_lose_no_seat(engine: Engine) -> None:
+def placed_at_once(engine: Engine, buyers: int, **given: Callable[[int], object]) -> int:
+    """Return how many of so many buyers got an order; what they ask for depends on their number."""
+
     def buy(number: int) -> bool:
         with Session(engine) as session:
             writing(session)
             try:
-                place(session, email=f"buyer{number}@example.com")
-            except SoldOut:
+                asked: dict[str, Any] = {name: value(number) for name, value in given.items()}
+                place(session, email=f"buyer{number}@example.com", **asked)
+            except OrderError:
                 session.rollback()
                 return False
             session.commit()
             return True
 
     with ThreadPoolExecutor(12) as pool:
-        assert sum(pool.map(buy, range(50))) == 10
+        return sum(pool.map(buy, range(buyers)))
+
+
+def test_many_buyers_at_once_never_oversell_and_lose_no_seat(engine: Engine) -> None:
+    assert placed_at_once(engine, 50) == 10
     with Session(engine) as session:
         assert left(session) == 0
         assert session.scalar(select(func.sum(Hold.seats))) == 10
+
+
+def test_one_network_holds_only_so_much_in_all_cohorts_at_once(engine: Engine) -> None:
+    def cohort(number: int) -> Cohort:
+        return COURSE.cohorts[number % len(COURSE.cohorts)]
+
+    got = placed_at_once(engine, 24, cohort=cohort, network=lambda _: "192.0.2.1")
+    assert got == orders.HOLDS_A_NETWORK
 
 
 @pytest.mark.parametrize(

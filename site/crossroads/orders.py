@@ -83,6 +83,9 @@ def place(
     left = seats.left(session, course, cohort)
     if number > left:
         raise SoldOut(max(left, 0))
+    # This row is one for the whole site: from here on nobody takes seats in another cohort either,
+    # and the network's holds stay as they are counted.
+    site_version.advance(session)
     holds = session.scalar(select(func.count()).where(Hold.network == network)) or 0
     if holds >= HOLDS_A_NETWORK:
         raise TooManyHolds(network)
@@ -114,7 +117,6 @@ def place(
         )
     )
     _record(session, order, PLACED, "buyer")
-    site_version.advance(session)
     return order
 
 
