@@ -182,16 +182,16 @@ def _buying() -> bool:
 def _to_a_buyer(status: int) -> tuple[str, str]:
     """Return heading and text: what became of the money first, then what to do next."""
     placed = "token" in (request.view_args or {})
-    if status == 503:
+    words = [PERHAPS_PAID if placed else UNPAID]
+    if status == 503:  # the page says in how many seconds to try again
         heading = f"We cannot {'open' if placed else 'take'} your order just now"
-        when = "in a few seconds"
     else:
-        heading, when = WORDS[500][0], "in a minute"
-    again = "" if placed or request.method != "POST" else " Sent again, it is still one order."
-    return heading, (
-        f"{PERHAPS_PAID if placed else UNPAID} Try again {when}.{again} If that does not help, "
-        "write to us with the reference below."
-    )
+        heading = WORDS[500][0]
+        words.append("Try again in a minute.")
+    if not placed and request.method == "POST":
+        words.append("Sent again, it is still one order.")
+    words.append("If it happens again, write to us with the reference below.")
+    return heading, " ".join(words)
 
 
 def _links() -> list[tuple[str, str]]:
