@@ -162,21 +162,20 @@ def test_desk_while_the_database_is_away(app: Flask, instance: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "shut", "rooms"),
-    [
-        ("finance", "/admin/leads", ["/admin/orders", "/admin/enrollments", "/admin/"]),
-        ("marketer", "/admin/orders", ["/admin/leads", "/admin/"]),
-    ],
+    ("role", "shut", "open_room"),
+    [("finance", "/admin/leads", "/admin/orders"), ("marketer", "/admin/orders", "/admin/leads")],
 )
 def test_desk_room_that_is_not_open_to_a_role(
-    app: Flask, role: str, shut: str, rooms: list[str]
+    app: Flask, role: str, shut: str, open_room: str
 ) -> None:
     """Every way from the page leads where that role may go."""
     browser = desk(app, role)
     answer = browser.get(shut)
     is_error_page(answer, 403)
-    assert ways(answer) == rooms
-    assert [browser.get(path).status_code for path in rooms] == [200] * len(rooms)
+    rooms = ways(answer)
+    assert {open_room, "/admin/"} <= set(rooms)
+    assert shut not in rooms
+    assert {browser.get(path).status_code for path in rooms} == {200}
 
 
 def test_desk_address_that_is_not_there_tells_nobody_signed_out_of_its_rooms(app: Flask) -> None:
