@@ -23,6 +23,7 @@ from crossroads.content import Cohort
 from models import Message, Order, StripeEvent, now, writing
 from models.base import prepare_engine
 from tests.conftest import ROOT
+from tests.faults.crowd import Reply
 from tests.mail_server import MailServer, free_port
 from tests.purchases import COURSE, ENROLL, SEPTEMBER, hidden
 from tests.sandbox_server import KEY, SECRET, Page, SandboxServer, fetch, start
@@ -201,7 +202,7 @@ def form(shop: Shop, email: str, number: int = 1, cohort: Cohort = SEPTEMBER) ->
     }
 
 
-def order_address(page: Page) -> str:
+def order_address(page: Page | Reply) -> str:
     """Return the path of the order that a page is about, or that a pay page leads back to."""
     found = re.search(r"/orders/[\w-]+", page.location or page.text)
     assert found, page.text

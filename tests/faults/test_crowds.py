@@ -1,0 +1,157 @@
+"""Many at once, over the wire: for the last seats, and with the same payment to tell of."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from sqlalchemy.orm import Session
+
+from crossroads import orders, settlement
+from crossroads.payments import Gateway
+from models import Enrollment, Hold, Message, Order, StripeEvent
+from tests.faults.crowd import Call, Reply, all_at_once, post
+from tests.faults.shop import Shop, form, order_address
+from tests.purchases import COURSE, ENROLL, SEPTEMBER, heading, leave, words
+from tests.sandbox_server import KEY, Endpoint
+
+PLACES = 10
+BUYERS = 50
+LATER_PAYS = "AT321904300235473204"
+
+
+@pytest.fixture
+def site(open_shop: Callable[[int], Shop]) -> Shop:
+    site = open_shop(2)
+    site.start("serve", "worker")
+    return site
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    receiver = Endpoint().start()
+    yield receiver
+    receiver.stop()
+
+
+def press(site: Shop, forms: dict[str, dict[str, str]]) -> dict[str, Reply]:
+    """Send the forms of people, by address, each from a network of their own."""
+    calls = [
+        post(f"{site.url}{ENROLL}", filled, f"10.1.{number}.1")
+        for number, filled in enumerate(forms.values())
+    ]
+    return dict(zip(forms, all_at_once(calls), strict=True))
+
+
+def take(site: Shop, forms: dict[str, dict[str, str]], places: int) -> dict[str, str]:
+    """Have people press the button at once; return the pay pages of those who got a place.
+
+    All others must have been told that there is none. Who could not be sent on at once, as too
+    many wanted to at that moment, was told so, and asks again.
+    """
+    replies = press(site, forms)
+    assert Counter(
+        "held" if reply.status in (303, 503) else reply.status for reply in replies.values()
+    ) == {"held": places, 409: len(forms) - places}
+    pages = {}
+    for email, reply in replies.items():
+        if reply.status == 409:
+            assert "has just been taken. Nothing was charged." in words(reply.text)
+        elif reply.status == 503:
+            assert "We hold your place for you" in words(reply.text)
+            again = site.insist(order_address(reply), {"action": "pay"})
+            assert again.status == 303
+            pages[email] = again.location
+        else:
+            pages[email] = reply.location
+    assert len(set(pages.values())) == places
+    assert all(page.startswith(site.sandbox.url) for page in pages.values())
+    return pages
+
+
+def test_fifty_buyers_at_once_for_ten_seats(site: Shop) -> None:
+    with Session(site.engine) as session:
+        leave(session, SEPTEMBER, PLACES)
+    forms = {email: form(site, email) for email in (f"b{n}@example.com" for n in range(BUYERS))}
+    pages = take(site, forms, PLACES)
+    assert (site.left(), len(site.all(Hold))) == (0, PLACES)
+    first = {order.email: order for order in site.all(Order)}
+    assert first.keys() == pages.keys()
+    paying, expiring, canceling = (list(pages)[n::3] for n in range(3))  # 4, 3 and 3
+    for email in paying:
+        site.sandbox.pay(pages[email])
+    for email in expiring:
+        site.sandbox.control("expire", id=str(first[email].session_id))
+    for email in canceling:
+        site.insist(f"/orders/{first[email].token}", {"action": "cancel"})
+    site.wait(site.idle)
+    assert (site.left(), len(site.all(Hold)), len(site.all(Enrollment))) == (6, 0, 4)
+    later = {email: filled for email, filled in forms.items() if email not in pages}
+    for page in take(site, later, 6).values():
+        site.sandbox.pay(page)
+    site.wait(site.idle)
+    assert (site.left(), len(site.all(Hold)), len(site.all(Enrollment))) == (0, 0, PLACES)
+    assert len(site.sandbox.state()["sessions"]) == len(site.all(Order)) == PLACES + 6
+    assert Counter(mail.recipient for mail in site.mail.mails) == {
+        enrollment.email: 2 for enrollment in site.all(Enrollment)
+    }
+
+
+def test_one_network_holds_no_more_than_it_may_however_fast_it_asks(site: Shop) -> None:
+    forms = [
+        form(site, f"b{number}@example.com", cohort=COURSE.cohorts[number % 3])
+        for number in range(24)
+    ]
+    replies = all_at_once([post(f"{site.url}{ENROLL}", filled, "10.2.2.2") for filled in forms])
+    refused = [reply for reply in replies if reply.status == 429]
+    assert len(site.all(Hold)) == orders.HOLDS_A_NETWORK
+    assert len(refused) == len(forms) - orders.HOLDS_A_NETWORK
+    for reply in refused:
+        assert "Several orders from your network wait for payment" in words(reply.text)
+
+
+def test_hundred_shuffled_duplicates_at_once_enroll_once(site: Shop, endpoint: Endpoint) -> None:
+    site.sandbox.control("deliver_to", endpoints=[endpoint.url])
+    page = site.insist(ENROLL, form(site, "maria@example.com", 3))
+    back = order_address(site.sandbox.pay(page.location, iban=LATER_PAYS))
+    endpoint.wait_for("checkout.session.completed")
+    (order,) = site.all(Order)
+    intent = site.sandbox.state()["sessions"][0]["payment_intent"]
+    site.sandbox.control("settle", id=intent)
+    endpoint.wait_for("checkout.session.async_payment_succeeded")
+    told = [one for one in endpoint.received if one.type.startswith("checkout.session.")]
+    assert len(told) == 2
+    site.age()
+    calls = [
+        Call(f"{site.url}/webhooks/stripe", one.body, {"Stripe-Signature": one.signature})
+        for one in told * 50
+    ]
+    calls += [Call(f"{site.url}{back}", None, {})] * 20
+    random.shuffle(calls)
+    ended = Event()
+
+    def sweep() -> None:
+        while not ended.wait(0.05):
+            list(settlement.sweep(site.engine, Gateway(KEY, base=site.sandbox.url), site.url))
+
+    with ThreadPoolExecutor(1) as pool:
+        sweeping = pool.submit(sweep)
+        replies = all_at_once(calls)
+        ended.set()
+        sweeping.result()
+    assert {reply.status for reply in replies} == {200}
+    site.wait(site.idle)
+    site.start("reconcile")
+    site.finish("reconcile")
+    assert site.said("reconcile").endswith("0 orders had drifted\n")
+    assert heading(site.insist(back).text) == "You're in"
+    assert [one.seat for one in site.all(Enrollment)] == [1, 2, 3]
+    assert sorted(one.kind for one in site.all(Message)) == ["enrolled", "receipt"]
+    assert len(site.mail.mails) == 2
+    assert len(site.all(StripeEvent)) == 2
+    with Session(site.engine) as session:
+        kinds = [event.kind for event in orders.events(session, order)]
+    assert sorted(set(kinds) - {"pending"}) == ["paid", "placed"]
+    assert len(kinds) == len(set(kinds))
