@@ -2,7 +2,6 @@
 
 import csv
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from models import writing
 from models.user import OWNER
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere
 from tests.browser.crowd import COMPARISON, CONSENT
+from tests.browser.mailbox import follow, open_letter
 from tests.browser.product import Product
 
 ONE_TIME = "shown once, changed at once"
 NARROW, WIDE = 360, 1440
-MAIL_SECONDS = 20  # the worker looks every half second
 
 walks = pytest.mark.parametrize(
     ("width", "script"),
@@ -36,7 +35,7 @@ def test_reader_becomes_a_lead_that_the_desk_exports(
     _read(visitor)
     _sign_up_with_a_mistake(visitor)
     _sign_up(visitor, address)
-    confirmation = _letter(visitor, product, address, "Confirm your email")
+    confirmation = open_letter(visitor, product, address, "Confirm your email")
     _confirm(confirmation, address)
 
     staff = _account(product, f"owner-{width}-{script}@example.com")
@@ -52,7 +51,7 @@ def test_reader_becomes_a_lead_that_the_desk_exports(
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["confirmed_at"])
     _sign_out(desk)
 
-    welcome = _letter(visitor, product, address, "You are subscribed")
+    welcome = open_letter(visitor, product, address, "You are subscribed")
     _unsubscribe_and_undo(welcome, address)
     assert visitor.context.cookies() == []
 
@@ -180,32 +179,8 @@ def _fill(page: Page, address: str) -> None:
     expect(page.get_by_role("heading", name="Check your inbox")).to_be_visible()
 
 
-def _letter(page: Page, product: Product, address: str, subject: str) -> Page:
-    """Open the mailbox until the mail is there, and then the mail."""
-    until = time.monotonic() + MAIL_SECONDS
-    row = page.get_by_role("link").filter(has_text=address).filter(has_text=subject)
-    while True:
-        page.goto(f"{product.mailbox}/")
-        if row.count():
-            break
-        assert time.monotonic() < until, f"no mail {subject!r} to {address}"
-        page.wait_for_timeout(200)
-    row.first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(subject)
-    return page
-
-
-def _follow(letter: Page, name: str) -> Page:
-    """Press a button or link in the mail; it opens a window, as in a mail program."""
-    link = letter.frame_locator("iframe").get_by_role("link", name=name)
-    expect(letter.locator("pre")).to_contain_text(str(link.get_attribute("href")))
-    with letter.expect_popup() as window:
-        link.click()
-    return window.value
-
-
 def _confirm(letter: Page, address: str) -> None:
-    page = _follow(letter, "Confirm my email")
+    page = follow(letter, "Confirm my email")
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your email")
     expect(page.get_by_role("main")).to_contain_text(address)
     page.get_by_role("button", name="Confirm my email").click()
@@ -214,7 +189,7 @@ def _confirm(letter: Page, address: str) -> None:
 
 
 def _unsubscribe_and_undo(letter: Page, address: str) -> None:
-    page = _follow(letter, "Unsubscribe")
+    page = follow(letter, "Unsubscribe")
     expect(page.get_by_role("main")).to_contain_text(address)
     page.get_by_role("button", name="Unsubscribe").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("You are unsubscribed")
