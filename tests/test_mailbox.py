@@ -250,9 +250,11 @@ def test_entrance_leads_to_the_mailbox(folder: Path) -> None:
     (link,) = re.findall(r'class="row" href="([^"]+)"', html)
     assert link == "/mail/one.eml"
     assert "Confirm your email" in sandbox.get(link).text
-    (style,) = re.findall(r'rel="stylesheet" href="([^"]+)"', html)
-    with sandbox.get(style) as answer:
-        assert answer.mimetype == "text/css"
+    styles = re.findall(r'rel="stylesheet" href="([^"]+)"', html)
+    assert styles == ["/mail/room.css", "/mail/static/mailbox.css"]
+    for style in styles:
+        with sandbox.get(style) as answer:
+            assert answer.mimetype == "text/css"
     with sandbox.get("/mail/font.woff2") as answer:
         assert answer.data == (ROOT / "site/static/fonts/familjen-grotesk.woff2").read_bytes()
 

@@ -23,6 +23,7 @@ MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 NO_HTML = "<!doctype html><title>No HTML part</title><p>This mail has no HTML part."
+LOOK = Path(__file__).parent / "static" / "room.css"
 FONT = Path(__file__).parents[1] / "static" / "fonts" / "familjen-grotesk.woff2"
 
 
@@ -75,7 +76,11 @@ def create_mailbox(folder: Path) -> Flask:
 
 
 def furnish(app: Flask) -> None:
-    """Give a room what all rooms have: the site's font, and headers that keep pages harmless."""
+    """Give a room what all rooms have: look and font, and headers that keep pages harmless."""
+
+    @app.get("/room.css")
+    def look() -> Response:
+        return send_file(LOOK, max_age=0)
 
     @app.get("/font.woff2")
     def font() -> Response:
