@@ -197,6 +197,7 @@ def test_everything_is_there_and_said_where(product: Product) -> None:
     assert f"Site     {site}/\n" in said
     assert f"Desk     {site}/admin/\n" in said
     assert f"Mailbox  http://127.0.0.1:{product.sandbox_port}/mail/\n" in said
+    assert f"Stripe   http://127.0.0.1:{product.sandbox_port}/stripe/\n" in said
     assert len(SHOWN_ONCE.findall(said)) == 1
     assert product.ask("/").status == 200
     assert product.ask(COURSE).status == 200

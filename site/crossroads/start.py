@@ -123,6 +123,8 @@ def _where(settings: Settings, owner: tuple[str, str] | None) -> str:
         f"  Desk     {settings.base_url}/admin/",
         f"  Mailbox  {settings.sandbox_url}/mail/",
     ]
+    if settings.stripe_api_base == settings.sandbox_url:
+        lines.append(f"  Stripe   {settings.sandbox_url}/stripe/")
     if owner:
         email, password = owner
         lines += [
