@@ -99,7 +99,7 @@ def answer(
         email=form.email.data,
         name=form.name.data,
         touch=touch,
-        evidence=evidence(name, page=touch.page),
+        evidence=evidence(name, page=touch.page or request.path),
         suspect=bool(form.website.data),
     )
     db.session.commit()
