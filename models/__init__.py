@@ -1,5 +1,6 @@
 """Tables of Crossroads: one noun a module, importable without Flask running."""
 
+from models.announcement import Announcement
 from models.base import Base, db, insert_for, now, writing
 from models.cohort import Cohort
 from models.consent import ConsentEvent
@@ -13,6 +14,7 @@ from models.user import StaffSession, User
 from models.waiting_list import Waiting
 
 __all__ = [
+    "Announcement",
     "Base",
     "Cohort",
     "ConsentEvent",

@@ -21,7 +21,7 @@ def new_reference() -> str:
 
 
 class Message(Base):
-    """One mail to a lead or to a buyer: what kind it is, when it is due, how the tries went.
+    """One mail to a lead, a buyer or someone of the staff: its kind, when it is due, how it went.
 
     `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
     `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
@@ -36,6 +36,32 @@ class Message(Base):
             sqlite_where=text("state = 'due'"),
             postgresql_where=text("state = 'due'"),
         ),
+        # What was given up is counted and listed, and is rare.
+        Index(
+            "ix_message_dead",
+            "id",
+            sqlite_where=text("state = 'dead'"),
+            postgresql_where=text("state = 'dead'"),
+        ),
+        # How an announcement goes is counted from the index alone.
+        Index(
+            "ix_message_announcement",
+            "announcement_id",
+            "user_id",
+            "state",
+            "unsubscribed_at",
+            sqlite_where=text("announcement_id IS NOT NULL"),
+            postgresql_where=text("announcement_id IS NOT NULL"),
+        ),
+        # And it goes to nobody twice.
+        Index(
+            "uq_message_announcement_id_lead_id",
+            "announcement_id",
+            "lead_id",
+            unique=True,
+            sqlite_where=text("announcement_id IS NOT NULL"),
+            postgresql_where=text("announcement_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
@@ -45,6 +71,8 @@ class Message(Base):
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)
     waiting_id: Mapped[int | None] = mapped_column(ForeignKey("waiting_list.id"), default=None)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"), default=None)
+    announcement_id: Mapped[int | None] = mapped_column(ForeignKey("announcement.id"), default=None)
     state: Mapped[str] = mapped_column(String(16), default=DUE)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
@@ -53,3 +81,4 @@ class Message(Base):
     error: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    unsubscribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

@@ -18,8 +18,10 @@ from tests.conftest import ROOT
 LAYERS = [
     ["models"],
     ["composer", "content", "content_fields", "content_rules", "content_schema", "content_yaml",
-     "domains", "money", "settings", "logs", "metrics", "mailer", "payments", "pictures", "schema"],
-    ["calendars", "consent", "doctor", "enrollment_list", "enrollments", "export", "lead_list",
+     "domains", "logs", "mailer", "markdown", "metrics", "money", "payments", "pictures", "schema",
+     "settings"],
+    ["announcements", "calendars", "consent", "doctor", "enrollment_list", "enrollments", "export",
+     "lead_list",
      "leads", "leases", "letters", "listing", "mail_list", "order_list", "order_record", "orders",
      "outbox", "overview", "preview", "seats", "site_version", "stripe_events", "users",
      "waiting_list"],

@@ -22,6 +22,7 @@ from crossroads.server import BLOCKING_THREADS
 from crossroads.settings import Settings
 from crossroads.shelf import Shelf
 from crossroads.views import (
+    admin_announcements,
     admin_enrollments,
     admin_home,
     admin_leads,
@@ -97,7 +98,15 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     desk.init_app(app)
     errors.init_app(app)
     views = (pages, signup, waiting_list, checkout, student, webhooks, health)
-    rooms = (admin_session, admin_home, admin_leads, admin_mail, admin_orders, admin_enrollments)
+    rooms = (
+        admin_session,
+        admin_home,
+        admin_leads,
+        admin_mail,
+        admin_announcements,
+        admin_orders,
+        admin_enrollments,
+    )
     for view in (*views, *rooms):
         app.register_blueprint(view.bp)
     cli.init_app(app)

@@ -1,20 +1,28 @@
 """The forms of the desk. Their token is checked before any of them is read, in desk.py."""
 
+import re
 from collections.abc import Iterable
 
 from flask import request
 from flask_wtf import FlaskForm
-from wtforms import Field, HiddenField, PasswordField, SelectField, StringField
+from wtforms import (
+    Field,
+    HiddenField,
+    PasswordField,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
 from wtforms.validators import ValidationError
 
 from crossroads import mail_list, order_list
 from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.lead_list import LeadFilter
-from crossroads.listing import Filter
+from crossroads.listing import Filter, cleaned
 from crossroads.mail_list import MailFilter
 from crossroads.order_list import OrderFilter
 from crossroads.users import password_problem
-from models import message
+from models import Announcement, message
 from models.lead import STATES
 
 # Any other state is its own word.
@@ -24,6 +32,11 @@ SAID = {
     "due": "Waiting",
     "dead": "Not delivered",
 }
+
+
+SUBJECT_LENGTH = 150
+BODY_LENGTH = 8_000  # in Markdown; the whole mail stays under 30 KB
+RATE_MAX = 6_000
 
 
 class DeskForm(FlaskForm):
@@ -119,6 +132,51 @@ class MailFilterForm(FilterForm):
         self.kind.choices = _choices("Any mail", list(mail_list.NAMES.items()), which.kind)
 
 
+class AnnouncementForm(DeskForm):
+    """An announcement and whom it is for; the choices are those of the list of leads."""
+
+    subject = StringField("Subject")
+    body = TextAreaField("Words, in Markdown")
+    page = SelectField("Who first came from")
+    campaign = SelectField("Who first came with the campaign")
+    waiting = SelectField("Or who is on a waiting list")
+    rate = StringField("Mails a minute")
+
+    def __init__(
+        self,
+        announcement: Announcement | None,
+        pages: list[str],
+        campaigns: list[str],
+        waited_for: list[tuple[str, str]],
+    ) -> None:
+        super().__init__(obj=announcement)
+        self.page.choices = _choices("Any page", [(page, page) for page in pages], self.page.data)
+        names = [(campaign, campaign) for campaign in campaigns]
+        self.campaign.choices = _choices("Any campaign", names, self.campaign.data)
+        everyone = "No, everyone who confirmed"
+        self.waiting.choices = _choices(everyone, waited_for, self.waiting.data)
+
+    def validate_subject(self, field: Field) -> None:
+        field.data = " ".join(cleaned(field.data, keep="\t\r\n").split())
+        if not field.data:
+            raise ValidationError("Enter a subject: it is the first thing people read")
+        if len(field.data) > SUBJECT_LENGTH:
+            raise ValidationError(f"Use {SUBJECT_LENGTH} characters or fewer")
+
+    def validate_body(self, field: Field) -> None:
+        field.data = cleaned(field.data, keep="\r\n").replace("\r\n", "\n").strip()
+        if not field.data:
+            raise ValidationError("Enter what you want to say")
+        if len(field.data) > BODY_LENGTH:
+            raise ValidationError(f"Use {BODY_LENGTH:,} characters or fewer: mail stays small")
+
+    def validate_rate(self, field: Field) -> None:
+        typed = (field.data or "").strip()
+        if not re.fullmatch(r"[0-9]{1,6}", typed) or not 1 <= int(typed) <= RATE_MAX:
+            raise ValidationError(f"Enter a whole number from 1 to {RATE_MAX:,}")
+        field.data = int(typed)
+
+
 class OrderFilterForm(FilterForm):
     """Which orders to list. `courses` are values of the filter with their names."""
 
@@ -162,7 +220,9 @@ def _states(states: Iterable[str]) -> list[tuple[str, str]]:
     return [("", "Any state"), *named]
 
 
-def _choices(anything: str, known: list[tuple[str, str]], chosen: str) -> list[tuple[str, str]]:
+def _choices(
+    anything: str, known: list[tuple[str, str]], chosen: str | None
+) -> list[tuple[str, str]]:
     """Return what can be chosen, and what was, though it is no longer known."""
-    there = not chosen or chosen in dict(known)
-    return [("", anything), *([] if there else [(chosen, chosen)]), *known]
+    unknown = [(chosen, chosen)] if chosen and chosen not in dict(known) else []
+    return [("", anything), *unknown, *known]

@@ -7,12 +7,10 @@ from datetime import date
 from functools import cached_property
 from typing import Final
 
-import nh3
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict
 
-from crossroads import money
+from crossroads import markdown, money
 from crossroads.content_fields import (
     Amount,
     Cells,
@@ -32,12 +30,6 @@ from crossroads.content_fields import (
 )
 
 EVEN: Final = "even"  # the winner of a row in which neither option is ahead
-
-_MARKDOWN = MarkdownIt("js-default")
-_TAGS = {
-    "a", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "li", "ol", "p", "pre", "s",
-    "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
-}  # fmt: skip
 
 
 class Shape(BaseModel):
@@ -77,10 +69,7 @@ class Legal(Shape):
     @cached_property
     def html(self) -> Markup:
         """Give the body as HTML: made from Markdown, without scripts, pictures or raw HTML."""
-        html = nh3.clean(
-            _MARKDOWN.render(self.body), tags=_TAGS, url_schemes={"http", "https", "mailto"}
-        )
-        return Markup(html)  # noqa: S704 - nh3 has cleaned it
+        return markdown.to_html(self.body)
 
 
 class Site(Shape):

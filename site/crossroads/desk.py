@@ -25,6 +25,7 @@ LEADS = "admin_leads.leads"
 MAIL = "admin_mail.mails"
 ORDERS = "admin_orders.orders"
 ENROLLMENTS = "admin_enrollments.enrollments"
+ANNOUNCEMENTS = "admin_announcements.index"
 
 LEAD_ROLES = (OWNER, MARKETER)
 MONEY_ROLES = (OWNER, FINANCE)
@@ -32,6 +33,7 @@ ROOMS = (
     ("Home", HOME, ROLES),
     ("Leads", LEADS, LEAD_ROLES),
     ("Mail", MAIL, LEAD_ROLES),
+    ("Announcements", ANNOUNCEMENTS, LEAD_ROLES),
     ("Orders", ORDERS, MONEY_ROLES),
     ("Enrollments", ENROLLMENTS, MONEY_ROLES),
 )

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crossroads import calendars, outbox, waiting_list
+from crossroads import calendars, markdown, outbox, waiting_list
 from crossroads.content import Comparison, Content, Course
 from crossroads.enrollments import Bought
+from models.announcement import Announcement
 from models.lead import Lead
 from models.message import Message
 from models.waiting_list import Waiting
@@ -30,8 +31,16 @@ class Waiter:
     waiting: Waiting
 
 
+@dataclass(frozen=True, kw_only=True)
+class Announced:
+    """An announcement, and who gets it; None stands for someone of the staff who tries it."""
+
+    announcement: Announcement
+    lead: Lead | None
+
+
 def context(
-    message: Message, receiver: Lead | Bought | Waiter, content: Content, base_url: str
+    message: Message, receiver: Lead | Bought | Waiter | Announced, content: Content, base_url: str
 ) -> dict[str, object]:
     """Return what the templates of the message's kind are rendered with.
 
@@ -43,6 +52,8 @@ def context(
         return words | _purchase(message, receiver, content, base_url)
     if isinstance(receiver, Waiter):
         return words | _waiting(message, receiver, content, base_url)
+    if isinstance(receiver, Announced):
+        return words | _announced(message, receiver, content, base_url)
     return words | _signup(message, receiver, content, base_url)
 
 
@@ -73,6 +84,24 @@ def _waiting(message: Message, to: Waiter, content: Content, base_url: str) -> d
         words["link"] = f"{base_url}/courses/{course}"
         words["unsubscribe_link"] = f"{base_url}/unsubscribe/{to.lead.unsubscribe_token}"
     return words
+
+
+def _announced(
+    message: Message, to: Announced, content: Content, base_url: str
+) -> dict[str, object]:
+    announcement = to.announcement
+    course, _, cohort = announcement.waiting.partition("/")
+    # The link says which mail it stood in, so that leaving by it is counted there. The one of a
+    # trial opens nothing.
+    link = f"{to.lead.unsubscribe_token}?mail={message.reference}" if to.lead else "trial"
+    return {
+        "subject": announcement.subject,
+        "trial": to.lead is None,
+        "html": markdown.to_html(announcement.body, base_url),
+        "text": markdown.to_text(announcement.body, base_url),
+        "place": ", ".join(waiting_list.named(content, course, cohort)) if course else "",
+        "unsubscribe_link": f"{base_url}/unsubscribe/{link}",
+    }
 
 
 def _purchase(

@@ -14,6 +14,7 @@ from models.base import AnySession
 PAGE_SIZE = 50
 RARE = 1000
 TERM_LENGTH = 200
+NO_WORDS = ("Cc", "Cs")
 HIGHEST_ID = 2**31 - 1  # what PostgreSQL's integer holds: a larger one is no row, and no error
 NEWEST = "newest"
 
@@ -187,10 +188,17 @@ def holds(column: Any, term: str) -> ColumnElement[bool]:
     return or_(*(column.icontains(spelling, autoescape=True) for spelling in sorted(spellings)))
 
 
+def cleaned(text: str | None, *, keep: str = "") -> str:
+    """Return what can be stored of what was typed; of control characters only those to keep.
+
+    PostgreSQL refuses NUL, no driver encodes half a surrogate pair, and neither is a word.
+    """
+    kept = (c for c in text or "" if c in keep or unicodedata.category(c) not in NO_WORDS)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
 def _clean(text: str) -> str:
-    # PostgreSQL refuses NUL, no driver encodes half a surrogate pair, and neither is a name.
-    kept = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cs"))
-    return unicodedata.normalize("NFC", kept).strip()[:TERM_LENGTH]
+    return cleaned(text).strip()[:TERM_LENGTH]
 
 
 def _beyond(columns: tuple[Any, ...], mark: Any, descending: bool) -> ColumnElement[bool]:

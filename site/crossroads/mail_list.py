@@ -20,6 +20,8 @@ NAMES = {
     outbox.RECEIPT: "Receipt",
     outbox.ENROLLED: "Enrolled",
     outbox.UNSEATED: "No seat was left",
+    outbox.ANNOUNCEMENT: "Announcement",
+    outbox.PLACES: "Announcement to a waiting list",
 }
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {

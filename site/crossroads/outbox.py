@@ -6,13 +6,15 @@ runs out, and another sends it, perhaps for the second time: at least once, neve
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 
 from crossroads import leases
+from models.announcement import PAUSED, Announcement
 from models.base import AnySession, now
 from models.lead import CONFIRMED, Lead
 from models.message import DEAD, DUE, HELD, SENT, Message
 from models.order import Order
+from models.user import User
 from models.waiting_list import Waiting
 
 CONFIRM = "confirm"
@@ -23,8 +25,10 @@ WAITING = "waiting"  # says that they are on it
 RECEIPT = "receipt"
 ENROLLED = "enrolled"
 UNSEATED = "unseated"
+ANNOUNCEMENT = "announcement"
+PLACES = "places"  # an announcement to those on a waiting list
 # Mail that only a confirmed address gets, each with its way out.
-MARKETING = frozenset({WELCOME, ALREADY})
+MARKETING = frozenset({WELCOME, ALREADY, ANNOUNCEMENT})
 
 TRIES = 12
 FIRST_WAIT = timedelta(seconds=30)
@@ -61,6 +65,34 @@ def enqueue_for_order(session: AnySession, kind: str, order: Order) -> None:
     session.add(Message(kind=kind, order_id=order.id, recipient=order.email))
 
 
+def announce(
+    session: AnySession, announcement_id: int, lead: Lead, waiting: Waiting | None, due_at: datetime
+) -> None:
+    """Owe the lead an announcement, to who is on a waiting list if that place is given."""
+    session.add(
+        Message(
+            kind=PLACES if waiting else ANNOUNCEMENT,
+            announcement_id=announcement_id,
+            lead_id=lead.id,
+            waiting_id=waiting.id if waiting else None,
+            recipient=lead.email,
+            due_at=due_at,
+        )
+    )
+
+
+def announce_to_staff(session: AnySession, announcement: Announcement, user: User) -> None:
+    """Owe someone of the staff an announcement as its receivers would get it."""
+    session.add(
+        Message(
+            kind=PLACES if announcement.waiting else ANNOUNCEMENT,
+            announcement_id=announcement.id,
+            user_id=user.id,
+            recipient=user.email,
+        )
+    )
+
+
 def recent(session: AnySession, lead_id: int, since: datetime) -> int:
     """Count the messages queued for a lead since then, whatever became of them."""
     query = select(func.count()).where(Message.lead_id == lead_id, Message.created_at >= since)
@@ -68,11 +100,20 @@ def recent(session: AnySession, lead_id: int, since: datetime) -> int:
 
 
 def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
-    """Take the message that has been due longest under a lease; None when there is none."""
-    return leases.claim(session, Message, Message.state == DUE, owner, at)
+    """Take the message that has been due longest under a lease; None when there is none.
+
+    Those of an announcement that is paused are let lie.
+    """
+    paused = select(Announcement.id).where(Announcement.state == PAUSED)
+    open_ = (Message.state == DUE) & or_(
+        Message.announcement_id.is_(None),
+        Message.user_id.is_not(None),
+        Message.announcement_id.not_in(paused),
+    )
+    return leases.claim(session, Message, open_, owner, at)
 
 
-def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | None:
+def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | User | None:
     """Look at the receiver again: return whom to write to, or close the message for good.
 
     The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
@@ -85,6 +126,8 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | N
         return None
     if message.order_id is not None:
         return session.get(Order, message.order_id)
+    if message.user_id is not None:
+        return session.get(User, message.user_id)
     lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
     waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None
     waits = waiting is not None and waiting.waits
@@ -98,7 +141,7 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | N
         reason = "the receiver is on the waiting list already"
     elif lead.unsubscribed_at is not None and lead.unsubscribed_at >= message.created_at:
         reason = "the receiver has unsubscribed since"
-    elif message.kind == WAITING and not waits:
+    elif message.kind in (WAITING, PLACES) and not waits:
         reason = "the receiver is not on the waiting list"
     else:
         return lead

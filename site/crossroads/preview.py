@@ -9,7 +9,8 @@ from crossroads import letters, money, outbox
 from crossroads.composer import Composer, as_bytes
 from crossroads.content import Content
 from crossroads.enrollments import Bought, Receipt
-from crossroads.letters import Waiter
+from crossroads.letters import Announced, Waiter
+from models.announcement import Announcement
 from models.base import now
 from models.lead import Lead
 from models.message import Message
@@ -128,8 +129,34 @@ def _bought(content: Content) -> Bought:
     return Bought(order=order, receipt=receipt, token=TOKEN)
 
 
+LETTER = """\
+The next cohort starts on **January 19**. It has 12 places, and the first week is open to look at.
+
+## What is new
+
+- A session with a hiring manager, every second week
+- Written feedback on [your case study](/courses/ai-pm-bootcamp)
+
+> I can unsubscribe in one click.
+
+See you there.
+"""
+
+
+def _announced(waiting: str = "") -> Callable[[Content], Announced]:
+    def receiver(content: Content) -> Announced:
+        return Announced(
+            announcement=Announcement(
+                subject="The January cohort is open", body=LETTER, rate=60, waiting=waiting
+            ),
+            lead=_lead(content),
+        )
+
+    return receiver
+
+
 # Whom each kind of mail is written to.
-RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought]] = {
+RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Announced]] = {
     outbox.CONFIRM: _lead,
     outbox.WELCOME: _lead,
     outbox.ALREADY: _lead,
@@ -138,4 +165,6 @@ RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought]] = {
     outbox.RECEIPT: _bought,
     outbox.ENROLLED: _bought,
     outbox.UNSEATED: _bought,
+    outbox.ANNOUNCEMENT: _announced(),
+    outbox.PLACES: _announced("course/cohort"),
 }

@@ -13,19 +13,21 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import enrollments, letters, outbox
+from crossroads import announcements, enrollments, letters, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.enrollments import Bought
-from crossroads.letters import Waiter
+from crossroads.letters import Announced, Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
 from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
+from models.announcement import Announcement
 from models.base import now, writing
 from models.lead import Lead
 from models.message import Message
 from models.order import Order
+from models.user import User
 from models.waiting_list import Waiting
 
 # A mail that went out and is not noted goes out again, so noting it is tried for a while.
@@ -83,10 +85,22 @@ class Worker(Loop):
 
         Raises SQLAlchemy's errors when the database cannot be used.
         """
+        self._feed()
         delivery = Delivery()
         while not self.stopping and (outcome := self._deliver_next()):
             setattr(delivery, outcome, getattr(delivery, outcome) + 1)
         return delivery
+
+    def _feed(self) -> None:
+        """Add to the outbox what announcements have due in the next minute."""
+        with Session(self._engine) as session:
+            numbers = announcements.feeding(session, now())
+        for number in numbers:
+            with Session(self._engine) as session:
+                writing(session)
+                count = announcements.feed(session, number, now())
+                session.commit()
+            log.info("announcement", announcement=number, queued=count)
 
     def _deliver_next(self) -> Outcome | None:
         """Deliver one message: claim it, send it with no transaction open, note how it went."""
@@ -109,7 +123,7 @@ class Worker(Loop):
             return self._note(message, outcome, outbox.postpone, _reason(error))
         return self._note(message, "sent", outbox.sent)
 
-    def _send(self, message: Message, receiver: Lead | Order) -> None:
+    def _send(self, message: Message, receiver: Lead | Order | User) -> None:
         if self._domains and message.kind in (outbox.CONFIRM, outbox.WAIT):
             refusal = self._domains.refusal(message.recipient)
             if refusal:
@@ -119,11 +133,18 @@ class Worker(Loop):
         mail = self._composer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
 
-    def _told(self, message: Message, receiver: Lead | Order) -> Lead | Bought | Waiter:
+    def _told(
+        self, message: Message, receiver: Lead | Order | User
+    ) -> Lead | Bought | Waiter | Announced:
         """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
             if isinstance(receiver, Order):
                 return enrollments.bought(session, receiver)
+            if message.announcement_id is not None:
+                announcement = session.get_one(Announcement, message.announcement_id)
+                lead = receiver if isinstance(receiver, Lead) else None
+                return Announced(announcement=announcement, lead=lead)
+            assert isinstance(receiver, Lead)  # noqa: S101 - staff get announcements alone
             if message.waiting_id is None:
                 return receiver
             waiting = session.get_one(Waiting, message.waiting_id)

@@ -2,7 +2,8 @@
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from crossroads import leads, signup
+from crossroads import announcements, leads, signup
+from crossroads.forms import clean_tag
 from crossroads.settings import Settings
 from crossroads.signup import Signup, evidence
 from models import db, now, writing
@@ -69,6 +70,8 @@ def unsubscribe(token: str) -> Response:
     one_click = request.form.get("List-Unsubscribe") == "One-Click"
     proof = evidence("one-click" if one_click else "unsubscribe")
     writing(db.session)
+    left_at = None if undo else now()
+    announcements.credit(db.session, token, clean_tag(request.args.get("mail")) or "", left_at)
     act = leads.undo_unsubscribe if undo else leads.unsubscribe
     outcome = act(db.session, token, proof)
     db.session.commit()

@@ -1,0 +1,191 @@
+"""Announcements at the desk: write, look, try, queue, pause, and see how it goes."""
+
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+
+import structlog
+from flask import (
+    Blueprint,
+    abort,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from werkzeug.wrappers import Response
+
+from crossroads import announcements, desk, guard, lead_list, letters, outbox, waiting_list
+from crossroads.admin_forms import AnnouncementForm
+from crossroads.composer import Composer
+from crossroads.letters import Announced
+from crossroads.listing import HIGHEST_ID
+from crossroads.settings import Settings
+from crossroads.shelf import current_content
+from models import Announcement, Message, User, db, now, writing
+from models.announcement import DRAFT
+
+RATE = 60  # mails a minute, to begin with
+# The mail's own styles are shown, and nothing of it can act: no script, no form, no link.
+PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+
+bp: Blueprint = desk.blueprint("admin_announcements", roles=desk.LEAD_ROLES)
+
+log = structlog.get_logger()
+
+
+@bp.get("/announcements")
+def index() -> str:
+    found = announcements.newest(db.session)
+    return render_template(
+        "admin/announcements.html",
+        announcements=[(one, announcements.progress(db.session, one)) for one in found],
+    )
+
+
+@bp.route("/announcements/new", methods=["GET", "POST"])
+def write() -> Response:
+    if request.method == "POST":
+        writing(db.session)
+    form = _form(None)
+    if request.method == "GET":
+        form.rate.data = RATE
+    elif form.validate():
+        draft = Announcement(subject="", body="", rate=RATE)
+        form.populate_obj(draft)
+        db.session.add(draft)
+        db.session.commit()
+        return _to(draft)
+    return _writing(form, None)
+
+
+@bp.route("/announcements/<int:announcement_id>/edit", methods=["GET", "POST"])
+def edit(announcement_id: int) -> Response:
+    if request.method == "POST":
+        writing(db.session)
+    found = _found(announcement_id, lock=request.method == "POST")
+    if found.state != DRAFT:
+        flash("It was queued: what people get is not changed on the way.", "err")
+        return _to(found)
+    form = _form(found)
+    if request.method == "POST" and form.validate():
+        form.populate_obj(found)
+        db.session.commit()
+        return _to(found)
+    return _writing(form, found)
+
+
+@bp.get("/announcements/<int:announcement_id>")
+def announcement(announcement_id: int) -> Response:
+    found = _found(announcement_id)
+    plain = _trial(found).get_body(("plain",))
+    page = render_template(
+        "admin/announcement.html",
+        announcement=found,
+        progress=announcements.progress(db.session, found),
+        receivers=announcements.count(db.session, found),
+        place=_place(found),
+        text=plain.get_content() if plain else "",
+    )
+    policy = guard.POLICY + "; frame-src 'self'"
+    return make_response(page, {"Content-Security-Policy": policy})
+
+
+@bp.get("/announcements/<int:announcement_id>/preview")
+def preview(announcement_id: int) -> Response:
+    """Show the HTML part as mail programs get it, for the frame on the announcement's page."""
+    html = _trial(_found(announcement_id)).get_body(("html",))
+    page = html.get_content() if html else ""
+    return make_response(page, {"Content-Security-Policy": PREVIEW_POLICY})
+
+
+@bp.post("/announcements/<int:announcement_id>/trial")
+def try_it(announcement_id: int) -> Response:
+    writing(db.session)
+    found = _found(announcement_id)
+    staff = db.session.get_one(User, desk.signed_in().id)
+    outbox.announce_to_staff(db.session, found, staff)
+    db.session.commit()
+    flash(f"It is on the way to {staff.email}.", "ok")
+    return _to(found)
+
+
+@bp.route("/announcements/<int:announcement_id>/queue", methods=["GET", "POST"])
+def queue(announcement_id: int) -> Response:
+    """Ask with the true count, then queue."""
+    if request.method == "GET":
+        found = _found(announcement_id)
+        if found.state != DRAFT:
+            return _to(found)
+        page = render_template(
+            "admin/announcement_queue.html",
+            announcement=found,
+            receivers=announcements.count(db.session, found),
+            place=_place(found),
+        )
+        return make_response(page)
+
+    def begin(found: Announcement) -> None:
+        if announcements.queue(db.session, found, now()):
+            log.info("announcement queued", user=desk.signed_in().id, announcement=found.id)
+
+    return _change(announcement_id, begin)
+
+
+@bp.post("/announcements/<int:announcement_id>/pause")
+def pause(announcement_id: int) -> Response:
+    return _change(announcement_id, announcements.pause)
+
+
+@bp.post("/announcements/<int:announcement_id>/resume")
+def resume(announcement_id: int) -> Response:
+    return _change(announcement_id, announcements.resume)
+
+
+def _change(announcement_id: int, verb: Callable[[Announcement], None]) -> Response:
+    writing(db.session)
+    found = _found(announcement_id, lock=True)
+    verb(found)
+    db.session.commit()
+    return _to(found)
+
+
+def _found(announcement_id: int, *, lock: bool = False) -> Announcement:
+    if announcement_id > HIGHEST_ID:
+        abort(404)
+    return announcements.find(db.session, announcement_id, lock=lock) or abort(404)
+
+
+def _to(found: Announcement) -> Response:
+    return redirect(url_for("admin_announcements.announcement", announcement_id=found.id), 303)
+
+
+def _form(found: Announcement | None) -> AnnouncementForm:
+    lines = waiting_list.lines(db.session, current_content())
+    named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
+    return AnnouncementForm(found, *lead_list.choices(db.session), named)
+
+
+def _writing(form: AnnouncementForm, found: Announcement | None) -> Response:
+    page = render_template("admin/announcement_form.html", form=form, announcement=found)
+    return make_response(page, 422 if form.errors else 200)
+
+
+def _place(found: Announcement) -> str:
+    """Return the waiting list that is meant in words, or nothing."""
+    course, _, cohort = found.waiting.partition("/")
+    return ", ".join(waiting_list.named(current_content(), course, cohort)) if course else ""
+
+
+def _trial(found: Announcement) -> EmailMessage:
+    """Return the mail as it is sent to someone of the staff."""
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    composer = Composer(settings, Path(current_app.root_path) / "templates")
+    told = Announced(announcement=found, lead=None)
+    kind = outbox.PLACES if found.waiting else outbox.ANNOUNCEMENT
+    message = Message(kind=kind, recipient=desk.signed_in().email)
+    context = letters.context(message, told, current_content(), composer.base_url)
+    return composer.compose(kind, message.recipient, message.reference, context | {"trial": False})
