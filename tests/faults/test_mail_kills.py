@@ -17,13 +17,15 @@ import pytest
 from sqlalchemy import create_engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import outbox
-from models import Lead, Message, now, writing
+from crossroads import announcements, outbox
+from models import Announcement, Message, now, writing
 from models.base import prepare_engine
+from tests.desk_visits import lead
 from tests.mail_server import MailServer
 
 ROOT = Path(__file__).resolve().parents[2]
-MAILS = 300
+ASKED = 200
+READERS = 100
 KILLS = 15
 
 
@@ -44,18 +46,26 @@ def test_every_mail_arrives_however_often_workers_are_killed(
     prepare_engine(engine)
     with Session(engine) as session:
         writing(session)
-        for number in range(MAILS):
-            email = f"person{number}@example.com"
-            until = now() + timedelta(days=7)
-            lead = Lead(email=email, email_key=email, confirm_until=until)
-            session.add(lead)
-            outbox.enqueue(session, "confirm", lead)
+        for number in range(ASKED):
+            person = lead(f"person{number}@example.com")
+            session.add(person)
+            outbox.enqueue(session, "confirm", person)
+        at = now() - timedelta(days=1)
+        session.add_all(
+            lead(f"reader{number}@example.com", state="confirmed", confirmed_at=at)
+            for number in range(READERS)
+        )
+        announcement = Announcement(subject="News", body="Hello.", rate=READERS * 20)
+        session.add(announcement)
+        session.flush()
+        announcements.queue(session, announcement, now())
         session.commit()
 
     def owed() -> int:
         with Session(engine) as session:
-            query = select(func.count()).select_from(Message).where(Message.state == "due")
-            return session.scalar(query) or 0
+            due = select(func.count()).select_from(Message).where(Message.state == "due")
+            ahead = select(func.count()).where(Announcement.next_at.is_not(None))
+            return (session.scalar(due) or 0) + (session.scalar(ahead) or 0)
 
     def run_out_leases() -> None:
         with Session(engine) as session:
@@ -103,8 +113,11 @@ def test_every_mail_arrives_however_often_workers_are_killed(
             worker.wait()
         engine.dispose()
     received = Counter(mail.recipient for mail in server.mails)
-    assert set(received) == {f"person{number}@example.com" for number in range(MAILS)}
+    assert set(received) == {
+        *(f"person{number}@example.com" for number in range(ASKED)),
+        *(f"reader{number}@example.com" for number in range(READERS)),
+    }
     # A lease that is run out by force doubles at most the mail in the other worker's hand too.
-    assert sum(received.values()) - MAILS <= 2 * kills
-    assert len({mail.message["Message-ID"] for mail in server.mails}) == MAILS
+    assert sum(received.values()) - ASKED - READERS <= 2 * kills
+    assert len({mail.message["Message-ID"] for mail in server.mails}) == ASKED + READERS
     assert kills > 0
