@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from models import ConsentEvent, Lead, Message
+from models import Announcement, ConsentEvent, Lead, Message
 from models.base import AnySession
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
 from models.message import DEAD, SENT
@@ -40,7 +40,15 @@ def gather(session: AnySession, at: datetime) -> None:
 
 
 def add_extreme(session: AnySession, at: datetime) -> Lead:
-    """Add someone with every fact a lead can have, long ones, and mail of each kind and fate."""
+    """Add someone with every fact a lead can have, long ones, and mail of each kind and fate.
+
+    And an announcement that waits to be sent.
+    """
+    session.add(
+        Announcement(
+            subject=f"A word to {LONGEST}", body="## News\n\nSee [the course](/courses).", rate=60
+        )
+    )
     lead = Lead(
         email=LONGEST,
         email_key=LONGEST,

@@ -219,6 +219,12 @@ def test_desk(
         "/admin/orders?q=nobody-of-that-name",
         f"/admin/orders/{sold}",
         "/admin/enrollments",
+        "/admin/mail",
+        "/admin/mail?q=nobody-of-that-name",
+        "/admin/announcements",
+        "/admin/announcements/new",
+        "/admin/announcements/1",
+        "/admin/announcements/1/queue",
         "/admin/enrollments?q=nobody-of-that-name",
         "/admin/password",
     ):

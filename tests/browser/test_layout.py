@@ -100,6 +100,11 @@ def test_nothing_reaches_out_of_a_page_of_the_desk(
         "/admin/orders?q=buyer&state=paid",
         f"/admin/orders/{sold}",
         "/admin/enrollments",
+        "/admin/mail",
+        "/admin/announcements",
+        "/admin/announcements/new",
+        "/admin/announcements/1",
+        "/admin/announcements/1/queue",
     )
     assert _outside(page, paths) == {}
 
