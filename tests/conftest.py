@@ -21,6 +21,7 @@ from crossroads.settings import Settings
 from models import Base, db
 
 if TYPE_CHECKING:
+    from tests.mail_server import MailServer
     from tests.sandbox_server import SandboxServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,6 +146,16 @@ def one_day() -> Iterator[None]:
     """A day on which every cohort lies ahead."""
     with time_machine.travel("2026-11-22T12:00:00+00:00", tick=True):
         yield
+
+
+@pytest.fixture
+def server() -> "Iterator[MailServer]":
+    """A mail server that takes what it is sent."""
+    from tests.mail_server import MailServer
+
+    server = MailServer().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

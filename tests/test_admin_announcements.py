@@ -1,7 +1,6 @@
 """Announcements at the desk: written, looked at, tried, queued after a question, paused, left."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -24,13 +23,6 @@ WORDS = {
     "waiting": "",
     "rate": "600",
 }
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
 
 
 def add_people(app: Flask, *names: str) -> None:

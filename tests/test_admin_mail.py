@@ -1,7 +1,6 @@
 """The outbox at the desk: looking for a mail, and sending again what was given up."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from tests.test_orders import place
 from tests.workers import make_worker
 
 REFUSED = "550 5.1.1 no such user"
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
 
 
 def add_mails(app: Flask, *mails: Message) -> list[Message]:

@@ -41,13 +41,6 @@ def session(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
-
-
 def confirmed(name: str, **given: Any) -> Lead:
     at = now() - timedelta(days=1)
     return lead(f"{name}@example.com", **{"state": "confirmed", "confirmed_at": at, **given})

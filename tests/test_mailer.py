@@ -6,7 +6,6 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.parser import Parser
@@ -39,13 +38,6 @@ WELCOME = {
     "unsubscribe_link": UNSUBSCRIBE,
 }
 KINDS = {"confirm": CONFIRM, "welcome": WELCOME, "already": WELCOME}
-
-
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
 
 
 @dataclass(frozen=True)

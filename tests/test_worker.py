@@ -32,13 +32,6 @@ from tests.workers import BASE_URL, ROOT, WORDS, make_worker
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 
 
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
-
-
 @contextmanager
 def opened(url: str, *, tables: bool = True) -> Iterator[Engine]:
     engine = create_engine(url)

@@ -143,16 +143,16 @@ See you there.
 """
 
 
-def _announced(waiting: str = "") -> Callable[[Content], Announced]:
-    def receiver(content: Content) -> Announced:
-        return Announced(
-            announcement=Announcement(
-                subject="The January cohort is open", body=LETTER, rate=60, waiting=waiting
-            ),
-            lead=_lead(content),
-        )
+def _announced(content: Content, waiting: str = "") -> Announced:
+    announcement = Announcement(
+        subject="The January cohort is open", body=LETTER, rate=60, waiting=waiting
+    )
+    return Announced(announcement=announcement, lead=_lead(content))
 
-    return receiver
+
+def _announced_to_waiting(content: Content) -> Announced:
+    place = _waiter(content).waiting
+    return _announced(content, f"{place.course}/{place.cohort}")
 
 
 # Whom each kind of mail is written to.
@@ -165,6 +165,6 @@ RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Announced]] = 
     outbox.RECEIPT: _bought,
     outbox.ENROLLED: _bought,
     outbox.UNSEATED: _bought,
-    outbox.ANNOUNCEMENT: _announced(),
-    outbox.PLACES: _announced("course/cohort"),
+    outbox.ANNOUNCEMENT: _announced,
+    outbox.PLACES: _announced_to_waiting,
 }
