@@ -167,6 +167,40 @@ def test_hops_made_up_by_the_visitor_do_not_help(
     assert knock(client, "10.0.0.9", X_Forwarded_For=other) == 200
 
 
+@pytest.mark.parametrize(
+    ("proxies", "one", "other"),
+    [
+        # Fewer hops than proxies: the nearest proxy itself is asked about, not what it was told.
+        (2, "198.51.100.1", "198.51.100.2"),
+        (3, "203.0.113.1, 198.51.100.1", "203.0.113.2, 198.51.100.2"),
+        (1, "", "  "),
+        # What is no address at all counts as one visitor, however it is varied.
+        (1, "unknown", "_hidden"),
+        (1, "999.1.1.1", "1.2.3"),
+        (1, "198.51.100.1.2", "::1::2"),
+        (1, "[", "]"),
+        (1, "x" * 5000, "\u00e9" * 50),
+        (1, "fe80::1%eth0", "fe80::1%eth1"),
+        # The same IPv6 subscriber in other words.
+        (1, "2001:db8::1", "2001:0DB8:0:0:ffff::"),
+        (1, "::ffff:198.51.100.1", "198.51.100.1"),
+    ],
+)
+def test_header_that_tells_no_two_visitors_apart_counts_one(
+    make_app: Any, proxies: int, one: str, other: str
+) -> None:
+    client = make_app(signup_limit="1/minute", trusted_proxies=proxies).test_client()
+    assert knock(client, "10.0.0.9", X_Forwarded_For=one) == 200
+    assert knock(client, "10.0.0.9", X_Forwarded_For=other) == 429
+
+
+def test_header_in_several_lines_is_one_list(make_app: Any) -> None:
+    client = make_app(signup_limit="1/minute", trusted_proxies=1).test_client()
+    for made_up, status in (("203.0.113.1", 200), ("203.0.113.2", 429)):
+        lines = [("X-Forwarded-For", made_up), ("X-Forwarded-For", "198.51.100.1")]
+        assert client.post("/signup", data=FORM, headers=lines).status_code == status
+
+
 @pytest.mark.parametrize("damage", ["junk", "folder"])
 def test_broken_counter_file_lets_people_in_and_is_logged(
     make_app: Any, instance: Path, capsys: pytest.CaptureFixture[str], damage: str
