@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 LAYERS = [
     ["models"],
     ["composer", "content", "content_fields", "content_rules", "content_schema", "content_yaml",
-     "domains", "logs", "mailer", "markdown", "metrics", "money", "payments", "pictures", "schema",
-     "settings"],
+     "domains", "logs", "mailer", "markdown", "metrics", "money", "payments", "pictures",
+     "providers", "schema", "settings"],
     ["announcements", "calendars", "consent", "doctor", "enrollment_list", "enrollments", "export",
      "lead_list",
      "leads", "leases", "letters", "listing", "mail_list", "order_list", "order_record", "orders",

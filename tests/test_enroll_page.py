@@ -112,6 +112,17 @@ def test_mistake_is_told_in_its_place_and_the_rest_is_kept(
     assert placed(session) == []
 
 
+def test_buyer_is_told_of_a_slip_but_never_stopped_by_it(
+    client: FlaskClient, session: Session
+) -> None:
+    answer = buy(client, email="maria@gamil.com", name="")
+    assert answer.status_code == 422
+    assert "Did you mean maria@gmail.com" in words(answer.text)
+    for mailbox in ("maria@gamil.com", "maria@mailinator.com"):
+        assert buy(client, email=mailbox).status_code == 303
+    assert [order.email for order in placed(session)] == ["maria@gamil.com", "maria@mailinator.com"]
+
+
 def test_several_mistakes_are_listed_with_links_to_their_fields(client: FlaskClient) -> None:
     html = client.post(ENROLL, data=typed(client, seats="99", name="", email="")).text
     assert "Correct these 3 things" in words(html)

@@ -181,6 +181,52 @@ def test_send_again_says_so_and_change_brings_the_form_back(
     assert change.status_code == 200
 
 
+def buttons(html: str) -> list[dict[str, str]]:
+    """Return what each button of a page's done state sends."""
+    forms = re.findall(r'<form[^>]* class="choices".*?</form>', html, re.S)
+    field = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
+    return [{name: unescape(value) for name, value in field.findall(form)} for form in forms]
+
+
+@pytest.mark.parametrize("address", [PAGE, "/signup"])
+def test_slip_in_a_known_domain_is_asked_about_and_mended_with_one_click(
+    client: FlaskClient, session: Session, address: str
+) -> None:
+    address += "?utm_source=news"
+    answer = client.post(address, data={**GOOD, "email": "Maria@gamil.com"})
+    assert answer.status_code == 200
+    assert "We sent a link to Maria@gamil.com." in shown(answer.text)
+    assert "Did you mean Maria@gmail.com?" in shown(answer.text)
+    mended = client.post(address, data=buttons(answer.text)[0])
+    assert "We sent a link to Maria@gmail.com." in shown(mended.text)
+    assert "Did you mean" not in mended.text
+    right = session.scalars(select(Lead).order_by(Lead.id.desc())).first()
+    assert right is not None
+    assert (right.email, right.name, right.utm_source) == ("Maria@gmail.com", "Maria", "news")
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_mailbox_that_is_thrown_away_is_refused_with_a_sentence_at_the_field(
+    client: FlaskClient, session: Session, address: str
+) -> None:
+    answer = client.post(address, data={**GOOD, "email": "Maria@Fresh.Mailinator.com"})
+    assert answer.status_code == 422
+    assert "Enter an address that you will still read in a month" in shown(answer.text)
+    assert 'value="Maria@Fresh.Mailinator.com"' in answer.text
+    assert 'value="Maria"' in answer.text
+    assert "checked" in answer.text
+    assert count(session, Lead) == 0
+
+
+def test_slip_that_thieves_have_registered_is_asked_about_before_anything_is_sent(
+    client: FlaskClient, session: Session
+) -> None:
+    answer = client.post(PAGE, data={**GOOD, "email": "maria@gmial.com"})
+    assert answer.status_code == 422
+    assert "Did you mean maria@gmail.com?" in shown(answer.text)
+    assert count(session, Message) == 0
+
+
 def test_filled_trap_is_kept_but_never_mailed(client: FlaskClient, session: Session) -> None:
     trapped = client.post(PAGE, data={**GOOD, "website": "http://spam.example"})
     assert session.scalars(select(Lead)).one().state == "held"

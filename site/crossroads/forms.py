@@ -9,6 +9,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
+from crossroads import providers
 from crossroads.leads import email_key
 
 EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
@@ -44,6 +45,16 @@ def _email_sentence(typed: str) -> str | None:
             return "Enter an email address with a full domain, like name@example.com"
         return "Enter an email address that mail can reach, like name@example.com"
     return None
+
+
+def _short_lived(email: str) -> str | None:
+    """Return what to do about an address whose mailbox is gone before our mails matter."""
+    if not providers.disposable(email_key(email).rpartition("@")[2]):
+        return None
+    meant = providers.meant(email)
+    if meant:  # whoever has a slip of gmail.com registered is on the list, too
+        return f"Did you mean {meant}? Enter the address that you read"
+    return "Enter an address that you will still read in a month: this mailbox is soon thrown away"
 
 
 def _check_name(name: str) -> None:
@@ -116,7 +127,7 @@ class SignupForm(PublicForm):
         return list(self.carried.items())
 
     def validate_email(self, field: Field) -> None:
-        sentence = _email_sentence(field.data)
+        sentence = _email_sentence(field.data) or _short_lived(field.data)
         if sentence:
             raise ValidationError(sentence)
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
 
-from crossroads import leads, waiting_list
+from crossroads import leads, providers, waiting_list
 from crossroads.consent import Evidence
 from crossroads.content import Course
 from crossroads.forms import TAGS, SignupForm, clean_tag
@@ -25,12 +25,16 @@ PAGE_LENGTH = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Signup:
-    """What a page shows of its sign-up form: empty, error or done, and what was typed."""
+    """What a page shows of its sign-up form: empty, error or done, and what was typed.
+
+    `meant` is another address, when the one typed looks like a slip of it.
+    """
 
     form: SignupForm
     state: str = "empty"
     email: str = ""
     resent: bool = False
+    meant: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,11 @@ def answer(
     db.session.commit()
     SIGNUPS.labels("taken").inc()
     done = Signup(
-        form=form, state="done", email=form.email.data, resent=form.action.data == "again"
+        form=form,
+        state="done",
+        email=form.email.data,
+        resent=form.action.data == "again",
+        meant=providers.meant(form.email.data),
     )
     return _page(render, done, 200)
 

@@ -19,7 +19,7 @@ from flask import (
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import calendars, enrollments, money, orders, seats, settlement, signup
+from crossroads import calendars, enrollments, money, orders, providers, seats, settlement, signup
 from crossroads.content import Course
 from crossroads.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
 from crossroads.guard import policy_with_payment, refuse_cross_site
@@ -218,6 +218,7 @@ def _summary(
         notice=notice,
         left=left,
         number=number,
+        meant=providers.meant(form.email.data or ""),
         total=money.display(amount, course.price.currency),
         totals=[
             money.display(course.price.amount * seats, course.price.currency)
