@@ -277,7 +277,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
     assert count(session, Enrollment) == 0  # too young for the sweep, and no event came
     from crossroads import stripe_events
     from crossroads.payments import Event
-    from models import writing
+    from models import now, writing
 
     order = session.scalars(select(Order)).one()
     session.rollback()
@@ -288,6 +288,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
             kind="checkout.session.completed",
             object_id=str(order.session_id),
             live=False,
+            created_at=now(),
         )
         stripe_events.receive(own, known)
         own.commit()

@@ -57,6 +57,7 @@ def hear(session: Session, order: Order, **given: object) -> str:
         kind="checkout.session.completed",
         object_id=str(order.session_id),
         live=False,
+        created_at=now(),
     )
     stripe_events.receive(session, event)
     if given:

@@ -216,6 +216,7 @@ def test_bad_signature_of_any_kind_is_no_event(signature: str | None) -> None:
 def test_old_event_is_no_event() -> None:
     body = json.dumps(
         {"id": "evt_1", "object": "event", "type": "x", "livemode": False,
+         "created": int(time.time()), "api_version": None,
          "data": {"object": {"id": "cs_1", "object": "checkout.session"}}}
     ).encode()  # fmt: skip
     assert Gateway(KEY).verify(body, signed(body), [SECRET]).id == "evt_1"

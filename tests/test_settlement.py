@@ -175,6 +175,7 @@ def receive(engine: Engine, order: Order, number: int = 1) -> None:
         kind="checkout.session.completed",
         object_id=str(order.session_id),
         live=False,
+        created_at=now(),
     )
     with Session(engine) as session:
         writing(session)

@@ -1,0 +1,44 @@
+"""The Stripe gateway, the only importer of stripe: its objects end here, ours begin.
+
+Every call may have worked at Stripe's end although it failed at ours. Calls that create carry an
+idempotency key, so that asking again finds what was made.
+https://docs.stripe.com/api/idempotent_requests
+"""
+
+from crossroads.payments.accounts import Account, Endpoint
+from crossroads.payments.checkouts import Checkout, Options, Presentment, Purchase, TaxId
+from crossroads.payments.connection import WHOLE_REQUEST
+from crossroads.payments.disputes import Dispute
+from crossroads.payments.errors import (
+    BadEvent,
+    PaymentsAway,
+    PaymentsDenied,
+    PaymentsError,
+    PaymentsRefused,
+)
+from crossroads.payments.events import Event
+from crossroads.payments.gateway import Gateway
+from crossroads.payments.invoices import Invoice
+from crossroads.payments.refunds import Charge, Refund
+
+__all__ = [
+    "WHOLE_REQUEST",
+    "Account",
+    "BadEvent",
+    "Charge",
+    "Checkout",
+    "Dispute",
+    "Endpoint",
+    "Event",
+    "Gateway",
+    "Invoice",
+    "Options",
+    "PaymentsAway",
+    "PaymentsDenied",
+    "PaymentsError",
+    "PaymentsRefused",
+    "Presentment",
+    "Purchase",
+    "Refund",
+    "TaxId",
+]

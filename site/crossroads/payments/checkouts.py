@@ -1,0 +1,213 @@
+"""Checkout Sessions: what is to be paid, and what Stripe says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from crossroads.payments.connection import expect, id_of
+
+if TYPE_CHECKING:
+    from stripe.checkout import Session
+    from stripe.params.checkout import SessionCreateParams
+
+Status = Literal["open", "complete", "expired"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a checkout may do beyond taking money. All of it is off unless asked for.
+
+    Most of it has to be set up at Stripe first: codes to be made, tax registrations, the address
+    of the terms. Without them Stripe refuses the checkout.
+    https://docs.stripe.com/api/checkout/sessions/create
+    """
+
+    promotion_codes: bool = False
+    automatic_tax: bool = False
+    tax_behavior: Literal["inclusive", "exclusive"] | None = None  # None: as set up at Stripe
+    tax_ids: bool = False
+    invoice: bool = False
+    terms: bool = False
+    recovery: bool = False
+    always_customer: bool = False
+    submit: Literal["auto", "book", "donate", "pay"] = "book"
+    excluded_methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchase:
+    """What is to be paid. Amounts count the currency's smallest unit."""
+
+    reference: str
+    key: str
+    email: str
+    item: str
+    unit_amount: int
+    currency: str
+    quantity: int
+    return_url: str
+    expires_at: datetime
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presentment:
+    """What a buyer was shown and pays in a currency of their own; ours stays what it was.
+
+    https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing
+    """
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxId:
+    """A buyer's number at a tax office, of a kind like eu_vat."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """A Checkout Session as it is at Stripe now. Amounts count the currency's smallest unit.
+
+    `paid` counts what needed no payment too, then `free` says so. `failed`: a later payment did
+    not come. `recovered_from` names the expired checkout that this one is a copy of; `recovery_url`
+    leads from an expired one to such a copy. `quantity` counts the first ten lines: ours have one.
+    """
+
+    id: str
+    reference: str | None
+    status: Status
+    paid: bool
+    failed: bool
+    url: str | None
+    currency: str
+    quantity: int
+    amount_subtotal: int
+    amount_discount: int
+    amount_tax: int
+    amount_total: int
+    payment_intent: str | None
+    created_at: datetime
+    free: bool = False
+    live: bool = False
+    promotion_codes: tuple[str, ...] = ()
+    tax_ids: tuple[TaxId, ...] = ()
+    terms_accepted: bool = False
+    invoice: str | None = None
+    presentment: Presentment | None = None
+    recovered_from: str | None = None
+    recovery_url: str | None = None
+
+
+def session_params(purchase: Purchase) -> SessionCreateParams:
+    """Return what Stripe is asked to make of a purchase."""
+    options = purchase.options
+    params: SessionCreateParams = {
+        "mode": "payment",
+        "line_items": [
+            {
+                "quantity": purchase.quantity,
+                "price_data": {
+                    "currency": purchase.currency.lower(),
+                    "unit_amount": purchase.unit_amount,
+                    "product_data": {"name": purchase.item},
+                    "tax_behavior": options.tax_behavior or "unspecified",
+                },
+            }
+        ],
+        "client_reference_id": purchase.reference,
+        "customer_email": purchase.email,
+        "metadata": {"order": purchase.reference},
+        # Not copied there by itself, and a dispute leads to the payment alone.
+        "payment_intent_data": {"metadata": {"order": purchase.reference}},
+        "success_url": purchase.return_url,
+        "cancel_url": purchase.return_url,
+        "expires_at": int(purchase.expires_at.timestamp()),
+        "submit_type": options.submit,
+        "locale": "auto",
+        "expand": ["line_items", "payment_intent"],
+    }
+    if options.promotion_codes:
+        params["allow_promotion_codes"] = True
+    if options.automatic_tax:
+        params["automatic_tax"] = {"enabled": True}
+    if options.tax_ids:
+        params["tax_id_collection"] = {"enabled": True}
+    if options.invoice:
+        params["invoice_creation"] = {"enabled": True}
+    if options.terms:
+        params["consent_collection"] = {"terms_of_service": "required"}
+    if options.recovery:
+        params["after_expiration"] = {
+            "recovery": {"enabled": True, "allow_promotion_codes": options.promotion_codes}
+        }
+    if options.always_customer:
+        params["customer_creation"] = "always"
+    if options.excluded_methods:
+        # Stripe names each method as a literal: what it does not know, it refuses by name.
+        params["excluded_payment_method_types"] = list[Any](options.excluded_methods)
+    return params
+
+
+def checkout(session: Session) -> Checkout:
+    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
+    expect(session, "checkout.session")
+    details = session.total_details
+    items = session.line_items
+    customer = session.customer_details
+    recovery = session.after_expiration and session.after_expiration.recovery
+    shown = session.presentment_details
+    codes = (id_of(one.promotion_code) for one in session.discounts or ())
+    return Checkout(
+        id=session.id,
+        reference=session.client_reference_id,
+        status=cast(Status, session.status or "open"),
+        paid=session.payment_status in ("paid", "no_payment_required"),
+        failed=_has_failed(session),
+        url=session.url,
+        currency=(session.currency or "").upper(),
+        quantity=sum(item.quantity or 0 for item in items.data) if items else 0,
+        amount_subtotal=session.amount_subtotal or 0,
+        amount_discount=details.amount_discount if details else 0,
+        amount_tax=details.amount_tax if details else 0,
+        amount_total=session.amount_total or 0,
+        payment_intent=id_of(session.payment_intent),
+        created_at=datetime.fromtimestamp(session.created, UTC),
+        free=session.payment_status == "no_payment_required",
+        live=session.livemode,
+        promotion_codes=tuple(code for code in codes if code),
+        tax_ids=tuple(
+            TaxId(kind=one.type, value=one.value or "")
+            for one in (customer.tax_ids if customer else None) or ()
+        ),
+        terms_accepted=bool(session.consent and session.consent.terms_of_service == "accepted"),
+        invoice=id_of(session.invoice),
+        presentment=Presentment(
+            amount=shown.presentment_amount, currency=shown.presentment_currency.upper()
+        )
+        if shown
+        else None,
+        recovered_from=session.recovered_from,
+        recovery_url=recovery.url if recovery else None,
+    )
+
+
+def _has_failed(session: Session) -> bool:
+    """Tell whether a payment that was to come later will not come.
+
+    The session itself stays complete and unpaid for ever; only its payment knows.
+    https://docs.stripe.com/payments/paymentintents/lifecycle
+    """
+    intent = session.payment_intent
+    return (
+        session.status == "complete"
+        and session.payment_status == "unpaid"
+        and not isinstance(intent, str | None)
+        and intent.status in ("requires_payment_method", "canceled")
+    )

@@ -1,0 +1,154 @@
+"""The way to Stripe: who may ask, for how long, and that its trouble becomes ours in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from functools import cached_property
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar
+
+from crossroads.payments.errors import PaymentsAway, our_errors
+
+if TYPE_CHECKING:
+    import requests
+    import stripe
+
+IN_REQUEST = (2.0, 8.0)  # seconds to connect and to answer while a buyer waits
+WHOLE_REQUEST = 12.0  # for all calls of one request together: its page is there within 15
+LEAST = 1.0  # seconds without which a call is not begun
+IN_BACKGROUND = (3.0, 10.0)
+RETRIES = 2
+PAGE: Final = 100  # the most that Stripe lists at once
+
+
+class Linked(Protocol):
+    """An object of Stripe's that others name by its id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+L = TypeVar("L", bound="stripe.StripeObject")
+
+
+class Paging(TypedDict, total=False):
+    """Which page of a list is asked for: part of the parameters of every list."""
+
+    limit: int
+    starting_after: str
+
+
+class Connection:
+    """The calls to one Stripe account. `base` points elsewhere than at Stripe in development.
+
+    `waiting` bounds how many threads of this process may wait for an answer at once, so that a
+    Stripe that hangs leaves the others free for readers; None means no bound.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        base: str = "",
+        background: bool = False,
+        waiting: int | None = None,
+    ) -> None:
+        self._key = key
+        self._base = base
+        self._background = background
+        self._waiting = BoundedSemaphore(waiting) if waiting else None
+        self._until: float | None = None
+
+    def within(self, seconds: float) -> Self:
+        """Return this gateway for one request, all of whose calls end in so many seconds.
+
+        What is left of them bounds each call; one for which nothing is left raises PaymentsAway.
+        """
+        _ = self._connections  # made here, they are shared with every copy
+        hurried = copy(self)
+        hurried._until = time.monotonic() + seconds
+        return hurried
+
+    def _ask(self, ask: Callable[[stripe.StripeClient], T], take: Callable[[T], R]) -> R:
+        """Return what `take` makes of Stripe's answer. Raises PaymentsAway and PaymentsRefused."""
+        with self._turn(), our_errors():
+            return take(ask(self._client()))
+
+    def _every(
+        self,
+        asked: Paging,
+        ask: Callable[[stripe.StripeClient], stripe.ListObject[L]],
+        take: Callable[[L], R],
+    ) -> Iterator[R]:
+        """Yield all of a list, newest first, page by page: any number, and few in memory.
+
+        `ask` asks with `asked`, which moves on to the next page. Between the pages nobody waits
+        for Stripe. What is new meanwhile moves none of them.
+        https://docs.stripe.com/api/pagination
+        """
+        asked["limit"] = PAGE
+        more = True
+        while more:
+            with self._turn(), our_errors():
+                page = ask(self._client())
+                expect(page, "list")
+                found = [take(one) for one in page.data]
+                more = page.has_more
+                if more:
+                    asked["starting_after"] = str(page.data[-1]["id"])
+            yield from found
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._waiting is None:
+            yield
+            return
+        if not self._waiting.acquire(blocking=False):
+            raise PaymentsAway("too many buyers are waiting for Stripe already")
+        try:
+            yield
+        finally:
+            self._waiting.release()
+
+    @cached_property
+    def _connections(self) -> requests.Session:
+        import requests
+
+        return requests.Session()
+
+    def _client(self) -> stripe.StripeClient:
+        import stripe  # most of a second: not at the start of a process that may never sell
+
+        stripe.enable_telemetry = False  # it would write into the home folder
+        return stripe.StripeClient(
+            self._key,
+            http_client=stripe.RequestsClient(timeout=self._timeout(), session=self._connections),
+            max_network_retries=RETRIES if self._background else 0,
+            base_addresses={"api": self._base} if self._base else None,
+        )
+
+    def _timeout(self) -> tuple[float, float]:
+        connect, answer = IN_BACKGROUND if self._background else IN_REQUEST
+        if self._until is None:
+            return connect, answer
+        left = self._until - time.monotonic()
+        if left < LEAST:
+            raise PaymentsAway("no time was left to ask Stripe")
+        connect = min(connect, left / 2)
+        return connect, min(answer, left - connect)
+
+
+def expect(found: stripe.StripeObject, kind: str) -> None:
+    """Raise TypeError when an answer is of another kind than was asked for."""
+    if found["object"] != kind:
+        raise TypeError(f"expected a {kind}, not {found['object']}")
+
+
+def id_of(link: str | Linked | None) -> str | None:
+    """Return the id that a field names, whether Stripe sent the id alone or the whole object."""
+    return link if link is None or isinstance(link, str) else link.id

@@ -1,0 +1,67 @@
+"""What can go wrong with Stripe, as two or three exceptions of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+
+class PaymentsError(Exception):
+    """Stripe did not do what was asked. The text holds no secret."""
+
+
+class PaymentsAway(PaymentsError):
+    """Stripe cannot be reached or is in trouble; what was asked may have been done.
+
+    `key_spent` means that Stripe keeps this failure as the answer to the idempotency key, or that
+    the key was used for something else, as before BASE_URL changed: only a new key can succeed.
+    https://docs.stripe.com/api/idempotent_requests
+    """
+
+    def __init__(self, text: str, *, key_spent: bool = False) -> None:
+        super().__init__(text)
+        self.key_spent = key_spent
+
+
+class PaymentsDenied(PaymentsAway):
+    """Stripe does not know the key, or it may not do this. What was asked before may be done."""
+
+
+class PaymentsRefused(PaymentsError):
+    """Stripe will not do this as asked, because of the parameter `param` if it says so.
+
+    `code` is Stripe's word for why, like charge_already_refunded.
+    https://docs.stripe.com/error-codes
+    """
+
+    def __init__(self, param: str | None = None, code: str | None = None) -> None:
+        why = code or "invalid request"
+        super().__init__(f"refused: {why}" + (f" ({param})" if param else ""))
+        self.param = param
+        self.code = code
+
+
+class BadEvent(PaymentsError):
+    """What came to the webhook is no event signed by Stripe for us."""
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Turn whatever the SDK and a wrong answer raise into our own exceptions."""
+    import stripe
+
+    try:
+        yield
+    except stripe.InvalidRequestError as error:
+        raise PaymentsRefused(error.param, error.code) from None
+    # A key that is refused says nothing of what was done with it before: it counts as trouble.
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise PaymentsDenied(type(error).__name__) from None
+    except stripe.StripeError as error:
+        changed = isinstance(error, stripe.IdempotencyError) and error.http_status == 400
+        spent = changed or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR
+        raise PaymentsAway(type(error).__name__, key_spent=spent) from None
+    # An answer that is no Stripe object: cut off, of another type, or not even text.
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise PaymentsAway(f"answer not understood: {type(error).__name__}") from None

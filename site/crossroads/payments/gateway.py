@@ -1,0 +1,189 @@
+"""The gateway: everything that is ever asked of Stripe, one verb each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from crossroads.payments.accounts import Account, Endpoint, account, endpoint
+from crossroads.payments.checkouts import Checkout, Purchase, checkout, session_params
+from crossroads.payments.connection import Connection, expect
+from crossroads.payments.disputes import Dispute, dispute
+from crossroads.payments.errors import PaymentsRefused
+from crossroads.payments.events import Event, event, verified
+from crossroads.payments.invoices import Invoice, invoice
+from crossroads.payments.refunds import REFERENCE, Charge, Refund, charge, refund
+
+if TYPE_CHECKING:
+    from stripe.params import (
+        ChargeListParams,
+        DisputeListParams,
+        EventListParams,
+        RefundCreateParams,
+        RefundListParams,
+        WebhookEndpointListParams,
+    )
+    from stripe.params.checkout import SessionListParams
+
+WHOLE: Final = ["line_items", "payment_intent"]  # what a checkout is read with
+WHOLE_EACH: Final = [f"data.{part}" for part in WHOLE]
+
+
+class Gateway(Connection):
+    """What can be asked of one Stripe account.
+
+    Each call raises PaymentsAway and PaymentsRefused, and nothing of Stripe's own. What lists
+    yields, it yields newest first and from as many pages as there are.
+    """
+
+    @property
+    def live(self) -> bool:
+        """Whether the key moves real money."""
+        return "_live_" in self._key
+
+    def payment_page(self, payment_intent: str) -> str:
+        """Return the address where staff look at a payment: Stripe's dashboard, or its stand-in."""
+        if self._base:
+            return f"{self._base}/stripe/#{payment_intent}"
+        mode = "" if self.live else "test/"
+        return f"https://dashboard.stripe.com/{mode}payments/{payment_intent}"
+
+    def check(self) -> None:
+        """Ask Stripe for one Checkout Session, whichever, to see whether it answers to this key.
+
+        https://docs.stripe.com/api/checkout/sessions/list
+        """
+        self._ask(
+            lambda client: client.v1.checkout.sessions.list({"limit": 1}),
+            lambda found: expect(found, "list"),
+        )
+
+    def create(self, purchase: Purchase) -> Checkout:
+        """Create the Checkout Session of a purchase, or find the one made with the same key.
+
+        https://docs.stripe.com/api/checkout/sessions/create
+        """
+        params = session_params(purchase)
+        return self._ask(
+            lambda client: client.v1.checkout.sessions.create(
+                params, {"idempotency_key": purchase.key}
+            ),
+            checkout,
+        )
+
+    def retrieve(self, session_id: str) -> Checkout:
+        """Return the Checkout Session as it is now."""
+        return self._ask(
+            lambda client: client.v1.checkout.sessions.retrieve(session_id, {"expand": WHOLE}),
+            checkout,
+        )
+
+    def expire(self, session_id: str) -> Checkout:
+        """End an open Checkout Session; one that has ended is returned as it is.
+
+        https://docs.stripe.com/api/checkout/sessions/expire
+        """
+        try:
+            return self._ask(
+                lambda client: client.v1.checkout.sessions.expire(session_id, {"expand": WHOLE}),
+                checkout,
+            )
+        except PaymentsRefused:
+            return self.retrieve(session_id)
+
+    def checkouts(self, since: datetime) -> Iterator[Checkout]:
+        """Yield the Checkout Sessions made since a moment, that one included.
+
+        https://docs.stripe.com/api/checkout/sessions/list
+        """
+        asked: SessionListParams = {
+            "created": {"gte": int(since.timestamp())},
+            "expand": WHOLE_EACH,
+        }
+        return self._every(asked, lambda client: client.v1.checkout.sessions.list(asked), checkout)
+
+    def refund(
+        self, payment_intent: str, amount: int | None, *, key: str, reference: str
+    ) -> Refund:
+        """Give back an amount of a payment, or all that is left of it, once for each key.
+
+        PaymentsRefused names as its code what stands against it: charge_already_refunded,
+        charge_disputed. https://docs.stripe.com/api/refunds/create
+        """
+        params: RefundCreateParams = {
+            "payment_intent": payment_intent,
+            "reason": "requested_by_customer",
+            "metadata": {REFERENCE: reference},
+        }
+        if amount is not None:
+            params["amount"] = amount
+        return self._ask(
+            lambda client: client.v1.refunds.create(params, {"idempotency_key": key}), refund
+        )
+
+    def retrieve_refund(self, refund_id: str) -> Refund:
+        """Return the refund as it is now. https://docs.stripe.com/api/refunds/retrieve"""
+        return self._ask(lambda client: client.v1.refunds.retrieve(refund_id), refund)
+
+    def refunds(self, payment_intent: str) -> Iterator[Refund]:
+        """Yield the refunds of a payment, those made in the dashboard too.
+
+        https://docs.stripe.com/api/refunds/list
+        """
+        asked: RefundListParams = {"payment_intent": payment_intent}
+        return self._every(asked, lambda client: client.v1.refunds.list(asked), refund)
+
+    def retrieve_charge(self, charge_id: str) -> Charge:
+        """Return the charge as it is now. https://docs.stripe.com/api/charges/retrieve"""
+        return self._ask(lambda client: client.v1.charges.retrieve(charge_id), charge)
+
+    def charges(self, payment_intent: str) -> Iterator[Charge]:
+        """Yield the charges of a payment; those declined are not paid.
+
+        https://docs.stripe.com/api/charges/list
+        """
+        asked: ChargeListParams = {"payment_intent": payment_intent}
+        return self._every(asked, lambda client: client.v1.charges.list(asked), charge)
+
+    def retrieve_dispute(self, dispute_id: str) -> Dispute:
+        """Return the dispute as it is now. https://docs.stripe.com/api/disputes/retrieve"""
+        return self._ask(lambda client: client.v1.disputes.retrieve(dispute_id), dispute)
+
+    def disputes(self, payment_intent: str) -> Iterator[Dispute]:
+        """Yield the disputes about a payment. https://docs.stripe.com/api/disputes/list"""
+        asked: DisputeListParams = {"payment_intent": payment_intent}
+        return self._every(asked, lambda client: client.v1.disputes.list(asked), dispute)
+
+    def retrieve_invoice(self, invoice_id: str) -> Invoice:
+        """Return the invoice as it is now. https://docs.stripe.com/api/invoices/retrieve"""
+        return self._ask(lambda client: client.v1.invoices.retrieve(invoice_id), invoice)
+
+    def events(self, since: datetime, kinds: Sequence[str] = ()) -> Iterator[Event]:
+        """Yield the events since a moment, that one included, of up to 20 kinds or of all.
+
+        Stripe keeps them for 30 days. https://docs.stripe.com/api/events/list
+        """
+        asked: EventListParams = {"created": {"gte": int(since.timestamp())}}
+        if kinds:
+            asked["types"] = list(kinds)
+        return self._every(asked, lambda client: client.v1.events.list(asked), event)
+
+    def verify(self, body: bytes, signature: str | None, secrets: list[str]) -> Event:
+        """Return the event in a webhook's raw body, signed with one of the secrets.
+
+        Raises BadEvent, whatever is wrong with it.
+        """
+        return verified(body, signature, secrets, self._key)
+
+    def account(self) -> Account:
+        """Return what Stripe says of the key itself. https://docs.stripe.com/api/balance"""
+        return self._ask(lambda client: client.v1.balance.retrieve(), account)
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        """Yield where Stripe sends events, without their secrets, which it never shows again.
+
+        https://docs.stripe.com/api/webhook_endpoints/list
+        """
+        asked: WebhookEndpointListParams = {}
+        return self._every(asked, lambda client: client.v1.webhook_endpoints.list(asked), endpoint)

@@ -1,0 +1,131 @@
+"""The gateway beyond the checkout: money back, what Stripe lists, and what is set up there."""
+
+from datetime import timedelta
+
+import pytest
+
+from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsRefused
+from models import now
+from tests.sandbox_server import KEY, SandboxServer
+from tests.test_payments import LATER_PAYS, purchase
+
+LONG_AGO = timedelta(days=365)
+
+
+@pytest.fixture
+def gateway(sandbox: SandboxServer) -> Gateway:
+    return Gateway(KEY, base=sandbox.url)
+
+
+def bought(gateway: Gateway, sandbox: SandboxServer, *, iban: str = "", key: str = "1") -> Checkout:
+    """Return a checkout of 2,400.00 USD that is paid."""
+    made = gateway.create(purchase(key=key))
+    if iban:
+        sandbox.pay(str(made.url), iban=iban)
+        sandbox.control("settle", id=str(gateway.retrieve(made.id).payment_intent))
+    else:
+        sandbox.pay(str(made.url))
+    return gateway.retrieve(made.id)
+
+
+def test_refund_is_made_once_for_each_key(gateway: Gateway, sandbox: SandboxServer) -> None:
+    payment = str(bought(gateway, sandbox).payment_intent)
+    first, again = (
+        gateway.refund(payment, 120_000, key="order-1-refund-1", reference="order-1-1")
+        for _ in range(2)
+    )
+    assert first == again == gateway.retrieve_refund(first.id)
+    assert (first.amount, first.currency, first.status) == (120_000, "USD", "succeeded")
+    assert (first.reference, first.payment_intent) == ("order-1-1", payment)
+    assert first.counts and first.failure_reason is None
+    rest = gateway.refund(payment, None, key="order-1-refund-2", reference="order-1-2")
+    assert rest.amount == 120_000
+    assert list(gateway.refunds(payment)) == [rest, first]
+
+
+def test_charge_says_how_much_went_back(gateway: Gateway, sandbox: SandboxServer) -> None:
+    made = gateway.create(purchase())
+    sandbox.pay(str(made.url), "4000000000000002")
+    sandbox.pay(str(made.url))
+    payment = str(gateway.retrieve(made.id).payment_intent)
+    gateway.refund(payment, 500, key="r1", reference="r1")
+    good, declined = gateway.charges(payment)
+    assert (good.paid, good.amount, good.amount_refunded) == (True, 240_000, 500)
+    assert (declined.paid, declined.amount_refunded) == (False, 0)
+    assert gateway.retrieve_charge(good.id) == good
+    assert good.payment_intent == payment and not good.disputed
+
+
+def test_refund_from_the_dashboard_has_no_reference_of_ours(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    payment = str(bought(gateway, sandbox).payment_intent)
+    (charge,) = gateway.charges(payment)
+    sandbox.control("refund", id=charge.id, amount=700)
+    (found,) = gateway.refunds(payment)
+    assert (found.amount, found.reference) == (700, None)
+
+
+def test_refund_that_waits_may_fail_after_all(gateway: Gateway, sandbox: SandboxServer) -> None:
+    payment = str(bought(gateway, sandbox, iban=LATER_PAYS).payment_intent)
+    waiting = gateway.refund(payment, None, key="r1", reference="r1")
+    assert (waiting.status, waiting.counts) == ("pending", True)
+    sandbox.control("fail_refund", id=waiting.id)
+    failed = gateway.retrieve_refund(waiting.id)
+    assert (failed.status, failed.failure_reason, failed.counts) == ("failed", "unknown", False)
+
+
+def test_refusal_of_a_refund_says_why(gateway: Gateway, sandbox: SandboxServer) -> None:
+    payment = str(bought(gateway, sandbox).payment_intent)
+    with pytest.raises(PaymentsRefused) as caught:
+        gateway.refund(payment, 240_001, key="r1", reference="r1")
+    assert caught.value.param == "amount"
+    gateway.refund(payment, None, key="r2", reference="r2")
+    with pytest.raises(PaymentsRefused) as caught:
+        gateway.refund(payment, None, key="r3", reference="r3")
+    assert caught.value.code == "charge_already_refunded"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", ["reset", "429", "500", "html", "truncated", "garbage", "wrong"])
+def test_refund_asked_for_again_after_trouble_is_one(
+    gateway: Gateway, sandbox: SandboxServer, kind: str, after: bool
+) -> None:
+    payment = str(bought(gateway, sandbox).payment_intent)
+    sandbox.control("fault", kind=kind, path="/v1/refunds", after=after)
+    with pytest.raises(PaymentsAway) as caught:
+        gateway.refund(payment, 100, key="r1", reference="r1")
+    if not caught.value.key_spent:  # else who asks has to look at what is there first
+        gateway.refund(payment, 100, key="r1", reference="r1")
+        assert [one.reference for one in gateway.refunds(payment)] == ["r1"]
+    assert sum(one.amount for one in gateway.refunds(payment)) == (100 * (kind != "500" or after))
+
+
+def test_lists_go_on_through_any_number_of_pages(gateway: Gateway, sandbox: SandboxServer) -> None:
+    paid = bought(gateway, sandbox)
+    payment = str(paid.payment_intent)
+    made = [gateway.refund(payment, 100, key=f"r{n}", reference=f"r{n}") for n in range(101)]
+    assert list(gateway.refunds(payment)) == made[::-1]
+    calls = [one for one in sandbox.state()["calls"] if one["path"] == "/v1/refunds"]
+    assert [one["method"] for one in calls[:2]] == ["GET", "GET"]
+    assert len(list(gateway.events(now() - LONG_AGO))) == 4 + 2 * 101
+    listed = gateway.refunds(payment)
+    assert next(listed) == made[-1]
+    sandbox.control("fault", kind="html")  # on the second page
+    with pytest.raises(PaymentsAway):
+        list(listed)
+
+
+def test_checkouts_and_events_are_listed_since_a_moment(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    early = bought(gateway, sandbox)
+    sandbox.control("advance", seconds=100)
+    late = bought(gateway, sandbox, key="2")
+    assert list(gateway.checkouts(now() - LONG_AGO)) == [late, early]
+    assert list(gateway.checkouts(late.created_at)) == [late]
+    (event,) = gateway.events(late.created_at, ["checkout.session.completed"])
+    assert (event.kind, event.object_id) == ("checkout.session.completed", late.id)
+    assert event.created_at >= late.created_at and not event.live
+    kinds = ["checkout.session.completed", "charge.succeeded"]
+    assert len(list(gateway.events(now() - LONG_AGO, kinds))) == 4
