@@ -19,6 +19,8 @@ from sqlalchemy.orm import Session
 from crossroads import create_app, settings, users
 from crossroads.settings import Settings
 from models import Base, db
+from tests.mailed_links import apps as apps
+from tests.mailed_links import nothing_comes_of_looking as nothing_comes_of_looking
 
 if TYPE_CHECKING:
     from tests.mail_server import MailServer
@@ -90,9 +92,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCach
 
 
 @pytest.fixture
-def make_app(instance: Path, sqlite_url: str, compiled: FileSystemBytecodeCache) -> Iterator[Any]:
+def make_app(
+    instance: Path, sqlite_url: str, compiled: FileSystemBytecodeCache, apps: list[Flask]
+) -> Iterator[Any]:
     """Builds apps with given settings on an instance folder of their own; closes them after."""
-    apps: list[Flask] = []
 
     def make(*, root: Path = ROOT, tables: bool = True, **given: Any) -> Flask:
         given.setdefault("database_url", sqlite_url)

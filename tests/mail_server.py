@@ -14,6 +14,9 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
+# What all servers of this process were sent, for whoever looks at every mail of a test.
+received: "list[Mail]" = []
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -105,6 +108,7 @@ class MailServer:
             for recipient in envelope.rcpt_tos:
                 mail = Mail(str(envelope.mail_from), recipient, envelope.original_content)
                 self.mails.append(mail)
+                received.append(mail)
         return await self._reply(server, "data")
 
     async def handle_QUIT(  # noqa: N802
