@@ -10,6 +10,7 @@ from models.message import Message
 from models.order import Hold, Order, OrderEvent
 from models.site_version import SiteVersion
 from models.stripe_event import StripeEvent
+from models.suppression import Suppression
 from models.user import StaffSession, User
 from models.waiting_list import Waiting
 
@@ -27,6 +28,7 @@ __all__ = [
     "SiteVersion",
     "StaffSession",
     "StripeEvent",
+    "Suppression",
     "User",
     "Waiting",
     "db",

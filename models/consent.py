@@ -1,8 +1,8 @@
-"""What people agreed to, and took back: rows are added, never changed."""
+"""What people agreed to, and took back: rows are added, never rewritten."""
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import DDL, ForeignKey, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
@@ -11,19 +11,46 @@ from models.base import Base, UTCDateTime, now
 class ConsentEvent(Base):
     """One act of a person about their consent, with the evidence of it.
 
-    `wording` holds the exact sentence that stood beside the box, empty where the act had none.
-    `wording_hash` is its SHA-256 in hex. `ip` is truncated to /24 or /48 before it gets here.
+    `wording` holds the exact sentence that stood beside the box, empty where the act had none;
+    `wording_hash` is its SHA-256 in hex. `page_version` names the state of the page's content.
+    `address_hash` is the address's HMAC under SUPPRESSION_KEY: with it and the lead's number the
+    row says whose act it was after the person's data are gone. `ip` is truncated to /24 or /48
+    before it gets here; it and `user_agent` are all that erasure clears.
     """
 
     __tablename__ = "consent_event"
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     lead_id: Mapped[int] = mapped_column(ForeignKey("lead.id"), index=True)
+    address_hash: Mapped[str] = mapped_column(String(64), index=True)
     kind: Mapped[str] = mapped_column(String(16))
     form: Mapped[str] = mapped_column(String(32))
     wording: Mapped[str] = mapped_column(Text, default="")
     wording_hash: Mapped[str] = mapped_column(String(64), default="")
     page: Mapped[str | None] = mapped_column(String(200), default=None)
+    page_version: Mapped[str | None] = mapped_column(String(16), default=None)
     ip: Mapped[str | None] = mapped_column(String(45), default=None)
     user_agent: Mapped[str | None] = mapped_column(String(300), default=None)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+
+
+# The database itself refuses to rewrite what happened. Migrations lay the same trap.
+LASTING = (
+    "id, lead_id, address_hash, kind, form, wording, wording_hash, page, page_version, created_at"
+)
+REFUSALS = {
+    "sqlite": [
+        f"CREATE TRIGGER consent_event_lasts BEFORE UPDATE OF {LASTING} ON consent_event "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger of consent is never rewritten'); END"
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION consent_event_lasts() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION USING MESSAGE = ''the ledger of consent is never rewritten''; END'",
+        f"CREATE TRIGGER consent_event_lasts BEFORE UPDATE OF {LASTING} ON consent_event "
+        "FOR EACH ROW EXECUTE FUNCTION consent_event_lasts()",
+    ],
+}
+for dialect, statements in REFUSALS.items():
+    for statement in statements:
+        refusal = DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+        event.listen(ConsentEvent.__table__, "after_create", refusal)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from secrets import token_urlsafe
 
-from sqlalchemy import String
+from sqlalchemy import Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
@@ -13,7 +13,8 @@ CONFIRMED = "confirmed"
 UNSUBSCRIBED = "unsubscribed"
 HELD = "held"  # looks like a robot's: kept, never mailed
 WAITING = "waiting"  # asked for no updates, only for a place on a waiting list
-STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD, WAITING)
+ERASED = "erased"  # the number stays, and names nobody
+STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD, WAITING, ERASED)
 
 
 def new_token() -> str:
@@ -22,19 +23,31 @@ def new_token() -> str:
 
 
 class Lead(Base):
-    """One person by email address, with where they first came from.
+    """One person by email address, with where they first came from and where they came from last.
 
     `email` is kept as typed, since that is where mail goes; `email_key` is what makes two
-    spellings one person. `state` is where they stand with our updates; what they wait for is in
-    the waiting list. What is not known of the first touch is NULL, never a guess.
+    spellings one person, and `address_hash` its HMAC under SUPPRESSION_KEY. `state` is where they
+    stand with our updates; what they wait for is in the waiting list. What is not known of a
+    touch is NULL, never a guess. `last_signup_at` is when the form was last sent, by the person
+    or by someone else, before they confirmed.
     """
 
     __tablename__ = "lead"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - an id never names two people
+    __table_args__ = (
+        # Who has not confirmed is looked for by age, to be deleted; the others stay out of it.
+        Index(
+            "ix_lead_unconfirmed",
+            "last_signup_at",
+            sqlite_where=text("state IN ('pending', 'held', 'waiting')"),
+            postgresql_where=text("state IN ('pending', 'held', 'waiting')"),
+        ),
+        {"sqlite_autoincrement": True},  # an id never names two people
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(320), unique=True)
+    address_hash: Mapped[str] = mapped_column(String(64), index=True)
     confirm_until: Mapped[datetime] = mapped_column(UTCDateTime)
     name: Mapped[str] = mapped_column(String(100), default="")
     state: Mapped[str] = mapped_column(String(16), default=PENDING)
@@ -44,10 +57,17 @@ class Lead(Base):
     utm_campaign: Mapped[str | None] = mapped_column(String(200), default=None)
     utm_term: Mapped[str | None] = mapped_column(String(200), default=None)
     utm_content: Mapped[str | None] = mapped_column(String(200), default=None)
+    last_page: Mapped[str | None] = mapped_column(String(200), default=None)
+    last_utm_source: Mapped[str | None] = mapped_column(String(200), default=None)
+    last_utm_medium: Mapped[str | None] = mapped_column(String(200), default=None)
+    last_utm_campaign: Mapped[str | None] = mapped_column(String(200), default=None)
+    last_utm_term: Mapped[str | None] = mapped_column(String(200), default=None)
+    last_utm_content: Mapped[str | None] = mapped_column(String(200), default=None)
     confirm_token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
     unsubscribe_token: Mapped[str] = mapped_column(
         String(64), unique=True, default_factory=new_token
     )
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now, index=True)
+    last_signup_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

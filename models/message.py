@@ -23,8 +23,9 @@ def new_reference() -> str:
 class Message(Base):
     """One mail to a lead, a buyer or someone of the staff: its kind, when it is due, how it went.
 
-    `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
-    `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
+    `address_hash` is the receiver's, as of a lead, and empty for the staff. `state` is due, sent,
+    held (its receiver may not be mailed) or dead (given up). `owner` and `lease_until` name the
+    worker that has it in hand; a lease that ran out is anyone's.
     """
 
     __tablename__ = "message"
@@ -62,11 +63,14 @@ class Message(Base):
             sqlite_where=text("announcement_id IS NOT NULL"),
             postgresql_where=text("announcement_id IS NOT NULL"),
         ),
+        # What was mailed to an address lately is counted.
+        Index("ix_message_address_hash_created_at", "address_hash", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     kind: Mapped[str] = mapped_column(String(32))
     recipient: Mapped[str] = mapped_column(String(254))
+    address_hash: Mapped[str] = mapped_column(String(64))
     reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)

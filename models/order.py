@@ -22,10 +22,11 @@ class Order(Base):
     """What one buyer asked for, written once: which seats, at which price, in which currency.
 
     `unit_amount` counts the currency's smallest unit; it and `item`, what the receipt calls it,
-    are copied from the content when the order is placed. `request_key` comes with the form: the
-    same form sent twice is one order. `session_id` is Stripe's Checkout Session of this order,
-    the only one that may fulfill it; `session_until` is when Stripe ends it, and `attempt` counts
-    the tries to make it that Stripe has answered for good.
+    are copied from the content when the order is placed. `address_hash` is the buyer's, as of a
+    lead. `request_key` comes with the form: the same form sent twice is one order. `session_id` is
+    Stripe's Checkout Session of this order, the only one that may fulfill it; `session_until` is
+    when Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
+    good.
     """
 
     __tablename__ = "order"
@@ -40,6 +41,7 @@ class Order(Base):
     cohort: Mapped[str] = mapped_column(String(50))
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(320), index=True)
+    address_hash: Mapped[str] = mapped_column(String(64), index=True)
     name: Mapped[str] = mapped_column(String(100))
     item: Mapped[str] = mapped_column(String(250))
     seats: Mapped[int]

@@ -21,6 +21,7 @@ from crossroads.settings import Settings
 from models import Base, db
 from tests.mailed_links import apps as apps
 from tests.mailed_links import nothing_comes_of_looking as nothing_comes_of_looking
+from tests.people import SUPPRESSION_KEY
 
 if TYPE_CHECKING:
     from tests.mail_server import MailServer
@@ -101,6 +102,8 @@ def make_app(
         given.setdefault("database_url", sqlite_url)
         given.setdefault("base_url", "http://localhost")
         given.setdefault("signup_limit", "100000/minute")
+        given.setdefault("address_limit", "100000/minute")
+        given.setdefault("suppression_key", SUPPRESSION_KEY)
         app = create_app(root, settings.load(root, instance=instance, **given))
         app.jinja_env.bytecode_cache = compiled
         if tables:

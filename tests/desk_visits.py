@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from crossroads import users
 from models import Lead, User, db, now, writing
+from tests.people import hashed
 
 PASSWORD = "correct horse battery"
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
@@ -35,7 +36,7 @@ def lead(email: str = "", **given: Any) -> Lead:
     email = email or f"person{next(_numbers)}@example.com"
     given.setdefault("created_at", now())
     given.setdefault("confirm_until", given["created_at"] + timedelta(days=7))
-    return Lead(email=email, email_key=email.casefold(), **given)
+    return Lead(email=email, email_key=email.casefold(), address_hash=hashed(email), **given)
 
 
 def add_leads(app: Flask, *leads: Lead) -> list[int]:

@@ -79,6 +79,7 @@ def test_mails_that_were_given_up_are_named_with_the_reason(app: Flask) -> None:
                     kind="confirm",
                     lead_id=number,
                     recipient="maria@example.com",
+                    address_hash="",
                     state=state,
                     error=error,
                     attempts=2,

@@ -163,7 +163,13 @@ def test_what_people_typed_is_text_and_never_markup(app: Flask) -> None:
     (number,) = add_leads(app, lead("evil@example.com", name=evil, **given))
     with app.app_context(), Session(db.engine) as session:
         session.add(
-            Message(kind="odd" + evil, lead_id=number, recipient="evil@example.com", error=evil)
+            Message(
+                kind="odd" + evil,
+                lead_id=number,
+                recipient="evil@example.com",
+                address_hash="",
+                error=evil,
+            )
         )
         session.commit()
     client = desk(app)
@@ -198,6 +204,7 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
                 kind="confirm",
                 lead_id=number,
                 recipient="maria@example.com",
+                address_hash="",
                 state="sent",
                 attempts=1,
                 sent_at=NOON + timedelta(minutes=1),
@@ -208,6 +215,7 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
                 kind="welcome",
                 lead_id=number,
                 recipient="maria@example.com",
+                address_hash="",
                 state="held",
                 error="the receiver is unsubscribed",
             )

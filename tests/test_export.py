@@ -34,7 +34,14 @@ HEAD = [
     "utm_campaign",
     "utm_term",
     "utm_content",
+    "last_page",
+    "last_utm_source",
+    "last_utm_medium",
+    "last_utm_campaign",
+    "last_utm_term",
+    "last_utm_content",
     "signed_up_at",
+    "last_signup_at",
     "confirmed_at",
     "unsubscribed_at",
     "waits_for",
@@ -76,12 +83,14 @@ def fill(engine: Engine, number: int, start: int = 0) -> None:
         {
             "email": f"lead{i}@example.com",
             "email_key": f"lead{i}@example.com",
+            "address_hash": "",
             "name": "x" * 40,
             "state": "pending",
             "confirm_token": f"c{i}",
             "unsubscribe_token": f"u{i}",
             "confirm_until": NOON,
             "created_at": NOON,
+            "last_signup_at": NOON,
         }
         for i in range(start, start + number)
     ]
@@ -94,7 +103,7 @@ def undo(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and export.defuse(cell[1:]) != cell[1:] else cell
 
 
-def test_a_lead_is_one_row_of_fourteen_cells(engine: Engine) -> None:
+def test_a_lead_is_one_row_with_both_touches(engine: Engine) -> None:
     one = lead(
         "maria@example.com",
         name="Maria",
@@ -105,15 +114,18 @@ def test_a_lead_is_one_row_of_fourteen_cells(engine: Engine) -> None:
         utm_campaign="c",
         utm_term="d",
         utm_content="e",
+        last_page="/",
+        last_utm_source="f",
         created_at=NOON,
+        last_signup_at=NOON + timedelta(hours=1),
     )
     one.confirmed_at = NOON + timedelta(minutes=1, microseconds=999_999)
     store(engine, one)
     body = write(engine)
     assert body.splitlines(keepends=True) == [
         ",".join(HEAD).encode() + b"\r\n",
-        b"1,maria@example.com,Maria,unsubscribed,/signup,a,b,c,d,e,"
-        b"2026-11-22T12:00:00Z,2026-11-22T12:01:00Z,,\r\n",
+        b"1,maria@example.com,Maria,unsubscribed,/signup,a,b,c,d,e,/,f,,,,,"
+        b"2026-11-22T12:00:00Z,2026-11-22T13:00:00Z,2026-11-22T12:01:00Z,,\r\n",
     ]
 
 

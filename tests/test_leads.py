@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads import leads
+from crossroads import leads, outbox
+from crossroads.addresses import email_key
 from crossroads.consent import Evidence
-from crossroads.leads import Touch, email_key
+from crossroads.leads import Touch
 from models import Base, ConsentEvent, Lead, Message, now, writing
 from models.base import prepare_engine
+from tests.people import address
 
 PROOF = Evidence(form="signup", page="/compare", ip="192.0.2.0", user_agent="Tester")
 
@@ -36,7 +38,7 @@ def session(engine: Engine) -> Iterator[Session]:
 def capture(session: Session, email: str = "maria@example.com", **touch: str) -> Lead:
     leads.capture(
         session,
-        email=email,
+        address=address(email),
         name="Maria",
         touch=Touch(**touch),
         wording="Email me.",
@@ -88,7 +90,7 @@ def test_same_address_from_many_at_once_makes_one_lead(engine: Engine) -> None:
     with Session(engine) as session:
         assert session.scalar(select(func.count(Lead.id))) == 1
         assert kinds(session, ConsentEvent) == ["given"] * 40
-        assert len(kinds(session, Message)) >= leads.MAILS_AN_HOUR
+        assert len(kinds(session, Message)) >= outbox.MAILS_AN_HOUR
 
 
 def test_first_touch_and_name_stay_when_the_person_comes_again(session: Session) -> None:
@@ -141,7 +143,7 @@ def test_sign_ups_at_once_do_not_mail_more_than_is_bearable(engine: Engine) -> N
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(sign_up, range(6)))
     with Session(engine) as session:
-        assert len(kinds(session, Message)) == leads.MAILS_AN_HOUR
+        assert len(kinds(session, Message)) == outbox.MAILS_AN_HOUR
 
 
 def test_expired_link_confirms_nobody_and_offers_a_new_one(session: Session) -> None:

@@ -143,8 +143,18 @@ def test_database_error_shows_no_values(said: Said, make_app: Any, database_url:
     @app.get("/twice")
     def twice() -> str:
         for _ in range(2):
-            row = {"email": ADDRESS, "email_key": ADDRESS, "confirm_until": now()}
-            others = {"name": "Maria Lopez", "state": "pending", "created_at": now()}
+            row = {
+                "email": ADDRESS,
+                "email_key": ADDRESS,
+                "address_hash": "",
+                "confirm_until": now(),
+            }
+            others = {
+                "name": "Maria Lopez",
+                "state": "pending",
+                "created_at": now(),
+                "last_signup_at": now(),
+            }
             tokens = {"confirm_token": token, "unsubscribe_token": token}
             db.session.execute(insert(Lead).values(**row, **others, **tokens))
         return "never"

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import schema
 from models import Base, ConsentEvent, Lead, db, now, writing
+from tests.people import hashed
 
 NEXT = """
 import sqlalchemy as sa
@@ -166,10 +167,19 @@ def add_lead(engine: Engine) -> str:
     """Add a lead with a consent, and return its address."""
     with Session(engine) as session:
         writing(session)
-        lead = Lead(email="Maria@example.com", email_key="maria@example.com", confirm_until=now())
+        lead = Lead(
+            email="Maria@example.com",
+            email_key="maria@example.com",
+            address_hash=hashed("maria@example.com"),
+            confirm_until=now(),
+        )
         session.add(lead)
         session.flush()
-        session.add(ConsentEvent(lead_id=lead.id, kind="given", form="signup"))
+        session.add(
+            ConsentEvent(
+                lead_id=lead.id, address_hash=lead.address_hash, kind="given", form="signup"
+            )
+        )
         session.commit()
         return lead.email
 

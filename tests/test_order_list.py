@@ -236,8 +236,16 @@ def test_event_is_stuck_after_three_tries_and_until_it_is_done(session: Session)
 
 def test_undelivered_mail_is_shown_to_those_it_concerns(session: Session) -> None:
     order = bring(session)
-    session.add(Message(kind="receipt", recipient="b@example.com", order_id=order.id, state="dead"))
-    session.add(Message(kind="confirm", recipient="l@example.com", state="dead"))
+    session.add(
+        Message(
+            kind="receipt",
+            recipient="b@example.com",
+            address_hash="",
+            order_id=order.id,
+            state="dead",
+        )
+    )
+    session.add(Message(kind="confirm", recipient="l@example.com", address_hash="", state="dead"))
     session.flush()
 
     def seen(**roles: bool) -> tuple[int, set[str]]:

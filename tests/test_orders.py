@@ -18,6 +18,7 @@ from crossroads.payments import Checkout
 from models import Base, Enrollment, Hold, Message, Order, OrderEvent, now, writing
 from models.base import prepare_engine
 from tests.conftest import ROOT
+from tests.people import address
 
 COURSE = read(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]
@@ -42,7 +43,7 @@ def session(engine: Engine) -> Iterator[Session]:
 def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **given: Any) -> Order:
     defaults = {
         "request_key": token_hex(8),
-        "email": "maria@example.com",
+        "address": address(given.pop("email", "maria@example.com")),
         "name": "Maria",
         "number": 1,
         "network": token_hex(4),

@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from crossroads import outbox
 from models import Base, Lead, Message, now, writing
 from models.base import prepare_engine
+from tests.order_states import bring
+from tests.people import hashed
 
 LEASE = timedelta(minutes=5)
 
@@ -44,6 +46,7 @@ def lead(session: Session, key: str = "maria", **values: object) -> Lead:
     given: dict[str, object] = {
         "email": f"{key}@example.com",
         "email_key": f"{key}@example.com",
+        "address_hash": hashed(f"{key}@example.com"),
         "confirm_until": now() + timedelta(days=7),
     }
     lead = Lead(**(given | values))  # type: ignore[arg-type]
@@ -212,18 +215,30 @@ def test_nothing_is_sent_to_an_erased_lead(session: Session) -> None:
     assert stored(session, message).state == "held"
 
 
-def test_recent_counts_what_was_queued_for_this_lead_since_then(session: Session) -> None:
+def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> None:
     maria, other = lead(session), lead(session, "other")
-    hour_ago = now() - timedelta(hours=1)
-    for receiver in (maria, maria, other):
-        outbox.enqueue(session, "confirm", receiver)
+    session.flush()
+
+    def ask(receiver: Lead) -> bool:
+        return outbox.enqueue_rarely(session, "confirm", receiver)
+
+    assert [ask(maria) for _ in range(4)] == [True, True, True, False]
+    assert ask(other)
     session.flush()
     first = session.scalars(select(Message).order_by(Message.id)).first()
     assert first is not None
-    assert outbox.recent(session, maria.id, hour_ago) == 2
-    first.created_at = hour_ago - timedelta(seconds=1)
+    first.created_at = now() - timedelta(hours=1, seconds=1)
+    assert [ask(maria) for _ in range(2)] == [True, False]
+
+
+def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -> None:
+    order = bring(session, "paid", email="maria@example.com")
     session.flush()
-    assert outbox.recent(session, maria.id, hour_ago) == 1
+    for _ in range(5):
+        outbox.enqueue_for_order(session, "receipt", order)
+    assert outbox.enqueue_rarely(session, "confirm", lead(session))
+    kinds = list(session.scalars(select(Message.kind)))
+    assert kinds.count("receipt") == 6
 
 
 def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> None:

@@ -27,6 +27,7 @@ from crossroads.worker import Delivery
 from models import Base, Lead, Message, now, writing
 from models.base import prepare_engine
 from tests.mail_server import Mail, MailServer, free_port
+from tests.people import hashed
 from tests.workers import BASE_URL, ROOT, WORDS, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
@@ -62,6 +63,7 @@ def queue(engine: Engine, kind: str, *keys: str, state: str = "pending", **value
             lead = Lead(
                 email=f"{key}@example.com",
                 email_key=f"{key}@example.com",
+                address_hash=hashed(f"{key}@example.com"),
                 state=state,
                 confirm_until=now() + timedelta(days=7),
                 **values,

@@ -1,46 +1,109 @@
-"""The consent ledger: what a person agreed to or took back, in the words that were shown."""
+"""The consent ledger: what a person agreed to or took back, in the words that were shown.
+
+Every change of a lead's state is an event here, so that the ledger alone tells the state.
+"""
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
 
 from models import ConsentEvent, Lead
+from models import lead as states
 from models.base import AnySession
 
-GIVEN = "given"
-CONFIRMED = "confirmed"
-UNSUBSCRIBED = "unsubscribed"
-RESUBSCRIBED = "resubscribed"
-ASKED_TO_WAIT = "asked-to-wait"
-WAITING = "waiting"  # confirmed the place on a waiting list
+GIVEN: Final = "given"
+HELD: Final = "held"  # given, as it seems by a robot
+HELD_TO_WAIT: Final = "held-to-wait"  # asked to wait, as it seems by a robot
+RELEASED: Final = "released"  # someone at the desk says that it was a person
+CONFIRMED: Final = "confirmed"
+IMPORTED: Final = "imported"  # given elsewhere: the wording says where and how
+UNSUBSCRIBED: Final = "unsubscribed"
+RESUBSCRIBED: Final = "resubscribed"  # took the unsubscribing back
+ASKED_TO_WAIT: Final = "asked-to-wait"
+WAITING: Final = "waiting"  # confirmed the place on a waiting list
+BOUNCED: Final = "bounced"
+ERASED: Final = "erased"
+
+ANY: Final = frozenset({None, *states.STATES} - {states.ERASED})
+# From which states an event leads to which; any other state it leaves as it is, and None is a new
+# lead's. Who typed an address is not known to be its owner: what anyone can send moves nobody who
+# has confirmed or left. Only what comes with a mailed link does.
+MOVES: Final[Mapping[str, tuple[frozenset[str | None], str]]] = {
+    GIVEN: (frozenset({None, states.HELD, states.WAITING}), states.PENDING),
+    RELEASED: (frozenset({states.HELD}), states.PENDING),
+    HELD: (frozenset({None}), states.HELD),
+    HELD_TO_WAIT: (frozenset({None}), states.HELD),
+    ASKED_TO_WAIT: (frozenset({None, states.HELD}), states.WAITING),
+    WAITING: (frozenset({states.HELD, states.UNSUBSCRIBED}), states.WAITING),
+    IMPORTED: (frozenset({None}), states.CONFIRMED),
+    CONFIRMED: (ANY, states.CONFIRMED),
+    UNSUBSCRIBED: (ANY, states.UNSUBSCRIBED),
+    ERASED: (ANY, states.ERASED),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Where an act of consent came from: the form, its page, a truncated IP, the browser."""
+    """Where an act of consent came from: the form, its page, a truncated IP, the browser.
+
+    `page_version` names the state that the page's content was in.
+    """
 
     form: str
     page: str | None = None
+    page_version: str | None = None
     ip: str | None = None
     user_agent: str | None = None
 
 
 def record(
-    session: AnySession,
-    lead: Lead,
-    kind: str,
-    evidence: Evidence,
-    wording: str = "",
+    session: AnySession, lead: Lead, kind: str, evidence: Evidence, wording: str = ""
 ) -> None:
-    """Append one event to the ledger of a lead. `wording` is the exact sentence agreed to."""
+    """Append one event to the ledger of a lead, and bring the lead to the state it leads to.
+
+    `wording` is the exact sentence agreed to. The only code that sets a lead's state.
+    """
     session.add(
         ConsentEvent(
             lead_id=lead.id,
+            address_hash=lead.address_hash,
             kind=kind,
             wording=wording,
             wording_hash=hashlib.sha256(wording.encode()).hexdigest() if wording else "",
             page=evidence.page,
+            page_version=evidence.page_version,
             form=evidence.form,
             ip=evidence.ip,
             user_agent=evidence.user_agent,
         )
     )
+    if kind == RESUBSCRIBED:  # only the ledger knows what was before
+        lead.state = state_of(ledger(session, lead.id)) or lead.state
+    else:
+        lead.state = _after(lead.state, kind) or lead.state
+
+
+def ledger(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:
+    """Return a lead's events, oldest first."""
+    query = select(ConsentEvent).where(ConsentEvent.lead_id == lead_id)
+    return session.scalars(query.order_by(ConsentEvent.id)).all()
+
+
+def state_of(events: Iterable[ConsentEvent]) -> str | None:
+    """Rebuild a lead's state from its ledger alone; None when that is empty."""
+    state: str | None = None
+    left: str | None = None
+    for event in events:
+        if event.kind == UNSUBSCRIBED:
+            left = state
+        state = left if event.kind == RESUBSCRIBED else _after(state, event.kind)
+    return state
+
+
+def _after(state: str | None, kind: str) -> str | None:
+    """Return the state that an event leads to from another; None stands for a new lead."""
+    before, after = MOVES.get(kind, (frozenset(), None))
+    return after if state in before else state

@@ -4,6 +4,7 @@ Every mistake of every file is found and told at once, with file, line, field an
 expected. The shapes are in content_schema.py, the rules between fields in content_rules.py.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -92,6 +93,7 @@ class File:
     name: str
     slug: str
     document: content_yaml.Document
+    digest: str = ""
 
     def problem(self, path: content_yaml.Path, message: str, line: int = 0) -> Problem:
         return Problem(self.name, line or self.document.line(path), _dotted(path), message)
@@ -137,6 +139,27 @@ class Content(Shape):
     def course(self, slug: str) -> Course | None:
         """Find a course by its slug."""
         return next((one for one in self.courses if one.slug == slug), None)
+
+    @property
+    def pages(self) -> tuple[str, ...]:
+        """Give the path of every page that search engines should know."""
+        return (
+            "/",
+            "/compare",
+            *(f"/compare/topics/{topic.slug}" for topic in self.topics),
+            *(f"/compare/{comparison.slug}" for comparison in self.comparisons),
+            *(f"/courses/{course.slug}" for course in self.courses),
+            "/privacy",
+            "/terms",
+        )
+
+    def version(self, path: str) -> str:
+        """Return a short name for what the page at a path says; it changes when the words do."""
+        kind, slug, *_ = *path.strip("/").split("/"), ""
+        about = ("comparisons" if kind == "compare" else kind, slug)
+        files = (self._file("site", "site"), self._files.get(about))
+        digests = [file.digest for file in (files if files[1] else self._files.values()) if file]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
     def _file(self, kind: str, slug: str) -> File:
         name = "site.yaml" if kind == "site" else f"{kind}/{slug}.yaml"
@@ -236,13 +259,16 @@ def _shown(folder: Path, pattern: str) -> list[Path]:
 
 
 def _load(folder: Path, path: Path) -> File:
+    data = b""
     try:
-        document = content_yaml.load(path.read_bytes())
+        data = path.read_bytes()
+        document = content_yaml.load(data)
     except FileNotFoundError:
         document = content_yaml.Document(mistakes=[((), 1, "is missing")])
     except OSError as error:
         document = content_yaml.Document(mistakes=[((), 1, f"cannot be read: {error.strerror}")])
-    return File(_name(folder, path), path.stem, document)
+    digest = hashlib.sha256(data).hexdigest()
+    return File(_name(folder, path), path.stem, document, digest)
 
 
 def _name(folder: Path, path: Path) -> str:

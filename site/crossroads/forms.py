@@ -10,7 +10,7 @@ from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
 from crossroads import providers
-from crossroads.leads import email_key
+from crossroads.addresses import email_key
 
 EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_LENGTH = 100

@@ -10,7 +10,7 @@ from crossroads.export import Sheet
 from crossroads.listing import NEWEST, Filter, Listing, names_person
 from crossroads.order_list import in_course
 from crossroads.waiting_list import WAITS
-from models import ConsentEvent, Lead, Message, Waiting
+from models import Lead, Message, Waiting
 from models.base import AnySession
 from models.lead import STATES
 
@@ -44,7 +44,14 @@ SHEET = Sheet(
         "utm_campaign": Lead.utm_campaign,
         "utm_term": Lead.utm_term,
         "utm_content": Lead.utm_content,
+        "last_page": Lead.last_page,
+        "last_utm_source": Lead.last_utm_source,
+        "last_utm_medium": Lead.last_utm_medium,
+        "last_utm_campaign": Lead.last_utm_campaign,
+        "last_utm_term": Lead.last_utm_term,
+        "last_utm_content": Lead.last_utm_content,
         "signed_up_at": Lead.created_at,
+        "last_signup_at": Lead.last_signup_at,
         "confirmed_at": Lead.confirmed_at,
         "unsubscribed_at": Lead.unsubscribed_at,
         "waits_for": _waits_for,
@@ -85,12 +92,6 @@ def choices(session: AnySession) -> tuple[list[str], list[str]]:
     query = select(Lead.page, Lead.utm_campaign).distinct().limit(CHOICES_MAX)
     pairs = session.execute(query).all()
     return sorted({page for page, _ in pairs if page}), sorted({name for _, name in pairs if name})
-
-
-def consents(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:
-    """Return a lead's ledger of consent, oldest first."""
-    query = select(ConsentEvent).where(ConsentEvent.lead_id == lead_id)
-    return session.scalars(query.order_by(ConsentEvent.created_at, ConsentEvent.id)).all()
 
 
 def waiting(session: AnySession, lead_id: int) -> Sequence[Waiting]:

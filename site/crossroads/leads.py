@@ -1,25 +1,21 @@
-"""Leads: capture, confirm, unsubscribe. The only code that changes a lead."""
+"""Leads: capture, confirm, unsubscribe, erase. The only code that changes a lead."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from email_validator import EmailSyntaxError, validate_email
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, select, update
 
-from crossroads import consent, outbox
+from crossroads import consent, outbox, suppressions
+from crossroads.addresses import Address
 from crossroads.consent import Evidence
-from models import Lead, Waiting, insert_for, now
+from models import ConsentEvent, Lead, Message, Waiting, insert_for, now
 from models.base import AnySession
-from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, WAITING, new_token
+from models.lead import CONFIRMED, ERASED, HELD, PENDING, UNSUBSCRIBED, new_token
+from models.suppression import BOUNCED
 
 CONFIRM_DAYS = 7
-KEY_LENGTH = 320  # what the column holds
-# What anyone can trigger by typing an address stays bearable for its owner.
-MAILS_AN_HOUR = 3
-REMINDERS_AN_HOUR = 1
 
 Outcome = Literal["done", "expired", "unknown"]
 
@@ -36,26 +32,10 @@ class Touch:
     utm_content: str | None = None
 
 
-def email_key(email: str) -> str:
-    """Return what two spellings of one person's address have in common.
-
-    Case and Unicode form do not tell people apart, and a domain is one in both its spellings:
-    RFC 5321 lets a mailbox name be case-sensitive, but no provider of note does so.
-    Raises email_validator.EmailNotValidError, also for an address whose key grows too long to
-    keep: there are letters that stand for eighteen others.
-    """
-    address = validate_email(email, check_deliverability=False)
-    local = unicodedata.normalize("NFKC", address.local_part).casefold()
-    key = f"{local}@{address.ascii_domain or address.domain}"
-    if len(key) > KEY_LENGTH:
-        raise EmailSyntaxError("The address is too long.")
-    return key
-
-
 def capture(
     session: AnySession,
     *,
-    email: str,
+    address: Address,
     name: str,
     touch: Touch,
     wording: str,
@@ -67,51 +47,59 @@ def capture(
     A known address keeps its name, its first touch and its state: only the owner of the
     mailbox can change that, with the link that is mailed. A `suspect` one, which a robot may
     have sent, is kept and owed nothing: autofill trips traps too, so it must not be lost.
-    Raises EmailNotValidError.
     """
-    at = now()
     state = HELD if suspect else PENDING
-    lead = find_or_add(session, email=email, name=name, touch=touch, state=state, at=at)
-    consent.record(session, lead, consent.GIVEN, evidence, wording)
-    if suspect:
-        return
-    if lead.state in (HELD, WAITING):
-        lead.state = PENDING
-    mailed = outbox.recent(session, lead.id, since=at - timedelta(hours=1))
-    if lead.state == CONFIRMED:
-        if mailed < REMINDERS_AN_HOUR:
-            outbox.enqueue(session, "already", lead)
-    elif mailed < MAILS_AN_HOUR:
-        lead.confirm_until = at + timedelta(days=CONFIRM_DAYS)
-        outbox.enqueue(session, "confirm", lead)
+    lead = find_or_add(session, address=address, name=name, touch=touch, state=state)
+    kind = consent.HELD if suspect else consent.GIVEN
+    consent.record(session, lead, kind, evidence, wording)
+    if not suspect:
+        ask(session, lead)
+
+
+def ask(session: AnySession, lead: Lead) -> None:
+    """Mail a link to confirm with; who has confirmed is told so. Within what is bearable."""
+    if lead.state == CONFIRMED and not suppressions.find(session, lead.address_hash):
+        outbox.enqueue_rarely(session, outbox.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
+    elif outbox.enqueue_rarely(session, outbox.CONFIRM, lead):
+        lead.confirm_until = now() + timedelta(days=CONFIRM_DAYS)
 
 
 def find_or_add(
-    session: AnySession, *, email: str, name: str, touch: Touch, state: str, at: datetime
+    session: AnySession, *, address: Address, name: str, touch: Touch, state: str
 ) -> Lead:
     """Return the lead of an address, locked, added in this state when it is new.
 
-    Raises EmailNotValidError.
+    The touch is its last one, unless it has confirmed: then anyone may have typed the address.
     """
-    key = email_key(email)
+    at = now()
+    last = {f"last_{field}": value for field, value in asdict(touch).items()}
     values: dict[str, Any] = {
-        "email": email,
-        "email_key": key,
+        "email": address.typed,
+        "email_key": address.key,
+        "address_hash": address.hash,
         "name": name,
         "state": state,
         "confirm_token": new_token(),
         "confirm_until": at + timedelta(days=CONFIRM_DAYS),
         "unsubscribe_token": new_token(),
         "created_at": at,
+        "last_signup_at": at,
         **asdict(touch),
+        **last,
     }
     # The unique index decides who is first: two equal sign-ups at once make one lead.
-    session.execute(
-        insert_for(session, Lead)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=[Lead.email_key])
-    )
-    return session.execute(_query(Lead.email_key == key, lock=True)).scalar_one()
+    insert = insert_for(session, Lead).values(values)
+    insert = insert.on_conflict_do_nothing(index_elements=[Lead.email_key])
+    while True:
+        session.execute(insert)
+        lead = session.scalar(_query(Lead.email_key == address.key, lock=True))
+        if lead is not None:  # or it was erased in between
+            break
+    if lead.state != CONFIRMED:
+        lead.last_signup_at = at
+        for field, value in last.items():
+            setattr(lead, field, value)
+    return lead
 
 
 def by_confirm_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
@@ -122,6 +110,11 @@ def by_confirm_token(session: AnySession, token: str, *, lock: bool = False) -> 
 def by_unsubscribe_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
     """Return the lead whose unsubscribe link carries the token, locked for who will act on it."""
     return session.scalar(_query(Lead.unsubscribe_token == token, lock=lock))
+
+
+def of_address(session: AnySession, address: Address, *, lock: bool = False) -> Lead | None:
+    """Return the lead of an address, locked for who will act on it."""
+    return session.scalar(_query(Lead.email_key == address.key, lock=lock))
 
 
 def link_expired(lead: Lead, at: datetime) -> bool:
@@ -137,9 +130,12 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     at = now()
     if link_expired(lead, at):
         return "expired"
-    if lead.state != CONFIRMED:
-        _subscribe(session, lead, consent.CONFIRMED, evidence, at)
-        outbox.enqueue(session, "welcome", lead)
+    if lead.state != CONFIRMED or suppressions.find(session, lead.address_hash):
+        lead.confirmed_at = lead.confirmed_at or at
+        lead.unsubscribed_at = None
+        consent.record(session, lead, consent.CONFIRMED, evidence)
+        suppressions.lift(session, lead.address_hash)
+        outbox.enqueue_rarely(session, outbox.WELCOME, lead)
     return "done"
 
 
@@ -148,12 +144,9 @@ def renew_link(session: AnySession, token: str) -> Outcome:
     lead = by_confirm_token(session, token, lock=True)
     if lead is None:
         return "unknown"
-    at = now()
     if lead.state == CONFIRMED:
         return "done"
-    if outbox.recent(session, lead.id, since=at - timedelta(hours=1)) < MAILS_AN_HOUR:
-        lead.confirm_until = at + timedelta(days=CONFIRM_DAYS)
-        outbox.enqueue(session, "confirm", lead)
+    ask(session, lead)
     return "expired"
 
 
@@ -163,14 +156,10 @@ def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     if lead is None:
         return "unknown"
     if lead.state != UNSUBSCRIBED:
-        lead.state = UNSUBSCRIBED
         lead.unsubscribed_at = now()
         for waiting in _waiting(session, lead):
-            waiting.token = new_token()
             waiting.left_at = waiting.left_at or lead.unsubscribed_at
-        # An old confirmation link must not bring back someone who left: signing up anew
-        # mails a new one.
-        lead.confirm_token = new_token()
+        _void_links(session, lead)
         consent.record(session, lead, consent.UNSUBSCRIBED, evidence)
     return "done"
 
@@ -181,25 +170,94 @@ def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Out
     if lead is None:
         return "unknown"
     if lead.state == UNSUBSCRIBED:
-        back = [one for one in _waiting(session, lead) if one.left_at == lead.unsubscribed_at]
-        for waiting in back:
-            waiting.left_at = None
-        if lead.confirmed_at is None:
-            lead.state = WAITING if back else PENDING
-            lead.unsubscribed_at = None
-            consent.record(session, lead, consent.RESUBSCRIBED, evidence)
-        else:
-            _subscribe(session, lead, consent.RESUBSCRIBED, evidence, now())
+        for waiting in _waiting(session, lead):
+            if waiting.left_at == lead.unsubscribed_at:
+                waiting.left_at = None
+        lead.unsubscribed_at = None
+        consent.record(session, lead, consent.RESUBSCRIBED, evidence)
     return "done"
 
 
-def _subscribe(
-    session: AnySession, lead: Lead, kind: str, evidence: Evidence, at: datetime
-) -> None:
-    lead.state = CONFIRMED
-    lead.confirmed_at = lead.confirmed_at or at
-    lead.unsubscribed_at = None
-    consent.record(session, lead, kind, evidence)
+def bounced(session: AnySession, message: Message) -> None:
+    """Mail no list to an address any more that the mail server says does not exist.
+
+    Whoever signs up with it anew and confirms is mailed again; what a buyer is owed is sent.
+    """
+    if not message.address_hash:  # a mail to the staff
+        return
+    suppressions.add(session, message.address_hash, BOUNCED)
+    lead = session.scalar(
+        _query((Lead.address_hash == message.address_hash) & (Lead.state != ERASED), lock=True)
+    )
+    if lead is not None:
+        _void_links(session, lead)
+        consent.record(session, lead, consent.BOUNCED, Evidence(form="mail"))
+
+
+def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | None:
+    """Take a held lead for a person: it is asked to confirm what it wanted, like anyone else.
+
+    Returns the lead, or None when none is held under that number.
+    """
+    lead = session.scalar(_query((Lead.id == lead_id) & (Lead.state == HELD), lock=True))
+    if lead is None:
+        return None
+    if any(event.kind == consent.HELD for event in consent.ledger(session, lead.id)):
+        consent.record(session, lead, consent.RELEASED, evidence)
+        ask(session, lead)
+    else:
+        consent.record(session, lead, consent.ASKED_TO_WAIT, evidence)
+    return lead
+
+
+def import_(
+    session: AnySession,
+    *,
+    address: Address,
+    name: str,
+    touch: Touch,
+    source: str,
+    evidence: Evidence,
+) -> bool:
+    """Add someone who agreed elsewhere, where and how being told by `source`.
+
+    Nobody whom we know comes in that way, whatever their state, nor whoever is suppressed: False.
+    """
+    if of_address(session, address) or suppressions.find(session, address.hash):
+        return False
+    lead = find_or_add(session, address=address, name=name, touch=touch, state=CONFIRMED)
+    if consent.ledger(session, lead.id):  # someone was faster
+        return False
+    lead.confirmed_at = now()
+    consent.record(session, lead, consent.IMPORTED, evidence, source)
+    return True
+
+
+def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
+    """Take the person out of a lead and of its ledger; the row and the bare events stay."""
+    lead.email = lead.name = ""
+    lead.email_key = f"erased-{lead.id}"
+    for field in asdict(Touch()):
+        setattr(lead, field, None)
+        setattr(lead, f"last_{field}", None)
+    lead.unsubscribe_token = new_token()
+    for waiting in _waiting(session, lead):
+        session.delete(waiting)
+    _void_links(session, lead)
+    consent.record(session, lead, consent.ERASED, evidence)
+    session.execute(
+        update(ConsentEvent).where(ConsentEvent.lead_id == lead.id).values(ip=None, user_agent=None)
+    )
+
+
+def _void_links(session: AnySession, lead: Lead) -> None:
+    """Make links to confirm with void: an old one must not bring back someone who is gone.
+
+    Signing up anew mails a new one.
+    """
+    lead.confirm_token = new_token()
+    for waiting in _waiting(session, lead):
+        waiting.token = new_token()
 
 
 def _waiting(session: AnySession, lead: Lead) -> Sequence[Waiting]:

@@ -7,8 +7,8 @@ from typing import Literal
 from sqlalchemy import delete, exists, func, select
 
 from crossroads import outbox, seats, site_version
+from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
-from crossroads.leads import email_key
 from crossroads.payments import Checkout, Purchase
 from models import Enrollment, Hold, Order, OrderEvent, insert_for, now
 from models.base import AnySession
@@ -58,25 +58,26 @@ def place(
     cohort: Cohort,
     *,
     request_key: str,
-    email: str,
+    address: Address,
     name: str,
     number: int,
     network: str,
 ) -> Order:
     """Take `number` seats off the offer for an order at the price of the content as it is now.
 
-    The same request again returns the order that it made. Raises SoldOut, Holding when the
-    address has another open order in the cohort, TooManyHolds, and EmailNotValidError.
+    The same request again returns the order that it made. Raises SoldOut, TooManyHolds, and
+    Holding when the address has another open order in the cohort.
     """
     seats.lock(session, course.slug, cohort.code)
     again = session.scalar(select(Order).where(Order.request_key == request_key))
     if again is not None:
         return again
-    key = email_key(email)
     held = session.scalar(
         select(Order)
         .join(Hold, Hold.order_id == Order.id)
-        .where(Hold.course == course.slug, Hold.cohort == cohort.code, Hold.email_key == key)
+        .where(
+            Hold.course == course.slug, Hold.cohort == cohort.code, Hold.email_key == address.key
+        )
     )
     if held is not None:
         raise Holding(held)
@@ -93,8 +94,9 @@ def place(
     order = Order(
         course=course.slug,
         cohort=cohort.code,
-        email=email,
-        email_key=key,
+        email=address.typed,
+        email_key=address.key,
+        address_hash=address.hash,
         name=name,
         item=_item(course, cohort),
         seats=number,
@@ -110,7 +112,7 @@ def place(
             order_id=order.id,
             course=order.course,
             cohort=order.cohort,
-            email_key=key,
+            email_key=address.key,
             seats=number,
             network=network,
             until=at + timedelta(minutes=HOLD_MINUTES),
@@ -181,6 +183,17 @@ def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
         return
     _record(session, order, kind, cause)
     _release(session, order)
+
+
+def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:
+    """Take a person out of orders and seats; what was sold, and for how much, stays."""
+    for order in theirs:
+        order.email = order.email_key = order.name = ""
+        hold = session.get(Hold, order.id)
+        if hold is not None:
+            hold.email_key, hold.network = f"erased-{order.id}", ""
+    for seat in own_seats:
+        seat.email, seat.name = None, ""
 
 
 def find(session: AnySession, token: str) -> Order | None:
@@ -277,7 +290,7 @@ def _enroll(session: AnySession, order: Order, checkout: Checkout, cause: str) -
                 seat=seat,
                 course=order.course,
                 cohort=order.cohort,
-                email=order.email if buyers else None,
+                email=(order.email or None) if buyers else None,
                 name=order.name if buyers else "",
             )
         )

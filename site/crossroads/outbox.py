@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, or_, select, update
 
-from crossroads import leases
+from crossroads import leases, suppressions
 from models.announcement import PAUSED, Announcement
 from models.base import AnySession, now
 from models.lead import CONFIRMED, Lead
@@ -29,11 +29,18 @@ ANNOUNCEMENT = "announcement"
 PLACES = "places"  # an announcement to those on a waiting list
 # Mail that only a confirmed address gets, each with its way out.
 MARKETING = frozenset({WELCOME, ALREADY, ANNOUNCEMENT})
+# What asks the owner of an address whether it was them: it may go to one that is suppressed.
+QUESTIONS = frozenset({CONFIRM, WAIT})
+# What anyone can trigger by typing an address, or clicking about, stays bearable for its owner.
+TRIGGERED = frozenset({CONFIRM, WELCOME, ALREADY, WAIT, WAITING})
+MAILS_AN_HOUR = 3
+REMINDERS_AN_HOUR = 1
 
 TRIES = 12
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
 ERROR_LENGTH = 500
+ERASED = "the receiver was erased"
 
 
 def enqueue(
@@ -55,14 +62,48 @@ def enqueue(
             lead_id=lead.id,
             waiting_id=waiting.id if waiting else None,
             recipient=lead.email,
+            address_hash=lead.address_hash,
             due_at=due_at or now(),
         )
     )
 
 
+def enqueue_rarely(
+    session: AnySession,
+    kind: str,
+    lead: Lead,
+    *,
+    most: int = MAILS_AN_HOUR,
+    waiting: Waiting | None = None,
+) -> bool:
+    """Owe the lead a mail unless the address has had `most` triggered ones in the last hour.
+
+    Counted by address, so that it does not matter who asks, in which spelling, where, or whether
+    the lead was erased and came anew. The caller holds the lead's lock: many at once are counted
+    one after the other. Returns whether the mail is owed.
+    """
+    since = now() - timedelta(hours=1)
+    query = select(func.count()).where(
+        Message.address_hash == lead.address_hash,
+        Message.created_at >= since,
+        Message.kind.in_(TRIGGERED),
+    )
+    rare = (session.scalar(query) or 0) < most
+    if rare:
+        enqueue(session, kind, lead, waiting=waiting)
+    return rare
+
+
 def enqueue_for_order(session: AnySession, kind: str, order: Order) -> None:
     """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back."""
-    session.add(Message(kind=kind, order_id=order.id, recipient=order.email))
+    session.add(
+        Message(
+            kind=kind,
+            order_id=order.id,
+            recipient=order.email,
+            address_hash=order.address_hash,
+        )
+    )
 
 
 def announce(
@@ -76,6 +117,7 @@ def announce(
             lead_id=lead.id,
             waiting_id=waiting.id if waiting else None,
             recipient=lead.email,
+            address_hash=lead.address_hash,
             due_at=due_at,
         )
     )
@@ -89,14 +131,18 @@ def announce_to_staff(session: AnySession, announcement: Announcement, user: Use
             announcement_id=announcement.id,
             user_id=user.id,
             recipient=user.email,
+            address_hash="",  # no lead's
         )
     )
 
 
-def recent(session: AnySession, lead_id: int, since: datetime) -> int:
-    """Count the messages queued for a lead since then, whatever became of them."""
-    query = select(func.count()).where(Message.lead_id == lead_id, Message.created_at >= since)
-    return session.scalar(query) or 0
+def erase(session: AnySession, address_hash: str) -> None:
+    """Take a person out of the mail that they were sent or owed; what is owed is held."""
+    theirs = Message.address_hash == address_hash
+    forgotten = update(Message).where(theirs).values(recipient="", error="", waiting_id=None)
+    session.execute(forgotten)
+    owed = update(Message).where(theirs, Message.state == DUE)
+    session.execute(owed.values(state=HELD, owner=None, lease_until=None, error=ERASED))
 
 
 def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
@@ -118,35 +164,52 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | U
 
     The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
     confirmed leads alone, mail about a waiting list to who is on it; a request to confirm goes to
-    nobody who has confirmed, or has unsubscribed since asking. What may not go is held, with the
-    reason.
+    nobody who has confirmed, or has unsubscribed since asking. A suppressed address gets only
+    what was asked for after that: a request to confirm, and what a buyer is owed. What may not go
+    is held, with the reason.
     """
     if message.attempts > TRIES:
         give_up(session, message, owner, message.error or "stopped in the middle of every try")
         return None
-    if message.order_id is not None:
-        return session.get(Order, message.order_id)
-    if message.user_id is not None:
-        return session.get(User, message.user_id)
-    lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
-    waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None
-    waits = waiting is not None and waiting.waits
-    if lead is None:
-        reason = "the receiver was erased"
-    elif message.kind in MARKETING and lead.state != CONFIRMED:
-        reason = f"the receiver is {lead.state}"
-    elif message.kind == CONFIRM and lead.state == CONFIRMED:
-        reason = "the receiver has confirmed already"
-    elif message.kind == WAIT and waits:
-        reason = "the receiver is on the waiting list already"
-    elif lead.unsubscribed_at is not None and lead.unsubscribed_at >= message.created_at:
-        reason = "the receiver has unsubscribed since"
-    elif message.kind in (WAITING, PLACES) and not waits:
-        reason = "the receiver is not on the waiting list"
-    else:
-        return lead
+    receiver, reason = _receiver(session, message)
+    if receiver is not None:
+        return receiver
     _close(session, message, owner, state=HELD, error=reason)
     return None
+
+
+def _receiver(session: AnySession, message: Message) -> tuple[Lead | Order | User | None, str]:
+    """Return whom to write to, or None and the reason why nobody may be."""
+    if message.order_id is not None:
+        order = session.get_one(Order, message.order_id)
+        return (order, "") if order.email else (None, ERASED)
+    if message.user_id is not None:
+        return session.get(User, message.user_id), ERASED
+    lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
+    if lead is None or not lead.email:
+        return None, ERASED
+    waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None
+    waits = waiting is not None and waiting.waits
+    suppression = suppressions.find(session, message.address_hash)
+    asks_anew = (
+        message.kind in QUESTIONS
+        and suppression is not None
+        and message.created_at > suppression.since
+    )
+    left_at = lead.unsubscribed_at
+    if suppression is not None and not asks_anew:
+        return None, f"the address is {suppression.reason}"
+    if message.kind in MARKETING and lead.state != CONFIRMED:
+        return None, f"the receiver is {lead.state}"
+    if message.kind == CONFIRM and lead.state == CONFIRMED and not asks_anew:
+        return None, "the receiver has confirmed already"
+    if message.kind == WAIT and waits and not asks_anew:
+        return None, "the receiver is on the waiting list already"
+    if left_at is not None and left_at >= message.created_at:
+        return None, "the receiver has unsubscribed since"
+    if message.kind in (WAITING, PLACES) and not waits:
+        return None, "the receiver is not on the waiting list"
+    return lead, ""
 
 
 def sent(session: AnySession, message: Message, owner: str) -> bool:

@@ -46,7 +46,7 @@ def write(folder: Path, composer: Composer, content: Content) -> list[Sample]:
 
 
 def _write_one(folder: Path, kind: str, composer: Composer, content: Content) -> Sample:
-    message = Message(kind=kind, recipient=RECEIVER, reference=f"sample-{kind}")
+    message = Message(kind=kind, recipient=RECEIVER, address_hash="", reference=f"sample-{kind}")
     context = letters.context(message, RECEIVERS[kind](content), content, composer.base_url)
     mail = composer.compose(kind, message.recipient, message.reference, context)
     whole = as_bytes(mail)
@@ -64,6 +64,7 @@ def _lead(content: Content) -> Lead:
     return Lead(
         email=RECEIVER,
         email_key=RECEIVER,
+        address_hash="",
         name=NAME,
         page=f"/compare/{page.slug}" if page else None,
         confirm_until=now() + timedelta(days=7),
@@ -99,6 +100,7 @@ def _bought(content: Content) -> Bought:
         cohort=cohort.code if cohort else "cohort",
         email=RECEIVER,
         email_key=RECEIVER,
+        address_hash="",
         name=NAME,
         item=f"{course.title}, {cohort.title or cohort.code}" if course and cohort else "Course",
         seats=SEATS,

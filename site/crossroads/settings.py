@@ -78,6 +78,13 @@ class Settings(BaseSettings):
         "20/minute;200/hour", description="sign-ups taken from one IP address"
     )
 
+    address_limit: str = Field(
+        "20/hour;60/day", description="sign-ups taken for one email address, from anywhere"
+    )
+    pending_days: int = Field(
+        30, ge=1, le=3650, description="days after which who never confirmed is deleted"
+    )
+
     @field_validator("base_url")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
@@ -138,7 +145,7 @@ class Settings(BaseSettings):
             raise ValueError("must look like The Team <hello@example.com>") from None
         return value
 
-    @field_validator("signup_limit")
+    @field_validator("signup_limit", "address_limit")
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
         from limits import parse_many

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
 
-from crossroads import leads, providers, waiting_list
+from crossroads import addresses, leads, providers, waiting_list
 from crossroads.consent import Evidence
 from crossroads.content import Course
 from crossroads.forms import TAGS, SignupForm, clean_tag
@@ -95,12 +95,17 @@ def answer(
     if not form.validate():
         SIGNUPS.labels("refused").inc()
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
+    address = addresses.read(form.email.data, settings.suppression_key)
+    with limiter.shared_limit(
+        settings.address_limit, scope="address", key_func=lambda: address.hash
+    ):
+        pass
     if capture is None:
         capture = partial(leads.capture, wording=current_content().site.signup.consent)
     writing(db.session)
     capture(
         db.session,
-        email=form.email.data,
+        address=address,
         name=form.name.data,
         touch=touch,
         evidence=evidence(name, page=touch.page or request.path),
@@ -121,7 +126,8 @@ def answer(
 def evidence(form: str, *, page: str | None = None) -> Evidence:
     """Return what the request at hand proves of an act of consent."""
     agent = clean_tag(request.headers.get("User-Agent"))
-    return Evidence(form=form, page=page, ip=truncated_ip(), user_agent=agent)
+    version = current_content().version(page) if page else None
+    return Evidence(form=form, page=page, page_version=version, ip=truncated_ip(), user_agent=agent)
 
 
 def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Response:

@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from email_validator import EmailNotValidError
 from sqlalchemy import delete, or_, select, update
 
-from crossroads.leads import email_key
+from crossroads.addresses import email_key
 from models.base import AnySession, now
 from models.user import OWNER, ROLES, StaffSession, User
 

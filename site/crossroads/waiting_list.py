@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select
 
-from crossroads import consent, leads, outbox
+from crossroads import consent, leads, outbox, suppressions
+from crossroads.addresses import Address
 from crossroads.consent import Evidence
 from crossroads.content import Cohort, Content, Course
-from crossroads.leads import CONFIRM_DAYS, MAILS_AN_HOUR, REMINDERS_AN_HOUR, Outcome, Touch
+from crossroads.leads import CONFIRM_DAYS, Outcome, Touch
 from models import Lead, Waiting, insert_for, now
 from models.base import AnySession
 from models.lead import HELD, UNSUBSCRIBED, WAITING, new_token
@@ -39,32 +40,21 @@ def join(
     *,
     course: Course,
     cohort: Cohort,
-    email: str,
+    address: Address,
     name: str,
     touch: Touch,
     wording: str,
     evidence: Evidence,
     suspect: bool = False,
 ) -> None:
-    """Record that someone asks for a place on the list: consent event, and the mail that is owed.
-
-    Raises EmailNotValidError.
-    """
-    at = now()
+    """Record that someone asks for a place on the list: consent event, and mail that is owed."""
     state = HELD if suspect else WAITING
-    lead = leads.find_or_add(session, email=email, name=name, touch=touch, state=state, at=at)
-    consent.record(session, lead, consent.ASKED_TO_WAIT, evidence, wording)
-    waiting = _find_or_add(session, lead, course.slug, cohort.code, at)
-    if suspect:
-        return
-    if lead.state == HELD:
-        lead.state = WAITING
-    mailed = outbox.recent(session, lead.id, since=at - timedelta(hours=1))
-    if waiting.waits:
-        if mailed < REMINDERS_AN_HOUR:
-            outbox.enqueue(session, outbox.WAITING, lead, waiting=waiting)
-    elif mailed < MAILS_AN_HOUR:
-        _ask(session, lead, waiting, at)
+    lead = leads.find_or_add(session, address=address, name=name, touch=touch, state=state)
+    kind = consent.HELD_TO_WAIT if suspect else consent.ASKED_TO_WAIT
+    consent.record(session, lead, kind, evidence, wording)
+    waiting = _find_or_add(session, lead, course.slug, cohort.code)
+    if not suspect:
+        _ask(session, lead, waiting)
 
 
 def find(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
@@ -88,13 +78,14 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     at = now()
     if link_expired(waiting, at):
         return "expired"
-    if not waiting.waits:
+    if not waiting.waits or suppressions.find(session, lead.address_hash):
         waiting.since, waiting.left_at = at, None
-        if lead.state in (HELD, UNSUBSCRIBED):
+        if lead.state == UNSUBSCRIBED:
             # Back for this alone: what they once agreed to beside it stays ended.
-            lead.state, lead.confirmed_at, lead.unsubscribed_at = WAITING, None, None
+            lead.confirmed_at, lead.unsubscribed_at = None, None
         consent.record(session, lead, consent.WAITING, evidence)
-        outbox.enqueue(session, outbox.WAITING, lead, waiting=waiting)
+        suppressions.lift(session, lead.address_hash)
+        outbox.enqueue_rarely(session, outbox.WAITING, lead, waiting=waiting)
     return "done"
 
 
@@ -104,12 +95,17 @@ def renew_link(session: AnySession, token: str) -> Outcome:
     if found is None:
         return "unknown"
     waiting, lead = found
-    at = now()
     if waiting.waits:
         return "done"
-    if outbox.recent(session, lead.id, since=at - timedelta(hours=1)) < MAILS_AN_HOUR:
-        _ask(session, lead, waiting, at)
+    _ask(session, lead, waiting)
     return "expired"
+
+
+def ask_all(session: AnySession, lead: Lead) -> None:
+    """Mail a link to confirm with for each list that the lead asked to be on."""
+    query = select(Waiting).where(Waiting.lead_id == lead.id, Waiting.since.is_(None))
+    for waiting in session.scalars(query.order_by(Waiting.id)):
+        _ask(session, lead, waiting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +131,13 @@ def lines(session: AnySession, content: Content) -> list[Line]:
     ]
 
 
-def _ask(session: AnySession, lead: Lead, waiting: Waiting, at: datetime) -> None:
-    waiting.confirm_until = at + timedelta(days=CONFIRM_DAYS)
-    outbox.enqueue(session, outbox.WAIT, lead, waiting=waiting)
+def _ask(session: AnySession, lead: Lead, waiting: Waiting) -> None:
+    """Mail a link to confirm with; who is on the list is told so. Within what is bearable."""
+    if waiting.waits and not suppressions.find(session, lead.address_hash):
+        most = outbox.REMINDERS_AN_HOUR
+        outbox.enqueue_rarely(session, outbox.WAITING, lead, most=most, waiting=waiting)
+    elif outbox.enqueue_rarely(session, outbox.WAIT, lead, waiting=waiting):
+        waiting.confirm_until = now() + timedelta(days=CONFIRM_DAYS)
 
 
 def _locked(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
@@ -148,9 +148,8 @@ def _locked(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
     return find(session, token)
 
 
-def _find_or_add(
-    session: AnySession, lead: Lead, course: str, cohort: str, at: datetime
-) -> Waiting:
+def _find_or_add(session: AnySession, lead: Lead, course: str, cohort: str) -> Waiting:
+    at = now()
     session.execute(
         insert_for(session, Waiting)
         .values(

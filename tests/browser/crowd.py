@@ -9,6 +9,7 @@ from models import Announcement, ConsentEvent, Lead, Message
 from models.base import AnySession
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
 from models.message import DEAD, SENT
+from tests.people import hashed
 
 CONSENT = (
     "Email me when a new comparison is published or course places open. "
@@ -52,6 +53,7 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
     lead = Lead(
         email=LONGEST,
         email_key=LONGEST,
+        address_hash=hashed(LONGEST),
         name="Wilhelmina Featherstonehaugh-Chatterjee",
         state=UNSUBSCRIBED,
         page=COURSE,
@@ -68,7 +70,14 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
     _add(session, [lead])
 
     def mail(kind: str, **given: Any) -> Message:
-        return Message(kind=kind, recipient=lead.email, lead_id=lead.id, created_at=at, **given)
+        return Message(
+            kind=kind,
+            recipient=lead.email,
+            address_hash=lead.address_hash,
+            lead_id=lead.id,
+            created_at=at,
+            **given,
+        )
 
     reason = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
     session.add_all(
@@ -96,6 +105,7 @@ def _lead(number: int, at: datetime) -> Lead:
     return Lead(
         email=email,
         email_key=email,
+        address_hash=hashed(email),
         name=f"{first} {last}" if number % 3 else "",
         state=state,
         page=PAGES[number % len(PAGES)],
@@ -117,6 +127,7 @@ def _ledger(lead: Lead) -> list[ConsentEvent]:
     return [
         ConsentEvent(
             lead_id=lead.id,
+            address_hash=lead.address_hash,
             kind=kind,
             form=form,
             wording=CONSENT if kind == "given" else "",

@@ -21,6 +21,7 @@ from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_else
 from tests.browser.crowd import COMPARISON
 from tests.browser.product import Product, free_ports
 from tests.desk_visits import add_user
+from tests.people import hashed
 
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa")
 EVERYTHING: Any = {"runOnly": {"type": "tag", "values": [*WCAG, "best-practice"]}}
@@ -132,7 +133,12 @@ def test_pages_behind_mailed_links(
     email = "links@example.com"
     with product.session() as session:
         writing(session)
-        lead = Lead(email=email, email_key=email, confirm_until=now() - timedelta(days=1))
+        lead = Lead(
+            email=email,
+            email_key=email,
+            address_hash=hashed(email),
+            confirm_until=now() - timedelta(days=1),
+        )
         session.add(lead)
         session.commit()
         confirm, unsubscribe = lead.confirm_token, lead.unsubscribe_token

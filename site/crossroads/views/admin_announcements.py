@@ -186,6 +186,6 @@ def _trial(found: Announcement) -> EmailMessage:
     composer = Composer(settings, Path(current_app.root_path) / "templates")
     told = Announced(announcement=found, lead=None)
     kind = outbox.PLACES if found.waiting else outbox.ANNOUNCEMENT
-    message = Message(kind=kind, recipient=desk.signed_in().email)
+    message = Message(address_hash="", kind=kind, recipient=desk.signed_in().email)
     context = letters.context(message, told, current_content(), composer.base_url)
     return composer.compose(kind, message.recipient, message.reference, context | {"trial": False})

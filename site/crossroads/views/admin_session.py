@@ -11,8 +11,8 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import desk, users
+from crossroads.addresses import email_key
 from crossroads.admin_forms import PasswordForm, SignInForm
-from crossroads.leads import email_key
 from crossroads.limits import limiter, seconds_to_wait
 from models import db, writing
 

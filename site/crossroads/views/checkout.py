@@ -19,7 +19,17 @@ from flask import (
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import calendars, enrollments, money, orders, providers, seats, settlement, signup
+from crossroads import (
+    addresses,
+    calendars,
+    enrollments,
+    money,
+    orders,
+    providers,
+    seats,
+    settlement,
+    signup,
+)
 from crossroads.content import Course
 from crossroads.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
 from crossroads.guard import policy_with_payment, refuse_cross_site
@@ -116,7 +126,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
                 course,
                 cohort,
                 request_key=_request_key(form),
-                email=form.email.data,
+                address=addresses.read(form.email.data, _settings().suppression_key),
                 name=form.name.data,
                 number=int(form.seats.data),
                 network=client_network(),

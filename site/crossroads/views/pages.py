@@ -47,20 +47,7 @@ def paths(content: Content, digest: str) -> list[str]:
         "/robots.txt",
         "/sitemap.xml",
         *(f"/static/{digest}/{name}" for name in SERVED_FROM_MEMORY),
-        *indexed(content),
-    ]
-
-
-def indexed(content: Content) -> list[str]:
-    """List the addresses that search engines should know."""
-    return [
-        "/",
-        "/compare",
-        *(f"/compare/topics/{topic.slug}" for topic in content.topics),
-        *(f"/compare/{comparison.slug}" for comparison in content.comparisons),
-        *(f"/courses/{course.slug}" for course in content.courses),
-        "/privacy",
-        "/terms",
+        *content.pages,
     ]
 
 
@@ -175,7 +162,7 @@ def sitemap() -> Response:
     changed = {f"/compare/{one.slug}": one.updated for one in content.comparisons}
     text = render_template(
         "pages/sitemap.xml",
-        entries=[(settings.base_url + path, changed.get(path)) for path in indexed(content)],
+        entries=[(settings.base_url + path, changed.get(path)) for path in content.pages],
     )
     return make_response(text, 200, {"Content-Type": "application/xml", "Cache-Control": PUBLIC})
 

@@ -1,0 +1,25 @@
+"""Addresses that may not be mailed, known by their keyed hash alone."""
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, UTCDateTime, now
+
+BOUNCED = "bounced"
+ERASED = "erased"
+
+
+class Suppression(Base):
+    """One address that no list may mail since then, until its owner confirms anew.
+
+    `address_hash` is the address's HMAC under SUPPRESSION_KEY: the row outlives the person's
+    data, and tells nobody who they were.
+    """
+
+    __tablename__ = "suppression"
+
+    address_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(16))
+    since: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
