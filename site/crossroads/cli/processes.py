@@ -12,6 +12,7 @@ from crossroads.composer import Composer
 from crossroads.console import settings, templates, with_tables
 from crossroads.content import Content
 from crossroads.domains import Domains
+from crossroads.keeper import Keeper
 from crossroads.mailer import Mailer
 from crossroads.payments import Gateway
 from crossroads.settler import Settler
@@ -46,13 +47,19 @@ def serve() -> None:
 @click.command("worker")
 @with_tables
 def worker() -> None:
-    """Deliver mail and follow Stripe, until told to stop."""
+    """Deliver mail, follow Stripe and delete what is over, until told to stop."""
     settler = Settler(db.engine, _gateway(), settings().base_url)
-    beside = threading.Thread(target=settler.run, name="settler", daemon=True)
-    beside.start()
+    keeper = Keeper(db.engine, settings().pending_days)
+    beside = [
+        threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in (settler, keeper)
+    ]
+    for thread in beside:
+        thread.start()
     _worker().run()
     settler.stop()
-    beside.join(STOP_SECONDS)
+    keeper.stop()
+    for thread in beside:
+        thread.join(STOP_SECONDS)
 
 
 @click.command("deliver")

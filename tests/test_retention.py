@@ -1,0 +1,93 @@
+"""Retention: who never confirmed goes, and nobody else does."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy.orm import Session
+
+from crossroads import leads, retention
+from crossroads.keeper import Keeper
+from crossroads.waiting_list import confirm as confirm_place
+from crossroads.waiting_list import join
+from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
+from models.base import prepare_engine
+from tests.order_states import bring
+from tests.people import address
+from tests.test_consent import PROOF, capture
+from tests.test_orders import COURSE, SMALL
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url)
+    prepare_engine(engine)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def wait(session: Session, email: str) -> Waiting:
+    given: dict[str, Any] = {"name": "", "touch": leads.Touch(), "wording": "Tell me."}
+    join(session, course=COURSE, cohort=SMALL, address=address(email), evidence=PROOF, **given)
+    session.flush()
+    return session.scalars(select(Waiting).order_by(Waiting.id.desc())).all()[0]
+
+
+def lead(session: Session, email: str) -> Lead:
+    return session.scalars(select(Lead).where(Lead.email == email)).one()
+
+
+def test_who_never_answered_goes_after_thirty_days_and_nobody_else(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    with Session(engine) as session:
+        writing(session)
+        with time_machine.travel(now() - timedelta(days=31), tick=True):
+            for email in ("pending@x.example", "pending2@x.example", "left@x.example"):
+                capture(session, email)
+            capture(session, "robot@x.example", suspect=True)
+            capture(session, "again@x.example")
+            capture(session, "confirmed@x.example")
+            capture(session, "buyer@x.example")
+            wait(session, "asked@x.example")
+            waits = wait(session, "waits@x.example")
+            leads.confirm(session, lead(session, "confirmed@x.example").confirm_token, PROOF)
+            confirm_place(session, waits.token, PROOF)
+            token = lead(session, "left@x.example").unsubscribe_token
+            leads.unsubscribe(session, token, PROOF)
+            bring(session, "expired", email="buyer@x.example")
+        capture(session, "again@x.example")
+        capture(session, "recent@x.example")
+        session.commit()
+    assert Keeper(engine, pending_days=30).purge() == 4
+    with Session(engine) as session:
+        left = {email.partition("@")[0] for email in session.scalars(select(Lead.email))}
+        assert left == {"left", "again", "confirmed", "buyer", "waits", "recent"}
+        for model in (ConsentEvent, Message, Waiting):
+            orphans = select(func.count()).where(
+                model.lead_id.is_not(None), model.lead_id.not_in(select(Lead.id))
+            )
+            assert session.scalar(orphans) == 0
+    assert Keeper(engine, pending_days=30).purge() == 0
+
+
+def test_keeper_looks_once_an_hour_and_logs_a_count_alone(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeper = Keeper(engine, pending_days=1)
+    keeper.work()
+    with Session(engine) as session, time_machine.travel(now() - timedelta(days=2), tick=True):
+        writing(session)
+        capture(session, "zebedee@x.example")
+        session.commit()
+    keeper.work()
+    with Session(engine) as session:
+        assert session.scalar(select(func.count(Lead.id))) == 1
+    assert Keeper(engine, pending_days=1).purge() == 1
+    said = capsys.readouterr()
+    assert "zebedee" not in said.out + said.err
