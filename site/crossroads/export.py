@@ -5,6 +5,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,17 +74,26 @@ def write_whole(
 
     Returns how many rows there are. Raises OSError when it cannot be written.
     """
+    with whole(target) as file:
+        return write_csv(engine, sheet, which, file, progress)
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write beside the target, which takes its place when all of it is written.
+
+    Only its owner may read it: it holds people's addresses. Raises OSError.
+    """
     draft = target.parent / f".{target.name}.{os.getpid()}"
-    draft.touch(mode=0o600)  # people's addresses, for whoever asked for them
+    draft.touch(mode=0o600)
     try:
         with draft.open("wb") as file:
-            count = write_csv(engine, sheet, which, file, progress)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    return count
 
 
 def defuse(text: str) -> str:

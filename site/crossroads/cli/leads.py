@@ -1,11 +1,22 @@
 """People who signed up."""
 
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
 import click
+from email_validator import EmailNotValidError
 from flask.cli import AppGroup
 
-from crossroads import lead_list
-from crossroads.console import export_options, with_tables, write_export
+from crossroads import addresses, export, lead_list, person
+from crossroads.addresses import Address
+from crossroads.consent import Evidence
+from crossroads.console import count, export_options, fail, settings, with_tables, write_export
 from crossroads.lead_list import LeadFilter
+from crossroads.person import Person
+from crossroads.shelf import current_content
+from models import db, writing
+from models.base import scrub
 from models.lead import STATES
 
 group = AppGroup("leads", help="People who signed up.")
@@ -18,6 +29,79 @@ group = AppGroup("leads", help="People who signed up.")
 @click.option("--page", default="", help="only from this page, like /compare/…")
 @click.option("--campaign", default="", help="only from this utm_campaign")
 @with_tables
-def export(output: str, **which: str | None) -> None:
+def export_leads(output: str, **which: str | None) -> None:
     """Write leads to a file, complete or not at all."""
     write_export(lead_list.SHEET, LeadFilter.of(**which), output, "lead")
+
+
+@group.command("data")
+@click.argument("email")
+@click.option("--output", required=True, help="file to write, or - for standard output")
+@with_tables
+def data(email: str, output: str) -> None:
+    """Write all that is stored of one person as JSON: leads, consent, mail, orders, seats."""
+    found = _find(_address(email))
+    text = json.dumps(person.data(db.session, found), ensure_ascii=False, indent=2) + "\n"
+    if output == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        with export.whole(Path(output)) as file:
+            file.write(text.encode())
+    except OSError as error:
+        fail(f"{output}: cannot be written: {error.strerror}")
+    click.echo(f"all that is stored of {email} written to {output}", err=True)
+
+
+@group.command("erase")
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="do not ask")
+@with_tables
+def erase(email: str, yes: bool) -> None:
+    """Take one person out of everything that is stored, for good.
+
+    Amounts of orders stay, and a keyed hash of the address, so that no later import mails it.
+    """
+    address = _address(email)
+    found = _find(address)
+    for line in _summary(found):
+        click.echo(line, err=True)
+    db.session.rollback()
+    if not yes:
+        click.confirm("Erase this for good?", abort=True, err=True)
+    writing(db.session)
+    found = _find(address, lock=True)
+    person.erase(db.session, found, Evidence(form="command line"))
+    db.session.commit()
+    scrub(db.engine)
+    click.echo("erased")
+
+
+def _address(email: str) -> Address:
+    try:
+        return addresses.read(email, settings().suppression_key)
+    except EmailNotValidError as error:
+        fail(f"{email}: {error}")
+
+
+def _find(address: Address, *, lock: bool = False) -> Person:
+    found = person.find(db.session, address.hash, lock=lock)
+    if found is None:
+        fail(f"nothing is stored of {address.typed}")
+    return found
+
+
+def _summary(found: Person) -> list[str]:
+    """Say what will be gone, and what the person may want to know before."""
+    lines = [
+        f"{count(len(found.consents), 'event')} of consent, {count(len(found.messages), 'mail')}, "
+        f"{count(len(found.orders), 'order')}, {count(len(found.enrollments), 'seat')}"
+    ]
+    today = datetime.now(UTC).date()
+    lines += [
+        f"a paid seat is still ahead: {seat.course}, {seat.cohort}"
+        for seat in person.ahead(found, current_content(), today)
+    ]
+    if found.orders:
+        lines.append("Stripe keeps records of its own: erase the customer there too")
+    return lines

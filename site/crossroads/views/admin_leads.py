@@ -1,13 +1,16 @@
 """Leads at the desk: the list, one lead, the export."""
 
-from flask import Response, abort, render_template, request
+from flask import Response, abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import desk, download, lead_list, waiting_list
+from crossroads import consent, desk, download, lead_list, suppressions, waiting_list
 from crossroads.admin_forms import LeadFilterForm
 from crossroads.browse import Browse
+from crossroads.consent import Evidence
 from crossroads.lead_list import LEADS, LeadFilter
+from crossroads.leads import release as take_for_person
 from crossroads.shelf import current_content
-from models import db
+from models import db, writing
 
 bp = desk.blueprint("admin_leads", roles=desk.LEAD_ROLES)
 
@@ -28,13 +31,29 @@ def lead(lead_id: int) -> str:
     return render_template(
         "admin/lead.html",
         lead=found,
-        consents=lead_list.consents(db.session, found.id),
+        consents=consent.ledger(db.session, found.id),
+        suppression=suppressions.find(db.session, found.address_hash),
         messages=lead_list.messages(db.session, found.id),
         waiting=[
             (", ".join(waiting_list.named(current_content(), one.course, one.cohort)), one)
             for one in lead_list.waiting(db.session, found.id)
         ],
     )
+
+
+@bp.post("/leads/<int:lead_id>/release")
+def release(lead_id: int) -> AnyResponse:
+    """Take a held lead for a person: what it asked for goes on."""
+    if LEADS.find(db.session, lead_id) is None:
+        abort(404)
+    db.session.rollback()
+    writing(db.session)
+    released = take_for_person(db.session, lead_id, Evidence(form="desk"))
+    if released is not None:
+        waiting_list.ask_all(db.session, released)
+        flash("A mail asks for the confirmation. Nothing else is sent before that.", "ok")
+    db.session.commit()
+    return redirect(url_for("admin_leads.lead", lead_id=lead_id), 303)
 
 
 @bp.post("/leads/export")
