@@ -1,14 +1,16 @@
 """The gateway beyond the checkout: money back, what Stripe lists, and what is set up there."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
 from models import now
 from tests.sandbox_server import KEY, SandboxServer
 from tests.test_payments import LATER_PAYS, purchase
 
+LIVE = "sk_live_" + "abc"
 LONG_AGO = timedelta(days=365)
 
 
@@ -75,6 +77,22 @@ def test_refund_that_waits_may_fail_after_all(gateway: Gateway, sandbox: Sandbox
     assert (failed.status, failed.failure_reason, failed.counts) == ("failed", "unknown", False)
 
 
+def test_refund_that_needs_the_buyer_can_be_taken_back(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    payment = str(bought(gateway, sandbox, iban=LATER_PAYS).payment_intent)
+    asked = gateway.refund(payment, None, key="r1", reference="r1")
+    for action, status, counts in (
+        ("ask_refund", "requires_action", True),
+        ("cancel_refund", "canceled", False),
+    ):
+        sandbox.control(action, id=asked.id)
+        found = gateway.retrieve_refund(asked.id)
+        assert (found.status, found.counts) == (status, counts)
+    (charge,) = gateway.charges(payment)
+    assert charge.amount_refunded == 0
+
+
 def test_refusal_of_a_refund_says_why(gateway: Gateway, sandbox: SandboxServer) -> None:
     payment = str(bought(gateway, sandbox).payment_intent)
     with pytest.raises(PaymentsRefused) as caught:
@@ -129,3 +147,95 @@ def test_checkouts_and_events_are_listed_since_a_moment(
     assert event.created_at >= late.created_at and not event.live
     kinds = ["checkout.session.completed", "charge.succeeded"]
     assert len(list(gateway.events(now() - LONG_AGO, kinds))) == 4
+
+
+def test_dispute_tells_what_it_is_about_and_until_when(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    payment = str(bought(gateway, sandbox).payment_intent)
+    (charge,) = gateway.charges(payment)
+    sandbox.control("dispute", id=charge.id, reason="duplicate")
+    (found,) = gateway.disputes(payment)
+    assert (found.payment_intent, found.charge) == (payment, charge.id)
+    assert (found.amount, found.currency, found.reason) == (240_000, "USD", "duplicate")
+    assert (found.status, found.open, found.inquiry) == ("needs_response", True, False)
+    assert found.due_by is not None
+    assert timedelta(days=9) <= found.due_by - found.created_at < timedelta(days=10)
+    sandbox.control("win", id=found.id)
+    decided = gateway.retrieve_dispute(found.id)
+    assert (decided.status, decided.open) == ("won", False)
+    with pytest.raises(PaymentsRefused) as caught:
+        gateway.refund(payment, None, key="r1", reference="r1")
+    assert caught.value.code == "charge_disputed"
+
+
+def test_inquiry_is_told_from_a_dispute(gateway: Gateway, sandbox: SandboxServer) -> None:
+    payment = str(bought(gateway, sandbox).payment_intent)
+    (charge,) = gateway.charges(payment)
+    sandbox.control("dispute", id=charge.id, inquiry=True)
+    (asked,) = gateway.disputes(payment)
+    assert asked.inquiry and asked.open
+    sandbox.control("win", id=asked.id)
+    (closed,) = gateway.disputes(payment)
+    assert closed.inquiry and not closed.open
+    assert gateway.refund(payment, None, key="r1", reference="r1").status == "succeeded"
+
+
+def test_account_tells_its_mode_and_the_time(gateway: Gateway, sandbox: SandboxServer) -> None:
+    found = gateway.account()
+    assert not found.live
+    assert abs(found.clock - now()) < timedelta(seconds=3)
+    sandbox.control("mode", live=True)
+    with pytest.raises(PaymentsDenied):
+        gateway.account()
+    live = Gateway(LIVE, base=sandbox.url)
+    assert live.account().live
+    assert live.create(purchase()).live
+    sandbox.control("advance", seconds=600)
+    assert live.account().clock - now() > timedelta(seconds=590)
+
+
+def test_endpoints_tell_what_they_hear(gateway: Gateway, sandbox: SandboxServer) -> None:
+    urls = ["http://127.0.0.1:9/webhooks/stripe", "http://127.0.0.1:9/other"]
+    sandbox.control("deliver_to", endpoints=urls)
+    assert [(one.url, one.kinds, one.enabled, one.version) for one in gateway.endpoints()] == [
+        (url, ("*",), True, None) for url in urls
+    ]
+    heard = ["charge.refunded", "refund.failed"]
+    sandbox.control("deliver_to", enabled_events=heard, api_version="2024-06-20", enabled=False)
+    found = next(iter(gateway.endpoints()))
+    assert (found.kinds, found.enabled, found.version) == (tuple(heard), False, "2024-06-20")
+    assert not found.live
+
+
+ASKED: dict[str, Callable[[Gateway], object]] = {
+    "session": lambda gateway: gateway.retrieve("cs_test_x"),
+    "refund": lambda gateway: gateway.retrieve_refund("re_x"),
+    "charge": lambda gateway: gateway.retrieve_charge("ch_x"),
+    "dispute": lambda gateway: gateway.retrieve_dispute("du_x"),
+    "balance": lambda gateway: gateway.account(),
+    "sessions": lambda gateway: list(gateway.checkouts(now())),
+    "refunds": lambda gateway: list(gateway.refunds("pi_x")),
+    "charges": lambda gateway: list(gateway.charges("pi_x")),
+    "disputes": lambda gateway: list(gateway.disputes("pi_x")),
+    "events": lambda gateway: list(gateway.events(now())),
+    "endpoints": lambda gateway: list(gateway.endpoints()),
+}
+
+
+@pytest.mark.parametrize("call", ASKED)
+def test_every_question_fails_in_our_own_words(
+    gateway: Gateway, sandbox: SandboxServer, call: str
+) -> None:
+    for kind in ("reset", "429", "500", "html", "truncated", "garbage", "wrong"):
+        sandbox.control("fault", kind=kind)
+        with pytest.raises(PaymentsAway) as caught:
+            ASKED[call](gateway)
+        assert not isinstance(caught.value, PaymentsDenied)
+    with pytest.raises(PaymentsDenied):
+        ASKED[call](Gateway(LIVE, base=sandbox.url))
+    if call in ("session", "refund", "charge", "dispute", "invoice"):
+        with pytest.raises(PaymentsRefused):
+            ASKED[call](gateway)
+    else:
+        assert ASKED[call](gateway) is not None

@@ -5,15 +5,28 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 import stripe
-from stripe import Charge, Event, LineItem, PaymentIntent, Price, Refund, StripeClient
+from stripe import (
+    Balance,
+    Charge,
+    Dispute,
+    Event,
+    LineItem,
+    PaymentIntent,
+    Price,
+    Refund,
+    StripeClient,
+    WebhookEndpoint,
+)
 from stripe._api_version import _ApiVersion
 from stripe.checkout import Session
 from stripe.params import (
     ChargeListParams,
+    DisputeListParams,
     EventListParams,
     PaymentIntentListParams,
     RefundCreateParams,
     RefundListParams,
+    WebhookEndpointListParams,
 )
 from stripe.params.checkout import (
     SessionCreateParams,
@@ -21,7 +34,7 @@ from stripe.params.checkout import (
     SessionListParams,
 )
 
-from sandbox.stripe import calls, events, refunds, session_parameters
+from sandbox.stripe import calls, disputes, events, refunds, session_parameters
 from sandbox.stripe.parameters import Shape
 from tests.sandbox_server import SandboxServer, session_params
 
@@ -36,6 +49,9 @@ UNASKED = {
     "Event": {"account", "context"},
     "PaymentIntent": set[str](),
     "Refund": set[str](),
+    "Dispute": set[str](),
+    "Balance": set[str](),
+    "WebhookEndpoint": {"deleted", "secret"},
 }
 
 
@@ -83,6 +99,8 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
     refund = sdk.v1.refunds.create({"payment_intent": intent.id, "amount": 100})
     items = session.line_items
     assert items is not None and items.data[0].price is not None
+    sandbox.control("dispute", id=intent.latest_charge.id)
+    sandbox.control("deliver_to", endpoints=["http://127.0.0.1:9/hook"])
     event = sdk.v1.events.list({"limit": 1}).data[0]
     for kind, thing in (
         (Session, session),
@@ -91,6 +109,9 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
         (PaymentIntent, intent),
         (Charge, intent.latest_charge),
         (Refund, refund),
+        (Dispute, sdk.v1.disputes.list().data[0]),
+        (Balance, sdk.v1.balance.retrieve()),
+        (WebhookEndpoint, sdk.v1.webhook_endpoints.list().data[0]),
         (Event, event),
     ):
         shown = thing.to_dict()
@@ -132,6 +153,8 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
         (calls.CHARGES, ChargeListParams),
         (refunds.CREATE, RefundCreateParams),
         (refunds.LIST, RefundListParams),
+        (disputes.LIST, DisputeListParams),
+        (calls.ITEMS, WebhookEndpointListParams),
         (events.LIST, EventListParams),
     ],
 )

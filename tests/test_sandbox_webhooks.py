@@ -234,3 +234,29 @@ def test_expiry_is_told_without_anyone_asking(
     event = json.loads(endpoint.wait_for("checkout.session.expired").body)
     assert event["data"]["object"]["id"] == session.id
     assert event["request"] == {"id": None, "idempotency_key": None}
+
+
+def test_endpoint_gets_what_it_is_set_up_to_hear(
+    delivering: SandboxServer, endpoint: Endpoint
+) -> None:
+    """Source: enabled_events and status in https://docs.stripe.com/api/webhook_endpoints/object."""
+    delivering.control("deliver_to", enabled_events=["checkout.session.completed"])
+    expired(delivering)
+    delivering.pay(delivering.client().v1.checkout.sessions.create(session_params()).url or "")
+    endpoint.wait_for("checkout.session.completed")
+    assert [one["type"] for one in deliveries(delivering)] == ["checkout.session.completed"]
+    delivering.control("deliver_to", enabled_events=["*"], enabled=False)
+    expired(delivering)
+    assert len(deliveries(delivering)) == 1
+
+
+def test_endpoint_may_ask_for_another_api_version(
+    delivering: SandboxServer, endpoint: Endpoint
+) -> None:
+    """Source: https://docs.stripe.com/webhooks/versioning."""
+    delivering.control("deliver_to", api_version="2024-06-20")
+    expired(delivering)
+    got = endpoint.wait_for("checkout.session.expired")
+    event = Webhook.construct_event(got.body, got.signature, SECRET)
+    assert event.api_version == "2024-06-20"
+    assert delivering.client().v1.events.retrieve(event.id).api_version != "2024-06-20"

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Final
 
-from sandbox.stripe import buying, refunds, sessions
+from sandbox.stripe import buying, disputes, refunds, sessions
 from sandbox.stripe.store import Books, Store
 
 VERBS: Final[dict[str, Callable[[Books, str], object]]] = {
     "expire": lambda books, target: sessions.expire(books, target, {}),
     "settle": buying.settle,
     "refund": refunds.succeed,
+    "fail_refund": refunds.fail,
+    "dispute": lambda books, target: disputes.open_one(books, {"id": target}),
 }
 
 

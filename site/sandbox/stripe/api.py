@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, Final
 
 from flask import Flask, Response, request
+from werkzeug.http import http_date
 
 from sandbox.stripe import agenda, answers, calls, expansion, faults, ids, log
 from sandbox.stripe.answers import Answer
@@ -83,12 +84,14 @@ class Desk:
         return faults.spoiled(fault, done)
 
     def _answer(self, asked: Asked) -> Response:
+        with self._store.reading() as books:
+            live, now = books.live, books.now
         try:
             if asked.struck_by("429"):
                 raise Refusal(BUSY, status=429, code="rate_limit")
             if asked.struck_by("500") and asked.fault and not asked.fault.after:
                 raise _broken()
-            account = _account()
+            account = _account(live)
             call, named = _found(asked)
             given = _given()
             if call.writes and asked.key:
@@ -98,7 +101,7 @@ class Desk:
         except Refusal as refusal:
             answer = self._refused(asked, refusal)
         return Response(
-            answer.body, answer.status, _headers(asked, answer), mimetype="application/json"
+            answer.body, answer.status, _headers(asked, answer, now), mimetype="application/json"
         )
 
     def _write_once(
@@ -177,10 +180,11 @@ def _done(books: Books, call: Call, named: dict[str, str], checked: dict[str, An
     return expansion.expand(books, thing, checked.get("expand", []))
 
 
-def _headers(asked: Asked, answer: Answer) -> dict[str, str]:
+def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
     """Return the headers of an answer (https://docs.stripe.com/api/request_ids)."""
     headers = {
         "Cache-Control": "no-cache, no-store",
+        "Date": http_date(now),
         "Request-Id": asked.id,
         "Stripe-Version": request.headers.get("Stripe-Version", API_VERSION),
     }
@@ -216,8 +220,8 @@ def _given() -> dict[str, Raw]:
     return decode(pair for source in sources for pair in source.items(multi=True))
 
 
-def _account() -> str:
-    """Return the key that the call came with. Raises Refusal for none, and for a live one.
+def _account(live: bool) -> str:
+    """Return the key that the call came with. Raises Refusal for none, and for the other mode's.
 
     By Bearer, or by Basic as `curl -u` sends it (https://docs.stripe.com/api/authentication).
     """
@@ -232,7 +236,7 @@ def _account() -> str:
         value = ""
     if not value:
         raise Refusal(NO_KEY, status=401)
-    if not re.fullmatch(r"(sk|rk)_test_\w+", value):
+    if not re.fullmatch(rf"(sk|rk)_{'live' if live else 'test'}_\w+", value):
         hidden = f"{value[:8]}{'*' * max(4, len(value) - 12)}{value[-4:]}"
         raise Refusal(f"Invalid API Key provided: {hidden}", status=401)
     return value

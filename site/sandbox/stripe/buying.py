@@ -31,7 +31,7 @@ def pay(
     """Try to pay an open session; return what came of it, and what to tell the buyer.
 
     Without an instrument there must be nothing to pay. A declined try leaves the session open, as
-    Stripe does. Postponed payments settle by themselves after `settle_seconds`.
+    Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.
     """
     if instrument is None:
         sessions.complete(books, session, "no_payment_required", **asdict(buyer))
@@ -53,7 +53,9 @@ def pay(
         return "done", ""
     _customer(session, intent)
     charge = payments.succeed(books, intent, instrument, billing)
-    books.update(charge, disputed_later=instrument.outcome == "disputed")
+    books.update(charge, outcome=instrument.outcome)
+    if instrument.outcome == "disputed":
+        books.plan("dispute", charge["id"], books.time + settle_seconds)
     sessions.complete(books, session, "paid", **asdict(buyer))
     return "done", ""
 

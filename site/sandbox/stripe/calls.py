@@ -8,7 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sandbox.stripe import events, lists, payments, refunds, session_parameters, sessions
+from sandbox.stripe import (
+    accounts,
+    disputes,
+    events,
+    lists,
+    payments,
+    refunds,
+    session_parameters,
+    sessions,
+)
 from sandbox.stripe.parameters import Array, Interval, Shape, Text
 from sandbox.stripe.store import Thing
 
@@ -55,6 +64,12 @@ CALLS: Final = [
     Call("POST", "/v1/refunds", refunds.CREATE, refunds.create),
     Call("GET", "/v1/refunds", refunds.LIST, refunds.index),
     Call("GET", "/v1/refunds/{id}", ONE, refunds.retrieve),
+    Call("POST", "/v1/refunds/{id}/cancel", ONE, refunds.cancel),
+    Call("GET", "/v1/disputes", disputes.LIST, disputes.index),
+    Call("GET", "/v1/disputes/{id}", ONE, disputes.retrieve),
+    Call("GET", "/v1/balance", ONE, accounts.balance),
+    Call("GET", "/v1/webhook_endpoints", ITEMS, accounts.endpoints),
+    Call("GET", "/v1/webhook_endpoints/{id}", ONE, accounts.endpoint),
     Call("GET", "/v1/events", events.LIST, events.index),
     Call("GET", "/v1/events/{id}", ONE, events.retrieve),
 ]

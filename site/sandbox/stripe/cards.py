@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-Outcome = Literal["paid", "declined", "authenticate", "disputed", "later", "never"]
+Outcome = Literal[
+    "paid",
+    "declined",
+    "authenticate",
+    "disputed",
+    "refunded_later",
+    "refund_fails",
+    "later",
+    "never",
+]
 
 
 class Mistakes(Exception):
@@ -89,6 +98,8 @@ TEST_CARDS: Final[dict[str, tuple[str, str, Outcome, Decline | None]]] = {
     "378282246310005": ("amex", "credit", "paid", None),
     "4000002500003155": ("visa", "credit", "authenticate", None),
     "4000000000000259": ("visa", "credit", "disputed", None),
+    "4000000000007726": ("visa", "credit", "refunded_later", None),
+    "4000000000005126": ("visa", "credit", "refund_fails", None),
     "4000000000000002": ("visa", "credit", "declined", DECLINED),
     "4000000000009995": ("visa", "credit", "declined", NO_MONEY),
     "4000000000000069": ("visa", "credit", "declined", EXPIRED),

@@ -14,13 +14,25 @@ from sandbox.stripe import (
     buying,
     currencies,
     deliveries,
+    disputes,
     faults,
     log,
     refunds,
     sessions,
 )
 from sandbox.stripe.errors import Refusal
-from sandbox.stripe.parameters import Array, Integer, Raw, Shape, Text, Url, decode, from_json
+from sandbox.stripe.parameters import (
+    Array,
+    Field,
+    Flag,
+    Integer,
+    Raw,
+    Shape,
+    Text,
+    Url,
+    decode,
+    from_json,
+)
 from sandbox.stripe.store import Books, Store
 
 SHOWN: Final = 50
@@ -53,8 +65,16 @@ def _deliver_to(books: Books, given: dict[str, Any]) -> None:
     for name in ("endpoints", "secrets"):
         if name in given:
             books.set(name, given[name])
+    heard = {name: given[name] for name in HEARS if name in given}
+    if heard:
+        books.set("hears", books.hears | heard)
 
 
+HEARS: Final[dict[str, Field]] = {
+    "enabled_events": Array(Text()),
+    "api_version": Text(),
+    "enabled": Flag(),
+}
 DELIVERY: Final = Shape({"number": NUMBER}, required=("number",))
 DELAY: Final = Shape(
     {"number": NUMBER, "seconds": Integer(0, 10**8)}, required=("number", "seconds")
@@ -67,6 +87,12 @@ ACTIONS: Final[dict[str, tuple[Shape, Callable[[Books, dict[str, Any]], object]]
     "refund": (Shape({"id": Text(), "amount": Integer(1)}, required=("id",)), _refund),
     "succeed_refund": (ID, lambda books, given: refunds.succeed(books, given["id"])),
     "fail_refund": (ID, lambda books, given: refunds.fail(books, given["id"])),
+    "ask_refund": (ID, lambda books, given: refunds.ask(books, given["id"])),
+    "cancel_refund": (ID, lambda books, given: refunds.cancel(books, given["id"], {})),
+    "dispute": (disputes.OPEN, disputes.open_one),
+    "respond": (ID, lambda books, given: disputes.respond(books, given["id"])),
+    "win": (ID, lambda books, given: disputes.win(books, given["id"])),
+    "lose_dispute": (ID, lambda books, given: disputes.lose(books, given["id"])),
     "resend": (DELIVERY, lambda books, given: _each(books, given["number"], deliveries.resend)),
     "lose": (DELIVERY, lambda books, given: _each(books, given["number"], deliveries.lose)),
     "duplicate": (
@@ -88,11 +114,15 @@ ACTIONS: Final[dict[str, tuple[Shape, Callable[[Books, dict[str, Any]], object]]
     "pause": (Shape({}), lambda books, _given: books.set("paused", True)),
     "resume": (Shape({}), lambda books, _given: books.set("paused", False)),
     "deliver_to": (
-        Shape({"endpoints": Array(Url()), "secrets": Array(Text())}),
+        Shape({"endpoints": Array(Url()), "secrets": Array(Text()), **HEARS}),
         _deliver_to,
     ),
     "fault": (faults.NEW, faults.add),
     "clear_faults": (Shape({}), lambda books, _given: faults.clear(books)),
+    "mode": (
+        Shape({"live": Flag()}, required=("live",)),
+        lambda books, given: books.set("live", given["live"]),
+    ),
     "advance": (Shape({"seconds": Integer(0, 10**8)}, required=("seconds",)), _advance),
 }
 
@@ -181,6 +211,7 @@ def _state(books: Books, shown: int) -> dict[str, Any]:
         "payment_intents": "payment_intent",
         "charges": "charge",
         "refunds": "refund",
+        "disputes": "dispute",
         "events": "event",
     }
     rows = books.db.execute("SELECT * FROM faults ORDER BY number").fetchall()
@@ -191,6 +222,8 @@ def _state(books: Books, shown: int) -> dict[str, Any]:
         "faults": [dict(row) for row in rows],
         "paused": books.setting("paused", False),
         "endpoints": books.setting("endpoints", []),
+        "hears": books.hears,
+        "live": books.live,
         "clock": books.setting("clock", 0),
         "now": books.now,
     }

@@ -9,6 +9,7 @@ from sandbox.stripe.parameters import Array, Flag, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
 
 API_VERSION: Final = "2026-10-28.endive"  # the one the SDK sends; a test compares them
+KEPT_SECONDS: Final = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 LIST: Final = Shape(
     {
         **lists.PAGING,
@@ -21,7 +22,7 @@ LIST: Final = Shape(
 
 
 def record(books: Books, kind: str, thing: Thing, before: Thing | None = None) -> None:
-    """Store that something happened to an object, and a delivery for each webhook endpoint.
+    """Store that something happened to an object, and a delivery for each endpoint that hears it.
 
     `before` holds the former values of what an update changed. Both happen in the caller's
     transaction, so that no event is lost and none tells what did not happen.
@@ -29,7 +30,9 @@ def record(books: Books, kind: str, thing: Thing, before: Thing | None = None) -
     data: Thing = {"object": thing}
     if before is not None:
         data["previous_attributes"] = before
-    endpoints: list[str] = books.setting("endpoints", [])
+    hears = books.hears
+    heard = hears["enabled"] and {"*", kind} & set(hears["enabled_events"])
+    endpoints: list[str] = books.setting("endpoints", []) if heard else []
     event = {
         "id": ids.new("evt_1", 22),
         "object": "event",
@@ -50,24 +53,31 @@ def record(books: Books, kind: str, thing: Thing, before: Thing | None = None) -
 
 
 def payload(books: Books, id: str) -> bytes | None:  # noqa: A002 # as the API calls it
-    """Return the body that endpoints get: the event as it was recorded; None when it is gone."""
+    """Return the body that endpoints get: the event as it was recorded; None when it is gone.
+
+    It names the API version of the endpoint, else the account's own; what it holds is written in
+    the newest one all the same (https://docs.stripe.com/webhooks/versioning).
+    """
     event = books.find("event", id)
-    return json.dumps(event, indent=2).encode() if event else None
+    if event is None:
+        return None
+    version = books.hears["api_version"] or event["api_version"]
+    return json.dumps({**event, "api_version": version}, indent=2).encode()
 
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return an event, with the number of endpoints that have yet to take it."""
     event = books.find("event", id)
-    if event is None:
+    if event is None or event["created"] <= books.now - KEPT_SECONDS:
         raise no_such("event", id, "id")
     return _live(books, event)
 
 
 def index(books: Books, given: dict[str, Any]) -> Thing:
-    """Return events, newest first, by type, time and whether every endpoint took them."""
+    """Return the events of 30 days, newest first, by type, time and whether all took them."""
     if "type" in given and "types" in given:
         raise exclusive("type", "types")
-    conditions: list[tuple[str, Any]] = []
+    conditions: list[tuple[str, Any]] = [("created > ?", books.now - KEPT_SECONDS)]
     if "types" in given:
         conditions.append(
             (

@@ -13,6 +13,7 @@ LINKS: Final = {
     "payment_intent": {"latest_charge": "charge"},
     "charge": {"payment_intent": "payment_intent"},
     "refund": {"charge": "charge", "payment_intent": "payment_intent"},
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
 }
 # Stripe expands these too, and the sandbox has only their ids.
 BEYOND: Final = {

@@ -30,7 +30,9 @@ VERBS = {"book": "Book for", "donate": "Donate"}  # by submit_type; else: Pay
 TESTS = (
     ("4242 4242 4242 4242", "pays"),
     ("4000 0025 0000 3155", "asks for authentication, then pays"),
-    ("4000 0000 0000 0259", "pays, and is marked for a dispute"),
+    ("4000 0000 0000 0259", "pays, and is disputed soon after"),
+    ("4000 0000 0000 7726", "pays, and is refunded with a delay"),
+    ("4000 0000 0000 5126", "pays, and its refunds fail in the end"),
     ("4000 0000 0000 0002", "is declined"),
     ("4000 0000 0000 9995", "is declined: insufficient funds"),
     ("4000 0000 0000 0069", "is declined: expired"),

@@ -36,7 +36,10 @@ CREATE: Final = Shape(
 LIST: Final = Shape(
     {**lists.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
 )
-BANK_SECONDS: Final = 20  # until a bank took back a debit; cards are refunded at once
+# Until a bank took back a debit; cards are refunded at once, but for those of
+# https://docs.stripe.com/testing#refunds
+BANK_SECONDS: Final = 20
+ASK_SECONDS: Final = 45 * 24 * 3600  # in which a buyer tells where the money goes
 
 
 def create(books: Books, given: dict[str, Any]) -> Thing:
@@ -47,15 +50,22 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
         raise state(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
         )
+    if charge["disputed"] and not _refundable(books, charge):
+        # https://docs.stripe.com/error-codes#charge-disputed
+        raise state(f"Charge {charge['id']} has been charged back.", code="charge_disputed")
     if not charge["paid"]:
         raise state(f"Charge {charge['id']} cannot be refunded: it is {charge['status']}.")
     amount: int = given.get("amount", left)
     _check(amount, left, charge)
+    outcome = books.hidden(charge["id"]).get("outcome")
     by_card = charge["payment_method_details"]["type"] == "card"
-    refund = _refund(charge, given, amount, books.now, "succeeded" if by_card else "pending")
+    at_once = by_card and outcome != "refunded_later"
+    refund = _refund(charge, given, amount, books.now, "succeeded" if at_once else "pending")
     books.add(refund)
-    if not by_card:
+    if not at_once:
         books.plan("refund", refund["id"], books.time + BANK_SECONDS)
+    elif outcome == "refund_fails":
+        books.plan("fail_refund", refund["id"], books.time + BANK_SECONDS)
     events.record(books, "refund.created", refund)
     _count(books, charge, amount)
     return refund
@@ -77,11 +87,33 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
 
 def succeed(books: Books, id: str) -> None:  # noqa: A002
     """Have the bank take back a debit. Raises Refusal when it is not pending."""
-    refund = retrieve(books, id, {})
-    if refund["status"] != "pending":
-        raise state(f"This refund is {refund['status']}, not pending.")
+    refund = _in_state(books, id, "pending", "requires_action")
     books.unplan("refund", id)
-    _update(books, refund, status="succeeded", pending_reason=None)
+    _update(books, refund, status="succeeded", pending_reason=None, next_action=None)
+
+
+def ask(books: Books, id: str) -> None:  # noqa: A002
+    """Have a pending refund wait for the buyer, who was mailed where to tell an account.
+
+    https://docs.stripe.com/refunds#requires-action
+    """
+    refund = _in_state(books, id, "pending")
+    books.unplan("refund", id)
+    sent = {"email_sent_at": books.now, "email_sent_to": "buyer@example.com"}
+    details = {"email_sent": sent, "expires_at": books.now + ASK_SECONDS}
+    action = {"type": "display_details", "display_details": details}
+    _update(books, refund, status="requires_action", pending_reason=None, next_action=action)
+
+
+def cancel(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+    """Take back a refund that waits for the buyer; no other can be taken back.
+
+    https://docs.stripe.com/api/refunds/cancel
+    """
+    refund = _in_state(books, id, "requires_action")
+    _uncount(books, refund)
+    _update(books, refund, status="canceled", next_action=None, **_returned())
+    return refund
 
 
 def fail(books: Books, id: str) -> None:  # noqa: A002
@@ -90,22 +122,35 @@ def fail(books: Books, id: str) -> None:  # noqa: A002
     The money is back with the merchant, and the charge no longer counts as refunded
     (https://docs.stripe.com/refunds#failed-refunds).
     """
+    refund = _in_state(books, id, "pending", "requires_action", "succeeded")
+    for plan in ("refund", "fail_refund"):
+        books.unplan(plan, id)
+    _uncount(books, refund)
+    changes = {"status": "failed", "pending_reason": None, "next_action": None}
+    _update(books, refund, **changes, failure_reason="unknown", **_returned())
+    events.record(books, "refund.failed", refund)
+
+
+def _in_state(books: Books, id: str, *states: str) -> Thing:  # noqa: A002
     refund = retrieve(books, id, {})
-    if refund["status"] not in ("pending", "succeeded"):
-        raise state(f"This refund is {refund['status']}: it cannot fail any more.")
-    books.unplan("refund", id)
+    if refund["status"] not in states:
+        raise state(f"This refund is {refund['status']}, not {' or '.join(states)}.")
+    return refund
+
+
+def _refundable(books: Books, charge: Thing) -> bool:
+    found = books.newest("dispute", 1, where={"$.charge": charge["id"]})
+    return all(dispute["is_charge_refundable"] for dispute in found)
+
+
+def _returned() -> Thing:
+    return {"failure_balance_transaction": ids.new("txn_3", 23)}
+
+
+def _uncount(books: Books, refund: Thing) -> None:
     charge = books.get("charge", refund["charge"])
     charge.update(amount_refunded=charge["amount_refunded"] - refund["amount"], refunded=False)
     books.update(charge)
-    _update(
-        books,
-        refund,
-        status="failed",
-        pending_reason=None,
-        failure_reason="unknown",
-        failure_balance_transaction=ids.new("txn_3", 23),
-    )
-    events.record(books, "refund.failed", refund)
 
 
 def _charge(books: Books, given: dict[str, Any]) -> Thing:
@@ -164,7 +209,8 @@ def _update(books: Books, refund: Thing, **changes: Any) -> None:
     before = {name: refund[name] for name, value in changes.items() if refund[name] != value}
     refund.update(changes)
     books.update(refund)
-    events.record(books, "refund.updated", refund, before)
+    for kind in ("charge.refund.updated", "refund.updated"):  # Stripe sends both
+        events.record(books, kind, refund, before)
 
 
 def _refund(charge: Thing, given: dict[str, Any], amount: int, now: int, status: str) -> Thing:

@@ -33,7 +33,7 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
     currency, total = _total(given, items)
     session = session_object(
         given,
-        id=ids.session(),
+        id=ids.session(live=books.live),
         url=books.url,
         now=books.now,
         expires_at=expires_at,

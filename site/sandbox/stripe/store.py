@@ -51,8 +51,21 @@ class Books:
         # What an event tells of the call that caused it; without one, the sandbox itself did.
         self.cause: Thing = {"id": None, "idempotency_key": None}
 
+    @property
+    def live(self) -> bool:
+        """Whether the sandbox plays live mode: its keys and objects are live, its money is not."""
+        return bool(self.setting("live", False))
+
+    @property
+    def hears(self) -> Thing:
+        """What every webhook endpoint is set up to hear, and in which API version."""
+        heard: Thing = self.setting("hears", {})
+        return {"enabled_events": ["*"], "api_version": None, "enabled": True, **heard}
+
     def add(self, thing: Thing, **hidden: Any) -> None:
         """Store a new object; what is `hidden` with it no answer shows."""
+        if "livemode" in thing:
+            thing["livemode"] = self.live
         self.db.execute(
             "INSERT INTO objects (id, kind, created, body, hidden) VALUES (?, ?, ?, ?, ?)",
             (thing["id"], thing["object"], thing["created"], json.dumps(thing), json.dumps(hidden)),
@@ -184,7 +197,9 @@ class Store:
         with self.writing() as books:
             for table in ("objects", "deliveries", "jobs", "answers", "faults", "calls"):
                 books.db.execute(f"DELETE FROM {table}")  # noqa: S608 # names from this line
-            books.db.execute("DELETE FROM settings WHERE name NOT IN ('endpoints', 'secrets')")
+            books.db.execute(
+                "DELETE FROM settings WHERE name NOT IN ('endpoints', 'secrets', 'hears')"
+            )
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
