@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crossroads import consent
 from crossroads.consent import Evidence
-from models import Message, db
-from tests.desk_visits import add_leads, desk, lead
+from models import ConsentEvent, Lead, Message, db
+from tests.desk_visits import add_leads, desk, lead, token
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROW = re.compile(r'<tr>\s*<td class="address">(.*?)</td>', re.S)
@@ -273,3 +274,34 @@ def test_page_that_is_not_there_leads_back_to_the_desk(app: Flask) -> None:
     answer = client.get("/admin/leads/999")
     assert answer.status_code == 404
     assert 'href="/admin/leads"' in answer.text
+
+
+def test_held_lead_is_asked_to_confirm_once_someone_says_it_is_a_person(app: Flask) -> None:
+    visitor = app.test_client()
+    form = {"email": "maria@example.com", "consent": "yes", "website": "https://auto.example"}
+    visitor.post("/signup", data=form)
+    client = desk(app, "marketer")
+    page = "/admin/leads/1"
+    assert "This is a person" in client.get(page).text
+    for _ in range(2):  # a second click finds nothing to do
+        given = {"csrf_token": token(client.get("/admin/leads"))}
+        assert client.post(f"{page}/release", data=given).status_code == 303
+    with app.app_context(), Session(db.engine) as session:
+        assert session.get_one(Lead, 1).state == "pending"
+        assert list(session.scalars(select(Message.kind))) == ["confirm"]
+    shown = client.get(page).text
+    assert "This is a person" not in shown
+    assert "Taken for a person at the desk" in shown
+    assert client.post("/admin/leads/99/release", data=given).status_code == 404
+
+
+def test_receipt_keeps_the_words_and_the_version_of_its_day(app: Flask) -> None:
+    app.test_client().post("/", data={"email": "maria@example.com", "consent": "yes"})
+    with app.app_context(), Session(db.engine) as session:
+        event = session.scalars(select(ConsentEvent)).one()
+        content = app.extensions["crossroads.shelf"].content
+        assert event.page_version == content.version("/")
+        assert event.page_version != content.version("/courses/ai-pm-bootcamp")
+    page = desk(app).get("/admin/leads/1").text
+    for fact in (event.wording, event.wording_hash, event.page_version or "", event.address_hash):
+        assert fact in page

@@ -99,6 +99,49 @@ def test_first_touch_and_name_stay_when_the_person_comes_again(session: Session)
     assert (lead.page, lead.utm_source) == ("/compare/a", "first")
 
 
+def test_last_touch_is_kept_until_the_person_has_confirmed(session: Session) -> None:
+    capture(session, page="/compare/a", utm_source="first")
+    lead = capture(session, page="/compare/b", utm_campaign="second")
+    assert (lead.last_page, lead.last_utm_source, lead.last_utm_campaign) == (
+        "/compare/b",
+        None,
+        "second",
+    )
+    leads.confirm(session, lead.confirm_token, PROOF)
+    signed_up = lead.last_signup_at
+    lead = capture(session, page="/compare/c", utm_campaign="a stranger's")
+    assert (lead.last_page, lead.last_signup_at) == ("/compare/b", signed_up)
+
+
+def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
+    session: Session,
+) -> None:
+    lead = capture(session)
+    leads.confirm(session, lead.confirm_token, PROOF)
+    session.flush()
+    welcome = session.scalars(select(Message).where(Message.kind == "welcome")).one()
+    leads.bounced(session, welcome)
+
+    def held(message: Message) -> bool:
+        message.owner = "worker"
+        session.flush()
+        return outbox.admit(session, message, "worker") is None
+
+    assert lead.state == "confirmed"
+    assert held(welcome)
+    capture(session)
+    session.flush()
+    question = session.scalars(select(Message).order_by(Message.id.desc())).first()
+    assert question is not None
+    assert question.kind == "confirm"
+    assert not held(question)
+    leads.confirm(session, lead.confirm_token, PROOF)
+    outbox.enqueue(session, "already", lead)
+    session.flush()
+    news = session.scalars(select(Message).where(Message.kind == "already")).one()
+    assert not held(news)
+
+
 def test_confirming_sends_one_welcome_however_often(session: Session) -> None:
     lead = capture(session)
     for _ in range(3):
@@ -132,16 +175,23 @@ def test_many_clicks_at_once_count_as_one(
         assert kinds(session, Message).count("welcome") == (1 if act is leads.confirm else 0)
 
 
-def test_sign_ups_at_once_do_not_mail_more_than_is_bearable(engine: Engine) -> None:
-    def sign_up(_: int) -> None:
+def test_twenty_requests_at_once_do_not_mail_more_than_is_bearable(engine: Engine) -> None:
+    with Session(engine) as session:
+        token = capture(session).confirm_token
+        session.commit()
+
+    def ask(number: int) -> None:
         with Session(engine) as session:
             writing(session)
-            capture(session)
+            if number % 2:
+                leads.renew_link(session, token)
+            else:
+                capture(session, "MARIA@example.com")
             time.sleep(0.02)
             session.commit()
 
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(sign_up, range(6)))
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(ask, range(20)))
     with Session(engine) as session:
         assert len(kinds(session, Message)) == outbox.MAILS_AN_HOUR
 

@@ -231,3 +231,13 @@ def test_windows_of_an_hour_are_kept_beside_those_of_a_minute(make_app: Any) -> 
 def test_counters_are_for_this_user_alone(client: FlaskClient, instance: Path) -> None:
     client.post("/signup", data={"email": "x"})
     assert (instance / "limits.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_one_address_is_signed_up_so_often_from_anywhere_in_any_spelling(make_app: Any) -> None:
+    client = make_app(address_limit="2/hour").test_client()
+    assert [knock(client, f"192.0.2.{number}") for number in range(3)] == [200, 200, 429]
+    other = {**FORM, "email": "MARIA@example.org"}
+    refused = client.post("/signup", data=other)
+    assert refused.status_code == 429
+    assert 'name="email" value="MARIA@example.org"' in refused.text
+    assert client.post("/signup", data={**FORM, "email": "jo@example.org"}).status_code == 200

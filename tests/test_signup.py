@@ -85,6 +85,15 @@ def test_stand_alone_form_carries_the_page_before_it_along(
     assert (lead.page, lead.utm_source, lead.utm_medium) == (PAGE, "news", "email")
 
 
+def test_page_that_a_form_claims_is_stored_only_when_it_is_ours(
+    client: FlaskClient, session: Session
+) -> None:
+    client.post("/signup", data={**GOOD, "page": "/maria/was/here"})
+    lead = session.scalars(select(Lead)).one()
+    event = session.scalars(select(ConsentEvent)).one()
+    assert (lead.page, lead.last_page, event.page) == (None, None, "/signup")
+
+
 @pytest.mark.parametrize("address", ["https://evil.example/x?utm_source=y", "http://[evil"])
 def test_another_sites_address_is_not_carried_along(client: FlaskClient, address: str) -> None:
     answer = client.get("/signup", headers={"Referer": address})

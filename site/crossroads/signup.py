@@ -144,7 +144,10 @@ def _touch(form: SignupForm, *, apart: bool) -> Touch:
     }
     if not apart:
         return Touch(page=request.path[:PAGE_LENGTH], **tags)
-    return Touch(page=clean_tag(form.page.data) or clean_tag(path), **tags)
+    said = clean_tag(form.page.data) or clean_tag(path) or ""
+    # A form can claim to come from anywhere, and what a page is called outlives the person.
+    known = said.removesuffix("/enroll") in current_content().pages
+    return Touch(page=said if known else None, **tags)
 
 
 def _known(touch: Touch) -> dict[str, str]:
