@@ -15,7 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from crossroads import create_app, orders, payments, seats, settings
+from crossroads import create_app, orders, seats, settings
+from crossroads.payments import connection
 from models import Base, Order, db
 from tests.conftest import ROOT
 from tests.purchases import COURSE, ENROLL, JANUARY, buy, heading, hidden, words
@@ -54,7 +55,7 @@ class Trouble:
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             if silent:
-                patch.setattr(payments, "IN_REQUEST", PATIENCE)
+                patch.setattr(connection, "IN_REQUEST", PATIENCE)
             yield
         assert self._sandbox.state()["faults"] == [], "the call was not made"
 
