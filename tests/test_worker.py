@@ -22,9 +22,9 @@ from sqlalchemy import Engine, create_engine, select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from crossroads import mailer, outbox
+from crossroads import announcements, mailer, outbox
 from crossroads.worker import Delivery
-from models import Base, Lead, Message, now, writing
+from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
 from models.base import prepare_engine
 from tests.mail_server import Mail, MailServer, free_port
 from tests.people import hashed
@@ -222,6 +222,50 @@ def test_mail_refused_for_good_is_not_tried_again(engine: Engine, server: MailSe
     let_time_pass(engine)
     assert worker.deliver_due().sent == 0
     assert [(message.state, message.attempts) for message in messages(engine)] == [("dead", 1)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "fate"),
+    [
+        ("rcpt", "550 5.1.1 no such user", "held"),
+        ("rcpt", "554 5.7.1 you are on a list of spammers", "sent"),
+        ("data", "554 5.6.0 no such mail here", "sent"),
+    ],
+)
+def test_address_that_bounced_gets_no_more_mail_and_one_that_refused_this_mail_does(
+    either_engine: Engine, server: MailServer, stage: str, reply: str, fate: str
+) -> None:
+    confirmed: dict[str, Any] = {"state": "confirmed", "confirmed_at": now()}
+    queue(either_engine, "welcome", "maria", **confirmed)
+    server.replies[stage] = [reply]
+    worker = make_worker(either_engine, server.url)
+    assert worker.deliver_due().dead == 1
+    with Session(either_engine) as session:
+        writing(session)
+        person = session.scalars(select(Lead)).one()
+        for kind in ("already", "welcome"):
+            outbox.enqueue(session, kind, person)
+        draft = Announcement(subject="News", body="Hello.", rate=60)
+        meant = announcements.count(session, draft)
+        session.commit()
+    assert worker.deliver_due() == Delivery(**{fate: 2})
+    assert meant == (fate == "sent")
+
+
+def test_trial_that_bounces_suppresses_nobody(engine: Engine, server: MailServer) -> None:
+    with Session(engine) as session:
+        writing(session)
+        staff = User(
+            email="me@example.com", email_key="me@example.com", role="owner", password_hash=""
+        )
+        draft = Announcement(subject="News", body="Hello.", rate=60)
+        session.add_all([staff, draft])
+        session.flush()
+        outbox.announce_to_staff(session, draft, staff)
+        session.commit()
+        server.replies["rcpt"] = ["550 5.1.1 no such user"]
+        assert make_worker(engine, server.url).deliver_due().dead == 1
+        assert session.scalars(select(Suppression)).all() == []
 
 
 def test_mail_server_away_for_too_long_ends_in_a_dead_message(engine: Engine) -> None:

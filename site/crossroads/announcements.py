@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, false, func, select, update
+from sqlalchemy import Select, exists, false, func, select, update
 
 from crossroads import outbox
 from crossroads.lead_list import LeadFilter
 from crossroads.waiting_list import WAITS
-from models import Announcement, Lead, Message, Waiting
+from models import Announcement, Lead, Message, Suppression, Waiting
 from models.announcement import DRAFT, PAUSED, SENDING
 from models.base import AnySession
 from models.lead import CONFIRMED, UNSUBSCRIBED
@@ -157,6 +157,7 @@ def credit(session: AnySession, token: str, reference: str, at: datetime | None)
 def _receivers(announcement: Announcement) -> Select[Lead, Waiting]:
     """Return the query for who is meant, in the order in which they are written to."""
     meant = LeadFilter.of(page=announcement.page, campaign=announcement.campaign).conditions()
+    meant.append(~exists().where(Suppression.address_hash == Lead.address_hash))
     query = select(Lead, Waiting)
     if announcement.waiting:
         course, _, cohort = announcement.waiting.partition("/")

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import announcements, enrollments, letters, outbox
+from crossroads import announcements, enrollments, leads, letters, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
@@ -115,6 +115,8 @@ class Worker(Loop):
             return _report(message, "dead" if message.attempts > outbox.TRIES else "held")
         try:
             self._send(message, receiver)
+        except Bounced as error:
+            return self._note(message, "dead", _bounce, _reason(error))
         except (PermanentFailure, NoAddress) as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
         except Exception as error:  # also a mistake in a template: mended, it is sent after all
@@ -168,6 +170,14 @@ class Worker(Loop):
                 log.warning("outcome not noted yet", message=message.id, error=_reason(trouble))
                 time.sleep(rest)
         return _report(message, outcome if kept else "lost", error)
+
+
+def _bounce(session: Session, message: Message, owner: str, error: str) -> bool:
+    """Give the message up, and mail no list to its address any more."""
+    kept = outbox.give_up(session, message, owner, error)
+    if kept:
+        leads.bounced(session, message)
+    return kept
 
 
 def _report(message: Message, outcome: Outcome, error: str = "") -> Outcome:
