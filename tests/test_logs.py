@@ -101,7 +101,8 @@ def test_id_from_outside_is_taken_from_a_proxy_alone(make_app: Any) -> None:
 
 def test_path_with_a_token_is_logged_as_its_rule(client: FlaskClient, said: Said) -> None:
     token = new_token()
-    for path in (f"/confirm/{token}", f"/unsubscribe/{token}", f"/nowhere/{token}"):
+    rooms = ("confirm", "unsubscribe", "waiting-list", "nowhere")
+    for path in (f"/{room}/{token}" for room in rooms):
         client.get(path)
         client.post(path)
     text = said()
@@ -134,6 +135,15 @@ def test_traceback_names_no_address_and_no_token(app: Flask, said: Said) -> None
     assert "/confirm/***" in text
     assert ADDRESS not in text
     assert token not in text
+
+
+def test_no_address_that_is_a_key_is_told_whole(app: Flask, said: Said) -> None:
+    keys = {rule.rule for rule in app.url_map.iter_rules() if "<token>" in rule.rule}
+    assert len(keys) >= 6
+    token = new_token()
+    for rule in keys:
+        structlog.get_logger().info(f"at {rule.replace('<token>', token)}")
+    assert token not in said()
 
 
 def test_database_error_shows_no_values(said: Said, make_app: Any, database_url: str) -> None:

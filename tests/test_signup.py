@@ -2,12 +2,13 @@
 
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, text
+from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import Session
 
 from models import ConsentEvent, Lead, Message
@@ -79,6 +80,7 @@ def test_stand_alone_form_carries_the_page_before_it_along(
     came_from = f"http://localhost{PAGE}?utm_source=news&utm_medium=email"
     html = client.get("/signup", headers={"Referer": came_from}).text
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html))
+    del hidden["wording"]
     assert hidden == {"page": PAGE, "utm_source": "news", "utm_medium": "email"}
     client.post("/signup", data={**GOOD, **hidden})
     lead = session.scalars(select(Lead)).one()
@@ -98,7 +100,7 @@ def test_page_that_a_form_claims_is_stored_only_when_it_is_ours(
 def test_another_sites_address_is_not_carried_along(client: FlaskClient, address: str) -> None:
     answer = client.get("/signup", headers={"Referer": address})
     assert answer.status_code == 200
-    assert 'type="hidden"' not in answer.text
+    assert re.findall(r'type="hidden" name="(\w+)"', answer.text) == ["wording"]
 
 
 @pytest.mark.parametrize(
@@ -305,3 +307,33 @@ def test_hostile_strings_in_every_field_break_nothing(
     client: FlaskClient, session: Session
 ) -> None:
     send_hostile(client, session, 250)
+
+
+def test_words_changed_since_the_page_was_opened_are_agreed_to_anew(
+    make_app: Any, site_root: Path, sqlite_url: str
+) -> None:
+    client = make_app(root=site_root).test_client()
+    opened = client.get("/signup").text
+    found = re.search(r'name="wording" value="([0-9a-f]{64})"', opened)
+    assert found
+    words = site_root / "site" / "content" / "site.yaml"
+    before = words.read_text("utf-8")
+    agreed = "Send me whatever comes along."
+    changed = re.sub(
+        r"(?<=\n  consent: )>-\n.*?(?=\n  button)", agreed, before, count=1, flags=re.S
+    )
+    assert changed != before
+    words.write_text(changed, "utf-8")
+    answer = client.post("/signup", data={**GOOD, "wording": found[1]})
+    assert answer.status_code == 422
+    assert "What you agree to has changed: read it again and tick the box" in shown(answer.text)
+    assert agreed in shown(answer.text)
+    assert 'value="Maria@example.com"' in answer.text
+    assert "checked" not in answer.text
+    again = re.search(r'name="wording" value="([0-9a-f]{64})"', answer.text)
+    assert again
+    assert client.post("/signup", data={**GOOD, "wording": again[1]}).status_code == 200
+    engine = create_engine(sqlite_url)
+    with Session(engine) as session:
+        assert session.scalars(select(ConsentEvent.wording)).all() == [agreed]
+    engine.dispose()

@@ -12,7 +12,7 @@ from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from crossroads import cli, desk, guard, limits, logs, requestlog, schema, site_version
+from crossroads import cli, consent, desk, guard, limits, logs, requestlog, schema, site_version
 from crossroads import settings as settings_module
 from crossroads.content import ContentError
 from crossroads.intake import Intake
@@ -72,6 +72,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     app.config.from_mapping(_configuration(settings))
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["wording_hash"] = consent.wording_hash
     app.session_interface = DeskOnlySessions()
     shelf = Shelf(
         root / "site" / "content",

@@ -59,6 +59,11 @@ class Evidence:
     user_agent: str | None = None
 
 
+def wording_hash(wording: str) -> str:
+    """Return what tells a wording from every other: its SHA-256 in hex."""
+    return hashlib.sha256(wording.encode()).hexdigest()
+
+
 def record(
     session: AnySession, lead: Lead, kind: str, evidence: Evidence, wording: str = ""
 ) -> None:
@@ -72,7 +77,7 @@ def record(
             address_hash=lead.address_hash,
             kind=kind,
             wording=wording,
-            wording_hash=hashlib.sha256(wording.encode()).hexdigest() if wording else "",
+            wording_hash=wording_hash(wording) if wording else "",
             page=evidence.page,
             page_version=evidence.page_version,
             form=evidence.form,

@@ -11,6 +11,7 @@ from wtforms.validators import ValidationError
 
 from crossroads import providers
 from crossroads.addresses import email_key
+from crossroads.consent import wording_hash
 
 EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_LENGTH = 100
@@ -110,6 +111,7 @@ class SignupForm(PublicForm):
     name = StringField("Name (optional)", filters=[_strip])
     consent = BooleanField()
     website = StringField("Leave this field empty", filters=[_strip])
+    wording = HiddenField()
     action = HiddenField()
     page = HiddenField()
     utm_source = HiddenField()
@@ -118,9 +120,10 @@ class SignupForm(PublicForm):
     utm_term = HiddenField()
     utm_content = HiddenField()
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, *arguments: Any, agreeing_to: str = "", **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.carried: dict[str, str] = {}
+        self._agreeing_to = agreeing_to
 
     def hidden(self) -> list[tuple[str, str]]:
         """Return the names and values of what the form carries along unseen, if anything."""
@@ -135,5 +138,9 @@ class SignupForm(PublicForm):
         _check_name(field.data)
 
     def validate_consent(self, field: Field) -> None:
+        # The page may have been open since before the words beside the box were changed.
+        if self.wording.data not in (None, "", wording_hash(self._agreeing_to)):
+            field.data = False
+            raise ValidationError("What you agree to has changed: read it again and tick the box")
         if not field.data:
             raise ValidationError("Tick the box, so that we may email you")

@@ -11,7 +11,7 @@ import structlog
 
 EMAIL = re.compile(r"""([^\s@<>"'(),:;=]{1,64}|"[^"\n]{1,64}")(@|%40)([\w.-]{1,253}|\[\S*?\])""")
 # What follows one of these in an address is a key, and belongs to its receiver alone.
-KEY = re.compile(r"(/(?:confirm|unsubscribe|orders|enrollments)/)[^\s/?#\"'<>]+")
+KEY = re.compile(r"(/(?:confirm|unsubscribe|waiting-list|orders|enrollments)/)[^\s/?#\"'<>]+")
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie")
 
 

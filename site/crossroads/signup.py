@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
@@ -72,19 +71,22 @@ def answer(
     render: Callable[[Signup], str],
     *,
     name: str = "signup",
-    capture: Callable[..., None] | None = None,
+    wording: str = "",
+    capture: Callable[..., None] = leads.capture,
     apart: bool = False,
 ) -> Response:
     """Take the posted form and return the page in the state it is in now.
 
-    `render` gives the page's HTML for a Signup. `capture` stores what was asked for, which is to
-    get our updates when not given; `name` is what the form is called in its evidence. A form that
-    stands `apart`, at an address of its own, carries along where its reader came from.
+    `render` gives the page's HTML for a Signup. `capture` stores what was asked for, and
+    `wording` is what it takes to agree to it: to get our updates when not given. `name` is what
+    the form is called in its evidence. A form that stands `apart`, at an address of its own,
+    carries along where its reader came from.
     Raises CrossSite and RateLimitExceeded.
     """
     settings = _settings()
     refuse_cross_site(settings.base_url)
-    form = SignupForm()
+    wording = wording or current_content().site.signup.consent
+    form = SignupForm(agreeing_to=wording)
     touch = _touch(form, apart=apart)
     if apart:
         form.carried = _known(touch)
@@ -100,14 +102,13 @@ def answer(
         settings.address_limit, scope="address", key_func=lambda: address.hash
     ):
         pass
-    if capture is None:
-        capture = partial(leads.capture, wording=current_content().site.signup.consent)
     writing(db.session)
     capture(
         db.session,
         address=address,
         name=form.name.data,
         touch=touch,
+        wording=wording,
         evidence=evidence(name, page=touch.page or request.path),
         suspect=bool(form.website.data),
     )

@@ -37,12 +37,8 @@ def join(slug: str) -> Response:
     return signup.answer(
         render,
         name="waiting-list",
-        capture=partial(
-            waiting_list.join,
-            course=course,
-            cohort=cohort,
-            wording=waiting_list.wording(content, course.slug, cohort.code),
-        ),
+        wording=waiting_list.wording(content, course.slug, cohort.code),
+        capture=partial(waiting_list.join, course=course, cohort=cohort),
         apart=True,
     )
 
