@@ -1,16 +1,17 @@
 """Migrations: up, down and up again on both databases, and no drift from the models."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy import Engine, MetaData, inspect, select, text
 from sqlalchemy.orm import Session
 
-from crossroads import schema
-from models import Base, ConsentEvent, Lead, db, now, writing
+from crossroads import addresses, schema
+from models import Base, ConsentEvent, Lead, Message, Order, db, now, writing
 from tests.people import hashed
 
 NEXT = """
@@ -136,6 +137,47 @@ def test_table_is_rebuilt_with_its_rows_and_their_children(app: Flask, tmp_path:
     assert "note" not in [column["name"] for column in inspect(engine).get_columns("lead")]
     assert leads(engine) == [lead]
     assert schema.fault(engine) is None
+
+
+def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade", "0005")
+    asked, asked_again = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in (1, 9))
+    person = {"email": "Maria@example.com", "email_key": "maria@example.com", "name": "Maria"}
+    told = {"kind": "given", "form": "signup", "wording": "Mail me.", "wording_hash": "0" * 64}
+    mail = {"kind": "confirm", "recipient": "Maria@example.com", "state": "sent", "attempts": 1}
+    rows: list[tuple[str, dict[str, Any]]] = [
+        ("lead", {"id": 1, **person, "state": "pending", "confirm_until": asked,
+                  "confirm_token": "a", "unsubscribe_token": "b", "created_at": asked}),
+        ("consent_event", {"id": 1, "lead_id": 1, **told, "created_at": asked}),
+        ("consent_event", {"id": 2, "lead_id": 1, **told, "created_at": asked_again}),
+        ("order", {"id": 1, **person, "course": "c", "cohort": "d", "item": "i", "seats": 1,
+                   "unit_amount": 1, "currency": "usd", "session_until": asked, "attempt": 1,
+                   "request_key": "k", "token": "t", "created_at": asked}),
+        ("message", {"id": 1, "lead_id": 1, **mail, "reference": "r", "due_at": asked,
+                     "error": "", "created_at": asked}),
+        ("message", {"id": 2, "order_id": 1, **mail, "reference": "s", "due_at": asked,
+                     "error": "", "created_at": asked}),
+        ("message", {"id": 3, **mail, "reference": "u", "due_at": asked, "error": "",
+                     "created_at": asked}),
+    ]  # fmt: skip
+    before = MetaData()
+    before.reflect(engine)
+    with engine.begin() as connection:
+        for table, values in rows:
+            connection.execute(before.tables[table].insert(), values)
+    flask(app, "db", "upgrade")
+    key = app.extensions["crossroads.settings"].suppression_key
+    maria = addresses.read("Maria@example.com", key).hash
+    with Session(engine) as session:
+        lead = session.scalars(select(Lead)).one()
+        assert (lead.address_hash, lead.last_signup_at) == (maria, asked_again)
+        assert session.scalars(select(Order.address_hash)).all() == [maria]
+        assert session.scalars(select(ConsentEvent.address_hash)).all() == [maria, maria]
+        hashes = session.scalars(select(Message.address_hash).order_by(Message.id)).all()
+        assert hashes == [maria, maria, ""]
+    flask(app, "db", "downgrade", "0005")
+    assert set(leads(engine)) == {"Maria@example.com"}
 
 
 def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:
