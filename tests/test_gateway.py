@@ -213,6 +213,7 @@ ASKED: dict[str, Callable[[Gateway], object]] = {
     "refund": lambda gateway: gateway.retrieve_refund("re_x"),
     "charge": lambda gateway: gateway.retrieve_charge("ch_x"),
     "dispute": lambda gateway: gateway.retrieve_dispute("du_x"),
+    "invoice": lambda gateway: gateway.retrieve_invoice("in_x"),
     "balance": lambda gateway: gateway.account(),
     "sessions": lambda gateway: list(gateway.checkouts(now())),
     "refunds": lambda gateway: list(gateway.refunds("pi_x")),

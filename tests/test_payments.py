@@ -10,9 +10,18 @@ from typing import Any
 import pytest
 import stripe
 
-from crossroads.payments import BadEvent, Gateway, PaymentsAway, PaymentsRefused, Purchase
+from crossroads.payments import (
+    BadEvent,
+    Gateway,
+    Options,
+    PaymentsAway,
+    PaymentsRefused,
+    Presentment,
+    Purchase,
+    TaxId,
+)
 from models import now
-from tests.sandbox_server import KEY, SECRET, Endpoint, SandboxServer, start
+from tests.sandbox_server import KEY, SECRET, Endpoint, SandboxServer, fetch, start
 
 LATER_FAILS = "AT861904300235473202"
 LATER_PAYS = "AT321904300235473204"
@@ -95,6 +104,70 @@ def test_expiring_ends_an_open_checkout_and_leaves_an_ended_one(
     other = gateway.create(purchase(key="other"))
     sandbox.pay(str(other.url))
     assert gateway.expire(other.id).paid
+
+
+def test_options_are_what_the_buyer_and_the_checkout_get(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    plain = gateway.create(purchase())
+    assert plain == replace(plain, promotion_codes=(), tax_ids=(), invoice=None, free=False)
+    options = Options(
+        promotion_codes=True,
+        automatic_tax=True,
+        tax_behavior="exclusive",
+        tax_ids=True,
+        invoice=True,
+        terms=True,
+        always_customer=True,
+        submit="pay",
+        excluded_methods=("sepa_debit",),
+    )
+    made = gateway.create(purchase(key="options", options=options))
+    fetch(f"{made.url}/code", form={"promotion_code": "TENOFF"})
+    page = fetch(str(made.url)).text
+    assert "IBAN" not in page and "Pay $2,376.00" in page
+    assert sandbox.pay(str(made.url), tax_id="DE123456789").status == 422  # the terms
+    sandbox.pay(str(made.url), tax_id="DE123456789", terms="yes")
+    found = gateway.retrieve(made.id)
+    assert found.paid and not found.free and found.terms_accepted
+    assert (found.amount_subtotal, found.amount_discount) == (240_000, 24_000)
+    assert (found.amount_tax, found.amount_total) == (21_600, 237_600)
+    assert found.tax_ids == (TaxId(kind="eu_vat", value="DE123456789"),)
+    assert [code[:6] for code in found.promotion_codes] == ["promo_"]
+    invoice = gateway.retrieve_invoice(str(found.invoice))
+    assert str(invoice.number).startswith("SANDBOX-")
+    assert fetch(str(invoice.page)).status == 200
+
+
+def test_code_for_everything_is_paid_and_free(gateway: Gateway, sandbox: SandboxServer) -> None:
+    made = gateway.create(purchase(options=Options(promotion_codes=True)))
+    fetch(f"{made.url}/code", form={"promotion_code": "FREE"})
+    fetch(str(made.url), form={})
+    found = gateway.retrieve(made.id)
+    assert (found.status, found.paid, found.free) == ("complete", True, True)
+    assert (found.payment_intent, found.amount_total) == (None, 0)
+
+
+def test_expired_checkout_leads_to_a_copy_that_names_it(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    made = gateway.create(purchase(options=Options(recovery=True)))
+    assert made.recovery_url is None and made.recovered_from is None
+    fetch(str(gateway.expire(made.id).recovery_url))
+    copy = next(gateway.checkouts(made.created_at))
+    assert (copy.recovered_from, copy.status) == (made.id, "open")
+    assert (copy.quantity, copy.amount_total) == (made.quantity, made.amount_total)
+
+
+def test_buyers_own_currency_changes_nothing_of_ours(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    made = gateway.create(purchase())
+    sandbox.control("present", id=made.id, currency="jpy", amount=360_000)
+    sandbox.pay(str(made.url))
+    found = gateway.retrieve(made.id)
+    assert found.presentment == Presentment(amount=360_000, currency="JPY")
+    assert (found.currency, found.amount_total) == ("USD", 240_000)
 
 
 def test_refusals_name_the_parameter(gateway: Gateway) -> None:

@@ -8,11 +8,14 @@ import stripe
 from stripe import (
     Balance,
     Charge,
+    Coupon,
     Dispute,
     Event,
+    Invoice,
     LineItem,
     PaymentIntent,
     Price,
+    PromotionCode,
     Refund,
     StripeClient,
     WebhookEndpoint,
@@ -24,6 +27,7 @@ from stripe.params import (
     DisputeListParams,
     EventListParams,
     PaymentIntentListParams,
+    PromotionCodeListParams,
     RefundCreateParams,
     RefundListParams,
     WebhookEndpointListParams,
@@ -34,7 +38,7 @@ from stripe.params.checkout import (
     SessionListParams,
 )
 
-from sandbox.stripe import calls, disputes, events, refunds, session_parameters
+from sandbox.stripe import calls, disputes, events, promotions, refunds, session_parameters
 from sandbox.stripe.parameters import Shape
 from tests.sandbox_server import SandboxServer, session_params
 
@@ -51,6 +55,8 @@ UNASKED = {
     "Refund": set[str](),
     "Dispute": set[str](),
     "Balance": set[str](),
+    "PromotionCode": set[str](),
+    "Coupon": {"applies_to", "currency_options", "deleted"},
     "WebhookEndpoint": {"deleted", "secret"},
 }
 
@@ -110,6 +116,11 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
         (Charge, intent.latest_charge),
         (Refund, refund),
         (Dispute, sdk.v1.disputes.list().data[0]),
+        (PromotionCode, sdk.v1.promotion_codes.list().data[0]),
+        (
+            Coupon,
+            sdk.v1.coupons.retrieve(str(sdk.v1.promotion_codes.list().data[0].promotion.coupon)),
+        ),
         (Balance, sdk.v1.balance.retrieve()),
         (WebhookEndpoint, sdk.v1.webhook_endpoints.list().data[0]),
         (Event, event),
@@ -117,6 +128,24 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
         shown = thing.to_dict()
         assert faults(kind, shown, kind.__name__) == []
         assert set(declared(kind)) - UNASKED[kind.__name__] <= set(shown), kind.__name__
+
+
+def test_everything_switched_on_carries_every_field_too(sandbox: SandboxServer) -> None:
+    sdk = sandbox.client()
+    made = sdk.v1.checkout.sessions.create(
+        session_params(
+            allow_promotion_codes=True,
+            automatic_tax={"enabled": True},
+            tax_id_collection={"enabled": True},
+            invoice_creation={"enabled": True},
+            after_expiration={"recovery": {"enabled": True}},
+        )
+    )
+    sandbox.pay(made.url or "", tax_id="DE123456789")
+    session = sdk.v1.checkout.sessions.retrieve(made.id, {"expand": ["invoice"]})
+    assert isinstance(session.invoice, Invoice)
+    assert faults(Session, session.to_dict(), "session") == []
+    assert faults(Invoice, session.invoice.to_dict(), "invoice") == []
 
 
 @pytest.mark.parametrize("number", ["4000000000009995", "4000002500003155"])
@@ -154,6 +183,7 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
         (refunds.CREATE, RefundCreateParams),
         (refunds.LIST, RefundListParams),
         (disputes.LIST, DisputeListParams),
+        (promotions.LIST, PromotionCodeListParams),
         (calls.ITEMS, WebhookEndpointListParams),
         (events.LIST, EventListParams),
     ],

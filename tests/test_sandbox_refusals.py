@@ -71,6 +71,11 @@ PRICE = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Seat"
         ),
         ({"discounts": [{"coupon": "c"}]}, "resource_missing", "discounts[0][coupon]"),
         (
+            {"discounts": [{"promotion_code": "promo_x"}]},
+            "resource_missing",
+            "discounts[0][promotion_code]",
+        ),
+        (
             {"line_items": [line_item(), line_item(currency="eur")]},
             None,
             "line_items[0][price_data][currency]",
@@ -106,10 +111,10 @@ def test_bad_parameter_is_named(
     [
         {"mode": "subscription"},
         {"ui_mode": "elements"},
-        {"automatic_tax": {"enabled": True}},
-        {"invoice_creation": {"enabled": True}},
-        {"tax_id_collection": {"enabled": True}},
-        {"after_expiration": {"recovery": {"enabled": True}}},
+        {"adaptive_pricing": {"enabled": True}},
+        {"automatic_tax": {"enabled": True, "liability": {"type": "self"}}},
+        {"invoice_creation": {"enabled": True, "invoice_data": {"footer": "x"}}},
+        {"phone_number_collection": {"enabled": True}},
         {"shipping_address_collection": {"allowed_countries": ["US"]}},
         {"payment_intent_data": {"capture_method": "manual"}},
         {"line_items": [{**line_item(), "tax_rates": ["txr_1"]}]},

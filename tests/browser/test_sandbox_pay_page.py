@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 from stripe.checkout import Session
 
-from tests.sandbox_server import SandboxServer, line_item, session_params
+from tests.sandbox_server import SandboxServer, fetch, line_item, session_params
 
 pytest_plugins = ["tests.sandbox_fixtures"]
 
@@ -106,12 +106,21 @@ def test_no_page_is_wider_than_its_window_or_hard_to_read(
         ],
         consent_collection={"terms_of_service": "required"},
         allow_promotion_codes=True,
+        automatic_tax={"enabled": True},
+        tax_id_collection={"enabled": True},
     )
+    fetch(f"{long.url}/code", form={"promotion_code": "TENOFF"})
+    billed = made(sandbox, invoice_creation={"enabled": True})
+    sandbox.pay(billed.url or "")
+    sessions = sandbox.client().v1.checkout.sessions
+    invoice = f"{sandbox.url}/pay/invoices/{sessions.retrieve(billed.id).invoice}"
     paid, gone, asking = made(sandbox), made(sandbox), made(sandbox)
     sandbox.pay(paid.url or "")
     sandbox.pay(asking.url or "", "4000002500003155")
     sandbox.client().v1.checkout.sessions.expire(gone.id)
-    receipt = sandbox.client().v1.charges.list().data[0].receipt_url
+    charge = sandbox.client().v1.charges.list().data[0]
+    receipt = charge.receipt_url
+    sandbox.control("dispute", id=charge.id)
     found = {}
     for name, address in (
         ("open", long.url),
@@ -119,6 +128,7 @@ def test_no_page_is_wider_than_its_window_or_hard_to_read(
         ("expired", gone.url),
         ("authenticate", f"{asking.url}/authenticate"),
         ("receipt", receipt),
+        ("invoice", invoice),
         ("control", f"{sandbox.url}/stripe/"),
     ):
         page.goto(address or "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.stripe import deliveries
+from sandbox.stripe import deliveries, promotions
 from sandbox.stripe.api import create_api
 from sandbox.stripe.control import create_control
 from sandbox.stripe.pay_page import create_pay_page
@@ -41,6 +41,7 @@ class Stripe:
     def __init__(self, setup: Setup) -> None:
         store = Store(setup.folder / "stripe.db", setup.url)
         with store.writing() as books:
+            promotions.stock(books)
             if setup.endpoints:
                 books.set("endpoints", list(setup.endpoints))
             if setup.secrets:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from sandbox.stripe import payments, sessions
+from sandbox.stripe import payments, pricing, sessions
 from sandbox.stripe.cards import BANK_REFUSED, UNAUTHENTICATED, Card, Instrument
 from sandbox.stripe.errors import state
 from sandbox.stripe.session_object import address
@@ -19,6 +19,7 @@ class Buyer:
     email: str
     name: str | None = None
     terms: bool = False
+    tax_id: dict[str, str] | None = None
 
 
 def pay(
@@ -33,7 +34,11 @@ def pay(
     Without an instrument there must be nothing to pay. A declined try leaves the session open, as
     Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.
     """
+    pricing.fix(books, session)
     if instrument is None:
+        if session["payment_intent"]:  # tried, and then a code left nothing to pay
+            payments.cancel(books, session["payment_intent"], "abandoned")
+            session["payment_intent"] = None
         sessions.complete(books, session, "no_payment_required", **asdict(buyer))
         return "done", ""
     intent, billing = payments.begin(books, session), _billing(buyer)
@@ -62,6 +67,7 @@ def pay(
 
 def authenticate(books: Books, session: Thing, proven: bool) -> tuple[Result, str]:
     """Take the answer of the authentication page, and charge the card if it was the right one."""
+    pricing.fix(books, session)  # a code may have been redeemed meanwhile
     trying = books.hidden(session["id"])["trying"]
     buyer, intent = Buyer(**trying["buyer"]), payments.begin(books, session)
     if intent["status"] != "requires_action":  # the page was open twice
@@ -72,7 +78,7 @@ def authenticate(books: Books, session: Thing, proven: bool) -> tuple[Result, st
     _customer(session, intent)
     card = Card(**{**trying["instrument"], "decline": None})
     payments.succeed(books, intent, card, _billing(buyer))
-    sessions.complete(books, session, "paid", **trying["buyer"])
+    sessions.complete(books, session, "paid", **asdict(buyer))
     return "done", ""
 
 
@@ -96,7 +102,7 @@ def settle(books: Books, id: str, arrives: bool | None = None) -> None:  # noqa:
 
 def _customer(session: Thing, intent: Thing) -> None:
     """Name the customer that the session makes, so that the payment carries it from the start."""
-    if session["customer_creation"] == "always":
+    if sessions.wants_customer(session):
         session["customer"] = intent["customer"] = sessions.customer()
 
 

@@ -17,12 +17,14 @@ from sandbox.stripe import (
     disputes,
     faults,
     log,
+    promotions,
     refunds,
     sessions,
 )
 from sandbox.stripe.errors import Refusal
 from sandbox.stripe.parameters import (
     Array,
+    Currency,
     Field,
     Flag,
     Integer,
@@ -81,6 +83,16 @@ DELAY: Final = Shape(
 )
 # What can be done: the parameters each takes, and who does it.
 ACTIONS: Final[dict[str, tuple[Shape, Callable[[Books, dict[str, Any]], object]]]] = {
+    "code": (promotions.NEW, promotions.create),
+    "present": (
+        Shape(
+            {"id": Text(), "currency": Currency(), "amount": Integer(1)},
+            required=("id", "currency", "amount"),
+        ),
+        lambda books, given: sessions.present(
+            books, given["id"], given["currency"], given["amount"]
+        ),
+    ),
     "expire": (ID, lambda books, given: sessions.expire(books, given["id"], {})),
     "settle": (ID, lambda books, given: buying.settle(books, given["id"], arrives=True)),
     "bounce": (ID, lambda books, given: buying.settle(books, given["id"], arrives=False)),
@@ -146,7 +158,9 @@ def create_control(store: Store) -> Flask:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             raise Refusal("Another site may not do this.", status=403)
         if action == "reset":
-            return store.reset()
+            store.reset()
+            with store.writing() as books:
+                return promotions.stock(books)
         if action not in ACTIONS:
             raise Refusal(f"There is no action {action}.", status=404)
         shape, verb = ACTIONS[action]
@@ -212,6 +226,7 @@ def _state(books: Books, shown: int) -> dict[str, Any]:
         "charges": "charge",
         "refunds": "refund",
         "disputes": "dispute",
+        "promotion_codes": "promotion_code",
         "events": "event",
     }
     rows = books.db.execute("SELECT * FROM faults ORDER BY number").fetchall()

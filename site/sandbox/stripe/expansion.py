@@ -9,7 +9,7 @@ from sandbox.stripe.store import Books, Thing
 
 DEEPEST: Final = 4  # levels, as documented
 LINKS: Final = {
-    "checkout.session": {"payment_intent": "payment_intent"},
+    "checkout.session": {"payment_intent": "payment_intent", "invoice": "invoice"},
     "payment_intent": {"latest_charge": "charge"},
     "charge": {"payment_intent": "payment_intent"},
     "refund": {"charge": "charge", "payment_intent": "payment_intent"},

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from sandbox.mailbox import furnish
-from sandbox.stripe import agenda, buying, cards, currencies
+from sandbox.stripe import agenda, buying, cards, currencies, pricing, promotions, sessions, tax_ids
 from sandbox.stripe.buying import Buyer
 from sandbox.stripe.cards import Instrument, Mistakes
 from sandbox.stripe.errors import Refusal
@@ -22,7 +22,7 @@ POLICY = (
 )
 # From top to bottom, as mistakes are listed.
 FIELDS = (
-    "email", "method", "number", "expiry", "cvc", "iban", "name", "promotion_code", "terms"
+    "email", "method", "number", "expiry", "cvc", "iban", "name", "tax_id", "terms"
 )  # fmt: skip
 VERBS = {"book": "Book for", "donate": "Donate"}  # by submit_type; else: Pay
 
@@ -59,6 +59,29 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     def show(id: str) -> Response:  # noqa: A002
         session, items = session_or_404(id)
         return _page(session, items, {"email": session["customer_email"] or ""})
+
+    @app.post("/<id>/code")
+    def redeem(id: str) -> Response:  # noqa: A002
+        session, items = session_or_404(id)
+        if session["status"] != "open" or not session["allow_promotion_codes"]:
+            return _page(session, items, {})
+        with store.writing() as books:
+            wrong = promotions.redeem(
+                books, books.get("checkout.session", id), request.form.get("promotion_code", "")
+            )
+        if wrong:
+            errors = {"promotion_code": wrong}
+            return _page(session, items, request.form, errors=errors, status=422)
+        return redirect(url_for("show", id=id), 303)
+
+    @app.get("/<id>/recover")
+    def recover(id: str) -> Response:  # noqa: A002
+        session_or_404(id)
+        try:
+            with store.writing() as books:
+                return redirect(sessions.recover(books, id)["url"], 303)
+        except Refusal:
+            abort(404)
 
     @app.post("/<id>")
     def pay(id: str) -> Response:  # noqa: A002
@@ -113,6 +136,15 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
         made = datetime.fromtimestamp(charge["created"], UTC)
         return render_template("receipt.html", charge=charge, made=made)
 
+    @app.get("/invoices/<id>")
+    def invoice(id: str) -> str:  # noqa: A002
+        with store.reading() as books:
+            found = books.find("invoice", id)
+            if found is None:
+                abort(404)
+        made = datetime.fromtimestamp(found["created"], UTC)
+        return render_template("invoice.html", invoice=found, made=made)
+
     @app.errorhandler(NotFound)
     def missing(_error: NotFound) -> tuple[str, int]:
         return render_template("ended.html", session=None), 404
@@ -135,6 +167,7 @@ def _page(
         return _with_policy(
             render_template("ended.html", session=session, success=_success(session)), session
         )
+    session, items = pricing.taxed(session, items)
     page = render_template(
         "pay.html",
         session=session,
@@ -144,6 +177,7 @@ def _page(
         declined=declined,
         verb=VERBS.get(session["submit_type"] or "", "Pay"),
         terms=_wants_terms(session),
+        tax=pricing.TAX_PERCENT,
         method=given.get("method") or session["payment_method_types"][0],
         tests=TESTS,
     )
@@ -185,8 +219,13 @@ def _read(form: Mapping[str, str], session: Thing) -> tuple[Buyer, Instrument | 
         wrong["email"] = "Enter an email address, like name@example.com"
     if _wants_terms(session) and not form.get("terms"):
         wrong["terms"] = "Agree to the terms to go on"
-    if form.get("promotion_code", "").strip():
-        wrong["promotion_code"] = "This code is not valid: clear the field to go on without one"
+    tax_id = None
+    if session["tax_id_collection"]["enabled"]:
+        required = session["tax_id_collection"]["required"] == "if_supported"
+        try:
+            tax_id = tax_ids.read(form.get("tax_id", ""), required=required)
+        except Mistakes as mistakes:
+            wrong.update(mistakes.fields)
     instrument: Instrument | None = None
     name = form.get("name", "").strip()[:200]
     if session["amount_total"]:
@@ -198,7 +237,7 @@ def _read(form: Mapping[str, str], session: Thing) -> tuple[Buyer, Instrument | 
             wrong.update(mistakes.fields)
     if wrong:
         raise Mistakes({field: wrong[field] for field in FIELDS if field in wrong})
-    return Buyer(email, name or None, _wants_terms(session)), instrument
+    return Buyer(email, name or None, _wants_terms(session), tax_id), instrument
 
 
 def _instrument(form: Mapping[str, str], session: Thing) -> Instrument:

@@ -19,7 +19,9 @@ def begin(books: Books, session: Thing) -> Thing:
     Since API 2022-08-01 it is made at the first try and not with the session.
     """
     if session["payment_intent"]:
-        return books.get("payment_intent", session["payment_intent"])
+        tried = books.get("payment_intent", session["payment_intent"])
+        tried["amount"] = session["amount_total"]  # a code may have been redeemed meanwhile
+        return tried
     data = books.hidden(session["id"])["payment_intent_data"]
     id = ids.new("pi_3", 23)  # noqa: A001 # as the API calls it
     intent = {
@@ -58,7 +60,7 @@ def begin(books: Books, session: Thing) -> Thing:
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
         "payment_method_types": session["payment_method_types"],
         "payment_record": None,
-        "presentment_details": None,
+        "presentment_details": session["presentment_details"],
         "processing": None,
         "receipt_email": data.get("receipt_email"),
         "review": None,

@@ -27,7 +27,7 @@ def session_object(
         "allowed_payment_method_types": given.get("allowed_payment_method_types"),
         "amount_subtotal": total,
         "amount_total": total,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "automatic_tax": _automatic_tax(given.get("automatic_tax", {})),
         "billing_address_collection": given.get("billing_address_collection"),
         "branding_settings": {
             "background_color": "#ffffff",
@@ -64,7 +64,7 @@ def session_object(
         "integration_identifier": given.get("integration_identifier"),
         "invoice": None,
         "invoice_creation": {
-            "enabled": False,
+            "enabled": given.get("invoice_creation", {}).get("enabled", False),
             "invoice_data": {
                 "account_tax_ids": None,
                 "custom_fields": None,
@@ -106,7 +106,7 @@ def session_object(
         "subscription": None,
         "success_url": given["success_url"],
         "tax_id_collection": {
-            "enabled": False,
+            "enabled": given.get("tax_id_collection", {}).get("enabled", False),
             "required": given.get("tax_id_collection", {}).get("required", "never"),
         },
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
@@ -136,12 +136,23 @@ def address(country: str | None) -> Thing:
     return {part: country if part == "country" else None for part in parts}
 
 
+def _automatic_tax(given: dict[str, Any]) -> Thing:
+    if not given.get("enabled"):
+        return {"enabled": False, "liability": None, "provider": None, "status": None}
+    return {
+        "enabled": True,
+        "liability": {"account": None, "type": "self"},
+        "provider": "stripe",
+        "status": "requires_location_inputs",  # until the buyer has said where they are
+    }
+
+
 def _after_expiration(given: dict[str, Any] | None) -> Thing | None:
     if given is None or "recovery" not in given:
         return None
     recovery = {
         "allow_promotion_codes": given["recovery"].get("allow_promotion_codes", False),
-        "enabled": False,
+        "enabled": given["recovery"]["enabled"],
         "expires_at": None,
         "url": None,
     }

@@ -105,18 +105,19 @@ CREATE: Final = Shape(
         "allow_promotion_codes": Flag(),
         "discounts": Array(Shape({"coupon": Text(), "promotion_code": Text()}), most=1),
         "adaptive_pricing": Shape({"enabled": OFF}),
-        "automatic_tax": Shape({"enabled": OFF}, required=("enabled",), beyond=("liability",)),
+        "automatic_tax": Shape({"enabled": Flag()}, required=("enabled",), beyond=("liability",)),
         "tax_id_collection": Shape(
-            {"enabled": OFF, "required": Choice(("if_supported", "never"))}, required=("enabled",)
+            {"enabled": Flag(), "required": Choice(("if_supported", "never"))},
+            required=("enabled",),
         ),
         "invoice_creation": Shape(
-            {"enabled": OFF}, required=("enabled",), beyond=("invoice_data",)
+            {"enabled": Flag()}, required=("enabled",), beyond=("invoice_data",)
         ),
         "phone_number_collection": Shape({"enabled": OFF}, required=("enabled",)),
         "after_expiration": Shape(
             {
                 "recovery": Shape(
-                    {"enabled": OFF, "allow_promotion_codes": Flag()}, required=("enabled",)
+                    {"enabled": Flag(), "allow_promotion_codes": Flag()}, required=("enabled",)
                 )
             }
         ),

@@ -5,7 +5,7 @@ Source: https://docs.stripe.com/api/checkout/sessions and stripe/checkout/_sessi
 
 from typing import Any, Final
 
-from sandbox.stripe import currencies, events, ids, lists, payments
+from sandbox.stripe import currencies, events, ids, invoices, lists, payments, pricing, promotions
 from sandbox.stripe.errors import Refusal, exclusive, missing, no_such, state
 from sandbox.stripe.line_items import line_item
 from sandbox.stripe.session_object import details, session_object
@@ -14,6 +14,7 @@ from sandbox.stripe.store import Books, Thing
 
 SHORTEST: Final = 30 * 60  # seconds a session lives at least, and at most
 LONGEST: Final = 24 * 3600
+RECOVERABLE: Final = 30 * 24 * 3600  # seconds after its end
 
 
 def create(books: Books, given: dict[str, Any]) -> Thing:
@@ -22,8 +23,8 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
     Raises Refusal for what the parameters together do not allow.
     """
     expires_at = _expires_at(given, books.now)
-    if "discounts" in given:
-        _refuse_discounts(given)
+    if "discounts" in given and given.get("allow_promotion_codes"):
+        raise exclusive("allow_promotion_codes", "discounts")
     items = [
         line_item(entry, f"line_items[{number}]", books.now)
         for number, entry in enumerate(given["line_items"])
@@ -41,6 +42,7 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
         total=total,
         methods=_methods(given),
     )
+    promotions.attach(books, session, items, given.get("discounts", []))
     books.add(session, line_items=items, payment_intent_data=given.get("payment_intent_data", {}))
     books.plan("expire", session["id"], expires_at)
     return session
@@ -83,6 +85,10 @@ def expire(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A00
         )
     books.unplan("expire", id)
     session.update(status="expired", url=None)
+    recovery = (session["after_expiration"] or {}).get("recovery")
+    if recovery and recovery["enabled"]:
+        recovery["url"] = f"{books.url}/pay/{id}/recover"
+        recovery["expires_at"] = books.now + RECOVERABLE
     books.update(session)
     if session["payment_intent"]:  # tried and not paid
         payments.cancel(books, session["payment_intent"], "expired")
@@ -90,8 +96,64 @@ def expire(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A00
     return session
 
 
+def recover(books: Books, id: str) -> Thing:  # noqa: A002
+    """Return a copy of an expired session that its recovery address leads to.
+
+    Raises Refusal when it has none any more
+    (https://docs.stripe.com/payments/checkout/abandoned-carts).
+    """
+    before = retrieve(books, id, {})
+    recovery = (before["after_expiration"] or {}).get("recovery")
+    if not recovery or not recovery["url"] or recovery["expires_at"] <= books.now:
+        raise no_such("recovery", id, "session")
+    hidden, fresh = books.hidden(id), ids.session(live=books.live)
+    items = [
+        {**item, "amount_discount": 0, "amount_tax": 0, "amount_total": item["amount_subtotal"]}
+        for item in hidden["line_items"]
+    ]
+    session = {
+        **before,
+        "id": fresh,
+        "after_expiration": {"recovery": {**recovery, "url": None, "expires_at": None}},
+        "allow_promotion_codes": recovery["allow_promotion_codes"],
+        "created": books.now,
+        "discounts": [],
+        "expires_at": books.now + LONGEST,
+        "payment_intent": None,
+        "recovered_from": id,
+        "status": "open",
+        "url": f"{books.url}/pay/{fresh}",
+    }
+    pricing.total(session, items)
+    books.add(session, line_items=items, payment_intent_data=hidden["payment_intent_data"])
+    books.plan("expire", fresh, session["expires_at"])
+    return session
+
+
+def present(books: Books, id: str, currency: str, amount: int) -> None:  # noqa: A002
+    """Have the buyer of an open session choose a currency of their own, shown beside ours.
+
+    https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing
+    """
+    session = retrieve(books, id, {})
+    if session["status"] != "open":
+        raise state(f"This Checkout Session has a status of `{session['status']}`.")
+    session["presentment_details"] = {
+        "presentment_amount": amount,
+        "presentment_currency": currency,
+    }
+    books.update(session)
+
+
 def complete(
-    books: Books, session: Thing, payment_status: str, *, email: str, name: str | None, terms: bool
+    books: Books,
+    session: Thing,
+    payment_status: str,
+    *,
+    email: str,
+    name: str | None,
+    terms: bool,
+    tax_id: dict[str, str] | None,
 ) -> None:
     """End a session with success: paid, to be paid later, or with nothing to pay."""
     books.unplan("expire", session["id"])
@@ -99,13 +161,27 @@ def complete(
         status="complete",
         url=None,
         payment_status=payment_status,
-        customer_details=details(email, name, country="US"),
+        customer_details={
+            **details(email, name, country="US"),
+            "tax_ids": [tax_id] if tax_id else [],
+        },
         consent={"promotions": None, "terms_of_service": "accepted"} if terms else None,
     )
-    if session["customer_creation"] == "always" and not session["customer"]:
+    if wants_customer(session) and not session["customer"]:
         session["customer"] = customer()
+    promotions.count(books, session)
+    if payment_status != "unpaid":
+        invoices.write(books, session)
     books.update(session)
     events.record(books, "checkout.session.completed", session)
+
+
+def wants_customer(session: Thing) -> bool:
+    """Tell whether a session makes a customer: asked for, or needed for its invoice.
+
+    https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-customer_creation
+    """
+    return session["customer_creation"] == "always" or bool(session["invoice_creation"]["enabled"])
 
 
 def customer() -> str:
@@ -117,6 +193,7 @@ def settle(books: Books, session: Thing, *, paid: bool) -> None:
     """Learn what became of a payment that was to come later."""
     if paid:
         session["payment_status"] = "paid"
+        invoices.write(books, session)
         books.update(session)
     outcome = "succeeded" if paid else "failed"
     events.record(books, f"checkout.session.async_payment_{outcome}", session)
@@ -139,17 +216,6 @@ def _expires_at(given: dict[str, Any], now: int) -> int:
                 param="expires_at",
             )
     return expires_at
-
-
-def _refuse_discounts(given: dict[str, Any]) -> None:
-    if given.get("allow_promotion_codes"):
-        raise exclusive("allow_promotion_codes", "discounts")
-    for number, discount in enumerate(given["discounts"]):
-        if len(discount) > 1:
-            raise exclusive(*(f"discounts[{number}][{name}]" for name in discount))
-        for name, value in discount.items():  # none has been made: there is nothing to make one
-            kind = name.replace("_", " ")
-            raise no_such(kind, value, f"discounts[{number}][{name}]", status=400)
 
 
 def _total(given: dict[str, Any], items: list[Thing]) -> tuple[str, int]:

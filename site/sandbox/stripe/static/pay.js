@@ -1,6 +1,6 @@
 // Saves typing spaces and paying twice; the page does all it does without.
 "use strict";
-const form = document.querySelector("form");
+const form = document.getElementById("payment");
 const number = document.getElementById("number");
 const expiry = document.getElementById("expiry");
 const grouped = (text) => (text.replace(/\D/g, "").match(/.{1,4}/g) || []).join(" ");

@@ -1,0 +1,107 @@
+"""Invoices that a session leaves when it is paid.
+
+Source: https://docs.stripe.com/payments/checkout/receipts#paid-invoices and stripe/_invoice.py of
+the SDK, of which they carry every field that must be there.
+"""
+
+from typing import Any
+
+from sandbox.stripe import events, ids
+from sandbox.stripe.errors import no_such
+from sandbox.stripe.store import Books, Thing
+
+
+def write(books: Books, session: Thing) -> None:
+    """Write the invoice of a session that was just paid, if it was to have one."""
+    if not session["invoice_creation"]["enabled"] or session["invoice"]:
+        return
+    number = len(books.newest("invoice", 10_000)) + 1
+    invoice = _invoice(books, session, f"SANDBOX-{number:04}")
+    books.add(invoice)
+    session["invoice"] = invoice["id"]
+    events.record(books, "invoice.paid", invoice)
+
+
+def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+    """Return an invoice."""
+    invoice = books.find("invoice", id)
+    if invoice is None:
+        raise no_such("invoice", id, "invoice")
+    return invoice
+
+
+def _invoice(books: Books, session: Thing, number: str) -> Thing:
+    id, buyer = ids.new("in_1", 22), session["customer_details"]  # noqa: A001
+    details, paid = session["total_details"], session["amount_total"]
+    items = books.hidden(session["id"])["line_items"]
+    page = f"{books.url}/pay/invoices/{id}"
+    return {
+        "id": id,
+        "object": "invoice",
+        "amount_due": paid,
+        "amount_overpaid": 0,
+        "amount_paid": paid,
+        "amount_remaining": 0,
+        "amount_shipping": 0,
+        "attempt_count": 1,
+        "attempted": True,
+        "auto_advance": False,
+        "automatic_tax": {
+            **session["automatic_tax"],
+            "disabled_reason": None,
+        },
+        "billing_reason": "manual",
+        "collection_method": "charge_automatically",
+        "created": books.now,
+        "currency": session["currency"],
+        "customer": session["customer"],
+        "customer_address": buyer["address"],
+        "customer_email": buyer["email"],
+        "customer_name": buyer["name"],
+        "customer_tax_ids": buyer["tax_ids"],
+        "default_tax_rates": [],
+        "discounts": [],
+        "hosted_invoice_url": page,
+        "invoice_pdf": page,  # the sandbox prints none: its page can be printed
+        "issuer": {"type": "self"},
+        "lines": {
+            "object": "list",
+            "data": [_line(item, id, books) for item in items],
+            "has_more": False,
+            "url": f"/v1/invoices/{id}/lines",
+        },
+        "livemode": False,
+        "metadata": session["metadata"],
+        "number": number,
+        "payment_settings": {},
+        "period_end": books.now,
+        "period_start": books.now,
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "starting_balance": 0,
+        "status": "paid",
+        "status_transitions": {"finalized_at": books.now, "paid_at": books.now},
+        "subtotal": session["amount_subtotal"],
+        "total": paid,
+        "total_discount_amounts": [],
+        "total_excluding_tax": paid - details["amount_tax"],
+        "total_taxes": [],
+    }
+
+
+def _line(item: Thing, invoice: str, books: Books) -> Thing:
+    return {
+        "id": ids.new("il_1", 22),
+        "object": "line_item",
+        "amount": item["amount_subtotal"],
+        "currency": item["currency"],
+        "description": item["description"],
+        "discountable": True,
+        "discounts": [],
+        "invoice": invoice,
+        "livemode": books.live,
+        "metadata": {},
+        "period": {"end": books.now, "start": books.now},
+        "quantity": item["quantity"],
+        "subtotal": item["amount_subtotal"],
+    }

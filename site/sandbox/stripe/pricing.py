@@ -1,0 +1,74 @@
+"""What a session costs: its lines, less a discount, with tax.
+
+Source: https://docs.stripe.com/payments/checkout/discounts and https://docs.stripe.com/tax/checkout
+"""
+
+from copy import deepcopy
+from typing import Final
+
+from sandbox.stripe import currencies
+from sandbox.stripe.store import Books, Thing
+
+# One rate for everyone, where Stripe knows each place's. What a price says nothing of is added in
+# usd and cad and included elsewhere, which is what "inferred by currency" stands for at Stripe:
+# https://docs.stripe.com/tax/products-prices-tax-codes-tax-behavior
+TAX_PERCENT: Final = 10
+ADDED_IN: Final = frozenset({"usd", "cad"})
+
+
+def total(session: Thing, items: list[Thing]) -> None:
+    """Add a session's lines up."""
+    session["amount_subtotal"] = sum(item["amount_subtotal"] for item in items)
+    session["amount_total"] = sum(item["amount_total"] for item in items)
+    for name in ("amount_discount", "amount_tax"):
+        session["total_details"][name] = sum(item[name] for item in items)
+
+
+def discount(session: Thing, items: list[Thing], percent: float | None, off: int) -> None:
+    """Take a percentage off each line, or else spread an amount over them."""
+    currency = session["currency"]
+    whole = sum(item["amount_subtotal"] for item in items)
+    left = whole if percent else min(whole, off)
+    for item in items:
+        subtotal = item["amount_subtotal"]
+        if percent:
+            share = _rounded(subtotal * percent / 100, currency)
+        elif item is items[-1]:
+            share = left  # what rounding left over
+        else:
+            share = min(left, _rounded(off * subtotal / whole, currency)) if whole else 0
+        left -= share
+        item.update(amount_discount=share, amount_tax=0, amount_total=subtotal - share)
+    total(session, items)
+
+
+def taxed(session: Thing, items: list[Thing]) -> tuple[Thing, list[Thing]]:
+    """Return a session and its lines as they are once the buyer's place is known.
+
+    Without automatic tax they are as they were.
+    """
+    if not session["automatic_tax"]["enabled"]:
+        return session, items
+    session, items = deepcopy(session), deepcopy(items)
+    for item in items:
+        behavior, currency = item["price"]["tax_behavior"], item["currency"]
+        added = behavior == "exclusive" or (behavior == "unspecified" and currency in ADDED_IN)
+        net = item["amount_subtotal"] - item["amount_discount"]
+        tax = _rounded(net * TAX_PERCENT / (100 if added else 100 + TAX_PERCENT), currency)
+        item.update(amount_tax=tax, amount_total=net + tax if added else net)
+    session["automatic_tax"]["status"] = "complete"
+    total(session, items)
+    return session, items
+
+
+def fix(books: Books, session: Thing) -> None:
+    """Write down what the buyer is about to pay, the tax included."""
+    priced, items = taxed(session, books.hidden(session["id"])["line_items"])
+    session.update(priced)
+    books.update(session, line_items=items)
+
+
+def _rounded(amount: float, currency: str) -> int:
+    """Return a whole amount; of three digits the last is 0."""
+    step = 10 if currency in currencies.THREE_DECIMAL else 1
+    return int(amount / step + 0.5) * step
