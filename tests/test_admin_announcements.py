@@ -185,6 +185,8 @@ def test_nonsense_in_the_link_still_unsubscribes(app: Flask, mail: str) -> None:
         ({"rate": "0"}, "Enter a whole number from 1"),
         ({"rate": "many"}, "Enter a whole number from 1"),
         ({"rate": "1e9"}, "Enter a whole number from 1"),
+        # Longer than what the database holds, and not in the list.
+        *(({field: "x" * 300}, "Not a valid choice") for field in ("page", "campaign", "waiting")),
     ],
 )
 def test_mistakes_are_named_and_what_was_typed_is_kept(

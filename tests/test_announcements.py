@@ -219,6 +219,17 @@ def test_progress_counts_every_receiver_once(session: Session) -> None:
     assert not progress.over
 
 
+def test_who_left_before_a_message_was_written_counts_as_held_back(session: Session) -> None:
+    people = [confirmed(f"p{number}") for number in range(3)]
+    session.add_all(people)
+    announcement = queued(session, now())
+    people[1].state = "unsubscribed"
+    session.flush()
+    assert announcements.progress(session, announcement) == Progress(3, 0, 2, 1, 0, 0)
+    announcements.feed(session, announcement.id, now())
+    assert announcements.progress(session, announcement) == Progress(3, 0, 2, 1, 0, 0)
+
+
 def test_database_refuses_a_second_message_to_the_same_receiver(session: Session) -> None:
     person = confirmed("maria")
     session.add(person)

@@ -76,6 +76,8 @@ def test_every_mail_has_one_design_with_its_css_inline(folder: Path) -> None:
         buttons = re.findall(r'class="act-cell"[^>]* style="[^"]*background-color', shown)
         assert len(buttons) == (kind not in LETTERS)
         assert "<h1 style=" in shown
+        # A word longer than the line, such as an address, makes no phone scroll sideways.
+        assert re.search(r'class="words"[^>]* style="[^"]*word-break: ?break-word', shown)
     assert len(designs) == 1
 
 

@@ -150,11 +150,13 @@ class AnnouncementForm(DeskForm):
         waited_for: list[tuple[str, str]],
     ) -> None:
         super().__init__(obj=announcement)
-        self.page.choices = _choices("Any page", [(page, page) for page in pages], self.page.data)
+        # What was chosen before stays a choice, though nobody may be left whom it means.
+        before = announcement or Announcement(subject="", body="", rate=0)
+        self.page.choices = _choices("Any page", [(page, page) for page in pages], before.page)
         names = [(campaign, campaign) for campaign in campaigns]
-        self.campaign.choices = _choices("Any campaign", names, self.campaign.data)
+        self.campaign.choices = _choices("Any campaign", names, before.campaign)
         everyone = "No, everyone who confirmed"
-        self.waiting.choices = _choices(everyone, waited_for, self.waiting.data)
+        self.waiting.choices = _choices(everyone, waited_for, before.waiting)
 
     def validate_subject(self, field: Field) -> None:
         field.data = " ".join(cleaned(field.data, keep="\t\r\n").split())

@@ -30,8 +30,8 @@ SHOWN = 50
 class Progress:
     """How many receivers an announcement has, and what became of the mail to them.
 
-    `waiting` counts those whose mail is still to come; of the ones it was sent to,
-    `unsubscribed` left by its link.
+    `waiting` counts those whose mail is still to come, `held` those who left or bounced before it
+    was their turn; of the ones it was sent to, `unsubscribed` left by its link.
     """
 
     receivers: int
@@ -124,11 +124,13 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
     ).all()
     counts = {state: number for state, number, _ in rows}
     ahead = _counted(session, _rest(announcement)) if announcement.next_at is not None else 0
+    # Who left before the outbox had a message for them was held back, too.
+    unwritten = max(0, announcement.receivers - sum(counts.values()) - ahead)
     return Progress(
         receivers=announcement.receivers,
         sent=counts.get(SENT, 0),
         waiting=counts.get(DUE, 0) + ahead,
-        held=counts.get(HELD, 0),
+        held=counts.get(HELD, 0) + unwritten,
         failed=counts.get(DEAD, 0),
         unsubscribed=sum(left for _, _, left in rows),
     )

@@ -21,13 +21,12 @@ STUCK_TRIES = 3  # an event that failed once or twice is tried again within a mi
 
 @dataclass(frozen=True)
 class Figures:
-    """Counts of leads and of mails, `week_before` being the seven days before `week`."""
+    """Counts of leads, `week_before` being the seven days before `week`."""
 
     leads: int
     week: int
     week_before: int
     confirmed: int
-    undelivered: int
 
     @property
     def change(self) -> int:
@@ -83,8 +82,6 @@ def figures(session: AnySession, at: datetime) -> Figures:
         week=_signups(session, at - WEEK, at),
         week_before=_signups(session, at - 2 * WEEK, at - WEEK),
         confirmed=session.scalar(select(func.count(Lead.id)).where(Lead.state == CONFIRMED)) or 0,
-        undelivered=session.scalar(select(func.count(Message.id)).where(Message.state == DEAD))
-        or 0,
     )
 
 
