@@ -13,6 +13,7 @@ from models import Message, db, now, writing
 from tests.conftest import ROOT
 from tests.desk_visits import add_leads, desk, lead, send, token
 from tests.mail_server import MailServer
+from tests.people import hashed
 from tests.test_orders import place
 from tests.workers import make_worker
 
@@ -28,7 +29,8 @@ def add_mails(app: Flask, *mails: Message) -> list[Message]:
 
 
 def mail(lead_id: int | None = None, recipient: str = "maria@example.com", **given: Any) -> Message:
-    return Message(**{"kind": "confirm", **given}, lead_id=lead_id, recipient=recipient)
+    given = {"kind": "confirm", "address_hash": hashed(recipient), **given}
+    return Message(**given, lead_id=lead_id, recipient=recipient)
 
 
 def dead(lead_id: int | None = None, **given: Any) -> Message:
