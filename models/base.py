@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, event
+from sqlalchemy import DateTime, Dialect, Engine, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -78,7 +78,7 @@ def writing(session: AnySession) -> None:
     session.connection(execution_options={"begin": "IMMEDIATE"})
 
 
-def insert_for(session: AnySession, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
+def insert_for(session: AnySession, model: type[Base] | Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT for the session's database that knows ON CONFLICT."""
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(model)

@@ -45,6 +45,7 @@ HEAD = [
     "confirmed_at",
     "unsubscribed_at",
     "waits_for",
+    "suppressed",
 ]
 RUNS = re.compile(r"[=+\-@\t\r]")
 

@@ -1,7 +1,8 @@
 """What the flask commands share: settings, a database in order, exports, one-line refusals."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TypeVar
@@ -57,20 +58,24 @@ def write_export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
             export.write_csv(db.engine, sheet, which, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
-        from rich.console import Console  # here alone: every command would pay for it
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        with Progress(console=console, disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task(f"{noun.capitalize()}s", total=None)
-            written = export.write_whole(
-                db.engine, sheet, which, Path(output), lambda rows: progress.advance(task, rows)
-            )
+        with progress(f"{noun.capitalize()}s") as advance:
+            written = export.write_whole(db.engine, sheet, which, Path(output), advance)
     except BrokenPipeError:  # whoever read it had enough
         raise
     except OSError as error:
         fail(f"{output}: cannot be written: {error.strerror}")
     click.echo(f"{count(written, noun)} written to {output}", err=True)
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show how far something is, on a terminal alone. Yields what to call with each advance."""
+    from rich.console import Console  # here alone: every command would pay for it
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.advance(task, done)
 
 
 def settings() -> Settings:

@@ -97,11 +97,13 @@ def whole(target: Path) -> Iterator[IO[bytes]]:
 
 
 def defuse(text: str) -> str:
-    """Put a quote before what a spreadsheet would run.
-
-    To undo it, take one quote off a cell whose rest would have got one.
-    """
+    """Put a quote before what a spreadsheet would run."""
     return f"'{text}" if FORMULA.match(text) else text
+
+
+def undo(cell: str) -> str:
+    """Return what defuse() made a cell of."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
 
 
 def _chunks(engine: Engine, sheet: Sheet, which: Filter) -> Iterator[Sequence[Any]]:

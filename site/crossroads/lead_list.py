@@ -10,7 +10,7 @@ from crossroads.export import Sheet
 from crossroads.listing import NEWEST, Filter, Listing, names_person
 from crossroads.order_list import in_course
 from crossroads.waiting_list import WAITS
-from models import Lead, Message, Waiting
+from models import Lead, Message, Suppression, Waiting
 from models.base import AnySession
 from models.lead import STATES
 
@@ -28,6 +28,13 @@ LEADS = Listing(Lead, SORTS)
 _waits_for = (
     select(func.aggregate_strings(Waiting.course + "/" + Waiting.cohort, " "))
     .where(Waiting.lead_id == Lead.id, WAITS)
+    .correlate(Lead)
+    .scalar_subquery()
+)
+# Why no list mails the address, if anything holds it back.
+_suppressed = (
+    select(Suppression.reason)
+    .where(Suppression.address_hash == Lead.address_hash)
     .correlate(Lead)
     .scalar_subquery()
 )
@@ -55,6 +62,7 @@ SHEET = Sheet(
         "confirmed_at": Lead.confirmed_at,
         "unsubscribed_at": Lead.unsubscribed_at,
         "waits_for": _waits_for,
+        "suppressed": _suppressed,
     }
 )
 
