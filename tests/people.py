@@ -1,7 +1,12 @@
 """People in tests, by their addresses as the site knows them."""
 
-from crossroads import addresses
+import io
+
+from sqlalchemy.orm import Session
+
+from crossroads import addresses, lead_import
 from crossroads.addresses import Address
+from crossroads.lead_file import LeadFile
 
 # What a test hashes is found by the site that it runs.
 SUPPRESSION_KEY = "a key for tests that hashes addresses"
@@ -15,3 +20,12 @@ def address(email: str = "maria@example.com") -> Address:
 def hashed(email: str = "maria@example.com") -> str:
     """Return the keyed hash of an address."""
     return address(email).hash
+
+
+def import_(session: Session, email: str, source: str = "A paper form.") -> int:
+    """Import a file that names one person, and return how many were added."""
+    file = io.BytesIO(f"email\n{email}\n".encode())
+    read = LeadFile(file, suppression_key=SUPPRESSION_KEY, source=source)
+    lead_import.stage(session, read)
+    assert read.mistakes == []
+    return sum(lead_import.write(session, part) for part in lead_import.parts(session))

@@ -126,7 +126,7 @@ def test_a_lead_is_one_row_with_both_touches(engine: Engine) -> None:
     assert body.splitlines(keepends=True) == [
         ",".join(HEAD).encode() + b"\r\n",
         b"1,maria@example.com,Maria,unsubscribed,/signup,a,b,c,d,e,/,f,,,,,"
-        b"2026-11-22T12:00:00Z,2026-11-22T13:00:00Z,2026-11-22T12:01:00Z,,\r\n",
+        b"2026-11-22T12:00:00Z,2026-11-22T13:00:00Z,2026-11-22T12:01:00Z,,,\r\n",
     ]
 
 

@@ -12,13 +12,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads import leads, orders, outbox
-from crossroads.consent import Evidence
-from crossroads.leads import Touch
+from crossroads import orders, outbox
 from models import Base, Enrollment, Lead, Message, Order, OrderEvent, Suppression, now, writing
 from tests.desk_visits import desk, send
 from tests.order_states import bring
-from tests.people import address, hashed
+from tests.people import hashed, import_
 from tests.purchases import COURSE_PAGE, JANUARY
 from tests.test_orders import paid
 
@@ -138,14 +136,7 @@ def test_erased_person_comes_back_only_by_confirming_anew(
     session.close()
     erase(app, "--yes")
     writing(session)
-    taken = leads.import_(
-        session,
-        address=address(EMAIL.upper()),
-        name="",
-        touch=Touch(),
-        source="an old list",
-        evidence=Evidence(form="import"),
-    )
+    taken = import_(session, EMAIL.upper())
     session.commit()
     assert not taken
     assert client.post(f"/confirm/{old}").status_code == 404

@@ -1,4 +1,4 @@
-"""Leads: capture, confirm, unsubscribe, erase. The only code that changes a lead."""
+"""Leads: capture, confirm, unsubscribe, erase. The only code that changes one that is there."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -208,29 +208,6 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
     else:
         consent.record(session, lead, consent.ASKED_TO_WAIT, evidence)
     return lead
-
-
-def import_(
-    session: AnySession,
-    *,
-    address: Address,
-    name: str,
-    touch: Touch,
-    source: str,
-    evidence: Evidence,
-) -> bool:
-    """Add someone who agreed elsewhere, where and how being told by `source`.
-
-    Nobody whom we know comes in that way, whatever their state, nor whoever is suppressed: False.
-    """
-    if of_address(session, address) or suppressions.find(session, address.hash):
-        return False
-    lead = find_or_add(session, address=address, name=name, touch=touch, state=CONFIRMED)
-    if consent.ledger(session, lead.id):  # someone was faster
-        return False
-    lead.confirmed_at = now()
-    consent.record(session, lead, consent.IMPORTED, evidence, source)
-    return True
 
 
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
