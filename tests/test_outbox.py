@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from sqlalchemy import Engine, create_engine, event, select, update
 from sqlalchemy.orm import Session
 
@@ -229,6 +230,35 @@ def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> N
     assert first is not None
     first.created_at = now() - timedelta(hours=1, seconds=1)
     assert [ask(maria) for _ in range(2)] == [True, False]
+
+
+def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_bearable(
+    session: Session,
+) -> None:
+    maria, start = lead(session), now()
+    for hours in range(5):
+        outbox.enqueue(session, "confirm", maria, due_at=start - hours * outbox.HOUR)
+    outbox.enqueue(session, "confirm", lead(session, "other"))
+    outbox.enqueue_for_order(session, "receipt", bring(session, "paid", email="maria@example.com"))
+    passed = []
+    while message := outbox.claim(session, "worker", now()):
+        if outbox.admit(session, message, "worker"):
+            passed.append(message.recipient)
+            if len(passed) != 2:  # the second stays in hand
+                outbox.sent(session, message, "worker")
+    counts = Counter(passed)
+    assert counts["other@example.com"] == 1
+    theirs = select(Message).where(Message.address_hash == maria.address_hash)
+    session.expire_all()
+    kinds = Counter((one.kind, one.state) for one in session.scalars(theirs))
+    assert (kinds["confirm", "sent"], kinds["confirm", "due"]) == (2, 3)
+    assert kinds["receipt", "sent"] > 0
+    waiting = session.scalars(select(Message).where(Message.state == "due", Message.attempts == 0))
+    limits = (start + outbox.HOUR, now() + outbox.HOUR)
+    assert all(limits[0] <= one.due_at <= limits[1] for one in waiting)
+    with time_machine.travel(now() + outbox.HOUR, tick=False):
+        # The one in hand was never noted: its lease is over, and it goes again.
+        assert len(list(iter(lambda: outbox.claim(session, "worker", now()), None))) == 3
 
 
 def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -> None:

@@ -6,7 +6,7 @@ runs out, and another sends it, perhaps for the second time: at least once, neve
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, case, func, literal, or_, select, update
 
 from crossroads import leases, suppressions
 from models.announcement import PAUSED, Announcement
@@ -33,6 +33,7 @@ MARKETING = frozenset({WELCOME, ALREADY, ANNOUNCEMENT})
 QUESTIONS = frozenset({CONFIRM, WAIT})
 # What anyone can trigger by typing an address, or clicking about, stays bearable for its owner.
 TRIGGERED = frozenset({CONFIRM, WELCOME, ALREADY, WAIT, WAITING})
+HOUR = timedelta(hours=1)
 MAILS_AN_HOUR = 3
 REMINDERS_AN_HOUR = 1
 
@@ -82,7 +83,7 @@ def enqueue_rarely(
     the lead was erased and came anew. The caller holds the lead's lock: many at once are counted
     one after the other. Returns whether the mail is owed.
     """
-    since = now() - timedelta(hours=1)
+    since = now() - HOUR
     query = select(func.count()).where(
         Message.address_hash == lead.address_hash,
         Message.created_at >= since,
@@ -160,22 +161,50 @@ def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
 
 
 def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | User | None:
-    """Look at the receiver again: return whom to write to, or close the message for good.
+    """Look at the receiver again: return whom to write to, or put the message away.
 
     The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
     confirmed leads alone, mail about a waiting list to who is on it; a request to confirm goes to
     nobody who has confirmed, or has unsubscribed since asking. A suppressed address gets only
     what was asked for after that: a request to confirm, and what a buyer is owed. What may not go
-    is held, with the reason.
+    is held, with the reason; what would be more than is bearable waits until it is not.
     """
     if message.attempts > TRIES:
         give_up(session, message, owner, message.error or "stopped in the middle of every try")
         return None
     receiver, reason = _receiver(session, message)
-    if receiver is not None:
-        return receiver
-    _close(session, message, owner, state=HELD, error=reason)
-    return None
+    if receiver is None:
+        _close(session, message, owner, state=HELD, error=reason)
+        return None
+    bearable_at = _bearable_at(session, message)
+    if bearable_at is not None:
+        tries = message.attempts - 1  # this was none
+        _close(session, message, owner, error=message.error, due_at=bearable_at, attempts=tries)
+        return None
+    return receiver
+
+
+def _bearable_at(session: AnySession, message: Message) -> datetime | None:
+    """Return when a triggered mail may go, its address having had all it can bear; None for now.
+
+    They were counted when they were queued; but those of many hours leave together when the mail
+    server was away. What another worker has in hand counts as sent.
+    """
+    if message.kind not in TRIGGERED:
+        return None
+    at = now()
+    in_hand = (Message.state == DUE) & (Message.lease_until > at)
+    gone_at = case((in_hand, literal(at, Message.sent_at.type)), else_=Message.sent_at)
+    query = select(gone_at).where(
+        Message.address_hash == message.address_hash,
+        Message.kind.in_(TRIGGERED),
+        Message.id != message.id,
+        in_hand | ((Message.state == SENT) & (Message.sent_at > at - HOUR)),
+    )
+    first: datetime | None = session.scalar(
+        query.order_by(gone_at.desc()).offset(MAILS_AN_HOUR - 1).limit(1)
+    )
+    return first + HOUR if first is not None else None
 
 
 def _receiver(session: AnySession, message: Message) -> tuple[Lead | Order | User | None, str]:

@@ -1,7 +1,7 @@
 """The worker: delivers what the outbox owes, message by message, until it is told to stop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import getpid
 from secrets import token_hex
@@ -25,7 +25,7 @@ from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailur
 from models.announcement import Announcement
 from models.base import now, writing
 from models.lead import Lead
-from models.message import Message
+from models.message import DEAD, DUE, HELD, Message
 from models.order import Order
 from models.user import User
 from models.waiting_list import Waiting
@@ -37,6 +37,8 @@ log = structlog.get_logger("crossroads.worker")
 
 
 Outcome = Literal["sent", "held", "postponed", "dead", "lost"]
+# What became of a message that the gate did not let pass.
+PUT_AWAY: Mapping[str, Outcome] = {HELD: "held", DUE: "postponed", DEAD: "dead"}
 
 
 @dataclass
@@ -108,11 +110,13 @@ class Worker(Loop):
             writing(session)
             message = outbox.claim(session, self._owner, now())
             receiver = outbox.admit(session, message, self._owner) if message else None
+            if message is not None and receiver is None:
+                session.refresh(message)
             session.commit()
         if message is None:
             return None
         if receiver is None:
-            return _report(message, "dead" if message.attempts > outbox.TRIES else "held")
+            return _report(message, PUT_AWAY[message.state])
         try:
             self._send(message, receiver)
         except Bounced as error:
