@@ -7,7 +7,11 @@ from models.base import Base
 
 
 class Cohort(Base):
-    """Seats of one cohort that are not on offer: `reserved` ones were given away off the site."""
+    """Seats of one cohort that are not on offer: `reserved` ones were given away off the site.
+
+    `seats` is how many the content had when seats were last asked for, for whoever has no content
+    at hand; None where nobody has asked since it is noted.
+    """
 
     __tablename__ = "cohort"
     __table_args__ = (
@@ -19,3 +23,4 @@ class Cohort(Base):
     course: Mapped[str] = mapped_column(String(100))
     code: Mapped[str] = mapped_column(String(50))
     reserved: Mapped[int] = mapped_column(default=0)
+    seats: Mapped[int | None] = mapped_column(default=None)

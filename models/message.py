@@ -23,9 +23,10 @@ def new_reference() -> str:
 class Message(Base):
     """One mail to a lead, a buyer or someone of the staff: its kind, when it is due, how it went.
 
-    `address_hash` is the receiver's, as of a lead, and empty for the staff. `state` is due, sent,
-    held (its receiver may not be mailed) or dead (given up). `owner` and `lease_until` name the
-    worker that has it in hand; a lease that ran out is anyone's.
+    `address_hash` is the receiver's, as of a lead, and empty for the staff. `order_event_id` names
+    the one event of the order that the mail is about, where there can be several of its kind.
+    `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
+    `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
     """
 
     __tablename__ = "message"
@@ -74,6 +75,7 @@ class Message(Base):
     reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)
+    order_event_id: Mapped[int | None] = mapped_column(ForeignKey("order_event.id"), default=None)
     waiting_id: Mapped[int | None] = mapped_column(ForeignKey("waiting_list.id"), default=None)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"), default=None)
     announcement_id: Mapped[int | None] = mapped_column(ForeignKey("announcement.id"), default=None)

@@ -1,6 +1,7 @@
 """Orders, what happened to them, and the seats they hold while they are open."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -8,14 +9,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, UTCDateTime, now
 from models.lead import new_token
 
-# What can happen to an order, each at most once but for a new try to reach Stripe.
-PLACED = "placed"
-PENDING = "pending"  # the buyer is through, the money comes later
-PAID = "paid"
-FAILED = "failed"  # the money did not come
-EXPIRED = "expired"
-CANCELED = "canceled"
+# What can happen to an order. Refunds and disputes come in several, each with its own statuses.
+PLACED: Final = "placed"
+PENDING: Final = "pending"  # the buyer is through, the money comes later
+PAID: Final = "paid"
+FAILED: Final = "failed"  # the money did not come
+EXPIRED: Final = "expired"
+CANCELED: Final = "canceled"
 ENDS = (PAID, FAILED, EXPIRED, CANCELED)
+UNSEATED: Final = "unseated"  # paid, and no seat was left
+REFUND: Final = "refund"
+DISPUTE: Final = "dispute"
 
 
 class Order(Base):
@@ -27,10 +31,14 @@ class Order(Base):
     Stripe's Checkout Session of this order, the only one that may fulfill it; `session_until` is
     when Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
     good.
+
+    `state` and `seats_kept`, the seats that are paid for and not given back, are what the events
+    add up to, stored to be counted and listed by: only `ledger.sum_up` writes them.
     """
 
     __tablename__ = "order"
     __table_args__ = (
+        Index("ix_order_course_cohort", "course", "cohort", "seats_kept"),
         CheckConstraint("seats between 1 and 20", name="seats"),
         CheckConstraint("unit_amount > 0", name="unit_amount"),
         {"sqlite_autoincrement": True},  # a number once given is never given again
@@ -54,6 +62,8 @@ class Order(Base):
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)
     session_url: Mapped[str | None] = mapped_column(Text, default=None)
     payment_intent: Mapped[str | None] = mapped_column(String(255), index=True, default=None)
+    state: Mapped[str] = mapped_column(String(16), index=True, default="open")
+    seats_kept: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now, index=True)
 
     @property
@@ -65,19 +75,23 @@ class Order(Base):
 class OrderEvent(Base):
     """One thing that happened to an order: when we learned of it, and from what.
 
-    The amounts are Stripe's, in the smallest unit, on the event of payment alone.
+    Amounts count the smallest unit; those of a payment are Stripe's. Of a refund or a dispute
+    there is one row for each status that it was seen in: `subject` is our name for a refund, or
+    Stripe's id of one made in its dashboard and of a dispute; `stripe_id` is always Stripe's.
+    `amount` and `seats` are what it takes back, `reason` is Stripe's word, `due_at` is until when
+    Stripe wants evidence.
     """
 
     __tablename__ = "order_event"
     __table_args__ = (
-        UniqueConstraint("order_id", "kind"),
-        # An order ends once: paid and expired at the same time cannot both be written.
+        UniqueConstraint("order_id", "kind", "subject", "status"),
+        # An order ends unpaid once. Its payment may still come after that.
         Index(
             "uq_order_event_end",
             "order_id",
             unique=True,
-            sqlite_where=text("kind IN ('paid', 'failed', 'expired', 'canceled')"),
-            postgresql_where=text("kind IN ('paid', 'failed', 'expired', 'canceled')"),
+            sqlite_where=text("kind IN ('failed', 'expired', 'canceled')"),
+            postgresql_where=text("kind IN ('failed', 'expired', 'canceled')"),
         ),
     )
 
@@ -85,6 +99,13 @@ class OrderEvent(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
     cause: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(String(255), default="")
+    status: Mapped[str] = mapped_column(String(32), default="")
+    stripe_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    amount: Mapped[int | None] = mapped_column(default=None)
+    seats: Mapped[int | None] = mapped_column(default=None)
+    reason: Mapped[str] = mapped_column(String(255), default="")
+    due_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     amount_subtotal: Mapped[int | None] = mapped_column(default=None)
     amount_discount: Mapped[int | None] = mapped_column(default=None)
     amount_tax: Mapped[int | None] = mapped_column(default=None)

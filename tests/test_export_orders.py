@@ -21,13 +21,13 @@ from crossroads.order_list import OrderFilter
 from models import Base, Enrollment, Order, OrderEvent, writing
 from models.base import prepare_engine
 from tests.desk_visits import desk, send
-from tests.order_states import COHORT, NARROW, STATES, add_orders, bring
+from tests.order_states import COHORT, NARROW, SOLD, STATES, add_orders, bring
 from tests.test_orders import COURSE
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ORDER_HEAD = (
-    "order,state,placed_at,paid_at,ended_at,ended_by,email,name,course,cohort,item,seats,currency,"
-    "unit_price,price,paid_subtotal,paid_discount,paid_tax,paid_total,stripe_session,"
+    "order,state,placed_at,paid_at,ended_at,ended_by,email,name,course,cohort,item,seats,"
+    "seats_kept,currency,unit_price,price,paid_subtotal,paid_discount,paid_tax,paid_total,stripe_session,"
     "stripe_payment_intent"
 )
 SEAT_HEAD = "id,course,cohort,seat,name,email,order,bought_by,enrolled_at"
@@ -92,6 +92,7 @@ def test_paid_order_is_a_row_that_an_accountant_can_use(engine: Engine, session:
         "cohort": COHORT.code,
         "item": order.item,
         "seats": "2",
+        "seats_kept": "2",
         "currency": "USD",
         "unit_price": "1200.00",
         "price": "2400.00",
@@ -113,7 +114,7 @@ def test_states_are_those_of_the_list_and_only_paid_ones_have_amounts(
     found = {row["state"]: row for row in rows(write(engine, order_list.SHEET, OrderFilter()))}
     assert set(found) == set(STATES)
     for state, row in found.items():
-        paid = state in ("paid", "unseated")
+        paid = state in SOLD
         assert bool(row["paid_total"]) is bool(row["paid_at"]) is paid, state
         assert bool(row["ended_at"]) is (state not in ("open", "pending")), state
 
@@ -177,7 +178,7 @@ def test_more_than_one_chunk_arrives_once_each(
     found = rows(write(engine, order_list.SHEET, OrderFilter()))
     assert [int(row["order"]) for row in found] == numbers
     seats = rows(write(engine, enrollment_list.SHEET, EnrollmentFilter()))
-    assert len({(row["order"], row["seat"]) for row in seats}) == len(seats) == 6
+    assert len({(row["order"], row["seat"]) for row in seats}) == len(seats) == 5 * 3
 
 
 @pytest.mark.parametrize(

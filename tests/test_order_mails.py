@@ -15,9 +15,9 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from crossroads import content, orders
-from models import Enrollment, Hold, Order, db, writing
+from models import Enrollment, Order, db, writing
 from tests.purchases import COURSE, JANUARY, words
-from tests.test_orders import paid, with_checkout
+from tests.test_orders import paid, take_seats, with_checkout
 from tests.workers import BASE_URL, make_worker
 from tests.workers import WORDS as SITE
 
@@ -36,8 +36,7 @@ def unseated(session: Session, **given: Any) -> Order:
     """Return a paid order whose seats had been given back before the money came."""
     writing(session)
     order = with_checkout(session, **{"cohort": JANUARY, **given})
-    session.delete(session.get_one(Hold, order.id))
-    session.flush()
+    take_seats(session, order)
     orders.fulfill(session, order.id, paid(order), "test")
     session.commit()
     return order
@@ -148,7 +147,7 @@ def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
     for said in read(mail):
         for fact in (
             "Hello Maria, your payment of $2,400 arrived, but the time for it was over and your "
-            "places had been given back by then. You are not enrolled.",
+            "places had been given to others by then. You are not enrolled.",
             "We return the whole amount to the card or account you paid with.",
             f"If it is not there by then, write to hello@example.com and name order {order.id}.",
             f"{COURSE.title}, January 2027",
@@ -158,6 +157,7 @@ def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
     for kind in ("plain", "html"):
         body = part(mail, kind)
         assert f"{BASE_URL}/orders/{order.token}" in body
+        assert f"/waiting-list?cohort={order.cohort}" in body
         assert "/enrollments/" not in body
     page = words(client.get(f"/orders/{order.token}").text)
     assert "We return the whole amount to the card or account you paid with." in page

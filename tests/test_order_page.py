@@ -8,11 +8,10 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from crossroads import orders, seats
-from models import Hold, now
+from models import now
 from tests.purchases import (
     COURSE,
     ENROLL,
@@ -27,6 +26,7 @@ from tests.purchases import (
     words,
 )
 from tests.sandbox_server import SandboxServer
+from tests.test_orders import take_seats
 
 pytestmark = pytest.mark.usefixtures("one_day")
 
@@ -183,7 +183,7 @@ def test_money_without_a_place_is_returned_and_the_page_says_so(
 ) -> None:
     order, url = bought(client, session)
     sandbox.pay(url)
-    session.execute(delete(Hold))  # given back before the payment was seen
+    take_seats(session, order)  # before the payment was seen
     session.commit()
     html = order_page(client, order)
     assert heading(html) == "Paid, but no place was left"

@@ -8,14 +8,15 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, create_engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import orders, seats
+from crossroads import ledger, orders, seats
 from crossroads.content import Cohort, Course, read
 from crossroads.orders import Foreign, Holding, OrderError, SoldOut, TooManyHolds
 from crossroads.payments import Checkout
 from models import Base, Enrollment, Hold, Message, Order, OrderEvent, now, writing
+from models import Cohort as CohortRow
 from models.base import prepare_engine
 from tests.conftest import ROOT
 from tests.people import address
@@ -82,12 +83,20 @@ def with_checkout(session: Session, **given: Any) -> Order:
     return orders.attach(session, order.id, checkout(order))
 
 
+def take_seats(session: Session, order: Order) -> None:
+    """Give an order's seats back before its money comes, and let others have the whole cohort."""
+    session.execute(delete(Hold).where(Hold.order_id == order.id))
+    session.execute(update(CohortRow).values(seats=0))
+    session.flush()
+    session.expire_all()
+
+
 def left(session: Session, cohort: Cohort = SMALL) -> int:
     return seats.left(session, COURSE, cohort)
 
 
 def kinds(session: Session, order: Order) -> list[str]:
-    return [event.kind for event in orders.events(session, order)]
+    return [event.kind for event in ledger.events(session, order)]
 
 
 def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
@@ -96,7 +105,7 @@ def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
     assert (order.unit_amount, order.currency) == (COURSE.price.amount, COURSE.price.currency)
     assert order.amount == 3 * COURSE.price.amount
     assert COURSE.title in order.item
-    assert orders.state(orders.events(session, order)) == "open"
+    assert ledger.of(session, order).state == "open"
 
 
 def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Session) -> None:
@@ -146,9 +155,9 @@ def test_paid_order_enrolls_and_owes_receipt_and_welcome(session: Session) -> No
     assert left(session) == 8
     assert session.scalar(select(func.count()).select_from(Hold)) == 0
     assert set(session.scalars(select(Message.kind))) == {"receipt", "enrolled"}
-    ledger = orders.events(session, order)
-    assert [event.kind for event in ledger] == ["placed", "paid"]
-    assert (ledger[-1].cause, ledger[-1].amount_total) == ("event evt_1", order.amount)
+    found = ledger.events(session, order)
+    assert [event.kind for event in found] == ["placed", "paid"]
+    assert (found[-1].cause, found[-1].amount_total) == ("event evt_1", order.amount)
     assert order.payment_intent == f"pi_{order.token}"
 
 
@@ -283,15 +292,36 @@ def test_older_news_do_not_overwrite_newer(session: Session) -> None:
     assert orders.fulfill(session, order.id, checkout(order, status="expired"), "x") == "paid"
 
 
-def test_money_that_comes_after_the_seats_were_given_back_is_on_record(session: Session) -> None:
+def test_money_that_comes_after_others_have_the_seats_is_to_be_returned(session: Session) -> None:
     order = with_checkout(session)
-    session.delete(session.get_one(Hold, order.id))
-    session.flush()
+    take_seats(session, order)
     orders.fulfill(session, order.id, paid(order), "event")
     orders.fulfill(session, order.id, paid(order), "sweep")
-    assert kinds(session, order) == ["placed", "paid", "unseated"]
+    assert kinds(session, order) == ["placed", "paid", "unseated", "refund"]
+    balance = ledger.of(session, order)
+    assert (balance.state, balance.asked, balance.left) == ("unseated", order.amount, 0)
     assert orders.enrollments(session, order) == []
     assert list(session.scalars(select(Message.kind))) == ["unseated"]
+
+
+@pytest.mark.parametrize("ending", ["expired", "failed", "canceled"])
+def test_money_that_comes_late_enrolls_while_the_seats_are_free(
+    session: Session, ending: str
+) -> None:
+    order = with_checkout(session, number=2)
+    orders.end(session, order, ending, "sweep")
+    assert left(session) == 10
+    assert orders.fulfill(session, order.id, paid(order), "event") == "paid"
+    assert len(orders.enrollments(session, order)) == 2
+    assert left(session) == 8
+
+
+def test_late_money_for_more_seats_than_are_free_takes_none(session: Session) -> None:
+    order = with_checkout(session, number=2)
+    orders.end(session, order, "expired", "sweep")
+    place(session, email="other@example.com", number=9)
+    assert orders.fulfill(session, order.id, paid(order), "event") == "unseated"
+    assert left(session) == 1
 
 
 def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> None:

@@ -9,7 +9,7 @@ import time_machine
 from sqlalchemy import Engine, create_engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import orders, seats, settlement, stripe_events
+from crossroads import ledger, seats, settlement, stripe_events
 from crossroads.payments import Event, Gateway, PaymentsAway
 from crossroads.settler import Settler
 from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
@@ -52,7 +52,7 @@ def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -
 
 def state(engine: Engine, order: Order) -> str:
     with Session(engine) as session:
-        return orders.state(orders.events(session, order))
+        return ledger.of(session, order).state
 
 
 def count(engine: Engine, model: type[Base]) -> int:
@@ -108,7 +108,7 @@ def test_three_callers_at_once_enroll_once(
     sandbox.pay(url)
 
     def settle(cause: str) -> str:
-        return settlement.settle(engine, gateway, order.id, str(order.session_id), cause)
+        return settlement.settle(engine, gateway, order.id, cause)
 
     with ThreadPoolExecutor(9) as pool:
         assert set(pool.map(settle, ["event", "order page", "sweep"] * 6)) == {"paid"}
@@ -195,7 +195,7 @@ def test_event_is_followed_and_done_in_one_commit(
     with Session(engine) as session:
         event = session.scalars(select(StripeEvent)).one()
         assert event.done_at is not None
-        assert orders.events(session, order)[-1].cause == "event evt_1"
+        assert ledger.events(session, order)[-1].cause == "event evt_1"
 
 
 def test_event_is_kept_until_stripe_answers(

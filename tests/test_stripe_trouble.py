@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from crossroads import create_app, orders, seats, settings
+from crossroads import create_app, ledger, seats, settings
 from crossroads.payments import connection
 from models import Base, Order, db
 from tests.conftest import ROOT
@@ -118,7 +118,7 @@ def of(session: Session, email: str) -> list[Order]:
 
 def state(session: Session, order: Order) -> str:
     session.rollback()
-    return orders.state(orders.events(session, order))
+    return ledger.of(session, order).state
 
 
 def made_for(sandbox: SandboxServer, order: Order) -> list[dict[str, Any]]:

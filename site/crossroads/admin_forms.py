@@ -28,6 +28,9 @@ from models.lead import STATES
 # Any other state is its own word.
 SAID = {
     "unseated": "Paid, no seat",
+    "partly-refunded": "Partly refunded",
+    "dispute-won": "Dispute won",
+    "dispute-lost": "Dispute lost",
     "waiting": "Waiting list only",
     "due": "Waiting",
     "dead": "Not delivered",

@@ -1,4 +1,4 @@
-"""The list of seats that are paid for: who sits where."""
+"""The list of seats that are paid for and not given back: who sits where."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,10 @@ class EnrollmentFilter(Filter):
     course: str = ""
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
+        kept = select(Order.id).where(
+            Order.id == Enrollment.order_id, Enrollment.seat <= Order.seats_kept
+        )
+        found: list[ColumnElement[bool]] = [kept.correlate(Enrollment).exists()]
         if self.q:
             bought = select(Order.id).where(names_person(Order, self.q))
             found.append(

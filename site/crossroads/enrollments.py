@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import exists, select
 
-from crossroads import money
-from crossroads.orders import UNSEATED
+from crossroads import ledger, money
+from crossroads.ledger import Access
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
-from models.order import PAID
+from models.order import PAID, UNSEATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +29,32 @@ class Receipt:
     tax: str | None
     tax_included: bool
     total: str
+    returned: str | None
     paid_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned:
+    """A refund in words: its amount, the seats it took, and how many are left to the buyer."""
+
+    amount: str
+    seats: int
+    kept: int
+    whole: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bought:
     """A paid order as its buyer is told of it: the receipt, and the key to the first seat.
 
-    `token` is None when no seat was left for the money.
+    `token` is None when no seat was left for the money. `returned` is the refund that the buyer is
+    told of, if it is one.
     """
 
     order: Order
     receipt: Receipt
     token: str | None
+    returned: Returned | None = None
 
 
 def find(session: AnySession, token: str) -> Enrollment | None:
@@ -59,6 +72,7 @@ def of_order(session: AnySession, order: Order) -> Receipt:
     """Return the receipt of a paid order. Raises NoResultFound for one that is not."""
     query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
     paid = session.scalars(query).one()
+    returned = ledger.of(session, order).returned
     subtotal, discount, tax, total = (
         amount or 0
         for amount in (
@@ -75,16 +89,40 @@ def of_order(session: AnySession, order: Order) -> Receipt:
         tax=money.display(tax, order.currency) if tax else None,
         tax_included=total == subtotal - discount,
         total=money.display(total, order.currency),
+        returned=money.display(returned, order.currency) if returned else None,
         paid_at=paid.created_at,
     )
 
 
-def bought(session: AnySession, order: Order) -> Bought:
-    """Return what the buyer of an order is told. Raises NoResultFound before it is paid."""
-    receipt = of_order(session, order)
+def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bought:
+    """Return what the buyer of an order is told, of the refund that an event names if one does.
+
+    Raises NoResultFound before it is paid.
+    """
     first = select(Enrollment.token).where(Enrollment.order_id == order.id, Enrollment.seat == 1)
     unseated = exists().where(OrderEvent.order_id == order.id, OrderEvent.kind == UNSEATED)
     seated = not session.scalar(select(unseated))
+    event = session.get(OrderEvent, event_id) if event_id is not None else None
     return Bought(
-        order=order, receipt=receipt, token=session.scalars(first).one() if seated else None
+        order=order,
+        receipt=of_order(session, order),
+        token=session.scalars(first).one() if seated else None,
+        returned=_returned(session, order, event) if event else None,
+    )
+
+
+def access(session: AnySession, enrollment: Enrollment) -> Access:
+    """Return whether the seat is its student's now. A refund takes the last seats first."""
+    balance = ledger.of(session, session.get_one(Order, enrollment.order_id))
+    return balance.access if enrollment.seat <= balance.seats else "none"
+
+
+def _returned(session: AnySession, order: Order, event: OrderEvent) -> Returned:
+    balance = ledger.of(session, order)
+    refund = balance.refund(event.subject)
+    return Returned(
+        amount=money.display(event.amount or 0, order.currency),
+        seats=refund.seats if refund else 0,
+        kept=balance.seats,
+        whole=balance.returned >= balance.total,
     )

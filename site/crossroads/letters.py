@@ -117,6 +117,8 @@ def _purchase(
         "name": _greetable(order.name),
         "order": order,
         "receipt": bought.receipt,
+        "returned": bought.returned,
+        "waiting_link": f"{base_url}/courses/{order.course}/waiting-list?cohort={order.cohort}",
         "paid_at": calendars.local(cohort, bought.receipt.paid_at),
         "course": course,
         "cohort": cohort,

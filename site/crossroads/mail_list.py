@@ -20,6 +20,7 @@ NAMES = {
     outbox.RECEIPT: "Receipt",
     outbox.ENROLLED: "Enrolled",
     outbox.UNSEATED: "No seat was left",
+    outbox.REFUND: "Refund",
     outbox.ANNOUNCEMENT: "Announcement",
     outbox.PLACES: "Announcement to a waiting list",
 }

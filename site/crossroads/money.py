@@ -1,5 +1,6 @@
 """Money as people read it: an integer of the smallest unit and an ISO code, never a float."""
 
+import re
 from typing import Final
 
 # Digits after the point, by ISO 4217 code. Only currencies listed here can be priced in.
@@ -37,3 +38,23 @@ def decimal(amount: int, currency: str) -> str:
     digits = DIGITS[currency]
     units, rest = divmod(abs(amount), 10**digits)
     return f"{'-' if amount < 0 else ''}{units}" + (f".{rest:0{digits}}" if digits else "")
+
+
+def parse(text: str, currency: str) -> int:
+    """Read an amount in full units as people type it: "1,200.50" USD is 120050.
+
+    Raises ValueError on anything else, and on more digits than the currency has.
+    """
+    digits = DIGITS[currency]
+    found = re.fullmatch(r"([0-9]{1,12}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:\.([0-9]+))?", text.strip())
+    if found is None or len(found[2] or "") > digits:
+        raise ValueError(f"{text!r} is no amount of {currency}")
+    return int(found[1].replace(",", "") + (found[2] or "").ljust(digits, "0"))
+
+
+def step(currency: str) -> int:
+    """Return the smallest amount that Stripe moves, in the currency's smallest unit.
+
+    https://docs.stripe.com/currencies#three-decimal
+    """
+    return 10 if DIGITS[currency] == 3 else 1

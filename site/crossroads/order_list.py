@@ -5,19 +5,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.orm import aliased, outerjoin
 
 from crossroads.content import Content
 from crossroads.export import Sheet
+from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
 from crossroads.listing import HIGHEST_ID, NEWEST, Filter, Listing, names_person
-from crossroads.orders import UNSEATED
 from models import Enrollment, Order, OrderEvent, StripeEvent, Waiting
 from models.base import AnySession
-from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, PLACED
+from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED
 
 OPEN: Final = "open"
-STATES = (OPEN, PENDING, PAID, UNSEATED, FAILED, EXPIRED, CANCELED)
+STATES = (
+    OPEN, PENDING, PAID, UNSEATED, PARTLY, REFUNDED, DISPUTED, WON, LOST, FAILED, EXPIRED, CANCELED
+)  # fmt: skip
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     NEWEST: (True, (Order.created_at, Order.id)),
@@ -27,23 +29,12 @@ SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
 }
 ORDERS = Listing(Order, SORTS)
 
-# Where an order stands, worked out by the database from what happened to it; what the desk has
-# to act on hides what it follows from.
-_state: ColumnElement[str] = func.coalesce(
-    select(OrderEvent.kind)
-    .where(OrderEvent.order_id == Order.id, OrderEvent.kind != PLACED)
-    .order_by(case({UNSEATED: 0, PENDING: 2}, value=OrderEvent.kind, else_=1))
-    .limit(1)
-    .correlate(Order)
-    .scalar_subquery(),
-    OPEN,
-)
 _end = aliased(OrderEvent)
 
 SHEET = Sheet(
     columns={
         "order": Order.id,
-        "state": _state,
+        "state": Order.state,
         "placed_at": Order.created_at,
         "paid_at": case((_end.kind == PAID, _end.created_at)),
         "ended_at": _end.created_at,
@@ -54,6 +45,7 @@ SHEET = Sheet(
         "cohort": Order.cohort,
         "item": Order.item,
         "seats": Order.seats,
+        "seats_kept": Order.seats_kept,
         "currency": Order.currency,
         "unit_price": Order.unit_amount,
         "price": Order.unit_amount * Order.seats,
@@ -64,7 +56,13 @@ SHEET = Sheet(
         "stripe_session": Order.session_id,
         "stripe_payment_intent": Order.payment_intent,
     },
-    source=outerjoin(Order, _end, (_end.order_id == Order.id) & _end.kind.in_(ENDS)),
+    source=outerjoin(
+        Order,
+        _end,
+        # A payment may come after the order had ended without: then it is the end.
+        (_end.order_id == Order.id)
+        & ((_end.kind == PAID) | (_end.kind.in_(ENDS) & (_end.kind == Order.state))),
+    ),
     amounts=frozenset(
         {"unit_price", "price", "paid_subtotal", "paid_discount", "paid_tax", "paid_total"}
     ),
@@ -86,7 +84,7 @@ class OrderFilter(Filter):
         if self.q:
             found.append(_holds(self.q))
         if self.state:
-            found.append(_state == self.state)
+            found.append(Order.state == self.state)
         if self.course:
             found += in_course(Order, self.course)
         return found
@@ -103,7 +101,7 @@ class Standing:
 def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standing]:
     """Return where each of the orders stands, by its number."""
     rows = session.execute(
-        select(Order.id, _state, _end.amount_total)
+        select(Order.id, Order.state, _end.amount_total)
         .outerjoin(_end, (_end.order_id == Order.id) & (_end.kind == PAID))
         .where(Order.id.in_([order.id for order in orders]))
     )

@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlalchemy import select
 
-from crossroads import orders
+from crossroads import ledger, orders
+from crossroads.ledger import Balance
 from models import Enrollment, Hold, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.message import SENT
@@ -22,7 +23,7 @@ class Step:
     """One line of the timeline: a kind of event of the order, a mail sent, or a Stripe event.
 
     `about` is the kind of the mail or of Stripe's event, `cause` what an event of the order came
-    from, `done_at` when Stripe's event had been followed.
+    from, `done_at` when Stripe's event had been followed. `event` is the order's own.
     """
 
     at: datetime
@@ -30,13 +31,14 @@ class Step:
     about: str = ""
     cause: str = ""
     done_at: datetime | None = None
+    event: OrderEvent | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """All that is known of an order. `undone` are events of Stripe still to be followed."""
 
-    state: str
+    balance: Balance
     paid: OrderEvent | None
     hold: Hold | None
     enrollments: Sequence[Enrollment]
@@ -47,31 +49,36 @@ class Record:
 
 def of(session: AnySession, order: Order) -> Record:
     """Return the record of an order."""
-    ledger = orders.events(session, order)
+    events = ledger.events(session, order)
     query = select(Message).where(Message.order_id == order.id)
     mails = session.scalars(query.order_by(Message.created_at.desc(), Message.id.desc())).all()
     heard = session.scalars(
         select(StripeEvent)
-        .where(StripeEvent.object_id == order.session_id)
+        .where(StripeEvent.object_id.in_(_known(order, events)))
         .order_by(StripeEvent.received_at, StripeEvent.id)
     ).all()
-    seated = orders.UNSEATED not in {event.kind for event in ledger}
     return Record(
-        state=orders.state(ledger) if seated else orders.UNSEATED,
-        paid=next((event for event in ledger if event.kind == PAID), None),
+        balance=ledger.balance(order.seats, events),
+        paid=next((event for event in events if event.kind == PAID), None),
         hold=session.get(Hold, order.id),
         enrollments=orders.enrollments(session, order),
         messages=mails,
         undone=[event for event in heard if event.done_at is None],
-        timeline=sorted(_steps(ledger, mails, heard), key=lambda step: step.at),
+        timeline=sorted(_steps(events, mails, heard), key=lambda step: step.at),
     )
 
 
+def _known(order: Order, events: Sequence[OrderEvent]) -> list[str]:
+    """Return Stripe's ids of all that is known to belong to the order."""
+    ids = {order.session_id, *(event.stripe_id for event in events)}
+    return [one for one in ids if one]
+
+
 def _steps(
-    ledger: Sequence[OrderEvent], mails: Sequence[Message], heard: Sequence[StripeEvent]
+    events: Sequence[OrderEvent], mails: Sequence[Message], heard: Sequence[StripeEvent]
 ) -> Iterator[Step]:
-    for event in ledger:
-        yield Step(at=event.created_at, kind=event.kind, cause=event.cause)
+    for event in events:
+        yield Step(at=event.created_at, kind=event.kind, cause=event.cause, event=event)
     for mail in mails:
         if mail.state == SENT and mail.sent_at is not None:
             yield Step(at=mail.sent_at, kind=MAIL, about=mail.kind)

@@ -2,26 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, func, select
 
-from crossroads import outbox, seats, site_version
+from crossroads import ledger, outbox, refunds, seats, site_version
 from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
+from crossroads.ledger import State, lock, record
 from crossroads.payments import Checkout, Purchase
-from models import Enrollment, Hold, Order, OrderEvent, insert_for, now
+from models import Enrollment, Hold, Order, now
 from models.base import AnySession
-from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, PLACED
+from models.order import EXPIRED, FAILED, PAID, PENDING, PLACED, UNSEATED
 
 # Stripe refuses less than 30 minutes by its own clock; ours may differ.
 # https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
 CHECKOUT_MINUTES = 32
 HOLD_MINUTES = 45  # longer than the checkout lives, so that no paid seat was given away before
 HOLDS_A_NETWORK = 5
-UNSEATED = "unseated"  # paid, and no seat was left: someone must return the money
-
-State = Literal["open", "pending", "paid", "failed", "expired", "canceled"]
 
 
 class OrderError(Exception):
@@ -68,7 +65,7 @@ def place(
     The same request again returns the order that it made. Raises SoldOut, TooManyHolds, and
     Holding when the address has another open order in the cohort.
     """
-    seats.lock(session, course.slug, cohort.code)
+    seats.lock(session, course, cohort)
     again = session.scalar(select(Order).where(Order.request_key == request_key))
     if again is not None:
         return again
@@ -118,7 +115,7 @@ def place(
             until=at + timedelta(minutes=HOLD_MINUTES),
         )
     )
-    _record(session, order, PLACED, "buyer")
+    record(session, order, PLACED, "buyer")
     return order
 
 
@@ -156,33 +153,32 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
 def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) -> State:
     """Bring the order to where its checkout at Stripe is; called by everyone, any number of times.
 
-    Paid: enrollments, receipt and welcome mail, or the mail that says the money is returned when
-    the seats were gone, all in the caller's transaction. Ended unpaid: the seats are given back.
-    Raises Foreign when the checkout is not this order's.
+    Paid: enrollments, receipt and welcome mail, or when the seats were given back and others have
+    them, a refund that is owed and the mail about it, all in the caller's transaction. Ended
+    unpaid: the seats are given back. Raises Foreign when the checkout is not this order's.
     https://docs.stripe.com/checkout/fulfillment
     """
     order = lock(session, order_id)
-    before = state(events(session, order))
-    if before in ENDS:
-        return before
+    before = ledger.of(session, order)
+    if before.paid or (before.state not in ledger.UNDECIDED and not checkout.paid):
+        return before.state
     _require_own(order, checkout)
     if checkout.paid:
-        _enroll(session, order, checkout, cause)
+        _pay(session, order, checkout, cause)
     elif checkout.failed:
         end(session, order, FAILED, cause)
     elif checkout.status == "expired":
         end(session, order, EXPIRED, cause)
     elif checkout.status == "complete":
-        _record(session, order, PENDING, cause)
-    return state(events(session, order))
+        record(session, order, PENDING, cause)
+    return ledger.of(session, order).state
 
 
 def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
     """End an order that was not paid and give its seats back; one that has ended stays as it is."""
-    if state(events(session, order)) in ENDS:
-        return
-    _record(session, order, kind, cause)
-    _release(session, order)
+    if ledger.of(session, order).state in ledger.UNDECIDED:
+        record(session, order, kind, cause)
+        _release(session, order)
 
 
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:
@@ -206,36 +202,18 @@ def by_session(session: AnySession, session_id: str) -> Order | None:
     return session.scalar(select(Order).where(Order.session_id == session_id))
 
 
+def by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
+    """Return the order that this payment is of: no other payment is any concern of it."""
+    if payment_intent is None:
+        return None
+    return session.scalar(select(Order).where(Order.payment_intent == payment_intent))
+
+
 def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
     """Return the numbers of all orders placed before then that have not ended, oldest first."""
-    ended = exists().where(OrderEvent.order_id == Order.id, OrderEvent.kind.in_(ENDS))
-    query = select(Order.id).where(Order.created_at < before, ~ended).order_by(Order.id)
+    undecided = Order.state.in_(ledger.UNDECIDED)
+    query = select(Order.id).where(Order.created_at < before, undecided).order_by(Order.id)
     return session.scalars(query).all()
-
-
-def lock(session: AnySession, order_id: int) -> Order:
-    """Return the order as it is now; nobody else changes it until the transaction ends."""
-    return session.scalars(
-        select(Order)
-        .where(Order.id == order_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
-
-
-def events(session: AnySession, order: Order) -> Sequence[OrderEvent]:
-    """Return what happened to the order, oldest first."""
-    query = select(OrderEvent).where(OrderEvent.order_id == order.id)
-    return session.scalars(query.order_by(OrderEvent.id)).all()
-
-
-def state(ledger: Sequence[OrderEvent]) -> State:
-    """Return where an order stands: worked out from what happened to it, and never stored."""
-    kinds = {event.kind for event in ledger}
-    for kind in (PAID, FAILED, EXPIRED, CANCELED, PENDING):
-        if kind in kinds:
-            return kind  # type: ignore[return-value]
-    return "open"
 
 
 def enrollments(session: AnySession, order: Order) -> Sequence[Enrollment]:
@@ -261,25 +239,17 @@ def _require_own(order: Order, checkout: Checkout) -> None:
         raise Foreign(f"checkout {checkout.id} is not what order {order.id} asked for")
 
 
-def _enroll(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
-    held = session.get(Hold, order.id) is not None
+def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
     order.payment_intent = checkout.payment_intent
-    session.add(
-        OrderEvent(
-            order_id=order.id,
-            kind=PAID,
-            cause=cause,
-            amount_subtotal=checkout.amount_subtotal,
-            amount_discount=checkout.amount_discount,
-            amount_tax=checkout.amount_tax,
-            amount_total=checkout.amount_total,
-        )
-    )
-    session.flush()
-    if not held:
-        # The seats were given back before the money came. Whether others have them by now is
-        # for a person to see at the desk; the money is on record either way.
-        _record(session, order, UNSEATED, cause)
+    seated = session.get(Hold, order.id) is not None or _seats_again(session, order)
+    record(
+        session, order, PAID, cause,
+        amount_subtotal=checkout.amount_subtotal, amount_discount=checkout.amount_discount,
+        amount_tax=checkout.amount_tax, amount_total=checkout.amount_total,
+    )  # fmt: skip
+    if not seated:
+        record(session, order, UNSEATED, cause)
+        refunds.return_late(session, order)
         outbox.enqueue_for_order(session, outbox.UNSEATED, order)
         return
     for seat in range(1, order.seats + 1):
@@ -299,14 +269,11 @@ def _enroll(session: AnySession, order: Order, checkout: Checkout, cause: str) -
     outbox.enqueue_for_order(session, outbox.ENROLLED, order)
 
 
+def _seats_again(session: AnySession, order: Order) -> bool:
+    """Tell whether the seats that were given back are still free, and let nobody else take them."""
+    return seats.lock_free(session, order.course, order.cohort) >= order.seats
+
+
 def _release(session: AnySession, order: Order) -> None:
     session.execute(delete(Hold).where(Hold.order_id == order.id))
     site_version.advance(session)
-
-
-def _record(session: AnySession, order: Order, kind: str, cause: str) -> None:
-    session.execute(
-        insert_for(session, OrderEvent)
-        .values(order_id=order.id, kind=kind, cause=cause, created_at=now())
-        .on_conflict_do_nothing(index_elements=[OrderEvent.order_id, OrderEvent.kind])
-    )

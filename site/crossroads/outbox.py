@@ -25,6 +25,7 @@ WAITING = "waiting"  # says that they are on it
 RECEIPT = "receipt"
 ENROLLED = "enrolled"
 UNSEATED = "unseated"
+REFUND = "refund"
 ANNOUNCEMENT = "announcement"
 PLACES = "places"  # an announcement to those on a waiting list
 # Mail that only a confirmed address gets, each with its way out.
@@ -95,12 +96,18 @@ def enqueue_rarely(
     return rare
 
 
-def enqueue_for_order(session: AnySession, kind: str, order: Order) -> None:
-    """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back."""
+def enqueue_for_order(
+    session: AnySession, kind: str, order: Order, event_id: int | None = None
+) -> None:
+    """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back.
+
+    `event_id` names the event of the order that it is about, where there can be several.
+    """
     session.add(
         Message(
             kind=kind,
             order_id=order.id,
+            order_event_id=event_id,
             recipient=order.email,
             address_hash=order.address_hash,
         )

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import ColumnElement, and_, func, select
 
-from crossroads.orders import UNSEATED
-from models import Enrollment, Hold, Lead, Message, Order, OrderEvent, StripeEvent
+from crossroads.ledger import DISPUTED
+from models import Hold, Lead, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.lead import CONFIRMED
 from models.message import DEAD
-from models.order import PAID
+from models.order import PAID, UNSEATED
 
 DAYS = 30
 WEEK = timedelta(days=7)
@@ -43,7 +43,8 @@ class Sales:
     """Orders paid in the last seven days and in the seven before, and what stands open now.
 
     `revenue` is what was paid in `week` by currency, in its smallest unit. Open orders hold
-    `held` seats; of `unseated` ones the money came after the seats were gone.
+    `held` seats; of `unseated` ones the money came after the seats were gone,
+    and `disputed` ones are in the hands of a bank.
     """
 
     week: int
@@ -53,6 +54,7 @@ class Sales:
     held: int
     enrolled: int
     unseated: int
+    disputed: int
 
     @property
     def change(self) -> int:
@@ -130,15 +132,18 @@ def sales(session: AnySession, at: datetime) -> Sales:
     )
     # A hold lives exactly as long as its order is open.
     open_, held = session.execute(select(func.count(Hold.order_id), func.sum(Hold.seats))).one()
-    unseated = select(func.count(OrderEvent.id)).where(OrderEvent.kind == UNSEATED)
+    worries = (UNSEATED, DISPUTED)
+    counted = select(Order.state, func.count()).where(Order.state.in_(worries))
+    worried = {row[0]: row[1] for row in session.execute(counted.group_by(Order.state))}
     return Sales(
         week=_count_paid(session, at - WEEK, at),
         week_before=_count_paid(session, at - 2 * WEEK, at - WEEK),
         revenue={currency: amount or 0 for currency, amount in revenue},
         open=open_,
         held=held or 0,
-        enrolled=session.scalar(select(func.count(Enrollment.id))) or 0,
-        unseated=session.scalar(unseated) or 0,
+        enrolled=session.scalar(select(func.sum(Order.seats_kept))) or 0,
+        unseated=worried.get(UNSEATED, 0),
+        disputed=worried.get(DISPUTED, 0),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from crossroads import consent, leads, orders, outbox, suppressions
+from crossroads import consent, leads, ledger, orders, outbox, suppressions
 from crossroads.consent import Evidence
 from crossroads.content import Content
 from crossroads.leads import Touch
@@ -108,7 +108,8 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
     - mails: kind, recipient, state, queued_at, tries, sent_at, error
     - orders: number, course, cohort, item, seats, unit_amount and currency (smallest unit, ISO
       code), email, name, placed_at, stripe_session, stripe_payment, and events: kind, at, cause,
-      amount_subtotal, amount_discount, amount_tax, amount_total
+      amount_subtotal, amount_discount, amount_tax, amount_total; of refunds and disputes subject,
+      status, stripe_id, amount, seats, reason, due_at
     - enrollments: order, seat, course, cohort, email, name, enrolled_at
 
     What is not known is null. Keys of mailed links are left out: whoever has the file must not be
@@ -172,9 +173,10 @@ def _order(session: AnySession, order: Order) -> dict[str, Any]:
         "events": [
             _fields(
                 event, "kind", "cause", "amount_subtotal", "amount_discount", "amount_tax",
-                "amount_total", at="created_at",
+                "amount_total", "subject", "status", "stripe_id", "amount", "seats", "reason",
+                "due_at", at="created_at",
             )
-            for event in orders.events(session, order)
+            for event in ledger.events(session, order)
         ],
     }  # fmt: skip
 

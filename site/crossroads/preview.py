@@ -8,7 +8,7 @@ from pathlib import Path
 from crossroads import letters, money, outbox
 from crossroads.composer import Composer, as_bytes
 from crossroads.content import Content
-from crossroads.enrollments import Bought, Receipt
+from crossroads.enrollments import Bought, Receipt, Returned
 from crossroads.letters import Announced, Waiter
 from models.announcement import Announcement
 from models.base import now
@@ -126,9 +126,11 @@ def _bought(content: Content) -> Bought:
         tax=said(tax),
         tax_included=False,
         total=said(order.amount - discount + tax),
+        returned=None,
         paid_at=now(),
     )
-    return Bought(order=order, receipt=receipt, token=TOKEN)
+    share = Returned(amount=said(amount), seats=1, kept=SEATS - 1, whole=False)
+    return Bought(order=order, receipt=receipt, token=TOKEN, returned=share)
 
 
 LETTER = """\
@@ -167,6 +169,7 @@ RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Announced]] = 
     outbox.RECEIPT: _bought,
     outbox.ENROLLED: _bought,
     outbox.UNSEATED: _bought,
+    outbox.REFUND: _bought,
     outbox.ANNOUNCEMENT: _announced,
     outbox.PLACES: _announced_to_waiting,
 }

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from crossroads import site_version
 from crossroads.content import Cohort, Course
 from models import Cohort as CohortRow
-from models import Enrollment, Hold, insert_for
+from models import Hold, Order, insert_for
 from models.base import AnySession
 
 FEW = 5  # seats left from which the page says how few there are
@@ -60,35 +60,29 @@ def left(session: AnySession, course: Course, cohort: Cohort) -> int:
     Below zero when the content has been given fewer seats than are taken. Only under lock() does
     it stay true until the end of the transaction.
     """
-    reserved, held, paid = session.execute(
-        select(
-            select(CohortRow.reserved)
-            .where(CohortRow.course == course.slug, CohortRow.code == cohort.code)
-            .scalar_subquery(),
-            select(func.sum(Hold.seats))
-            .where(Hold.course == course.slug, Hold.cohort == cohort.code)
-            .scalar_subquery(),
-            select(func.count(Enrollment.id))
-            .where(Enrollment.course == course.slug, Enrollment.cohort == cohort.code)
-            .scalar_subquery(),
-        )
-    ).one()
-    return int(cohort.seats - (reserved or 0) - (held or 0) - paid)
+    return cohort.seats - _taken(session, course.slug, cohort.code)
 
 
-def lock(session: AnySession, course: str, code: str) -> CohortRow:
+def lock(session: AnySession, course: Course, cohort: Cohort) -> CohortRow:
     """Let nobody else count or take seats of the cohort until the transaction ends."""
     session.execute(
         insert_for(session, CohortRow)
-        .values(course=course, code=code, reserved=0)
+        .values(course=course.slug, code=cohort.code, reserved=0)
         .on_conflict_do_nothing()
     )
-    return session.scalars(
-        select(CohortRow)
-        .where(CohortRow.course == course, CohortRow.code == code)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    row = _locked(session, course.slug, cohort.code)
+    assert row is not None  # noqa: S101 - it was there, or is now
+    row.seats = cohort.seats
+    return row
+
+
+def lock_free(session: AnySession, course: str, code: str) -> int:
+    """Lock a cohort of which only the name is known, and return how many of its seats are left.
+
+    It has as many as when seats were last asked for.
+    """
+    row = _locked(session, course, code)
+    return max((row.seats or 0) - _taken(session, course, code), 0) if row else 0
 
 
 def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> int:
@@ -96,7 +90,7 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
 
     A negative number gives seats back. Raises SeatsError if there are not that many.
     """
-    row = lock(session, course.slug, cohort.code)
+    row = lock(session, course, cohort)
     free = left(session, course, cohort)
     if seats > max(free, 0):
         raise SeatsError(_refusal(cohort, free, "left", "reserve"))
@@ -105,6 +99,33 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
     row.reserved += seats
     site_version.advance(session)
     return max(free - seats, 0)
+
+
+def _locked(session: AnySession, course: str, code: str) -> CohortRow | None:
+    return session.scalar(
+        select(CohortRow)
+        .where(CohortRow.course == course, CohortRow.code == code)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _taken(session: AnySession, course: str, code: str) -> int:
+    """Count the seats that are reserved, held by an open order, or paid for and kept."""
+    reserved, held, kept = session.execute(
+        select(
+            select(CohortRow.reserved)
+            .where(CohortRow.course == course, CohortRow.code == code)
+            .scalar_subquery(),
+            select(func.sum(Hold.seats))
+            .where(Hold.course == course, Hold.cohort == code)
+            .scalar_subquery(),
+            select(func.sum(Order.seats_kept))
+            .where(Order.course == course, Order.cohort == code)
+            .scalar_subquery(),
+        )
+    ).one()
+    return int((reserved or 0) + (held or 0) + (kept or 0))
 
 
 def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:

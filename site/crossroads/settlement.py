@@ -1,9 +1,10 @@
 """Settling an order with Stripe: ask what is true there, then let it be true here.
 
-Worker, order page and sweep all come through here. No transaction is open while Stripe is asked.
+Worker, order page, desk, commands and sweep all come through here. No transaction is open while
+Stripe is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,9 +12,18 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import orders, stripe_events
-from crossroads.orders import Foreign, State
-from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsRefused
+from crossroads import disputes, ledger, orders, refunds, stripe_events
+from crossroads.ledger import State
+from crossroads.orders import Foreign
+from crossroads.payments import (
+    Charge,
+    Checkout,
+    Dispute,
+    Gateway,
+    PaymentsAway,
+    PaymentsRefused,
+    Refund,
+)
 from models import Order, StripeEvent, now, writing
 from models.order import CANCELED, EXPIRED
 
@@ -54,25 +64,104 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
 
 
 def settle(
-    engine: Engine,
-    gateway: Gateway,
-    order_id: int,
-    session_id: str,
-    cause: str,
-    event: StripeEvent | None = None,
+    engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
 ) -> State:
-    """Bring an order to where its checkout is at Stripe, and mark the event done with it.
+    """Bring an order to where Stripe has it, from its checkout to what came back of its payment.
 
-    Raises PaymentsAway, PaymentsRefused, and Foreign when the checkout is not the order's.
+    The event is done in the commit that does what it asked for. Raises PaymentsAway,
+    PaymentsRefused, and Foreign when the checkout is not the order's.
     """
+    with Session(engine, expire_on_commit=False) as session:
+        order = session.get_one(Order, order_id)
+        paid = ledger.of(session, order).paid
+    if not paid and order.session_id is not None:
+        follow(engine, gateway, order_id, order.session_id, cause)
+    return settle_payment(engine, gateway, order_id, cause, event)
+
+
+def follow(engine: Engine, gateway: Gateway, order_id: int, session_id: str, cause: str) -> State:
+    """Bring an order to where its checkout is at Stripe. Raises as settle does."""
     checkout = gateway.retrieve(session_id)
     with Session(engine) as session:
         writing(session)
         state = orders.fulfill(session, order_id, checkout, cause)
-        if event is not None:
-            stripe_events.done(session, event.id)
         session.commit()
     return state
+
+
+def settle_payment(
+    engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
+) -> State:
+    """Give back what is asked for, and note every refund and dispute of the order's payment.
+
+    Raises PaymentsAway and PaymentsRefused; asking again returns nothing twice.
+    """
+    with Session(engine, expire_on_commit=False) as session:
+        order = session.get_one(Order, order_id)
+        balance = ledger.of(session, order)
+    payment = order.payment_intent
+    found = list(gateway.refunds(payment)) if payment else []
+    refused = {}
+    # An answer of Stripe may have been lost, and a key is good for a day: what was made is looked
+    # for first.
+    for refund in refunds.missing(balance, found) if payment else ():
+        try:
+            found.append(_return(engine, gateway, order, refund, cause))
+        except PaymentsRefused as error:
+            refused[refund.reference] = error.code or str(error)
+    disputed = list(gateway.disputes(payment)) if payment else []
+    with Session(engine) as session:
+        writing(session)
+        order = ledger.lock(session, order_id)
+        for one in found:
+            refunds.learn(session, order, one, cause)
+        for reference, reason in refused.items():
+            refunds.refused(session, order, reference, reason, cause)
+        for dispute in disputed:
+            disputes.learn(session, order, dispute, cause)
+        if event is not None:
+            stripe_events.done(session, event.id)
+        state = ledger.of(session, order).state
+        session.commit()
+    return state
+
+
+def _return(
+    engine: Engine, gateway: Gateway, order: Order, refund: ledger.Refund, cause: str
+) -> Refund:
+    try:
+        return gateway.refund(
+            str(order.payment_intent),
+            refund.amount,
+            key=refunds.key(refund),
+            reference=refund.reference,
+        )
+    except PaymentsAway as error:
+        if error.key_spent:
+            with Session(engine) as session:
+                writing(session)
+                refunds.ask_anew(session, order.id, refund.reference, cause)
+                session.commit()
+        raise
+
+
+def payment_of(gateway: Gateway, event: StripeEvent) -> str | None:
+    """Return the payment that an event about a charge, a refund or a dispute leads to.
+
+    None when there is no such object with this key: it is of another account, or not of a payment.
+    Raises PaymentsAway and PaymentsRefused.
+    """
+    look: Callable[[str], Charge | Refund | Dispute] = gateway.retrieve_refund
+    if event.kind.startswith("charge.dispute."):
+        look = gateway.retrieve_dispute
+    elif event.kind.startswith("charge."):
+        look = gateway.retrieve_charge
+    try:
+        return look(event.object_id).payment_intent
+    except PaymentsRefused as error:
+        if error.code == "resource_missing":
+            return None
+        raise
 
 
 def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> State:
@@ -94,16 +183,20 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
 
 
 def sweep(engine: Engine, gateway: Gateway, base_url: str) -> Iterator[Drift]:
-    """Settle every order that has not ended, whatever its age; yield those that had drifted.
+    """Settle every order that may still change, whatever its age; yield those that had drifted.
 
-    An order that Stripe is in trouble about is left for the next sweep.
+    Those are the ones that have not ended, and those with a refund or a dispute under way. An
+    order that Stripe is in trouble about is left for the next sweep.
     """
     with Session(engine) as session:
-        waiting = orders.unfinished(session, now() - SWEEP_AFTER)
+        waiting = [
+            *orders.unfinished(session, now() - SWEEP_AFTER),
+            *ledger.unsettled(session),
+        ]
     for number in waiting:
         with Session(engine, expire_on_commit=False) as session:
             order = session.get_one(Order, number)
-            before = orders.state(orders.events(session, order))
+            before = ledger.of(session, order).state
         try:
             after = _heal(engine, gateway, order, base_url)
         except (PaymentsAway, PaymentsRefused, Foreign) as error:
@@ -115,10 +208,9 @@ def sweep(engine: Engine, gateway: Gateway, base_url: str) -> Iterator[Drift]:
 
 
 def _heal(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> State:
-    session_id = _checkout_of(engine, gateway, order, base_url)
-    if session_id is None:
+    if _checkout_of(engine, gateway, order, base_url) is None:
         return _end(engine, order, EXPIRED, "sweep")
-    return settle(engine, gateway, order.id, session_id, "sweep")
+    return settle(engine, gateway, order.id, "sweep")
 
 
 def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> str | None:
@@ -142,8 +234,8 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
 def _end(engine: Engine, order: Order, kind: str, cause: str) -> State:
     with Session(engine) as session:
         writing(session)
-        locked = orders.lock(session, order.id)
+        locked = ledger.lock(session, order.id)
         orders.end(session, locked, kind, cause)
-        state = orders.state(orders.events(session, locked))
+        state = ledger.of(session, locked).state
         session.commit()
     return state

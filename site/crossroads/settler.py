@@ -51,19 +51,16 @@ class Settler(Loop):
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
             event = stripe_events.claim(session, self._owner, now())
-            order = orders.by_session(session, event.object_id) if event else None
             session.commit()
         if event is None:
             return False
         try:
+            order = self._order_of(event)
             if order is None:
                 self._close(event)  # of another site on this account, or of an order not stored yet
             else:
-                cause = f"event {event.id}"
-                settlement.settle(
-                    self._engine, self._gateway, order.id, event.object_id, cause, event
-                )
-            log.info("event followed", kind=event.kind, order=order.id if order else None)
+                settlement.settle(self._engine, self._gateway, order, f"event {event.id}", event)
+            log.info("event followed", kind=event.kind, order=order)
         except Foreign as error:
             log.warning("event of a foreign checkout", error=str(error))
             self._close(event)
@@ -74,6 +71,17 @@ class Settler(Loop):
                 stripe_events.postpone(session, event, str(error))
                 session.commit()
         return True
+
+    def _order_of(self, event: StripeEvent) -> int | None:
+        """Return the number of the order that the event is about, asking Stripe whose payment."""
+        if event.kind.startswith("checkout."):
+            with Session(self._engine) as session:
+                found = orders.by_session(session, event.object_id)
+                return found.id if found else None
+        payment = settlement.payment_of(self._gateway, event)
+        with Session(self._engine) as session:
+            found = orders.by_payment(session, payment)
+            return found.id if found else None
 
     def _close(self, event: StripeEvent) -> None:
         with Session(self._engine) as session:

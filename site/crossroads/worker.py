@@ -145,7 +145,7 @@ class Worker(Loop):
         """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
             if isinstance(receiver, Order):
-                return enrollments.bought(session, receiver)
+                return enrollments.bought(session, receiver, message.order_event_id)
             if message.announcement_id is not None:
                 announcement = session.get_one(Announcement, message.announcement_id)
                 lead = receiver if isinstance(receiver, Lead) else None

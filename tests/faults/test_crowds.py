@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from sqlalchemy.orm import Session
 
-from crossroads import orders, settlement
+from crossroads import ledger, orders, settlement
 from crossroads.payments import Gateway
 from models import Enrollment, Hold, Message, Order, StripeEvent
 from tests.faults.crowd import Call, Reply, all_at_once, post
@@ -152,6 +152,6 @@ def test_hundred_shuffled_duplicates_at_once_enroll_once(site: Shop, endpoint: E
     assert len(site.mail.mails) == 2
     assert len(site.all(StripeEvent)) == 2
     with Session(site.engine) as session:
-        kinds = [event.kind for event in orders.events(session, order)]
+        kinds = [event.kind for event in ledger.events(session, order)]
     assert sorted(set(kinds) - {"pending"}) == ["paid", "placed"]
     assert len(kinds) == len(set(kinds))

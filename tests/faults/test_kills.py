@@ -12,7 +12,7 @@ import pytest
 import time_machine
 from sqlalchemy.orm import Session
 
-from crossroads import orders, settlement, stripe_events
+from crossroads import ledger, settlement, stripe_events
 from crossroads.payments import Gateway
 from models import Enrollment, Hold, Message, Order, StripeEvent, now
 from tests.faults.shop import Shop, form, order_address
@@ -75,9 +75,7 @@ def require_whole(site: Shop, paid: dict[str, int]) -> None:
     """Raise AssertionError unless these people have paid for so many seats, and all is in order."""
     placed = {order.id: order for order in site.all(Order)}
     with Session(site.engine) as session:
-        states = {
-            order.id: orders.state(orders.events(session, order)) for order in placed.values()
-        }
+        states = {order.id: ledger.of(session, order).state for order in placed.values()}
     bought = {order.email: order.seats for order in placed.values() if states[order.id] == "paid"}
     assert bought == paid
     assert set(states.values()) <= {"paid", "expired", "canceled"}

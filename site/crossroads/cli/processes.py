@@ -76,7 +76,7 @@ def deliver() -> None:
 @click.command("reconcile")
 @with_tables
 def reconcile() -> None:
-    """Bring every open order to where Stripe has it, whatever was missed."""
+    """Bring every open order, refund and dispute to where Stripe has it, whatever was missed."""
     drifts = 0
     for drift in settlement.sweep(db.engine, _gateway(), settings().base_url):
         click.echo(f"order {drift.order}: was {drift.before}, is {drift.after}")

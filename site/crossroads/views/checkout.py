@@ -23,6 +23,7 @@ from crossroads import (
     addresses,
     calendars,
     enrollments,
+    ledger,
     money,
     orders,
     providers,
@@ -41,7 +42,7 @@ from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from crossroads.signup import Signup, ToWait
 from models import Order, db, now, writing
-from models.order import ENDS
+from models.order import UNSEATED
 
 bp = Blueprint("checkout", __name__)
 
@@ -140,7 +141,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
         state = settlement.cancel(
             db.engine, _gateway(), older, _settings().base_url, "a new order of the buyer"
         )
-        if state in ("paid", "pending"):
+        if state not in ("expired", "failed", "canceled"):
             return None
 
 
@@ -166,33 +167,34 @@ def _to_stripe(order: Order) -> AnyResponse:
 
 def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
     order = _detached(order)
-    if not trouble and order.session_id is not None and _state(order) not in ENDS:
+    if not trouble and order.session_id is not None and _state(order) in ledger.UNDECIDED:
         try:
-            settlement.settle(db.engine, _gateway(), order.id, order.session_id, "order page")
+            settlement.follow(db.engine, _gateway(), order.id, order.session_id, "order page")
         except (PaymentsAway, PaymentsRefused, Foreign) as error:
             # What is known here is shown; the worker goes on asking.
             log.warning("order page not fresh", order=order.id, error=str(error))
             trouble = "look"
-    ledger = orders.events(db.session, order)
-    state = orders.state(ledger)
+    balance = ledger.of(db.session, order)
+    events = ledger.events(db.session, order)
     course = current_content().course(order.course)
     cohort = course.cohort(order.cohort) if course else None
-    bought = enrollments.of_order(db.session, order) if state == "paid" else None
+    bought = enrollments.of_order(db.session, order) if balance.paid else None
     page = render_template(
         "checkout/order.html",
         order=order,
         course=course,
         cohort=cohort,
         first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
-        state=state,
-        unseated=any(event.kind == orders.UNSEATED for event in ledger),
+        state=balance.state,
+        balance=balance,
+        unseated=any(event.kind == UNSEATED for event in events),
         bought=bought,
         paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
         seat=next(iter(orders.enrollments(db.session, order)), None),
         trouble=trouble,
         minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
         total=money.display(order.amount, order.currency),
-        again=AGAIN.get(trouble or state),
+        again=AGAIN.get(trouble or balance.state),
         still="still" in request.args,
         noindex=True,
     )
@@ -273,9 +275,9 @@ def _request_key(form: EnrollForm) -> str:
     return sha256("\0".join(typed).encode()).hexdigest()
 
 
-def _state(order: Order) -> orders.State:
+def _state(order: Order) -> ledger.State:
     """Return where the order stands as far as is known here; no transaction is left open."""
-    state = orders.state(orders.events(db.session, order))
+    state = ledger.of(db.session, order).state
     db.session.rollback()
     return state
 

@@ -24,6 +24,7 @@ def page(token: str) -> Response:
         "student/enrollment.html",
         enrollment=found,
         order=db.session.get_one(Order, found.order_id),
+        access=enrollments.access(db.session, found),
         receipt=receipt,
         paid_at=calendars.local(cohort, receipt.paid_at),
         course=course,
@@ -43,6 +44,8 @@ def calendar(token: str) -> Response:
     course = current_content().course(found.course) if found else None
     cohort = course.cohort(found.cohort) if course and found else None
     if found is None or course is None or cohort is None:
+        abort(404)
+    if enrollments.access(db.session, found) == "none":
         abort(404)
     settings: Settings = current_app.extensions["crossroads.settings"]
     body = calendars.write(course, cohort, f"{settings.base_url}/enrollments/{token}")

@@ -1,0 +1,132 @@
+"""Refunds: ask for one, and note what Stripe says of each. The money itself moves in settlement."""
+
+from collections.abc import Iterable
+
+from crossroads import ledger, money, outbox, payments
+from crossroads.ledger import ASKED, Balance
+from models import Order
+from models.base import AnySession
+from models.order import REFUND
+
+LATE = "paid after the seats were given back"  # the cause of a refund that nobody asked for
+
+
+class RefundError(ValueError):
+    """A refund that cannot be asked for. The message says why, and what can."""
+
+
+def price(order: Order, balance: Balance, seats: int | None, amount: int | None) -> tuple[int, int]:
+    """Return the amount that a refund gives back and the seats that it takes.
+
+    Of `seats` their share of what was paid, of an `amount` no seat, of neither all that is left.
+    Raises RefundError when it cannot be asked for.
+    """
+    if not balance.paid:
+        raise RefundError("the order is not paid: there is nothing to return")
+    if any(one.open and not one.inquiry for one in balance.disputes):
+        raise RefundError("the payment is disputed: Stripe returns nothing until that is decided")
+    if balance.left <= 0:
+        raise RefundError("nothing is left of the payment: all of it was returned, or is to be")
+    if seats is not None and not 1 <= seats <= balance.seats_left:
+        raise RefundError(_refusal("seats", str(balance.seats_left)))
+    if amount is not None and not 1 <= amount <= balance.left:
+        raise RefundError(_refusal("amount", money.display(balance.left, order.currency)))
+    if amount is not None:
+        if amount % money.step(order.currency):
+            raise RefundError(f"Stripe returns {order.currency} in steps of 0.01: round it")
+        return amount, (balance.seats_left if amount == balance.left else 0)
+    if seats is None or seats == balance.seats_left:
+        return balance.left, balance.seats_left
+    share = balance.total * seats // order.seats
+    return min(share - share % money.step(order.currency), balance.left), seats
+
+
+def ask(
+    session: AnySession, order_id: int, cause: str, *, seats: int | None, amount: int | None
+) -> str:
+    """Note that money is to be given back, and return the refund's reference; Stripe comes after.
+
+    Raises RefundError.
+    """
+    order = ledger.lock(session, order_id)
+    balance = ledger.of(session, order)
+    returned, taken = price(order, balance, seats, amount)
+    return _ask(session, order, balance, returned, taken, cause)
+
+
+def return_late(session: AnySession, order: Order) -> None:
+    """Note that all that was paid for an order is to be given back: no seat was left."""
+    balance = ledger.of(session, order)
+    if balance.left:
+        _ask(session, order, balance, balance.left, 0, LATE)
+
+
+def ask_anew(session: AnySession, order_id: int, reference: str, cause: str) -> None:
+    """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
+    order = ledger.lock(session, order_id)
+    refund = ledger.of(session, order).refund(reference)
+    if refund is not None and refund.asked:
+        ledger.record(
+            session, order, REFUND, cause, subject=reference, amount=refund.amount,
+            seats=refund.seats, status=f"{ASKED}-{refund.tries + 1}",
+        )  # fmt: skip
+
+
+def key(refund: ledger.Refund) -> str:
+    """Return the idempotency key that Stripe is asked with."""
+    return refund.reference if refund.tries == 1 else f"{refund.reference}-{refund.tries}"
+
+
+def learn(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
+    """Note what Stripe says of a refund of the order's payment; the buyer is told when it is new.
+
+    The caller holds the order's lock.
+    """
+    before = ledger.of(session, order)
+    known = before.refund(found.reference or "")
+    subject = known.reference if known else found.id
+    number = ledger.record(
+        session, order, REFUND, cause, subject=subject, status=found.status, stripe_id=found.id,
+        amount=found.amount, reason=found.failure_reason or "",
+    )  # fmt: skip
+    told = next((one for one in before.refunds if one.reference == subject), None)
+    new = told is None or not (told.counts or told.status in ("canceled", "failed"))
+    if number and new and found.counts and (told is None or told.cause != LATE):
+        outbox.enqueue_for_order(session, outbox.REFUND, order, number)
+
+
+def refused(session: AnySession, order: Order, reference: str, reason: str, cause: str) -> None:
+    """Note that Stripe will not make a refund. The caller holds the order's lock."""
+    refund = ledger.of(session, order).refund(reference)
+    if refund is not None:
+        ledger.record(
+            session, order, REFUND, cause, subject=reference, status=ledger.REFUSED,
+            amount=refund.amount, reason=reason,
+        )  # fmt: skip
+
+
+def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[ledger.Refund]:
+    """Return what was asked for and is not among the refunds that Stripe has."""
+    there = {one.reference for one in found}
+    return [one for one in balance.refunds if one.asked and one.reference not in there]
+
+
+def _ask(
+    session: AnySession, order: Order, balance: Balance, amount: int, seats: int, cause: str
+) -> str:
+    ours = sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
+    reference = f"{_ours(order)}{ours + 1}"
+    ledger.record(
+        session, order, REFUND, cause, subject=reference, status=ASKED, amount=amount, seats=seats
+    )
+    return reference
+
+
+def _ours(order: Order) -> str:
+    return f"order-{order.token}-refund-"
+
+
+def _refusal(what: str, most: str) -> str:
+    if what == "seats":
+        return f"the order has {most} seats to give back: name 1 to {most}"
+    return f"{most} is left of the payment: name that or less"

@@ -1,0 +1,221 @@
+"""Money back and money in doubt, through the sandbox: events, worker, sweep and trouble."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from crossroads import ledger, orders, refunds, settlement, stripe_events
+from crossroads.ledger import Balance
+from crossroads.payments import Gateway, PaymentsAway
+from crossroads.settler import Settler
+from models import Message, Order, StripeEvent, now, writing
+from tests.sandbox_server import SandboxServer
+from tests.test_orders import take_seats
+from tests.test_settlement import BASE, left, older, opened, sweep
+from tests.test_settlement import engine as engine
+from tests.test_settlement import gateway as gateway
+
+
+def bought(engine: Engine, gateway: Gateway, sandbox: SandboxServer) -> tuple[Order, str]:
+    """Return an order that is paid, and the id of its charge."""
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    settlement.settle(engine, gateway, order.id, "test")
+    order = fresh(engine, order)
+    (charge,) = gateway.charges(str(order.payment_intent))
+    return order, charge.id
+
+
+def fresh(engine: Engine, order: Order) -> Order:
+    with Session(engine, expire_on_commit=False) as session:
+        return session.get_one(Order, order.id)
+
+
+def balance(engine: Engine, order: Order) -> Balance:
+    with Session(engine) as session:
+        return ledger.of(session, session.get_one(Order, order.id))
+
+
+def mails(engine: Engine) -> list[str]:
+    with Session(engine) as session:
+        return list(session.scalars(select(Message.kind).order_by(Message.id)))
+
+
+def ask(engine: Engine, order: Order, **given: int) -> str:
+    with Session(engine) as session:
+        writing(session)
+        asked = {"seats": None, "amount": None, **given}
+        reference = refunds.ask(session, order.id, "desk", **asked)
+        session.commit()
+    return reference
+
+
+def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
+    """Take every event that Stripe has, and follow it as the worker does."""
+    events = list(gateway.events(now() - timedelta(days=1)))
+    with Session(engine) as session:
+        writing(session)
+        for event in events if backwards else events[::-1]:
+            if event.kind in stripe_events.FOLLOWED:
+                stripe_events.receive(session, event)
+        session.commit()
+    Settler(engine, gateway, BASE).work()
+    with Session(engine) as session:
+        undone = select(StripeEvent).where(StripeEvent.done_at.is_(None))
+        assert session.scalars(undone).all() == []
+
+
+def test_refund_that_was_asked_for_is_made_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, _ = bought(engine, gateway, sandbox)
+    reference = ask(engine, order)
+    assert balance(engine, order).asked == order.amount
+    for cause in ("desk", "sweep"):
+        assert settlement.settle_payment(engine, gateway, order.id, cause) == "refunded"
+    (made,) = gateway.refunds(str(order.payment_intent))
+    assert (made.reference, made.amount) == (reference, order.amount)
+    assert reference == f"order-{order.token}-refund-1"
+    assert left(engine) == 10
+    assert mails(engine) == ["receipt", "enrolled", "refund"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", ["reset", "500", "truncated"])
+def test_refund_whose_answer_was_lost_is_found_and_not_made_again(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, kind: str, after: bool
+) -> None:
+    order, _ = bought(engine, gateway, sandbox)
+    ask(engine, order)
+    sandbox.control("fault", kind=kind, method="POST", path="/v1/refunds", after=after)
+    with pytest.raises(PaymentsAway):
+        settlement.settle_payment(engine, gateway, order.id, "desk")
+    assert balance(engine, order).state == "paid"
+    assert sweep(engine, gateway) == [("paid", "refunded")]
+    assert sum(one.amount for one in gateway.refunds(str(order.payment_intent))) == order.amount
+    assert sweep(engine, gateway) == []
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_refund_made_in_the_dashboard_is_seen_whatever_comes_first(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, backwards: bool
+) -> None:
+    order, charge = bought(engine, gateway, sandbox)
+    sandbox.control("refund", id=charge, amount=700)
+    hear(engine, gateway, backwards=backwards)
+    found = balance(engine, order)
+    assert (found.state, found.returned, found.seats) == ("partly-refunded", 700, 1)
+    sandbox.control("refund", id=charge)
+    hear(engine, gateway, backwards=backwards)
+    assert balance(engine, order).state == "refunded"
+    assert left(engine) == 10
+    assert mails(engine)[2:] == ["refund", "refund"]
+
+
+def test_refund_that_fails_gives_the_seat_back_to_its_buyer(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, charge = bought(engine, gateway, sandbox)
+    sandbox.control("refund", id=charge)
+    hear(engine, gateway)
+    (made,) = gateway.refunds(str(order.payment_intent))
+    sandbox.control("fail_refund", id=made.id)
+    hear(engine, gateway)
+    found = balance(engine, order)
+    assert (found.state, found.seats) == ("paid", 1)
+    assert [(one.status, one.reason) for one in found.refunds] == [("failed", "unknown")]
+
+
+def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, _ = bought(engine, gateway, sandbox)
+    again = gateway.create(replace(orders.purchase(order, BASE), key="again"))
+    sandbox.pay(str(again.url))
+    double = gateway.retrieve(again.id)
+    assert double.reference == order.token
+    (charge,) = gateway.charges(str(double.payment_intent))
+    sandbox.control("refund", id=charge.id)
+    hear(engine, gateway)
+    assert balance(engine, order).state == "paid"
+    assert balance(engine, order).refunds == []
+    assert left(engine) == 9
+    assert mails(engine) == ["receipt", "enrolled"]
+
+
+def test_dispute_pauses_access_and_winning_restores_it(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, charge = bought(engine, gateway, sandbox)
+    sandbox.control("dispute", id=charge)
+    hear(engine, gateway)
+    found = balance(engine, order)
+    assert (found.state, found.access, found.seats) == ("disputed", "paused", 1)
+    (dispute,) = found.disputes
+    assert dispute.due_at is not None and dispute.due_at > now()
+    with pytest.raises(refunds.RefundError, match="disputed"):
+        ask(engine, order)
+    sandbox.control("win", id=dispute.stripe_id)
+    hear(engine, gateway, backwards=True)
+    assert (balance(engine, order).state, balance(engine, order).access) == ("dispute-won", "given")
+
+
+def test_lost_dispute_whose_webhook_was_lost_is_seen_by_the_sweep(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, charge = bought(engine, gateway, sandbox)
+    sandbox.control("dispute", id=charge)
+    hear(engine, gateway)
+    sandbox.control("lose_dispute", id=balance(engine, order).disputes[0].stripe_id)
+    assert sweep(engine, gateway) == [("disputed", "dispute-lost")]
+    assert balance(engine, order).access == "none"
+    assert left(engine) == 10
+    assert sweep(engine, gateway) == []
+
+
+def test_refund_that_stripe_will_not_make_is_on_record(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, charge = bought(engine, gateway, sandbox)
+    ask(engine, order)
+    sandbox.control("dispute", id=charge)
+    settlement.settle_payment(engine, gateway, order.id, "desk")
+    found = balance(engine, order)
+    assert [(one.status, one.reason) for one in found.refunds] == [("refused", "charge_disputed")]
+    assert (found.state, found.left) == ("disputed", order.amount)
+
+
+def test_money_that_comes_after_others_have_the_seats_goes_back_by_itself(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    with Session(engine) as session:
+        writing(session)
+        take_seats(session, session.get_one(Order, order.id))
+        session.commit()
+    older(engine)
+    assert sweep(engine, gateway) == [("open", "refunded")]
+    order = fresh(engine, order)
+    (made,) = gateway.refunds(str(order.payment_intent))
+    assert (made.amount, made.reference) == (order.amount, f"order-{order.token}-refund-1")
+    assert balance(engine, order).access == "none"
+    assert mails(engine) == ["unseated"]
+    assert sweep(engine, gateway) == []
+
+
+def test_money_that_comes_late_enrolls_while_there_is_a_seat(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    with Session(engine) as session:
+        writing(session)
+        orders.end(session, ledger.lock(session, order.id), "expired", "sweep")
+        session.commit()
+    sandbox.pay(url)
+    hear(engine, gateway)
+    assert balance(engine, order).state == "paid"
+    assert left(engine) == 9
