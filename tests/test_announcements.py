@@ -196,11 +196,31 @@ def test_pause_acts_at_once_and_other_mail_goes_on(session: Session) -> None:
     assert outbox.claim(session, "worker", later) is None
     assert list(announcements.feeding(session, later)) == []
     assert announcements.feed(session, announcement.id, later) == 0
-    announcements.resume(announcement)
+    announcements.resume(session, announcement, at)
     session.flush()
     second = outbox.claim(session, "worker", later)
     assert second is not None
     assert second.recipient == people[1].email
+
+
+def test_going_on_after_a_pause_keeps_the_rate(session: Session) -> None:
+    session.add_all(confirmed(f"p{number:02}") for number in range(20))
+    at = now()
+    announcement = queued(session, at, rate=6)
+    announcements.feed(session, announcement.id, at)
+    first = outbox.claim(session, "worker", at)
+    assert first is not None
+    outbox.postpone(session, first, "worker", "451 later")  # its time to come again stays
+    announcements.pause(announcement)
+    later = at + timedelta(hours=3)
+    announcements.resume(session, announcement, later)
+    session.flush()
+    session.expire_all()
+    announcements.feed(session, announcement.id, later)
+    times = session.scalars(select(Message.due_at).order_by(Message.due_at)).all()
+    assert times[0] < at + MINUTE
+    assert list(times[1:]) == [later + turn * MINUTE / 6 for turn in range(6)]
+    assert owed(session) == [f"p{number:02}" for number in range(7)]
 
 
 def test_progress_counts_every_receiver_once(session: Session) -> None:

@@ -80,10 +80,24 @@ def pause(announcement: Announcement) -> None:
         announcement.state = PAUSED
 
 
-def resume(announcement: Announcement) -> None:
-    """Go on where it was paused."""
-    if announcement.state == PAUSED:
-        announcement.state = SENDING
+def resume(session: AnySession, announcement: Announcement, at: datetime) -> None:
+    """Go on where it was paused, at the set rate: what fell due meanwhile leaves one by one."""
+    if announcement.state != PAUSED:
+        return
+    announcement.state = SENDING
+    step = timedelta(minutes=1) / announcement.rate
+    untried = select(Message.id).where(
+        Message.announcement_id == announcement.id,
+        Message.user_id.is_(None),
+        Message.state == DUE,
+        Message.attempts == 0,
+    )
+    numbers = session.scalars(untried.order_by(Message.due_at, Message.id)).all()
+    times = [{"id": number, "due_at": at + turn * step} for turn, number in enumerate(numbers)]
+    if times:
+        session.execute(update(Message), times)
+    if announcement.next_at is not None:
+        announcement.next_at = at + len(times) * step
 
 
 def feeding(session: AnySession, at: datetime) -> Sequence[int]:

@@ -142,7 +142,7 @@ def pause(announcement_id: int) -> Response:
 
 @bp.post("/announcements/<int:announcement_id>/resume")
 def resume(announcement_id: int) -> Response:
-    return _change(announcement_id, announcements.resume)
+    return _change(announcement_id, lambda found: announcements.resume(db.session, found, now()))
 
 
 def _change(announcement_id: int, verb: Callable[[Announcement], None]) -> Response:
