@@ -218,6 +218,8 @@ def test_desk_shows_first_and_erases_with_a_button(
     shown = owner.get(answer.location).text
     assert "The person is erased" in shown
     assert "marmalade" not in shown.lower()
+    # What was taken out was known once, and may have been given.
+    assert "Not given" not in shown and "<dt>Browser" not in shown
     assert owner.get(page).status_code == 404
     for address_ in ("/admin/leads", "/admin/orders", "/admin/enrollments", "/admin/mail"):
         listed = owner.get(address_)
