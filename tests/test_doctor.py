@@ -15,6 +15,7 @@ from flask import Flask
 
 from crossroads.payments import Gateway, PaymentsAway, PaymentsDenied
 from tests.conftest import ROOT
+from tests.desk_visits import add_leads, lead
 from tests.mail_server import MailServer, free_port
 from tests.production import PRODUCTION
 from tests.sandbox_server import KEY, SandboxServer
@@ -308,3 +309,14 @@ def test_no_secret_of_the_settings_is_ever_said(examine: Examine, sandbox: Sandb
     said = "\n".join(found.lines)
     for secret in (*secrets.values(), "hunter2", "geheim", "51abc"):
         assert secret not in said
+
+
+def test_key_that_addresses_were_not_hashed_with_is_named(make_app: Any) -> None:
+    """With another key nobody who said no is known, and an import would make them mailable."""
+    app = make_app()
+    assert not verdict(app).about("suppression key")
+    add_leads(app, lead("first@example.com"), lead("second@example.com"))
+    assert verdict(app).about("suppression key") == ["fine: suppression key"]
+    other = verdict(make_app(suppression_key="x" * 40))
+    assert other.code == 1
+    assert [line for line in other.wrong if line.startswith("SUPPRESSION_KEY: is not the one")]

@@ -11,16 +11,20 @@ from email.utils import parseaddr
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from crossroads import content as content_module
 from crossroads import schema
+from crossroads.addresses import address_hash
 from crossroads.content import Content
 from crossroads.logs import first_line
 from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
 from crossroads.payments import Gateway, PaymentsDenied, PaymentsError
 from crossroads.settings import Settings
+from models import Lead
+from models.lead import ERASED
 
 # https://docs.stripe.com/keys#obtain-api-keys
 SECRET_KEY: Final = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+")
@@ -45,6 +49,7 @@ def examine(
     Faults of settings and content that stop the start have stopped it before.
     """
     yield from _database(engine)
+    yield from _addresses(settings, engine)
     yield from _stripe(settings, gateway)
     yield from _webhook(settings)
     yield from _mail(settings, mailer)
@@ -59,6 +64,26 @@ def _database(engine: Engine) -> Iterator[Finding]:
         yield Finding("wrong", f"DATABASE_URL: the database cannot be used: {first_line(error)}")
         return
     yield Finding("wrong", str(fault)) if fault else Finding("fine", "database, at this version")
+
+
+def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
+    """Tell whether the key at hand is the one by which people who said no are known."""
+    oldest = select(Lead).where(Lead.state != ERASED).order_by(Lead.id).limit(1)
+    try:
+        with Session(engine) as session:
+            lead = session.scalar(oldest)
+    except SQLAlchemyError:  # said above
+        return
+    if lead is None:
+        return
+    if address_hash(lead.email_key, settings.suppression_key) == lead.address_hash:
+        yield Finding("fine", "suppression key")
+    else:
+        yield Finding(
+            "wrong",
+            "SUPPRESSION_KEY: is not the one that stored addresses were hashed with, so nobody who "
+            "was erased or bounced is known: put that one back",
+        )
 
 
 def _stripe(settings: Settings, gateway: Gateway) -> Iterator[Finding]:
