@@ -15,14 +15,15 @@ from wtforms import (
 )
 from wtforms.validators import ValidationError
 
-from crossroads import mail_list, order_list
+from crossroads import mail_list, money, order_list, refunds
 from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.lead_list import LeadFilter
+from crossroads.ledger import Balance
 from crossroads.listing import Filter, cleaned
 from crossroads.mail_list import MailFilter
 from crossroads.order_list import OrderFilter
 from crossroads.users import password_problem
-from models import Announcement, message
+from models import Announcement, Order, message
 from models.lead import STATES
 
 # Any other state is its own word.
@@ -231,3 +232,46 @@ def _choices(
     """Return what can be chosen, and what was, though it is no longer known."""
     unknown = [(chosen, chosen)] if chosen and chosen not in dict(known) else []
     return [("", anything), *unknown, *known]
+
+
+class RefundForm(DeskForm):
+    """What to give back of an order: all that is left, so many seats, or an amount."""
+
+    what = SelectField("What to return")
+    amount = StringField("Amount, if you return one")
+    returns = HiddenField()  # what the page named that was agreed to, in the smallest unit
+
+    def __init__(self, order: Order, balance: Balance) -> None:
+        super().__init__(formdata=request.values)
+        self._currency = order.currency
+        self.what.choices = _refundable(order, balance)
+        self.what.data = self.what.data or self.what.choices[0][0]
+
+    @property
+    def seats(self) -> int | None:
+        """Return how many seats are to be given back, None if it is not named in seats."""
+        return int(self.what.data) if self.what.data.isdecimal() else None
+
+    @property
+    def sum(self) -> int | None:
+        """Return the amount that is to be given back, None if it is not named in money."""
+        named = self.what.data == "amount"
+        return money.parse(self.amount.data or "", self._currency) if named else None
+
+    def validate_amount(self, field: Field) -> None:
+        if self.what.data == "amount":
+            try:
+                money.parse(field.data or "", self._currency)
+            except ValueError:
+                example = money.decimal(12000, self._currency)
+                raise ValidationError(f"Enter an amount like {example}") from None
+
+
+def _refundable(order: Order, balance: Balance) -> list[tuple[str, str]]:
+    def said(seats: int | None) -> str:
+        amount, taken = refunds.price(order, balance, seats, None)
+        text = money.display(amount, order.currency)
+        return f"{text}, {taken} {'seat' if taken == 1 else 'seats'}"
+
+    parts = [(str(seats), said(seats)) for seats in range(1, balance.seats_left)]
+    return [("all", f"All that is left: {said(None)}"), *parts, ("amount", "An amount, no seat")]

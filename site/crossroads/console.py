@@ -16,6 +16,7 @@ from crossroads import export, server
 from crossroads.export import Sheet
 from crossroads.listing import Filter
 from crossroads.logs import first_line
+from crossroads.payments import Gateway
 from crossroads.settings import Settings
 from models import db
 
@@ -36,6 +37,11 @@ def with_tables(command: Callable[Arguments, Result]) -> Callable[Arguments, Res
 
     wrapped: Callable[Arguments, Result] = with_appcontext(run)
     return wrapped
+
+
+def gateway() -> Gateway:
+    """Return a gateway that waits longer and tries again, as nobody waits for it."""
+    return Gateway(settings().stripe_secret_key, base=settings().stripe_api_base, background=True)
 
 
 def export_options(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

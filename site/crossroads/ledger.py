@@ -158,6 +158,16 @@ class Balance:
         return max(self.total - self.returned - self.asked, 0)
 
     @property
+    def disputed(self) -> bool:
+        """Tell whether a bank has the money until it has decided: Stripe returns nothing then."""
+        return any(one.open and not one.inquiry for one in self.disputes)
+
+    @property
+    def refundable(self) -> bool:
+        """Tell whether anything of the payment can be given back now."""
+        return self.left > 0 and not self.disputed and self.state != LOST
+
+    @property
     def seats_left(self) -> int:
         """Return the seats that no refund has taken or is to take."""
         return max(self.seats - sum(one.seats for one in self.refunds if one.asked), 0)

@@ -23,8 +23,10 @@ def price(order: Order, balance: Balance, seats: int | None, amount: int | None)
     """
     if not balance.paid:
         raise RefundError("the order is not paid: there is nothing to return")
-    if any(one.open and not one.inquiry for one in balance.disputes):
+    if balance.disputed:
         raise RefundError("the payment is disputed: Stripe returns nothing until that is decided")
+    if balance.state == ledger.LOST:
+        raise RefundError("the dispute is lost: the bank has returned the money")
     if balance.left <= 0:
         raise RefundError("nothing is left of the payment: all of it was returned, or is to be")
     if seats is not None and not 1 <= seats <= balance.seats_left:

@@ -3,9 +3,11 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import order_list
-from crossroads.console import export_options, with_tables, write_export
+from crossroads import ledger, money, order_list, refunds, settlement
+from crossroads.console import export_options, fail, gateway, with_tables, write_export
 from crossroads.order_list import OrderFilter
+from crossroads.payments import PaymentsError
+from models import Order, db, writing
 
 group = AppGroup("orders", help="What people bought.")
 
@@ -19,3 +21,42 @@ group = AppGroup("orders", help="What people bought.")
 def export(output: str, **which: str | None) -> None:
     """Write orders to a file, complete or not at all."""
     write_export(order_list.SHEET, OrderFilter.of(**which), output, "order")
+
+
+@group.command("refund")
+@click.argument("number", type=int)
+@click.option("--seats", type=click.IntRange(1), help="return the share of so many seats")
+@click.option("--amount", help="return this amount, like 120.50, and take no seat")
+@click.option("--yes", is_flag=True, help="do not ask first")
+@with_tables
+def refund(number: int, seats: int | None, amount: str | None, yes: bool) -> None:
+    """Give back what was paid for an order: all that is left, some seats, or an amount."""
+    order = db.session.get(Order, number)
+    if order is None:
+        fail(f"no order {number}")
+    if seats and amount:
+        fail("name seats or an amount, not both")
+    try:
+        asked = money.parse(amount, order.currency) if amount else None
+        price, taken = refunds.price(order, ledger.of(db.session, order), seats, asked)
+    except ValueError as error:
+        fail(error)
+    said = f"{money.display(price, order.currency)} and {taken} of {order.seats} seats"
+    db.session.rollback()
+    if not yes:
+        click.confirm(f"Return {said} of order {number}?", abort=True)
+    writing(db.session)
+    try:
+        reference = refunds.ask(db.session, number, "command", seats=seats, amount=asked)
+    except refunds.RefundError as error:
+        fail(error)
+    db.session.commit()
+    try:
+        settlement.settle_payment(db.engine, gateway(), number, "command")
+    except PaymentsError as error:
+        fail(f"the refund is noted, and flask worker asks again: Stripe says {error}")
+    order = db.session.get_one(Order, number, populate_existing=True)
+    made = ledger.of(db.session, order).refund(reference)
+    if made is None or not made.counts:
+        fail(f"Stripe did not make it: {made.reason if made else 'it is not there'}")
+    click.echo(f"{said} of order {number}: {made.status}; the order is {order.state}")

@@ -9,12 +9,11 @@ from flask.cli import with_appcontext
 
 from crossroads import server, settlement, start
 from crossroads.composer import Composer
-from crossroads.console import settings, templates, with_tables
+from crossroads.console import gateway, settings, templates, with_tables
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.keeper import Keeper
 from crossroads.mailer import Mailer
-from crossroads.payments import Gateway
 from crossroads.settler import Settler
 from crossroads.shelf import current_shelf
 from crossroads.worker import Worker
@@ -48,7 +47,7 @@ def serve() -> None:
 @with_tables
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
-    settler = Settler(db.engine, _gateway(), settings().base_url)
+    settler = Settler(db.engine, gateway(), settings().base_url)
     keeper = Keeper(db.engine, settings().pending_days)
     beside = [
         threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in (settler, keeper)
@@ -78,7 +77,7 @@ def deliver() -> None:
 def reconcile() -> None:
     """Bring every open order, refund and dispute to where Stripe has it, whatever was missed."""
     drifts = 0
-    for drift in settlement.sweep(db.engine, _gateway(), settings().base_url):
+    for drift in settlement.sweep(db.engine, gateway(), settings().base_url):
         click.echo(f"order {drift.order}: was {drift.before}, is {drift.after}")
         drifts += 1
     click.echo(f"{drifts} orders had drifted")
@@ -100,11 +99,6 @@ def sandbox() -> None:
         secrets=tuple(chosen.webhook_secrets),
     )
     serve_sandbox(chosen.mail_folder, chosen.sandbox_port, stripe)
-
-
-def _gateway() -> Gateway:
-    """Return a gateway that waits longer and tries again, as nobody waits for it."""
-    return Gateway(settings().stripe_secret_key, base=settings().stripe_api_base, background=True)
 
 
 def _worker() -> Worker:

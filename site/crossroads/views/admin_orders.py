@@ -1,16 +1,40 @@
-"""Orders at the desk: the list, one order, the export."""
+"""Orders at the desk: the list, one order, its refund, the export."""
 
-from flask import Response, abort, current_app, render_template, request
+import structlog
+from flask import (
+    Response,
+    abort,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import desk, download, money, order_list, order_record
-from crossroads.admin_forms import OrderFilterForm
+from crossroads import (
+    desk,
+    download,
+    ledger,
+    money,
+    order_list,
+    order_record,
+    refunds,
+    settlement,
+)
+from crossroads.admin_forms import OrderFilterForm, RefundForm
 from crossroads.browse import Browse
+from crossroads.ledger import Balance
 from crossroads.order_list import ORDERS, OrderFilter
-from crossroads.payments import Gateway
+from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
+from crossroads.refunds import RefundError
 from crossroads.shelf import current_content
-from models import db
+from models import Order, db, writing
 
 bp = desk.blueprint("admin_orders", roles=desk.MONEY_ROLES)
+
+log = structlog.get_logger()
 
 
 @bp.get("/orders")
@@ -28,21 +52,95 @@ def orders() -> str:
 
 @bp.get("/orders/<int:order_id>")
 def order(order_id: int) -> str:
-    found = ORDERS.find(db.session, order_id)
-    if found is None:
-        abort(404)
-    gateway: Gateway = current_app.extensions["crossroads.gateway"]
+    found = _find(order_id)
     course = current_content().course(found.course)
     return render_template(
         "admin/order.html",
         order=found,
         record=order_record.of(db.session, found),
         cohort=course.cohort(found.cohort) if course else None,
-        payment=gateway.payment_page(found.payment_intent) if found.payment_intent else None,
+        payment=_gateway().payment_page(found.payment_intent) if found.payment_intent else None,
         money=money.display,
     )
+
+
+@bp.get("/orders/<int:order_id>/refund")
+def ask_refund(order_id: int) -> AnyResponse:
+    """Ask what to return; once that is chosen, say what it comes to and ask for the word."""
+    found = _find(order_id)
+    balance = ledger.of(db.session, found)
+    if not balance.refundable:
+        return redirect(url_for(".order", order_id=order_id), 303)
+    form = RefundForm(found, balance)
+    return _refund_page(found, balance, form, chosen="what" in request.args and form.validate())
+
+
+@bp.post("/orders/<int:order_id>/refund")
+def refund(order_id: int) -> AnyResponse:
+    """Note the refund, then have Stripe make it: two transactions, with the calls between."""
+    writing(db.session)
+    found = ledger.lock(db.session, _find(order_id).id)
+    balance = ledger.of(db.session, found)
+    if not balance.refundable:
+        return redirect(url_for(".order", order_id=order_id), 303)
+    form = RefundForm(found, balance)
+    if not form.validate():
+        return _refund_page(found, balance, form, status=422)
+    cause = f"desk, user {desk.signed_in().id}"
+    try:
+        amount, _ = refunds.price(found, balance, form.seats, form.sum)
+        if str(amount) != form.returns.data:  # something was returned since the page was opened
+            return _refund_page(found, balance, form, chosen=True, status=409)
+        refunds.ask(db.session, order_id, cause, seats=form.seats, amount=form.sum)
+    except RefundError:
+        return _refund_page(found, balance, form, chosen=True, status=422)
+    db.session.commit()
+    log.info("refund asked for", order=order_id, user=desk.signed_in().id)
+    try:
+        gateway = _gateway().within(WHOLE_REQUEST)
+        settlement.settle_payment(db.engine, gateway, order_id, cause)
+    except PaymentsError as error:
+        log.warning("refund not answered", order=order_id, error=str(error))
+        flash("Stripe does not answer. The refund is noted, and the worker asks again.", "warn")
+    else:
+        flash("Stripe has answered: see below how the refund stands.", "ok")
+    return redirect(url_for(".order", order_id=order_id), 303)
 
 
 @bp.post("/orders/export")
 def export_orders() -> Response:
     return download.csv(order_list.SHEET, OrderFilter.read(request.form), "orders")
+
+
+def _refund_page(
+    order: Order, balance: Balance, form: RefundForm, *, chosen: bool = False, status: int = 200
+) -> Response:
+    price, refusal = None, ""
+    if chosen:
+        try:
+            price = refunds.price(order, balance, form.seats, form.sum)
+            form.returns.data = str(price[0])
+        except RefundError as error:
+            refusal = str(error)
+    page = render_template(
+        "admin/refund.html",
+        order=order,
+        balance=balance,
+        form=form,
+        price=price,
+        refusal=refusal,
+        money=money.display,
+    )
+    return Response(page, 422 if refusal else status)
+
+
+def _find(order_id: int) -> Order:
+    found = ORDERS.find(db.session, order_id)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _gateway() -> Gateway:
+    gateway: Gateway = current_app.extensions["crossroads.gateway"]
+    return gateway
