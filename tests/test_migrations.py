@@ -11,7 +11,7 @@ from sqlalchemy import Engine, MetaData, inspect, select, text
 from sqlalchemy.orm import Session
 
 from crossroads import addresses, schema
-from models import Base, ConsentEvent, Lead, Message, Order, db, now, writing
+from models import Base, ConsentEvent, Lead, Message, Order, OrderEvent, db, now, writing
 from tests.people import hashed
 
 NEXT = """
@@ -178,6 +178,58 @@ def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
         assert hashes == [maria, maria, ""]
     flask(app, "db", "downgrade", "0005")
     assert set(leads(engine)) == {"Maria@example.com"}
+
+
+def test_orders_from_before_stand_where_their_events_say(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade", "0006")
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    histories = {
+        "open": ["placed"],
+        "pending": ["placed", "pending"],
+        "paid": ["placed", "pending", "paid"],
+        "unseated": ["placed", "paid", "unseated"],
+        "expired": ["placed", "expired"],
+    }
+    before = MetaData()
+    before.reflect(engine)
+    order, event, seat = (before.tables[name] for name in ("order", "order_event", "enrollment"))
+    person = {"email": "", "email_key": "", "address_hash": "", "name": ""}
+    asked = {"course": "c", "cohort": "d", "item": "i", "seats": 2, "unit_amount": 1,
+             "currency": "usd", "session_until": at, "attempt": 1, "created_at": at}  # fmt: skip
+    with engine.begin() as connection:
+        for number, (state, kinds) in enumerate(histories.items(), 1):
+            keys = {"id": number, "request_key": state, "token": state}
+            connection.execute(order.insert(), {**person, **asked, **keys})
+            for kind in kinds:
+                happened = {"order_id": number, "kind": kind, "cause": "x", "created_at": at}
+                connection.execute(event.insert(), happened)
+        for place in (1, 2):
+            taken = {"order_id": 3, "seat": place, "course": "c", "cohort": "d", "name": ""}
+            connection.execute(seat.insert(), {**taken, "token": str(place), "created_at": at})
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        orders = session.scalars(select(Order).order_by(Order.id)).all()
+        assert [one.state for one in orders] == list(histories)
+        assert [one.seats_kept for one in orders] == [0, 0, 2, 0, 0]
+        late: dict[str, Any] = {
+            "order_id": 5,
+            "kind": "paid",
+            "cause": "x",
+        }  # what no older version could note
+        refund: dict[str, Any] = {
+            "order_id": 3,
+            "kind": "refund",
+            "cause": "x",
+            "status": "succeeded",
+        }
+        session.add_all([OrderEvent(**late), OrderEvent(**refund)])
+        session.commit()
+    flask(app, "db", "downgrade", "0006")
+    with engine.connect() as connection:
+        left = connection.execute(select(event.c.order_id, event.c.kind).order_by(event.c.id)).all()
+    assert [kind for number, kind in left if number == 3] == histories["paid"]
+    assert [kind for number, kind in left if number == 5] == ["placed", "paid"]
 
 
 def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:
