@@ -110,8 +110,8 @@ class LeadFile:
         """Return what a line says, None for who never confirmed. Raises Wrong."""
         if len(cells) != len(self._names):
             raise Wrong(
-                f"has {len(cells)} cells where the first line has {len(self._names)}: put quotes "
-                "around a cell that holds the sign between cells"
+                f"has another number of cells than the first line ({len(cells)}, not "
+                f"{len(self._names)}): put quotes around a cell that holds the sign between cells"
             )
         given = {
             name: export.undo(cell).strip()
