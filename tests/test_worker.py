@@ -3,8 +3,6 @@
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -370,72 +368,3 @@ def test_run_waits_out_a_database_that_is_away_and_ends_when_told(
         running.join(10)
         assert time.monotonic() - began < 1
         assert not running.is_alive()
-
-
-@pytest.fixture
-def start(make_app: Any, instance: Path, sqlite_url: str) -> Iterator[Callable[[str], Any]]:
-    """Starts real worker processes on a migrated database, and leaves none behind."""
-    app = make_app(tables=False)
-    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(smtp_url: str) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "INSTANCE": str(instance),
-            "DATABASE_URL": sqlite_url,
-            "SMTP_URL": smtp_url,
-            "BASE_URL": BASE_URL,
-        }
-        process = subprocess.Popen([FLASK, "worker"], cwd=ROOT, env=environment)
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.mark.parametrize(
-    ("stage", "copies"),
-    [("mail", 1), ("data", 2)],
-    ids=["between commit and send", "while sending"],
-)
-def test_killed_worker_loses_no_mail_and_doubles_at_most_the_one_in_hand(
-    start: Callable[[str], Any], engine: Engine, server: MailServer, stage: str, copies: int
-) -> None:
-    server.stalled_at = stage
-    queue(engine, "confirm", "first", "second", "third")
-    worker = start(server.url)
-    assert server.reached.wait(60)
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
-    server.stalled_at = ""
-    # Its lease still runs: another worker leaves that message alone, and sends the rest.
-    assert make_worker(engine, server.url).deliver_due().sent == 2
-    let_time_pass(engine)
-    assert make_worker(engine, server.url).deliver_due().sent == 1
-    received = Counter(mail.recipient for mail in server.mails)
-    assert received == {
-        "first@example.com": copies,
-        "second@example.com": 1,
-        "third@example.com": 1,
-    }
-    ids = {mail.message["Message-ID"] for mail in server.mails}
-    assert len(ids) == 3
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_worker_process_told_to_stop_finishes_the_mail_in_hand_and_no_more(
-    start: Callable[[str], Any], engine: Engine, server: MailServer, number: signal.Signals
-) -> None:
-    def tell_to_stop() -> None:
-        worker.send_signal(number)
-        time.sleep(0.3)
-
-    server.while_taking = tell_to_stop
-    queue(engine, "confirm", "first", "second")
-    worker = start(server.url)
-    assert worker.wait(60) == 0
-    assert [message.state for message in messages(engine)] == ["sent", "due"]
