@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossroads import money
+from sandbox.stripe import currencies
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,15 @@ def test_money_for_machines_has_all_digits_and_no_sign(
     amount: int, currency: str, written: str
 ) -> None:
     assert money.decimal(amount, currency) == written
+
+
+@pytest.mark.parametrize(
+    ("currency", "least"), [("USD", 50), ("EUR", 50), ("GBP", 30), ("JPY", 50), ("KWD", None)]
+)
+def test_the_least_that_stripe_charges_is_known(currency: str, least: int | None) -> None:
+    assert money.minimum(currency) == least
+
+
+def test_stripes_least_is_the_same_for_us_and_the_stand_in() -> None:
+    known = {code: money.minimum(code) for code in money.DIGITS}
+    assert known == {code: currencies.LEAST.get(code.lower()) for code in money.DIGITS}

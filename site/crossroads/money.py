@@ -15,6 +15,13 @@ _SIGNS: Final = {
     "AUD": "A$", "BRL": "R$", "CAD": "CA$", "EUR": "€", "GBP": "£", "HKD": "HK$", "ILS": "₪",
     "INR": "₹", "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NZD": "NZ$", "USD": "$",
 }  # fmt: skip
+# The least that Stripe charges, in the smallest unit, where it names one.
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+_LEAST: Final = {
+    "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250, "EUR": 50,
+    "GBP": 30, "HKD": 400, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200, "NOK": 300, "NZD": 50,
+    "PLN": 200, "RON": 200, "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
+}  # fmt: skip
 
 
 def display(amount: int, currency: str) -> str:
@@ -58,3 +65,12 @@ def step(currency: str) -> int:
     https://docs.stripe.com/currencies#three-decimal
     """
     return 10 if DIGITS[currency] == 3 else 1
+
+
+def minimum(currency: str) -> int | None:
+    """Return the least that Stripe charges, in the currency's smallest unit; None if it names none.
+
+    An account that is paid out in another currency has that one's minimum as well, converted.
+    https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+    """
+    return _LEAST.get(currency)
