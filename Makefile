@@ -7,7 +7,7 @@ COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-has
 	--no-emit-index-url --no-header --no-annotate --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check faults format screenshots lock clean
+.PHONY: help serve test check faults bench format screenshots lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -26,6 +26,9 @@ check: $(VENV)/dev ## Lint, check types, then run all tests
 
 faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes
 	@$(BIN)/pytest -n auto tests/faults
+
+bench: $(VENV)/dev ## Measure the site against its limits (needs wrk: apt-get install wrk)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 format: $(VENV)/dev ## Put the code into its standard form
 	@$(BIN)/ruff check --fix .

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
@@ -12,6 +13,9 @@ from crossroads import metrics, schema
 from crossroads.logs import first_line
 from crossroads.schema import Fault
 from crossroads.settings import Settings
+
+if TYPE_CHECKING:
+    from granian.server.common import AbstractServer
 
 BLOCKING_THREADS = 4  # requests at a time in one worker; most wait for the database, not the CPU
 BACKLOG = 1024
@@ -70,17 +74,22 @@ def serve(settings: Settings, engine: Engine) -> None:
     require_schema(engine)
     metrics.share_between_processes(settings.instance / "metrics")
 
+    log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
+    web_server("wsgi:app", host=settings.host, port=settings.port, workers=settings.workers).serve()
+
+
+def web_server(target: str, *, host: str, port: int, workers: int) -> "AbstractServer[Any]":
+    """Return the web server for a WSGI application, named as module:name."""
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server import Server
 
-    log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
-    Server(
-        "wsgi:app",
-        address=settings.host,
-        port=settings.port,
+    return Server(
+        target,
+        address=host,
+        port=port,
         interface=Interfaces.WSGI,
-        workers=settings.workers,
+        workers=workers,
         blocking_threads=BLOCKING_THREADS,
         backlog=BACKLOG,
         http=HTTPModes.http1,  # a proxy in front speaks HTTP/2 to browsers and 1.1 to us
@@ -90,4 +99,4 @@ def serve(settings: Settings, engine: Engine) -> None:
         # Not warning: when a worker has ended in time it may yet say that it had to kill it.
         log_level=LogLevels.error,
         log_dictconfig=GRANIAN_LOG,
-    ).serve()
+    )

@@ -1,0 +1,88 @@
+"""What a benchmark found: a figure, what it is held against, its goal, and all of it as a table."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+HEADINGS = ("what", "figure", "against", "baseline", "ratio", "spread", "goal", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: the same thing measured in several rounds, with or without a baseline.
+
+    `baselines` were measured in the same rounds as `figures`, in the same unit; then `least` and
+    `most` bound the ratio of a round's two, otherwise the figure itself. `skipped` says why there
+    is nothing to show.
+    """
+
+    what: str
+    figures: Sequence[float] = ()
+    unit: str = ""
+    against: str = ""
+    baselines: Sequence[float] = ()
+    least: float | None = None
+    most: float | None = None
+    skipped: str = ""
+
+    @property
+    def judged(self) -> list[float]:
+        """What the goal is about, one number a round."""
+        if not self.baselines:
+            return list(self.figures)
+        return [ours / theirs for ours, theirs in zip(self.figures, self.baselines, strict=True)]
+
+    @property
+    def reached(self) -> bool:
+        value = median(self.judged)
+        return (self.least is None or value >= self.least) and (
+            self.most is None or value <= self.most
+        )
+
+    @property
+    def goal(self) -> str:
+        if self.least is None and self.most is None:
+            return ""
+        return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the line's cells as text, under HEADINGS."""
+        if self.skipped:
+            return (self.what, "", self.against, "", "", "", self.goal, f"skipped: {self.skipped}")
+        figure = f"{number(median(self.figures))} {self.unit}"
+        spread = f"{number(min(self.judged))} to {number(max(self.judged))}"
+        baseline = ratio = ""
+        if self.baselines:
+            baseline = f"{number(median(self.baselines))} {self.unit}"
+            ratio = number(median(self.judged))
+        verdict = ("reached" if self.reached else "MISSED") if self.goal else ""
+        return (self.what, figure, self.against, baseline, ratio, spread, self.goal, verdict)
+
+
+def number(value: float) -> str:
+    """Return a number with three digits that mean something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return the rows as a table in Markdown, its columns in line."""
+    lines = [HEADINGS, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    rule = ["-" * width for width in widths]
+    padded = [
+        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def interleave(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """Take every measure once a round, each round in another order; return the figures of each.
+
+    What else happens on the machine then meets all of them alike.
+    """
+    found: list[list[float]] = [[] for _ in measures]
+    for turn in range(rounds):
+        for place in range(len(measures)):
+            which = (place + turn) % len(measures)
+            found[which].append(measures[which]())
+    return found

@@ -1,0 +1,128 @@
+"""The site in production, and what it is held against: real processes with data of their own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+
+from tests.production import PRODUCTION
+
+ROOT = Path(__file__).resolve().parents[2]
+FLASK = str(Path(sys.executable).with_name("flask"))
+PAGE = "/compare/ai-product-manager-vs-traditional-product-manager"
+START_SECONDS = 60  # on a busy machine
+
+
+@dataclass(frozen=True)
+class Site:
+    """A web server that runs: where it answers, its first process and where its data are."""
+
+    url: str
+    port: int
+    process: int
+    instance: Path
+    database_url: str
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+
+def environment(instance: Path, **given: str) -> dict[str, str]:
+    """Return the variables for a flask command in production, with data in this folder.
+
+    Its database is SQLite there, unless `database_url` is given. Visitors come from many
+    addresses, as a proxy in front would say.
+    """
+    settings = {
+        **PRODUCTION,
+        "database_url": f"sqlite:///{instance / 'crossroads.db'}",
+        "instance": str(instance),
+        "trusted_proxies": "1",
+        **given,
+    }
+    return {**os.environ, **{name.upper(): value for name, value in settings.items()}}
+
+
+def command(variables: dict[str, str], *words: str) -> str:
+    """Run a flask command to its end and return what it printed."""
+    done = subprocess.run(
+        [FLASK, *words], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"flask {' '.join(words)} failed: {done.stderr}")
+    return done.stdout
+
+
+@contextmanager
+def site(instance: Path, **given: str) -> Iterator[Site]:
+    """Run `flask serve` in production, its tables made, with data in `instance`."""
+    instance.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    variables = environment(instance, port=str(port), **given)
+    command(variables, "setup")
+    with process([FLASK, "serve"], port, instance / "serve.txt", variables) as number:
+        yield Site(f"http://127.0.0.1:{port}", port, number, instance, variables["DATABASE_URL"])
+
+
+@contextmanager
+def process(
+    words: Sequence[str], port: int, said: Path, variables: dict[str, str] | None = None
+) -> Iterator[int]:
+    """Run a web server until it is not needed any more; yields its process number.
+
+    Raises RuntimeError with what it said when it does not answer.
+    """
+    with (
+        said.open("ab") as output,
+        subprocess.Popen(
+            words, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ) as server,
+    ):
+        try:
+            wait_for(port, server, said)
+            yield server.pid
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def served(target: str, port: int, said: Path, variables: dict[str, str]) -> Iterator[int]:
+    """Run another application, named as module:name, in the web server that the site has."""
+    words = [sys.executable, "-m", "tests.benchmarks.served", target, str(port)]
+    with process(words, port, said, variables) as number:
+        yield number
+
+
+def wait_for(port: int, server: subprocess.Popen[bytes], said: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            answer = ask(port, PAGE)
+            answer.read()
+            if answer.status == 200:
+                return
+        except (OSError, HTTPException):
+            time.sleep(0.005)
+    raise RuntimeError(f"no answer on port {port}: {said.read_text('utf-8')[-2000:]}")
+
+
+def ask(port: int, path: str, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """Return the answer to a GET, its body unread. Raises OSError and HTTPException."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
+    return connection.getresponse()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,40 @@
+"""The start of the web server: from the command to the first answer."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.figures import Row, interleave
+from tests.benchmarks.sites import FLASK, ROOT, command, environment, free_port, process
+
+IMPORTS = "import flask, flask_sqlalchemy, flask_wtf, stripe"
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    instance = bench.folder / "start"
+    instance.mkdir()
+    port = free_port()
+    variables = environment(instance, port=str(port))
+    command(variables, "setup")
+
+    def start() -> float:
+        began = time.perf_counter()
+        with process([FLASK, "serve"], port, instance / "serve.txt", variables):
+            return time.perf_counter() - began
+
+    def imports() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", IMPORTS], cwd=ROOT, check=True)
+        return time.perf_counter() - began
+
+    ours, theirs = interleave(bench.rounds, start, imports)
+    yield Row(
+        what="start of flask serve to its first answer",
+        figures=ours,
+        unit="s",
+        against=f'python -c "{IMPORTS}"',
+        baselines=theirs,
+        most=1.5,
+    )
