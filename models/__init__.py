@@ -9,7 +9,7 @@ from models.lead import Lead
 from models.message import Message
 from models.order import Hold, Order, OrderEvent
 from models.site_version import SiteVersion
-from models.stripe_event import StripeEvent
+from models.stripe_event import RefusedEvent, StripeEvent
 from models.suppression import Suppression
 from models.user import StaffSession, User
 from models.waiting_list import Waiting
@@ -25,6 +25,7 @@ __all__ = [
     "Message",
     "Order",
     "OrderEvent",
+    "RefusedEvent",
     "SiteVersion",
     "StaffSession",
     "StripeEvent",

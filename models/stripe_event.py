@@ -35,3 +35,12 @@ class StripeEvent(Base):
     error: Mapped[str] = mapped_column(Text, default="")
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     done_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+
+
+class RefusedEvent(Base):
+    """An event that came and did not verify, by the id that it claims: perhaps not Stripe's."""
+
+    __tablename__ = "refused_event"
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    refused_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

@@ -1,12 +1,17 @@
 """Stripe's events as jobs: noted when they come, done when the order has followed them."""
 
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import update
+from sqlalchemy import delete, func, select, update
 
 from crossroads import leases
 from crossroads.payments import Event
-from models import StripeEvent, insert_for
+from models import RefusedEvent, StripeEvent, insert_for
 from models.base import AnySession, now
 
 # All that moves an order of ours. Anything else is answered and forgotten.
@@ -31,6 +36,20 @@ FOLLOWED = frozenset(
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(hours=1)
 ERROR_LENGTH = 500
+EVENT_ID: Final = re.compile(r"evt_[A-Za-z0-9_]{1,200}")
+KEPT: Final = timedelta(days=30)  # as Stripe keeps its events
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reception:
+    """How events have come: those asked about that are `here`, and when the `last` one came.
+
+    `refused` is one of them that came after that one, signed with a secret that is not ours.
+    """
+
+    here: Collection[str]
+    last: datetime | None
+    refused: str | None
 
 
 def receive(session: AnySession, event: Event) -> None:
@@ -47,6 +66,39 @@ def receive(session: AnySession, event: Event) -> None:
             received_at=now(),
         )
         .on_conflict_do_nothing()
+    )
+
+
+def refuse(session: AnySession, body: bytes) -> None:
+    """Note that an event came that did not verify, by the id that it claims to have.
+
+    Anyone can send that: it tells something only if Stripe knows the id.
+    """
+    try:
+        claimed = json.loads(body)["id"]
+    except (ValueError, LookupError, TypeError):
+        return
+    if not isinstance(claimed, str) or not EVENT_ID.fullmatch(claimed):
+        return
+    session.execute(delete(RefusedEvent).where(RefusedEvent.refused_at < now() - KEPT))
+    insert = insert_for(session, RefusedEvent).values(id=claimed, refused_at=now())
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=[RefusedEvent.id], set_={"refused_at": insert.excluded.refused_at}
+        )
+    )
+
+
+def reception(session: AnySession, ids: Sequence[str]) -> Reception:
+    """Return how these events of Stripe's, and events at all, have come."""
+    last = session.scalar(select(func.max(StripeEvent.received_at)))
+    refused = select(RefusedEvent.id).where(RefusedEvent.id.in_(ids))
+    if last is not None:
+        refused = refused.where(RefusedEvent.refused_at > last)
+    return Reception(
+        here=set(session.scalars(select(StripeEvent.id).where(StripeEvent.id.in_(ids)))),
+        last=last,
+        refused=session.scalar(refused.order_by(RefusedEvent.refused_at.desc()).limit(1)),
     )
 
 

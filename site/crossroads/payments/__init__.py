@@ -14,14 +14,16 @@ from crossroads.payments.errors import (
     PaymentsAway,
     PaymentsDenied,
     PaymentsError,
+    PaymentsForbidden,
     PaymentsRefused,
 )
-from crossroads.payments.events import Event
+from crossroads.payments.events import TOLERANCE, Event
 from crossroads.payments.gateway import Gateway
 from crossroads.payments.invoices import Invoice
 from crossroads.payments.refunds import Charge, Refund
 
 __all__ = [
+    "TOLERANCE",
     "WHOLE_REQUEST",
     "Account",
     "BadEvent",
@@ -36,6 +38,7 @@ __all__ = [
     "PaymentsAway",
     "PaymentsDenied",
     "PaymentsError",
+    "PaymentsForbidden",
     "PaymentsRefused",
     "Presentment",
     "Purchase",

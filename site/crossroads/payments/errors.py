@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Final
+
+# How Stripe names a right that a restricted key lacks: 'rak_charge_read', of late 'charge_read'.
+RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
 
 
 class PaymentsError(Exception):
@@ -26,6 +31,17 @@ class PaymentsAway(PaymentsError):
 
 class PaymentsDenied(PaymentsAway):
     """Stripe does not know the key, or it may not do this. What was asked before may be done."""
+
+
+class PaymentsForbidden(PaymentsDenied):
+    """Stripe knows the key, and it may not do this: `right` is what it lacks, if Stripe says so.
+
+    https://docs.stripe.com/keys#limit-access
+    """
+
+    def __init__(self, text: str, right: str = "") -> None:
+        super().__init__(text)
+        self.right = right
 
 
 class PaymentsRefused(PaymentsError):
@@ -56,8 +72,11 @@ def our_errors() -> Iterator[None]:
     except stripe.InvalidRequestError as error:
         raise PaymentsRefused(error.param, error.code) from None
     # A key that is refused says nothing of what was done with it before: it counts as trouble.
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+    except stripe.AuthenticationError as error:
         raise PaymentsDenied(type(error).__name__) from None
+    except stripe.PermissionError as error:
+        right = RIGHT.search(str(error))
+        raise PaymentsForbidden(type(error).__name__, right[1] if right else "") from None
     except stripe.StripeError as error:
         changed = isinstance(error, stripe.IdempotencyError) and error.http_status == 400
         spent = changed or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR

@@ -19,7 +19,8 @@ TOLERANCE: Final = 300  # seconds that a signed event may be old
 class Event:
     """A hint that the object behind it has changed; what is true now has to be asked for.
 
-    `version` is the API version that its object was written in.
+    `version` is the API version that its object was written in, `pending` how many endpoints have
+    not taken it yet.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Event:
     live: bool
     created_at: datetime
     version: str | None = None
+    pending: int = 0
 
 
 def event(found: stripe.Event) -> Event:
@@ -40,6 +42,7 @@ def event(found: stripe.Event) -> Event:
         live=found.livemode,
         created_at=datetime.fromtimestamp(found.created, UTC),
         version=found.api_version,
+        pending=getattr(found, "pending_webhooks", 0),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from crossroads.payments.accounts import Account, Endpoint, account, endpoint
 from crossroads.payments.checkouts import Checkout, Purchase, checkout, session_params
-from crossroads.payments.connection import Connection, expect
+from crossroads.payments.connection import Connection
 from crossroads.payments.disputes import Dispute, dispute
 from crossroads.payments.errors import PaymentsRefused
 from crossroads.payments.events import Event, event, verified
@@ -49,15 +49,12 @@ class Gateway(Connection):
         mode = "" if self.live else "test/"
         return f"https://dashboard.stripe.com/{mode}payments/{payment_intent}"
 
-    def check(self) -> None:
-        """Ask Stripe for one Checkout Session, whichever, to see whether it answers to this key.
+    @property
+    def version(self) -> str:
+        """The API version that is spoken with Stripe."""
+        import stripe
 
-        https://docs.stripe.com/api/checkout/sessions/list
-        """
-        self._ask(
-            lambda client: client.v1.checkout.sessions.list({"limit": 1}),
-            lambda found: expect(found, "list"),
-        )
+        return stripe.api_version
 
     def create(self, purchase: Purchase) -> Checkout:
         """Create the Checkout Session of a purchase, or find the one made with the same key.

@@ -1,5 +1,8 @@
 """Where Stripe tells what happened: verify, note it as a job, answer. The worker does the rest."""
 
+import time
+from typing import Final
+
 from flask import Blueprint, Response, abort, current_app, make_response, request
 
 from crossroads import stripe_events
@@ -10,6 +13,7 @@ from models import db, writing
 bp = Blueprint("webhooks", __name__)
 
 EVENT_BYTES = 1024 * 1024  # an event holds a whole object, which may be larger than any form
+NOTED_SECONDS: Final = 60.0  # one refusal in this time is noted: anyone can send what is refused
 
 
 @bp.post("/webhooks/stripe", strict_slashes=False)
@@ -27,9 +31,21 @@ def stripe() -> Response:
             body, request.headers.get("Stripe-Signature"), settings.webhook_secrets
         )
     except BadEvent:
+        _note_refused(body)
         abort(400)
     if event.kind in stripe_events.FOLLOWED and event.live == gateway.live:
         writing(db.session)
         stripe_events.receive(db.session, event)
         db.session.commit()
     return make_response("", 200, {"Cache-Control": "no-store"})
+
+
+def _note_refused(body: bytes) -> None:
+    """Keep for the doctor what did not verify, and let no flood of it reach the database."""
+    at, noted = time.monotonic(), current_app.extensions.get("crossroads.refused")
+    if noted is not None and at < noted + NOTED_SECONDS:
+        return
+    current_app.extensions["crossroads.refused"] = at
+    writing(db.session)
+    stripe_events.refuse(db.session, body)
+    db.session.commit()

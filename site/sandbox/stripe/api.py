@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
@@ -85,7 +86,7 @@ class Desk:
 
     def _answer(self, asked: Asked) -> Response:
         with self._store.reading() as books:
-            live, now = books.live, books.now
+            live, now, denied = books.live, books.now, books.setting("denied", [])
         try:
             if asked.struck_by("429"):
                 raise Refusal(BUSY, status=429, code="rate_limit")
@@ -94,6 +95,7 @@ class Desk:
             account = _account(live)
             call, named = _found(asked)
             given = _given()
+            _permit(account, call, given, denied)
             if call.writes and asked.key:
                 answer = self._write_once(asked, account, call, named, given)
             else:
@@ -240,6 +242,21 @@ def _account(live: bool) -> str:
         hidden = f"{value[:8]}{'*' * max(4, len(value) - 12)}{value[-4:]}"
         raise Refusal(f"Invalid API Key provided: {hidden}", status=401)
     return value
+
+
+def _permit(key: str, call: Call, given: dict[str, Raw], denied: Sequence[str]) -> None:
+    """Raise Refusal when a restricted key lacks a right: for the call, or for what it expands."""
+    needed = [call.right]
+    if "payment_intent" in json.dumps(given.get("expand", "")):
+        needed.append("rak_payment_intent_read")
+    for right in needed:
+        if key.startswith("rk_") and right in denied:
+            raise Refusal(
+                f"The provided key '{key[:8]}****{key[-4:]}' does not have the required "
+                "permissions for this endpoint on account 'acct_sandbox'. Having the "
+                f"'{right}' permission would allow this request to continue.",
+                status=403,
+            )
 
 
 def _broken() -> Refusal:

@@ -35,6 +35,15 @@ CHARGES: Final = Shape(
 )
 
 
+# What the rights of restricted keys are called. (https://docs.stripe.com/keys#limit-access)
+RIGHTS: Final = {
+    "balance": "balance", "charges": "charge", "checkout": "checkout_session", "coupons": "coupon",
+    "disputes": "dispute", "events": "event", "invoices": "invoice",
+    "payment_intents": "payment_intent", "promotion_codes": "promotion_code", "refunds": "charge",
+    "webhook_endpoints": "webhook",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Call:
     """One address with one method. `{id}` in it is handed to the verb."""
@@ -47,6 +56,11 @@ class Call:
     @property
     def pattern(self) -> re.Pattern[str]:
         return re.compile(re.sub(r"\{id\}", r"(?P<id>[^/]+)", self.path))
+
+    @property
+    def right(self) -> str:
+        """What a restricted key needs for it, as Stripe names it in its refusal."""
+        return f"rak_{RIGHTS[self.path.split('/')[2]]}_{'write' if self.writes else 'read'}"
 
     @property
     def writes(self) -> bool:

@@ -131,6 +131,10 @@ ACTIONS: Final[dict[str, tuple[Shape, Callable[[Books, dict[str, Any]], object]]
     ),
     "fault": (faults.NEW, faults.add),
     "clear_faults": (Shape({}), lambda books, _given: faults.clear(books)),
+    "deny": (
+        Shape({"rights": Array(Text())}),
+        lambda books, given: books.set("denied", given.get("rights", [])),
+    ),
     "mode": (
         Shape({"live": Flag()}, required=("live",)),
         lambda books, given: books.set("live", given["live"]),
@@ -238,6 +242,7 @@ def _state(books: Books, shown: int) -> dict[str, Any]:
         "paused": books.setting("paused", False),
         "endpoints": books.setting("endpoints", []),
         "hears": books.hears,
+        "denied": books.setting("denied", []),
         "live": books.live,
         "clock": books.setting("clock", 0),
         "now": books.now,

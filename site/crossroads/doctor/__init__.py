@@ -3,42 +3,29 @@
 What it says never holds a key or a password. It sends no mail and moves no money.
 """
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parseaddr
-from typing import Final, Literal
-from urllib.parse import urlsplit
+from typing import Final
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads import content as content_module
-from crossroads import schema
+from crossroads import money, schema
 from crossroads.addresses import address_hash
 from crossroads.content import Content
+from crossroads.doctor import account, webhook
+from crossroads.doctor.finding import Finding
 from crossroads.logs import first_line
 from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
-from crossroads.payments import Gateway, PaymentsDenied, PaymentsError
+from crossroads.payments import Gateway
 from crossroads.settings import Settings
 from models import Lead
 from models.lead import ERASED
 
-# https://docs.stripe.com/keys#obtain-api-keys
-SECRET_KEY: Final = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+")
-SIGNING_SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
-STRIPE: Final = "https://api.stripe.com"
 SAMPLE_DOMAINS: Final = ("example.com", "example.org", "example.net")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. A note is worth knowing, and right in development."""
-
-    weight: Literal["fine", "note", "wrong"]
-    text: str
 
 
 def examine(
@@ -50,8 +37,9 @@ def examine(
     """
     yield from _database(engine)
     yield from _addresses(settings, engine)
-    yield from _stripe(settings, gateway)
-    yield from _webhook(settings)
+    whose = yield from account.examine(settings, gateway)
+    yield from webhook.examine(settings, engine, gateway, whose)
+    yield from _prices(content)
     yield from _mail(settings, mailer)
     yield from _content(settings, content)
     yield from _pictures(settings, content)
@@ -86,62 +74,19 @@ def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
         )
 
 
-def _stripe(settings: Settings, gateway: Gateway) -> Iterator[Finding]:
-    yield from (Finding("wrong", fault) for fault in _stripe_faults(settings))
-    # A key that is none is not asked about, and one that moves money is shown to Stripe alone.
-    base = _base(settings)
-    if not SECRET_KEY.fullmatch(settings.stripe_secret_key):
-        return
-    if base != STRIPE and (settings.production or gateway.live):
-        return
-    try:
-        gateway.check()
-    except PaymentsDenied:
-        yield Finding(
-            "wrong",
-            "STRIPE_SECRET_KEY: Stripe refuses it: copy it again from the dashboard; a restricted "
-            "key must be allowed to write Checkout Sessions and to read PaymentIntents",
-        )
-    except PaymentsError as error:
-        hint = "" if base == STRIPE else "; flask sandbox stands in for Stripe"
-        yield Finding("wrong", f"Stripe does not answer at {base}: {error}{hint}")
-    else:
-        who = "Stripe" if base == STRIPE else f"what stands in for Stripe at {base}"
-        yield Finding("fine", f"{who} takes the key, in {'live' if gateway.live else 'test'} mode")
-
-
-def _stripe_faults(settings: Settings) -> Iterator[str]:
-    key = settings.stripe_secret_key
-    if not key:
-        yield "STRIPE_SECRET_KEY: set it to the secret key of your Stripe account"
-    elif key.startswith("pk_"):
-        yield "STRIPE_SECRET_KEY: is the publishable key, pk_…: set it to the secret one"
-    elif not SECRET_KEY.fullmatch(key):
-        yield "STRIPE_SECRET_KEY: is no secret key of Stripe's: those begin with sk_ or rk_"
-    elif "_live_" in key and not settings.production:
-        yield "STRIPE_SECRET_KEY: moves real money, and this is development: use a test key"
-    elif "_test_" in key and settings.production:
-        yield "STRIPE_SECRET_KEY: is a test key, and this is production: nobody would pay"
-    if settings.production and _base(settings) != STRIPE:
-        yield f"STRIPE_API_BASE: points to {_base(settings)}, and this is production: leave it out"
-
-
-def _webhook(settings: Settings) -> Iterator[Finding]:
-    secrets = settings.webhook_secrets
-    if not secrets:
-        yield Finding(
-            "wrong",
-            "STRIPE_WEBHOOK_SECRET: set it to the whsec_… of the endpoint "
-            f"{settings.base_url}/webhooks/stripe",
-        )
-    elif not all(SIGNING_SECRET.fullmatch(secret) for secret in secrets):
-        yield Finding(
-            "wrong",
-            "STRIPE_WEBHOOK_SECRET: is no signing secret: copy the whsec_… that the endpoint "
-            "shows in Stripe's dashboard",
-        )
-    else:
-        yield Finding("fine", "webhook secret")
+def _prices(content: Content) -> Iterator[Finding]:
+    low = False
+    for course in content.courses:
+        amount, currency = course.price.amount, course.price.currency
+        least = money.minimum(currency)
+        if least is not None and amount < least:
+            low = True
+            shown, lowest = money.display(amount, currency), money.display(least, currency)
+            yield Finding(
+                "wrong", f"the price of {course.slug}, {shown}, is below Stripe's least, {lowest}"
+            )
+    if not low:
+        yield Finding("fine", "prices, not below the least that Stripe charges")
 
 
 def _mail(settings: Settings, mailer: Mailer) -> Iterator[Finding]:
@@ -177,11 +122,3 @@ def _pictures(settings: Settings, content: Content) -> Iterator[Finding]:
         yield Finding("wrong", f"share picture {name} is missing: run flask setup")
     if not missing:
         yield Finding("fine", "share pictures")
-
-
-def _base(settings: Settings) -> str:
-    """Return where Stripe is asked, without a password that may stand in the address."""
-    if not settings.stripe_api_base:
-        return STRIPE
-    parts = urlsplit(settings.stripe_api_base)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
