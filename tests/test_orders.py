@@ -15,7 +15,18 @@ from crossroads import ledger, orders, seats
 from crossroads.content import Cohort, Course, read
 from crossroads.orders import Foreign, Holding, OrderError, SoldOut, TooManyHolds
 from crossroads.payments import Checkout
-from models import Base, Enrollment, Hold, Message, Order, OrderEvent, now, writing
+from models import (
+    Base,
+    ConsentEvent,
+    Enrollment,
+    Hold,
+    Message,
+    Order,
+    OrderEvent,
+    Waiting,
+    now,
+    writing,
+)
 from models import Cohort as CohortRow
 from models.base import prepare_engine
 from tests.conftest import ROOT
@@ -302,6 +313,8 @@ def test_money_that_comes_after_others_have_the_seats_is_to_be_returned(session:
     assert (balance.state, balance.asked, balance.left) == ("unseated", order.amount, 0)
     assert orders.enrollments(session, order) == []
     assert list(session.scalars(select(Message.kind))) == ["unseated"]
+    assert session.scalars(select(Waiting)).one().waits
+    assert list(session.scalars(select(ConsentEvent.kind))) == ["paid-to-wait"]
 
 
 @pytest.mark.parametrize("ending", ["expired", "failed", "canceled"])

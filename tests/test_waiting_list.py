@@ -14,9 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from crossroads import announcements, suppressions
 from crossroads.outbox import admit
-from models import ConsentEvent, Lead, Message, Waiting, db, now
+from models import Announcement, ConsentEvent, Lead, Message, Waiting, db, now, writing
 from tests.desk_visits import desk
+from tests.people import hashed
 from tests.purchases import (
     APRIL,
     COURSE,
@@ -29,6 +31,7 @@ from tests.purchases import (
     typed,
     words,
 )
+from tests.test_order_mails import mails, part, unseated
 from tests.workers import make_worker
 
 pytestmark = pytest.mark.usefixtures("one_day")
@@ -350,3 +353,60 @@ def test_desk_counts_filters_and_exports_who_waits(
     assert WORDING in words(record)
     assert "Confirmed the place on the waiting list" in words(record)
     assert "January 19 to March 11, 2027 Waits" in words(record)
+
+
+@both
+def test_buyer_whose_money_came_too_late_waits_without_asking(
+    app: Flask, client: FlaskClient, session: Session, instance: Path
+) -> None:
+    order = unseated(session)
+    page = f"/orders/{order.token}"
+    assert waiting(session).waits
+    assert lead(session).state == "waiting"
+    event = session.scalars(select(ConsentEvent)).one()
+    assert (event.kind, event.form, event.page) == ("paid-to-wait", "order", ENROLL)
+    assert event.wording.startswith(f"Paid for {order.item}, order {order.id}, when no place")
+    assert "You have a place on the waiting list" in words(client.get(page).text)
+    staff = desk(app)
+    assert links(staff.get("/admin/").text, "/admin/leads?waiting=")
+    assert (
+        "Paid for a place when none was left" in staff.get(f"/admin/leads/{lead(session).id}").text
+    )
+    letter = Announcement(subject="x", body="x", rate=60, waiting=f"{COURSE.slug}/{JANUARY.code}")
+    assert announcements.count(session, letter) == 1
+    (mail,) = mails(app, instance)
+    for kind in ("plain", "html"):
+        assert f"/unsubscribe/{lead(session).unsubscribe_token}" in part(mail, kind)
+    client.post(f"/unsubscribe/{lead(session).unsubscribe_token}")
+    assert not waiting(session).waits
+    assert announcements.count(session, letter) == 0
+    assert "Join the waiting list" in words(client.get(page).text)
+
+
+def test_buyer_who_waits_and_is_subscribed_stays_both(
+    client: FlaskClient, session: Session
+) -> None:
+    client.post("/signup?utm_source=x", data=GOOD)
+    client.post(f"/confirm/{lead(session).confirm_token}")
+    joined(client, session)
+    since = waiting(session).since
+    unseated(session)
+    assert waiting(session).since == since
+    assert (lead(session).state, lead(session).utm_source) == ("confirmed", "x")
+
+
+@pytest.mark.parametrize("reason", ["erased", "bounced", "unsubscribed"])
+def test_buyer_who_wants_no_mail_is_put_on_no_list(
+    client: FlaskClient, session: Session, reason: str
+) -> None:
+    if reason == "unsubscribed":
+        client.post("/signup", data=GOOD)
+        client.post(f"/unsubscribe/{lead(session).unsubscribe_token}")
+    else:
+        writing(session)
+        suppressions.add(session, hashed(), reason)
+        session.commit()
+    unseated(session)
+    assert session.scalars(select(Waiting)).all() == []
+    assert kinds(session, Message)[-1] == "unseated"
+    assert "paid-to-wait" not in kinds(session, ConsentEvent)

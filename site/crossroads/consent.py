@@ -23,6 +23,7 @@ IMPORTED: Final = "imported"  # given elsewhere: the wording says where and how
 UNSUBSCRIBED: Final = "unsubscribed"
 RESUBSCRIBED: Final = "resubscribed"  # took the unsubscribing back
 ASKED_TO_WAIT: Final = "asked-to-wait"
+PAID_TO_WAIT: Final = "paid-to-wait"  # paid for a place when the last one was gone
 WAITING: Final = "waiting"  # confirmed the place on a waiting list
 BOUNCED: Final = "bounced"
 ERASED: Final = "erased"
@@ -37,6 +38,7 @@ MOVES: Final[Mapping[str, tuple[frozenset[str | None], str]]] = {
     HELD: (frozenset({None}), states.HELD),
     HELD_TO_WAIT: (frozenset({None}), states.HELD),
     ASKED_TO_WAIT: (frozenset({None, states.HELD}), states.WAITING),
+    PAID_TO_WAIT: (frozenset({None, states.HELD}), states.WAITING),
     WAITING: (frozenset({states.HELD, states.UNSUBSCRIBED}), states.WAITING),
     IMPORTED: (frozenset({None}), states.CONFIRMED),
     CONFIRMED: (ANY, states.CONFIRMED),

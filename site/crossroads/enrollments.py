@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import exists, select
 
-from crossroads import ledger, money
+from crossroads import ledger, money, waiting_list
 from crossroads.ledger import Access
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
@@ -47,13 +47,15 @@ class Returned:
 class Bought:
     """A paid order as its buyer is told of it: the receipt, and the key to the first seat.
 
-    `token` is None when no seat was left for the money. `returned` is the refund that the buyer is
+    `token` is None when no seat was left for the money; `leave_token` is then that of the buyer's
+    way off the waiting list, if they are on it. `returned` is the refund that the buyer is
     told of, if it is one.
     """
 
     order: Order
     receipt: Receipt
     token: str | None
+    leave_token: str | None = None
     returned: Returned | None = None
 
 
@@ -102,11 +104,13 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
     first = select(Enrollment.token).where(Enrollment.order_id == order.id, Enrollment.seat == 1)
     unseated = exists().where(OrderEvent.order_id == order.id, OrderEvent.kind == UNSEATED)
     seated = not session.scalar(select(unseated))
+    waiter = None if seated else waiting_list.of_buyer(session, order)
     event = session.get(OrderEvent, event_id) if event_id is not None else None
     return Bought(
         order=order,
         receipt=of_order(session, order),
         token=session.scalars(first).one() if seated else None,
+        leave_token=waiter.unsubscribe_token if waiter else None,
         returned=_returned(session, order, event) if event else None,
     )
 

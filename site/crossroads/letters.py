@@ -118,6 +118,7 @@ def _purchase(
         "order": order,
         "receipt": bought.receipt,
         "returned": bought.returned,
+        "leave_link": f"{base_url}/unsubscribe/{bought.leave_token}" if bought.leave_token else "",
         "waiting_link": f"{base_url}/courses/{order.course}/waiting-list?cohort={order.cohort}",
         "paid_at": calendars.local(cohort, bought.receipt.paid_at),
         "course": course,

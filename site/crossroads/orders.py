@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
 
-from crossroads import ledger, outbox, refunds, seats, site_version
+from crossroads import ledger, outbox, refunds, seats, site_version, waiting_list
 from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
 from crossroads.ledger import State, lock, record
@@ -154,7 +154,8 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     """Bring the order to where its checkout at Stripe is; called by everyone, any number of times.
 
     Paid: enrollments, receipt and welcome mail, or when the seats were given back and others have
-    them, a refund that is owed and the mail about it, all in the caller's transaction. Ended
+    them, a refund that is owed, a place on the waiting list and the mail about it, all in the
+    caller's transaction. Ended
     unpaid: the seats are given back. Raises Foreign when the checkout is not this order's.
     https://docs.stripe.com/checkout/fulfillment
     """
@@ -250,6 +251,7 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
     if not seated:
         record(session, order, UNSEATED, cause)
         refunds.return_late(session, order)
+        waiting_list.keep_place(session, order)
         outbox.enqueue_for_order(session, outbox.UNSEATED, order)
         return
     for seat in range(1, order.seats + 1):

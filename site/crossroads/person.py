@@ -43,11 +43,12 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
 
     With `lock` nobody else changes lead and orders until the transaction ends.
     """
-    query = select(Lead).where(Lead.address_hash == address_hash, Lead.state != IS_ERASED)
-    lead = session.scalar(query.with_for_update() if lock else query)
     bought = select(Order).where(Order.address_hash == address_hash, Order.email != "")
     bought = bought.order_by(Order.id)
+    # Orders before the lead, as whoever fulfills one locks them: no two wait for each other.
     theirs = session.scalars(bought.with_for_update() if lock else bought).all()
+    query = select(Lead).where(Lead.address_hash == address_hash, Lead.state != IS_ERASED)
+    lead = session.scalar(query.with_for_update() if lock else query)
     if lead is None and not theirs:
         return None
     mails = select(Message).where(Message.address_hash == address_hash, Message.recipient != "")

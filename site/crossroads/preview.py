@@ -130,7 +130,7 @@ def _bought(content: Content) -> Bought:
         paid_at=now(),
     )
     share = Returned(amount=said(amount), seats=1, kept=SEATS - 1, whole=False)
-    return Bought(order=order, receipt=receipt, token=TOKEN, returned=share)
+    return Bought(order=order, receipt=receipt, token=TOKEN, leave_token=TOKEN, returned=share)
 
 
 LETTER = """\

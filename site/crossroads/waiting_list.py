@@ -1,7 +1,8 @@
 """The waiting list of a cohort: ask for a place on it, confirm, count. Leaving is unsubscribing.
 
 Whoever types an address asks; only its owner, with the link that is mailed, is put on the list.
-That holds for an address that is confirmed for something else too.
+That holds for an address that is confirmed for something else too. Whoever paid for a place when
+the last one was gone has asked for it with their money, and need not ask again.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from crossroads.addresses import Address
 from crossroads.consent import Evidence
 from crossroads.content import Cohort, Content, Course
 from crossroads.leads import CONFIRM_DAYS, Outcome, Touch
-from models import Lead, Waiting, insert_for, now
+from models import Lead, Order, Waiting, insert_for, now
 from models.base import AnySession
 from models.lead import HELD, UNSUBSCRIBED, WAITING, new_token
 
@@ -55,6 +56,35 @@ def join(
     waiting = _find_or_add(session, lead, course.slug, cohort.code)
     if not suspect:
         _ask(session, lead, waiting)
+
+
+def keep_place(session: AnySession, order: Order) -> None:
+    """Put the buyer of an order on the list of its dates: their money came when no seat was left.
+
+    The ledger of consent says what was paid for, and in which order. Who unsubscribed or may not be
+    mailed is left alone. The caller holds the order's lock.
+    """
+    if not order.email or suppressions.find(session, order.address_hash):
+        return
+    address = Address(typed=order.email, key=order.email_key, hash=order.address_hash)
+    page = f"/courses/{order.course}/enroll"
+    lead = leads.of_address(session, address, lock=True) or leads.find_or_add(
+        session, address=address, name=order.name, touch=Touch(page=page), state=WAITING
+    )
+    if lead.state == UNSUBSCRIBED:
+        return
+    wording = f"Paid for {order.item}, order {order.id}, when no place was left in it."
+    consent.record(session, lead, consent.PAID_TO_WAIT, Evidence(form="order", page=page), wording)
+    waiting = _find_or_add(session, lead, order.course, order.cohort)
+    if not waiting.waits:
+        waiting.since, waiting.left_at = now(), None
+
+
+def of_buyer(session: AnySession, order: Order) -> Lead | None:
+    """Return the buyer of an order if they wait for its dates now."""
+    dates = (Waiting.course == order.course) & (Waiting.cohort == order.cohort)
+    query = select(Lead).join(Waiting, Waiting.lead_id == Lead.id)
+    return session.scalar(query.where(Lead.address_hash == order.address_hash, dates, WAITS))
 
 
 def find(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:

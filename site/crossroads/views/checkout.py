@@ -30,6 +30,7 @@ from crossroads import (
     seats,
     settlement,
     signup,
+    waiting_list,
 )
 from crossroads.content import Course
 from crossroads.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
@@ -179,6 +180,7 @@ def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
     course = current_content().course(order.course)
     cohort = course.cohort(order.cohort) if course else None
     bought = enrollments.of_order(db.session, order) if balance.paid else None
+    unseated = any(event.kind == UNSEATED for event in events)
     page = render_template(
         "checkout/order.html",
         order=order,
@@ -187,7 +189,8 @@ def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
         first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
         state=balance.state,
         balance=balance,
-        unseated=any(event.kind == UNSEATED for event in events),
+        unseated=unseated,
+        waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
         bought=bought,
         paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
         seat=next(iter(orders.enrollments(db.session, order)), None),
