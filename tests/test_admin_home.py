@@ -66,7 +66,7 @@ def test_samples_are_named_until_they_are_replaced(
             re.sub(r"^samples:.*\n(?:[ -].*\n)*", "samples: []\n", whole, flags=re.M),
             encoding="utf-8",
         )
-    replaced = make_app(root=site_root, tables=False)
+    replaced = make_app(root=site_root)
     assert "Visitors still see" not in desk(replaced).get("/admin/").text
 
 

@@ -9,29 +9,20 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select, text, update
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from crossroads import announcements, markdown, outbox
 from crossroads.announcements import Progress
-from models import Announcement, Base, Lead, Message, Waiting, now, writing
-from models.base import prepare_engine
+from models import Announcement, Lead, Message, Waiting, now, writing
+from tests.databases import opened
 from tests.desk_visits import lead
 from tests.mail_server import MailServer
 from tests.workers import make_worker
 
 PAGE = "/compare/one"
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -285,9 +276,11 @@ def test_workers_that_feed_at_once_double_and_lose_nobody(engine: Engine) -> Non
 
 
 def test_hundred_thousand_receivers_are_queued_in_a_moment(sqlite_url: str) -> None:
-    engine = create_engine(sqlite_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
+    with opened(sqlite_url) as engine:
+        queue_hundred_thousand(engine)
+
+
+def queue_hundred_thousand(engine: Engine) -> None:
     columns = [column.name for column in Lead.__table__.columns if column.name != "id"]
     unique = ("email", "email_key", "confirm_token", "unsubscribe_token")
     values = ", ".join(f"'p' || n || {name}" if name in unique else name for name in columns)
@@ -310,7 +303,6 @@ def test_hundred_thousand_receivers_are_queued_in_a_moment(sqlite_url: str) -> N
         assert time.monotonic() - began < 3
         assert announcement.receivers == 100_000
         assert session.scalar(select(func.count(Message.id))) == 600
-    engine.dispose()
 
 
 def test_worker_sends_it_with_a_way_out_that_is_its_own(engine: Engine, server: MailServer) -> None:

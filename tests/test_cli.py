@@ -26,6 +26,7 @@ from crossroads.worker import Worker
 from models import User, db
 from tests.conftest import ROOT
 from tests.desk_visits import add_leads, lead
+from tests.mail_server import free_port
 from tests.production import PRODUCTION
 
 AWAY = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
@@ -33,9 +34,8 @@ AWAY = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
 
 @pytest.fixture
 def app(make_app: Any) -> Flask:
-    """The site on a database that was brought up by its migrations."""
-    built: Flask = make_app(tables=False)
-    assert flask(built, "db", "upgrade").exit_code == 0
+    """The site on a database with its tables."""
+    built: Flask = make_app()
     return built
 
 
@@ -165,19 +165,9 @@ DATABASE_COMMANDS = [
 ]
 
 
-@pytest.fixture
-def port() -> int:
-    """A port that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        found: int = server.getsockname()[1]
-        return found
-
-
 @pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])
-def test_database_that_does_not_answer_is_one_line(
-    make_app: Any, command: list[str], port: int
-) -> None:
-    app = make_app(database_url=AWAY, tables=False, port=port, sandbox_port=port + 1)
+def test_database_that_does_not_answer_is_one_line(make_app: Any, command: list[str]) -> None:
+    app = make_app(database_url=AWAY, port=free_port(), sandbox_port=free_port())
     told = refusal(flask(app, *command, typed="a long password\n"))
     assert told.startswith("the database cannot be used: connection failed: ")
     assert told.endswith("; check DATABASE_URL")
@@ -185,36 +175,37 @@ def test_database_that_does_not_answer_is_one_line(
 
 @pytest.mark.parametrize("command", [["serve"], ["worker"], ["setup"]])
 def test_file_that_is_no_database_is_one_line(
-    make_app: Any, command: list[str], port: int, instance: Path
+    make_app: Any, command: list[str], empty_sqlite_url: str, instance: Path
 ) -> None:
     (instance / "crossroads.db").write_bytes(b"a letter to my aunt" * 500)
-    told = refusal(flask(make_app(tables=False, port=port), *command))
+    told = refusal(flask(make_app(database_url=empty_sqlite_url, port=free_port()), *command))
     assert told == "the database cannot be used: file is not a database; check DATABASE_URL"
 
 
 @pytest.mark.parametrize("command", DATABASE_COMMANDS)
 def test_database_without_tables_is_told_what_to_do(
-    make_app: Any, command: list[str], port: int
+    make_app: Any, command: list[str], empty_sqlite_url: str
 ) -> None:
-    app = make_app(tables=False, port=port)
+    app = make_app(database_url=empty_sqlite_url, port=free_port())
     told = refusal(flask(app, *command, typed="a long password\n"))
     assert told == "the database has no tables yet: run flask db upgrade"
 
 
 @pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])
 def test_database_from_a_newer_version_is_left_alone(
-    make_app: Any, command: list[str], port: int, database_url: str
+    make_app: Any, command: list[str], database_url: str
 ) -> None:
-    app = make_app(tables=False, port=port, sandbox_port=port + 1, database_url=database_url)
-    assert flask(app, "db", "upgrade").exit_code == 0
+    app = make_app(database_url=database_url, port=free_port(), sandbox_port=free_port())
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
     told = refusal(flask(app, *command, typed="a long password\n"))
     assert told.startswith("the database is from a newer version (revision later): ")
 
 
-def test_other_tables_of_the_same_name_stop_the_set_up(make_app: Any) -> None:
-    app = make_app(tables=False)
+def test_other_tables_of_the_same_name_stop_the_set_up(
+    make_app: Any, empty_sqlite_url: str
+) -> None:
+    app = make_app(database_url=empty_sqlite_url)
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("CREATE TABLE lead (something INTEGER)"))
     told = refusal(flask(app, "setup"))

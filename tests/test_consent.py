@@ -1,10 +1,8 @@
 """The ledger of consent: it lasts, it proves, and it alone tells every lead's state."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -17,7 +15,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -27,7 +25,7 @@ from crossroads.leads import Touch
 from crossroads.waiting_list import ask_all, join
 from crossroads.waiting_list import confirm as confirm_place
 from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
-from models.base import prepare_engine
+from tests.databases import opened
 from tests.people import address, hashed, import_
 from tests.test_orders import COURSE, SMALL
 
@@ -50,23 +48,17 @@ def capture(session: Session, email: str = "maria@example.com", *, suspect: bool
     )
 
 
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    yield engine
-    engine.dispose()
+def test_database_refuses_to_rewrite_an_event(engine: Engine) -> None:
+    events_stay(engine)
 
 
-@pytest.mark.parametrize("source", ["models", "migrations"])
-def test_database_refuses_to_rewrite_an_event(
-    engine: Engine, make_app: Any, database_url: str, source: str
-) -> None:
-    if source == "models":
+def test_tables_as_the_models_make_them_refuse_it_too(empty_database_url: str) -> None:
+    with opened(empty_database_url) as engine:
         Base.metadata.create_all(engine)
-    else:
-        app = make_app(database_url=database_url, tables=False)
-        assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+        events_stay(engine)
+
+
+def events_stay(engine: Engine) -> None:
     with Session(engine) as session:
         capture(session)
         session.commit()
@@ -89,7 +81,6 @@ def test_database_refuses_to_rewrite_an_event(
 
 
 def test_event_proves_what_was_shown_and_names_the_person(engine: Engine) -> None:
-    Base.metadata.create_all(engine)
     with Session(engine) as session:
         capture(session, "Maria@Example.com")
         lead = session.scalars(select(Lead)).one()
@@ -294,7 +285,6 @@ class Sequences(RuleBasedStateMachine):
 
 
 def test_no_sequence_makes_anyone_mailable_who_did_not_confirm_since(engine: Engine) -> None:
-    Base.metadata.create_all(engine)
     given = type("Given", (Sequences,), {"engine": engine})
     run_state_machine_as_test(
         given,

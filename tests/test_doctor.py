@@ -51,12 +51,13 @@ def verdict(app: Flask) -> Verdict:
 
 
 @pytest.fixture
-def examine(make_app: Any) -> Examine:
+def examine(make_app: Any, empty_sqlite_url: str) -> Examine:
     """Lets the doctor look at an app with the given settings, which nobody has set up."""
 
     def examine_one(**given: Any) -> Verdict:
         given.setdefault("stripe_api_base", f"http://127.0.0.1:{free_port()}")
-        return verdict(make_app(tables=False, **given))
+        given.setdefault("database_url", empty_sqlite_url)
+        return verdict(make_app(**given))
 
     return examine_one
 
@@ -95,8 +96,10 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-def test_product_that_was_set_up_is_fine(make_app: Any, sandbox: SandboxServer) -> None:
-    app = make_app(tables=False, stripe_api_base=sandbox.url)
+def test_product_that_was_set_up_is_fine(
+    make_app: Any, empty_sqlite_url: str, sandbox: SandboxServer
+) -> None:
+    app = make_app(database_url=empty_sqlite_url, stripe_api_base=sandbox.url)
     assert app.test_cli_runner().invoke(args=["setup"]).exit_code == 0
     found = verdict(app)
     assert found.wrong == []

@@ -63,7 +63,7 @@ def breaking(app: Flask) -> FlaskClient:
 @pytest.fixture
 def away(make_app: Any) -> FlaskClient:
     """A site whose database does not answer."""
-    client: FlaskClient = make_app(database_url=AWAY, tables=False).test_client()
+    client: FlaskClient = make_app(database_url=AWAY).test_client()
     return client
 
 

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 import tracemalloc
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
@@ -12,14 +11,14 @@ import pytest
 from flask import Flask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, insert
+from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from crossroads import export
 from crossroads.lead_list import SHEET, LeadFilter
-from models import Base, Lead
-from models.base import prepare_engine
+from models import Lead
+from tests.databases import opened
 from tests.desk_visits import add_leads, desk, lead, send
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -48,15 +47,6 @@ HEAD = [
     "suppressed",
 ]
 RUNS = re.compile(r"[=+\-@\t\r]")
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 def rows(body: bytes) -> list[dict[str, str]]:
@@ -217,13 +207,10 @@ def test_leads_that_come_during_an_export_wait_for_the_next(engine: Engine) -> N
 
 
 def test_the_callers_file_stays_open(sqlite_url: str) -> None:
-    engine = create_engine(sqlite_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
     file = io.BytesIO()
-    export.write_csv(engine, SHEET, LeadFilter(), file)
+    with opened(sqlite_url) as engine:
+        export.write_csv(engine, SHEET, LeadFilter(), file)
     assert not file.closed
-    engine.dispose()
 
 
 class Nowhere(io.RawIOBase):
@@ -237,11 +224,7 @@ class Nowhere(io.RawIOBase):
 
 
 def test_memory_does_not_grow_with_the_number_of_leads(sqlite_url: str) -> None:
-    engine = create_engine(sqlite_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-
-    def peak() -> int:
+    def peak(engine: Engine) -> int:
         file: IO[bytes] = io.BufferedWriter(Nowhere())
         tracemalloc.start()
         try:
@@ -250,12 +233,12 @@ def test_memory_does_not_grow_with_the_number_of_leads(sqlite_url: str) -> None:
         finally:
             tracemalloc.stop()
 
-    fill(engine, 2 * export.CHUNK)
-    peak()  # caches are warm from here on
-    two_chunks = peak()
-    fill(engine, 3 * export.CHUNK, start=2 * export.CHUNK)
-    assert peak() < two_chunks * 1.2
-    engine.dispose()
+    with opened(sqlite_url) as engine:
+        fill(engine, 2 * export.CHUNK)
+        peak(engine)  # caches are warm from here on
+        two_chunks = peak(engine)
+        fill(engine, 3 * export.CHUNK, start=2 * export.CHUNK)
+        assert peak(engine) < two_chunks * 1.2
 
 
 def test_the_desk_sends_the_whole_file_with_its_length(app: Flask) -> None:
@@ -281,9 +264,8 @@ def test_the_desk_sends_the_whole_file_with_its_length(app: Flask) -> None:
 
 
 def test_the_command_line_writes_the_same_bytes(make_app: Any) -> None:
-    app = make_app(tables=False)
+    app = make_app()
     runner = app.test_cli_runner()
-    assert runner.invoke(args=["db", "upgrade"]).exit_code == 0
     add_leads(app, lead(name="=1"), lead("O'Neill@example.com", name="Élodie"), lead())
     client = desk(app)
     with send(client, "/admin/leads/export", {"format": "csv"}, page="/admin/leads") as answer:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import enrollment_list, export, order_list
@@ -18,8 +18,7 @@ from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.export import Sheet
 from crossroads.listing import Filter
 from crossroads.order_list import OrderFilter
-from models import Base, Enrollment, Order, OrderEvent, writing
-from models.base import prepare_engine
+from models import Enrollment, Order, OrderEvent, writing
 from tests.desk_visits import desk, send
 from tests.order_states import COHORT, NARROW, SOLD, STATES, add_orders, bring
 from tests.test_orders import COURSE
@@ -31,15 +30,6 @@ ORDER_HEAD = (
     "stripe_payment_intent"
 )
 SEAT_HEAD = "id,course,cohort,seat,name,email,order,bought_by,enrolled_at"
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -229,9 +219,8 @@ def test_marketer_exports_no_money(app: Flask, room: str) -> None:
 
 @pytest.fixture
 def sold(make_app: Any) -> Flask:
-    """An app whose database was made by its migrations, with two orders."""
-    app: Flask = make_app(tables=False)
-    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    """An app with two orders."""
+    app: Flask = make_app()
     add_orders(app, "paid", "expired")
     return app
 

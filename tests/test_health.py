@@ -16,13 +16,12 @@ TOKEN = "let-me-read-the-counters"
 @pytest.fixture
 def migrated(make_app: Any, database_url: str) -> Flask:
     """The site on a database with its tables, once on each kind."""
-    app: Flask = make_app(database_url=database_url, tables=False)
-    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    app: Flask = make_app(database_url=database_url)
     return app
 
 
 def test_alive_needs_no_database(make_app: Any) -> None:
-    app = make_app(database_url="postgresql://nobody@127.0.0.1:1/nothing", tables=False)
+    app = make_app(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     answer = app.test_client().get("/healthz")
     assert (answer.status_code, answer.text) == (200, "ok\n")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -34,17 +33,17 @@ def test_ready_with_the_tables_of_this_version(migrated: Flask) -> None:
 
 
 def test_not_ready_when_the_database_does_not_answer(make_app: Any) -> None:
-    app = make_app(database_url="postgresql://nobody:hunter2@127.0.0.1:1/nothing", tables=False)
+    app = make_app(database_url="postgresql://nobody:hunter2@127.0.0.1:1/nothing")
     answer = app.test_client().get("/readyz")
     assert (answer.status_code, answer.text) == (503, "the database cannot be used\n")
 
 
-def test_not_ready_with_other_tables(make_app: Any, database_url: str) -> None:
-    engine = create_engine(database_url)
+def test_not_ready_with_other_tables(make_app: Any, empty_database_url: str) -> None:
+    engine = create_engine(empty_database_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE lead (something INTEGER)"))
     engine.dispose()
-    answer = make_app(database_url=database_url, tables=False).test_client().get("/readyz")
+    answer = make_app(database_url=empty_database_url).test_client().get("/readyz")
     assert answer.status_code == 503
     assert "run flask db upgrade" in answer.text
 
@@ -59,10 +58,9 @@ def test_not_ready_with_a_newer_database(migrated: Flask) -> None:
 
 def test_file_taken_away_from_under_the_site_is_noticed(make_app: Any, instance: Path) -> None:
     """A SQLite file that was moved stays open: sign-ups would be thanked for and lost."""
-    app: Flask = make_app(tables=False)
+    app: Flask = make_app()
     file = instance / "crossroads.db"
     client = app.test_client()
-    app.test_cli_runner().invoke(args=["db", "upgrade"])
     assert client.get("/readyz").status_code == 200
     for name in ("crossroads.db", "crossroads.db-wal", "crossroads.db-shm"):
         if (instance / name).exists():
@@ -82,8 +80,7 @@ def test_file_taken_away_from_under_the_site_is_noticed(make_app: Any, instance:
 def test_server_that_comes_back_is_ready_at_the_next_request(
     make_app: Any, postgresql_url: str
 ) -> None:
-    app: Flask = make_app(database_url=postgresql_url, tables=False)
-    app.test_cli_runner().invoke(args=["db", "upgrade"])
+    app: Flask = make_app(database_url=postgresql_url)
     client = app.test_client()
     assert client.get("/readyz").status_code == 200
     admin = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")

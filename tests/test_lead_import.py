@@ -27,10 +27,7 @@ PROOF = Evidence(form="signup")
 @pytest.fixture
 def app(make_app: Any, database_url: str) -> Flask:
     """The site on a database that was brought up by its migrations."""
-    built: Flask = make_app(
-        database_url=database_url, tables=False, suppression_key=SUPPRESSION_KEY
-    )
-    assert flask(built, "db", "upgrade").exit_code == 0
+    built: Flask = make_app(database_url=database_url, suppression_key=SUPPRESSION_KEY)
     return built
 
 

@@ -9,26 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from crossroads import lead_list, overview
 from crossroads.lead_list import LEADS, LeadFilter
 from crossroads.listing import PAGE_SIZE
-from models import Base, Lead, now
-from models.base import prepare_engine
+from models import Lead, now
 from tests.desk_visits import lead
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

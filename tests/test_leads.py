@@ -6,27 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from crossroads import leads, outbox
 from crossroads.addresses import email_key
 from crossroads.consent import Evidence
 from crossroads.leads import Touch
-from models import Base, ConsentEvent, Lead, Message, now, writing
-from models.base import prepare_engine
+from models import ConsentEvent, Lead, Message, now, writing
 from tests.people import address
 
 PROOF = Evidence(form="signup", page="/compare", ip="192.0.2.0", user_agent="Tester")
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from crossroads.refunds import RefundError
 from models import Message, Order, OrderEvent
 from tests.order_states import dispute, refund
 from tests.test_orders import COURSE, left, paid, with_checkout
-from tests.test_orders import engine as engine
 
 SEATS = 3
 TOTAL = SEATS * COURSE.price.amount

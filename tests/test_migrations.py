@@ -38,9 +38,9 @@ def downgrade():
 
 
 @pytest.fixture
-def app(make_app: Any, database_url: str) -> Flask:
+def app(make_app: Any, empty_database_url: str) -> Flask:
     """The site on an empty database."""
-    built: Flask = make_app(database_url=database_url, tables=False)
+    built: Flask = make_app(database_url=empty_database_url)
     return built
 
 

@@ -7,7 +7,7 @@ from secrets import token_hex
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, update
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from crossroads import order_list, overview, stripe_events
@@ -15,23 +15,13 @@ from crossroads.content import read
 from crossroads.enrollment_list import ENROLLMENTS, EnrollmentFilter, buyers
 from crossroads.order_list import ORDERS, OrderFilter
 from crossroads.payments import Event
-from models import Base, Message, Order, OrderEvent, StripeEvent, now, writing
-from models.base import prepare_engine
+from models import Message, Order, OrderEvent, StripeEvent, now, writing
 from models.order import PAID
 from tests.content_files import REAL
 from tests.order_states import COHORT, NARROW, SOLD, STATES, bring
 from tests.test_orders import COURSE
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, func, select, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import ledger, orders, seats
 from crossroads.content import Cohort, Course, read
 from crossroads.orders import Foreign, Holding, OrderError, SoldOut, TooManyHolds
 from crossroads.payments import Checkout
+from models import Cohort as CohortRow
 from models import (
-    Base,
     ConsentEvent,
     Enrollment,
     Hold,
@@ -27,23 +27,12 @@ from models import (
     now,
     writing,
 )
-from models import Cohort as CohortRow
-from models.base import prepare_engine
 from tests.conftest import ROOT
 from tests.people import address
 
 COURSE = read(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]
 SMALL = COHORT.model_copy(update={"seats": 10})
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url, pool_size=20)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

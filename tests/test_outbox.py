@@ -3,37 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import Engine, create_engine, event, select, update
+from sqlalchemy import Engine, event, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import outbox
-from models import Base, Lead, Message, now, writing
-from models.base import prepare_engine
+from models import Lead, Message, now, writing
+from tests.databases import opened
 from tests.order_states import bring
 from tests.people import hashed
 
 LEASE = timedelta(minutes=5)
-
-
-@contextmanager
-def database(url: str) -> Iterator[Engine]:
-    engine = create_engine(url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    with database(database_url) as engine:
-        yield engine
 
 
 @pytest.fixture
@@ -300,7 +284,7 @@ def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> Non
 def test_looking_for_due_mail_reads_the_index_of_due_mail_alone(sqlite_url: str) -> None:
     # On SQLite: with so few rows PostgreSQL rightly reads the table.
     asked: list[tuple[str, Any]] = []
-    with database(sqlite_url) as engine, Session(engine) as session:
+    with opened(sqlite_url) as engine, Session(engine) as session:
 
         @event.listens_for(engine, "before_cursor_execute")
         def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:

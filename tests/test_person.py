@@ -32,8 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_day")
 
 @pytest.fixture
 def app(make_app: Any, database_url: str) -> Flask:
-    built: Flask = make_app(database_url=database_url, tables=False)
-    assert built.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    built: Flask = make_app(database_url=database_url)
     return built
 
 
@@ -192,8 +191,7 @@ def test_own_data_are_one_file_with_no_key_in_it(
 
 
 def test_command_says_that_nothing_is_stored(make_app: Any) -> None:
-    run = make_app(tables=False).test_cli_runner().invoke
-    assert run(args=["db", "upgrade"]).exit_code == 0
+    run = make_app().test_cli_runner().invoke
     for arguments in (
         ["data", "nobody@example.com", "--output", "-"],
         ["erase", "nobody@example.com"],

@@ -15,7 +15,6 @@ from models import Message, Order, StripeEvent, now, writing
 from tests.sandbox_server import SandboxServer
 from tests.test_orders import take_seats
 from tests.test_settlement import BASE, left, older, opened, sweep
-from tests.test_settlement import engine as engine
 from tests.test_settlement import gateway as gateway
 
 

@@ -1,33 +1,22 @@
 """Retention: who never confirmed goes, and nobody else does."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from crossroads import leads, retention
 from crossroads.keeper import Keeper
 from crossroads.waiting_list import confirm as confirm_place
 from crossroads.waiting_list import join
-from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
-from models.base import prepare_engine
+from models import ConsentEvent, Lead, Message, Waiting, now, writing
 from tests.order_states import bring
 from tests.people import address
 from tests.test_consent import PROOF, capture
 from tests.test_orders import COURSE, SMALL
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 def wait(session: Session, email: str) -> Waiting:

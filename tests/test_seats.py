@@ -29,8 +29,7 @@ SOON = 10.0  # seconds that a change may take to show
 @pytest.fixture
 def app(make_app: Any, database_url: str) -> Flask:
     """The site on each database."""
-    built: Flask = make_app(database_url=database_url, tables=False)
-    assert built.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    built: Flask = make_app(database_url=database_url)
     return built
 
 

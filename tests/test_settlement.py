@@ -1,32 +1,21 @@
 """Settling with Stripe: lost webhooks, trouble at every call, three callers at once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 import time_machine
-from sqlalchemy import Engine, create_engine, func, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import ledger, seats, settlement, stripe_events
 from crossroads.payments import Event, Gateway, PaymentsAway
 from crossroads.settler import Settler
 from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
-from models.base import prepare_engine
 from tests.sandbox_server import KEY, SandboxServer
 from tests.test_orders import COURSE, SMALL, place
 
 BASE = "http://localhost"
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url, pool_size=20)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 One site and one stand-in for Stripe serve the whole module; each test buys as another person.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from crossroads import create_app, ledger, seats, settings
 from crossroads.payments import connection
-from models import Base, Order, db
+from models import Order, db
 from tests.conftest import ROOT
 from tests.purchases import COURSE, ENROLL, JANUARY, buy, heading, hidden, words
 from tests.sandbox_server import SandboxServer, eventually, start
@@ -82,12 +84,13 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxServer) -> Iterator[Flask]:
+def app(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, sandbox: SandboxServer
+) -> Iterator[Flask]:
     folder = tmp_path_factory.mktemp("instance")
+    shutil.copyfile(sqlite_template, folder / "crossroads.db")
     given = {"base_url": "http://localhost", "stripe_api_base": sandbox.url}
     built = create_app(ROOT, settings.load(ROOT, instance=folder, **given))
-    with built.app_context():
-        Base.metadata.create_all(db.engine)
     yield built
     built.extensions["crossroads.pages"].close()
     with built.app_context():

@@ -7,25 +7,21 @@ from datetime import timedelta
 import pytest
 import time_machine
 from argon2 import PasswordHasher, Type, extract_parameters
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from crossroads import users
 from crossroads.users import UserError
-from models import Base, StaffSession, User, now, writing
-from models.base import prepare_engine
+from models import StaffSession, User, now, writing
+from tests.databases import opened
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
 def session(database_url: str) -> Iterator[Session]:
-    engine = create_engine(database_url)
-    prepare_engine(engine)
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
+    with opened(database_url) as engine, Session(engine) as session:
         yield session
-    engine.dispose()
 
 
 def add(session: Session, email: str = "owner@example.com", role: str = "owner") -> User:

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -16,29 +15,19 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from crossroads import announcements, mailer, outbox
 from crossroads.worker import Delivery
 from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
-from models.base import prepare_engine
+from tests.databases import opened
 from tests.mail_server import Mail, MailServer, free_port
 from tests.people import hashed
 from tests.workers import BASE_URL, ROOT, WORDS, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
-
-
-@contextmanager
-def opened(url: str, *, tables: bool = True) -> Iterator[Engine]:
-    engine = create_engine(url)
-    prepare_engine(engine)
-    if tables:
-        Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -352,9 +341,9 @@ def test_no_log_line_holds_a_whole_address(engine: Engine, server: MailServer) -
 
 
 def test_run_waits_out_a_database_that_is_away_and_ends_when_told(
-    sqlite_url: str, server: MailServer
+    empty_sqlite_url: str, server: MailServer
 ) -> None:
-    with opened(sqlite_url, tables=False) as engine:
+    with opened(empty_sqlite_url) as engine:
         worker = make_worker(engine, server.url)
         running = Thread(target=worker.run)
         with capture_logs() as lines:

@@ -195,7 +195,7 @@ def test_error_pages(
     expect(page.get_by_text("errors@example.com")).to_be_visible()
     inspector.look(page, "429")
 
-    _, away = serve(database_url=f"sqlite:///{tmp_path}/no/such.db", tables=False)
+    _, away = serve(database_url=f"sqlite:///{tmp_path}/no/such.db")
     page = open_page(f"{away}/signup", base_url=away)
     sign_up(page, "errors@example.com")
     expect(page.get_by_text("Error 503")).to_be_visible()

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,11 +10,7 @@ from tests.faults.shop import Shop, shop
 
 
 @pytest.fixture
-def open_shop(
-    make_app: Any, instance: Path, tmp_path: Path, database_url: str
-) -> Iterator[Callable[..., Shop]]:
+def open_shop(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Shop]]:
     """Opens a site with a number of web workers."""
-    migrated = make_app(tables=False, database_url=database_url)
-    assert migrated.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
     with ExitStack() as stack:
         yield lambda workers: stack.enter_context(shop(tmp_path, database_url, workers))

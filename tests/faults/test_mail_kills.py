@@ -11,15 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, func, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import announcements, outbox
 from models import Announcement, Message, now, writing
-from models.base import prepare_engine
 from tests.desk_visits import lead
 from tests.mail_server import MailServer
 
@@ -38,12 +36,8 @@ def server() -> Iterator[MailServer]:
 
 
 def test_every_mail_arrives_however_often_workers_are_killed(
-    make_app: Any, instance: Path, database_url: str, server: MailServer
+    instance: Path, database_url: str, engine: Engine, server: MailServer
 ) -> None:
-    app = make_app(tables=False, database_url=database_url)
-    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
-    engine = create_engine(database_url)
-    prepare_engine(engine)
     with Session(engine) as session:
         writing(session)
         for number in range(ASKED):

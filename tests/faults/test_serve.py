@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -322,11 +322,9 @@ def test_closed_pipe_ends_everything(sleepy_root: Path, tmp_path: Path) -> None:
 
 
 def test_server_alone_stops_at_once_and_logs_as_the_site_does(
-    make_app: Any, instance: Path, sqlite_url: str, tmp_path: Path
+    instance: Path, sqlite_url: str, tmp_path: Path
 ) -> None:
     """As a service manager runs it: SIGTERM while browsers hold their connections open."""
-    app = make_app(tables=False)
-    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
     given = {**PRODUCTION, "database_url": sqlite_url}
     with up(tmp_path, command="serve", settings=given) as product:
         wait_for(product.answers)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from tests.databases import opened
 from tests.mail_server import MailServer
-from tests.test_worker import let_time_pass, messages, opened, queue
+from tests.test_worker import let_time_pass, messages, queue
 from tests.workers import BASE_URL, ROOT, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
@@ -23,15 +24,13 @@ FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 
 @pytest.fixture
 def engine(sqlite_url: str) -> Iterator[Engine]:
-    with opened(sqlite_url, tables=False) as engine:
+    with opened(sqlite_url) as engine:
         yield engine
 
 
 @pytest.fixture
-def start(make_app: Any, instance: Path, sqlite_url: str) -> Iterator[Callable[[str], Any]]:
+def start(instance: Path, sqlite_url: str) -> Iterator[Callable[[str], Any]]:
     """Starts real worker processes on a migrated database, and leaves none behind."""
-    app = make_app(tables=False)
-    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(smtp_url: str) -> subprocess.Popen[bytes]:

