@@ -176,7 +176,13 @@ class PageCache:
 
     def _render_all(self) -> bool:
         stamp = self._stamp
-        pages = {path: page for path in self._paths if (page := self._render(path)) is not None}
+        pages = {}
+        for path in self._paths:
+            if self._ended.is_set():
+                return False
+            page = self._render(path)
+            if page is not None:
+                pages[path] = page
         with self._lock:
             if stamp == self._stamp:
                 self._pages = {**self._pages, **pages}
@@ -190,11 +196,16 @@ def make_page(body: bytes, headers: Headers) -> Page:
     kind = (headers.get("Content-Type") or "").partition(";")[0]
     bodies = {"identity": body}
     if kind not in ALREADY_SMALL:
-        bodies["br"] = brotli.compress(body, quality=11)
-        bodies["gzip"] = gzip.compress(body, 9, mtime=0)
+        bodies |= _compressed(body)
         kept.append(("Vary", "Accept-Encoding"))
     made = {name: _variant(name, data, digest, kept) for name, data in bodies.items()}
     return {name: made.get(name, made["identity"]) for name in ENCODINGS}
+
+
+@lru_cache(maxsize=256)
+def _compressed(body: bytes) -> dict[str, bytes]:
+    """Return the body in the encodings that shrink it: slow, and most pages stay as they were."""
+    return {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
 
 
 def _variant(encoding: str, body: bytes, digest: str, kept: list[tuple[str, str]]) -> Variant:

@@ -33,7 +33,6 @@ ASKED = (DECLINED, ASKS)
         pytest.param(AT_ONCE, 360, True, id="at-once-script"),
         pytest.param(IN_THE_END, 1440, False, id="in-the-end-no-script"),
         pytest.param(ASKED, 1440, True, id="asked-script"),
-        pytest.param(ASKED, 360, False, id="asked-no-script"),
     ],
 )
 def test_reader_buys_a_place_and_becomes_a_student(
