@@ -43,18 +43,13 @@ def require_free_port(host: str, port: int, setting: str) -> None:
 
 
 def schema_fault(engine: Engine) -> Fault | None:
-    """Return what is wrong with the schema. Raises ClickException when the database is away.
-
-    Leaves no connection open: what is open when a process forks belongs to both.
-    """
+    """Return what is wrong with the schema. Raises ClickException when the database is away."""
     try:
         return schema.fault(engine)
     except SQLAlchemyError as error:
         raise click.ClickException(
             f"the database cannot be used: {first_line(error)}; check DATABASE_URL"
         ) from None
-    finally:
-        engine.dispose()
 
 
 def require_schema(engine: Engine) -> None:
@@ -72,6 +67,7 @@ def serve(settings: Settings, engine: Engine) -> None:
     """
     require_free_port(settings.host, settings.port, "PORT")
     require_schema(engine)
+    engine.dispose()  # what is open when a process forks belongs to both
     metrics.share_between_processes(settings.instance / "metrics")
 
     log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
