@@ -183,6 +183,8 @@ def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
     if ledger.of(session, order).state in ledger.UNDECIDED:
         record(session, order, kind, cause)
         _release(session, order)
+        if kind == FAILED:  # days after the buyer was through, who may look at no page any more
+            outbox.enqueue_for_order(session, outbox.FAILED, order)
 
 
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:
