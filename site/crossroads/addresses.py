@@ -1,6 +1,5 @@
 """Email addresses: as typed, as compared, and as a keyed hash that outlives them."""
 
-import hashlib
 import hmac
 import unicodedata
 from dataclasses import dataclass
@@ -43,4 +42,4 @@ def email_key(email: str) -> str:
 
 def address_hash(key: str, suppression_key: str) -> str:
     """Return the HMAC-SHA256 of an address's key in hex: nobody without the key can guess it."""
-    return hmac.new(suppression_key.encode(), key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(suppression_key.encode(), key.encode(), "sha256").hex()

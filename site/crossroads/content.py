@@ -20,7 +20,6 @@ from crossroads import content_yaml
 from crossroads.content_fields import slugify
 from crossroads.content_schema import (
     EVEN,
-    CheckoutOptions,
     Claim,
     Cohort,
     Comparison,
@@ -37,7 +36,6 @@ from crossroads.content_schema import (
 
 __all__ = [
     "EVEN",
-    "CheckoutOptions",
     "Claim",
     "Cohort",
     "Comparison",
