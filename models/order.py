@@ -1,9 +1,18 @@
 """Orders, what happened to them, and the seats they hold while they are open."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
@@ -25,8 +34,9 @@ DISPUTE: Final = "dispute"
 class Order(Base):
     """What one buyer asked for, written once: which seats, at which price, in which currency.
 
-    `unit_amount` counts the currency's smallest unit; it and `item`, what the receipt calls it,
-    are copied from the content when the order is placed. `address_hash` is the buyer's, as of a
+    `unit_amount` counts the currency's smallest unit; it, `item`, what the receipt calls it, and
+    `checkout_options`, those that are on, are copied from the content when the order is placed:
+    what is asked of Stripe again must be the same. `address_hash` is the buyer's, as of a
     lead. `request_key` comes with the form: the same form sent twice is one order. `session_id` is
     Stripe's Checkout Session of this order, the only one that may fulfill it; `session_until` is
     when Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
@@ -57,6 +67,7 @@ class Order(Base):
     currency: Mapped[str] = mapped_column(String(3))
     session_until: Mapped[datetime] = mapped_column(UTCDateTime)
     request_key: Mapped[str] = mapped_column(String(64), unique=True)
+    checkout_options: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
     token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
     attempt: Mapped[int] = mapped_column(default=1)
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)

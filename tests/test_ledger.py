@@ -14,7 +14,7 @@ from crossroads import disputes, ledger, orders, refunds
 from crossroads.refunds import RefundError
 from models import Message, Order, OrderEvent
 from tests.order_states import dispute, refund
-from tests.test_orders import COURSE, left, paid, with_checkout
+from tests.test_orders import COURSE, left, paid, take_seats, with_checkout
 
 SEATS = 3
 TOTAL = SEATS * COURSE.price.amount
@@ -197,14 +197,41 @@ def test_amount_takes_no_seat_until_it_is_all(session: Session) -> None:
     assert left(session) == 10
 
 
-def test_buyer_is_told_once_of_each_refund_that_is_made(session: Session) -> None:
+def test_buyer_is_told_once_of_each_refund_and_once_that_it_failed(session: Session) -> None:
     order = bought(session)
     made = refund(order, amount=5, status="pending")
     for status in ("pending", "succeeded", "succeeded", "failed"):
         refunds.learn(session, order, replace(made, status=status), "event")
     refunds.learn(session, order, refund(order, amount=5, status="failed"), "event")
     kinds = list(session.scalars(select(Message.kind).order_by(Message.id)))
-    assert kinds == ["receipt", "enrolled", "refund"]
+    assert kinds == ["receipt", "enrolled", "refund", "refund-failed"]
+
+
+@pytest.mark.parametrize("status", ["canceled", "failed"])
+def test_refund_that_came_to_nothing_before_the_buyer_heard_of_it_is_told_to_nobody(
+    session: Session, status: str
+) -> None:
+    order = bought(session)
+    reference = refunds.ask(session, order.id, "desk", seats=None, amount=5)
+    made = refund(order, amount=5, reference=reference, status=status)
+    for one in (made, replace(made, status="succeeded"), replace(made, status="pending")):
+        refunds.learn(session, order, one, "event")
+    assert list(session.scalars(select(Message.kind).order_by(Message.id))) == [
+        "receipt", "enrolled",
+    ]  # fmt: skip
+
+
+def test_whose_money_came_too_late_is_told_when_it_cannot_be_returned(session: Session) -> None:
+    order = with_checkout(session)
+    take_seats(session, order)
+    orders.fulfill(session, order.id, paid(order), "event")
+    (asked,) = ledger.of(session, order).refunds
+    made = refund(order, reference=asked.reference)
+    for status in ("pending", "succeeded", "failed", "failed"):
+        refunds.learn(session, order, replace(made, status=status), "event")
+    kinds = list(session.scalars(select(Message.kind).order_by(Message.id)))
+    assert kinds == ["unseated", "refund-failed"]
+    assert (order.state, ledger.of(session, order).left) == ("unseated", order.amount)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""The two mails of a buyer: the receipt, and the link to the student's page."""
+"""The mails of a buyer: the receipt, the link to the student's page, and what went wrong."""
 
 import re
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -14,10 +15,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from crossroads import content, orders
+from crossroads import content, ledger, orders, refunds
 from models import Enrollment, Order, db, writing
+from tests.order_states import refund
 from tests.purchases import COURSE, JANUARY, words
-from tests.test_orders import paid, take_seats, with_checkout
+from tests.test_orders import checkout, paid, take_seats, with_checkout
 from tests.workers import BASE_URL, make_worker
 from tests.workers import WORDS as SITE
 
@@ -162,6 +164,69 @@ def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
         assert "/enrollments/" not in body
     page = words(client.get(f"/orders/{order.token}").text)
     assert "We return the whole amount to the card or account you paid with." in page
+
+
+def failed(session: Session, **given: Any) -> Order:
+    """Return an order whose money was to come later and did not."""
+    session.rollback()
+    writing(session)
+    order = with_checkout(session, **{"cohort": JANUARY, **given})
+    for later in ({}, {"failed": True}):
+        orders.fulfill(session, order.id, checkout(order, status="complete", **later), "test")
+    session.commit()
+    return order
+
+
+def test_buyer_whose_payment_did_not_come_is_told_once_and_how_to_order_anew(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = failed(session, number=2)
+    (mail,) = mails(app, instance)
+    assert mail["To"] == "maria@example.com"
+    assert mail["Subject"] == f"Your payment did not come, order {order.id}"
+    for said in read(mail):
+        for fact in (
+            "Hello Maria, your payment of $2,400 did not go through",
+            "You are not enrolled, and your places went back on offer.",
+            f"write to hello@example.com and name order {order.id}.",
+            f"{COURSE.title}, January 2027",
+            "2 places",
+        ):
+            assert fact in said
+    for kind in ("plain", "html"):
+        again = f"{BASE_URL}/courses/{COURSE.slug}/enroll?cohort={JANUARY.code}"
+        assert again in unescape(part(mail, kind))
+
+
+def test_payment_that_did_not_come_for_a_course_that_has_left_leads_to_the_order(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = failed(session)
+    (mail,) = mails(app, instance, SITE.model_copy(update={"courses": ()}))
+    for kind in ("plain", "html"):
+        assert f"{BASE_URL}/orders/{order.token}" in part(mail, kind)
+        assert "/enroll?" not in part(mail, kind)
+
+
+def test_buyer_is_told_that_a_refund_did_not_arrive(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = pay(session)
+    writing(session)
+    found = ledger.lock(session, order.id)
+    made = refund(found, amount=100_000)
+    for status in ("succeeded", "failed"):
+        refunds.learn(session, found, replace(made, status=status), "event")
+    session.commit()
+    found_mails = mails(app, instance)
+    (mail,) = [one for one in found_mails if "did not reach you" in one["Subject"]]
+    assert mail["Subject"] == f"$1,000 did not reach you, order {order.id}"
+    for said in read(mail):
+        assert "we told you that we return $1,000 to the card or account you paid with" in said
+        assert f"write to hello@example.com, name order {order.id}" in said
+        assert "Not returned yet" in said
+    for kind in ("plain", "html"):
+        assert f"{BASE_URL}/orders/{order.token}" in part(mail, kind)
 
 
 def test_mails_to_a_buyer_are_no_marketing(app: Flask, session: Session, instance: Path) -> None:

@@ -37,6 +37,7 @@ def purchase(**given: Any) -> Purchase:
         currency="USD",
         quantity=2,
         return_url="http://localhost/orders/order-token",
+        terms_url="http://localhost/terms",
         expires_at=now() + timedelta(minutes=32),
     )
     return replace(asked, **given)
@@ -116,7 +117,7 @@ def test_options_are_what_the_buyer_and_the_checkout_get(
         automatic_tax=True,
         tax_behavior="exclusive",
         tax_ids=True,
-        invoice=True,
+        invoices=True,
         terms=True,
         always_customer=True,
         submit="pay",
@@ -126,6 +127,7 @@ def test_options_are_what_the_buyer_and_the_checkout_get(
     fetch(f"{made.url}/code", form={"promotion_code": "TENOFF"})
     page = fetch(str(made.url)).text
     assert "IBAN" not in page and "Pay $2,376.00" in page
+    assert 'I agree to the <a href="http://localhost/terms"' in page
     assert sandbox.pay(str(made.url), tax_id="DE123456789").status == 422  # the terms
     sandbox.pay(str(made.url), tax_id="DE123456789", terms="yes")
     found = gateway.retrieve(made.id)

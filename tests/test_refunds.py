@@ -126,6 +126,7 @@ def test_refund_that_fails_gives_the_seat_back_to_its_buyer(
     found = balance(engine, order)
     assert (found.state, found.seats) == ("paid", 1)
     assert [(one.status, one.reason) for one in found.refunds] == [("failed", "unknown")]
+    assert mails(engine) == ["receipt", "enrolled", "refund", "refund-failed"]
 
 
 def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(

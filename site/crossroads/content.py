@@ -20,6 +20,7 @@ from crossroads import content_yaml
 from crossroads.content_fields import slugify
 from crossroads.content_schema import (
     EVEN,
+    CheckoutOptions,
     Claim,
     Cohort,
     Comparison,
@@ -36,6 +37,7 @@ from crossroads.content_schema import (
 
 __all__ = [
     "EVEN",
+    "CheckoutOptions",
     "Claim",
     "Cohort",
     "Comparison",

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from crossroads import money
 from crossroads.content_fields import slugify
 from crossroads.content_schema import EVEN, Course, Site
 from crossroads.content_yaml import Document, Path
@@ -89,6 +90,22 @@ def course(value: object) -> Mistakes:
             )
         if isinstance(code, str) and codes.setdefault(code, i) != i:
             yield ("cohorts", i, "code"), f"is the code of another cohort already: {code}"
+    price = _mapping(_mapping(value).get("price"))
+    amount, currency = price.get("amount"), price.get("currency")
+    if isinstance(amount, int) and currency in money.DIGITS:
+        step = money.step(str(currency))
+        if amount > 0 and amount % step:
+            yield (
+                ("price", "amount"),
+                f"must be a multiple of {step}: Stripe charges {currency} in steps of "
+                f"{money.decimal(step, str(currency))}",
+            )
+    checkout = _mapping(_mapping(value).get("checkout"))
+    if "tax_behavior" in checkout and checkout.get("automatic_tax") is not True:
+        yield (
+            ("checkout", "tax_behavior"),
+            "means nothing without automatic_tax: true: write that too, or take this line out",
+        )
     yield from _samples(value, Course)
 
 
@@ -186,6 +203,11 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails, written: str) -> str
             return f"must be text: put quotes around {written}"
         case "int_type":
             return f"must be a whole number without quotes, like 20, not {written}"
+        case "bool_type":
+            return f"must be true or false, without quotes, not {written}"
+        case "literal_error":
+            words = detail["ctx"]["expected"].replace("'", "")
+            return f"must be {words}, not {written}"
         case "date_type":
             return f"must be a date without quotes, like 2027-01-18, not {written}"
         case "tuple_type":

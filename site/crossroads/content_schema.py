@@ -5,7 +5,7 @@ Rules that tie fields or files together are in content_rules.py; reading is in c
 
 from datetime import date
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict
@@ -251,6 +251,22 @@ class Cohort(Shape):
         return f"{first} to {self.ends:%B} {self.ends.day}, {self.ends.year}"
 
 
+class CheckoutOptions(Shape):
+    """What a course's checkout does beyond taking money; most has to be set up at Stripe first.
+
+    `tax_behavior` says whether the price includes the tax that Stripe calculates; None leaves it
+    to the setting there. https://docs.stripe.com/api/checkout/sessions/create
+    """
+
+    promotion_codes: bool = False
+    automatic_tax: bool = False
+    tax_behavior: Literal["inclusive", "exclusive"] | None = None
+    tax_ids: bool = False
+    invoices: bool = False
+    terms: bool = False
+    recovery: bool = False
+
+
 class Course(Shape):
     slug: Slug
     title: Text
@@ -261,6 +277,7 @@ class Course(Shape):
     hours_per_week: Count
     weeks: Some[Week]
     price: Price
+    checkout: CheckoutOptions = CheckoutOptions()
     cohorts: tuple[Cohort, ...]
     refund_rule: Text
     questions: tuple[Question, ...]

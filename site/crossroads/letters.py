@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crossroads import calendars, markdown, outbox, waiting_list
+from crossroads import calendars, markdown, money, outbox, waiting_list
 from crossroads.content import Comparison, Content, Course
 from crossroads.enrollments import Bought
 from models.announcement import Announcement
 from models.lead import Lead
 from models.message import Message
+from models.order import Order
 from models.waiting_list import Waiting
 
 LINKED = re.compile(r"[/:@\\<>]|\.\S")
@@ -32,6 +33,13 @@ class Waiter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unpaid:
+    """An order whose money did not come, as its buyer is told of it."""
+
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True)
 class Announced:
     """An announcement, and who gets it; None stands for someone of the staff who tries it."""
 
@@ -40,7 +48,10 @@ class Announced:
 
 
 def context(
-    message: Message, receiver: Lead | Bought | Waiter | Announced, content: Content, base_url: str
+    message: Message,
+    receiver: Lead | Bought | Unpaid | Waiter | Announced,
+    content: Content,
+    base_url: str,
 ) -> dict[str, object]:
     """Return what the templates of the message's kind are rendered with.
 
@@ -50,6 +61,8 @@ def context(
     words: dict[str, object] = {"site": content.site, "base_url": base_url}
     if isinstance(receiver, Bought):
         return words | _purchase(message, receiver, content, base_url)
+    if isinstance(receiver, Unpaid):
+        return words | _unpaid(receiver.order, content, base_url)
     if isinstance(receiver, Waiter):
         return words | _waiting(message, receiver, content, base_url)
     if isinstance(receiver, Announced):
@@ -127,6 +140,19 @@ def _purchase(
         "eve": calendars.eve(cohort) if cohort else None,
         "link": student_link if message.kind == outbox.ENROLLED else order_link,
         "calendar_link": f"{student_link}/calendar.ics",
+    }
+
+
+def _unpaid(order: Order, content: Content, base_url: str) -> dict[str, object]:
+    course = content.course(order.course)
+    sold = course is not None and course.cohort(order.cohort) is not None
+    enroll = f"{base_url}/courses/{order.course}/enroll?cohort={order.cohort}"
+    return {
+        "name": _greetable(order.name),
+        "order": order,
+        "total": money.display(order.amount, order.currency),
+        "again": sold,
+        "link": enroll if sold else f"{base_url}/orders/{order.token}",
     }
 
 

@@ -21,6 +21,8 @@ NAMES = {
     outbox.ENROLLED: "Enrolled",
     outbox.UNSEATED: "No seat was left",
     outbox.REFUND: "Refund",
+    outbox.REFUND_FAILED: "Refund did not arrive",
+    outbox.FAILED: "Payment did not come",
     outbox.ANNOUNCEMENT: "Announcement",
     outbox.PLACES: "Announcement to a waiting list",
 }

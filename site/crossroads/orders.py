@@ -9,7 +9,7 @@ from crossroads import ledger, outbox, refunds, seats, site_version, waiting_lis
 from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
 from crossroads.ledger import State, lock, record
-from crossroads.payments import Checkout, Purchase
+from crossroads.payments import Checkout, Options, Purchase
 from models import Enrollment, Hold, Order, now
 from models.base import AnySession
 from models.order import EXPIRED, FAILED, PAID, PENDING, PLACED, UNSEATED
@@ -99,6 +99,7 @@ def place(
         seats=number,
         unit_amount=course.price.amount,
         currency=course.price.currency,
+        checkout_options=course.checkout.model_dump(exclude_defaults=True),
         session_until=at + timedelta(minutes=CHECKOUT_MINUTES),
         request_key=request_key,
     )
@@ -130,7 +131,9 @@ def purchase(order: Order, base_url: str) -> Purchase:
         currency=order.currency,
         quantity=order.seats,
         return_url=f"{base_url}/orders/{order.token}",
+        terms_url=f"{base_url}/terms",
         expires_at=order.session_until,
+        options=Options(**order.checkout_options),
     )
 
 
@@ -180,6 +183,8 @@ def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
     if ledger.of(session, order).state in ledger.UNDECIDED:
         record(session, order, kind, cause)
         _release(session, order)
+        if kind == FAILED:  # days after the buyer was through, who may look at no page any more
+            outbox.enqueue_for_order(session, outbox.FAILED, order)
 
 
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:

@@ -26,6 +26,8 @@ RECEIPT = "receipt"
 ENROLLED = "enrolled"
 UNSEATED = "unseated"
 REFUND = "refund"
+REFUND_FAILED = "refund-failed"
+FAILED = "failed"  # the payment that was to come later did not
 ANNOUNCEMENT = "announcement"
 PLACES = "places"  # an announcement to those on a waiting list
 # Mail that only a confirmed address gets, each with its way out.

@@ -9,7 +9,7 @@ from crossroads import letters, money, outbox
 from crossroads.composer import Composer, as_bytes
 from crossroads.content import Content
 from crossroads.enrollments import Bought, Receipt, Returned
-from crossroads.letters import Announced, Waiter
+from crossroads.letters import Announced, Unpaid, Waiter
 from models.announcement import Announcement
 from models.base import now
 from models.lead import Lead
@@ -160,7 +160,7 @@ def _announced_to_waiting(content: Content) -> Announced:
 
 
 # Whom each kind of mail is written to.
-RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Announced]] = {
+RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Unpaid | Announced]] = {
     outbox.CONFIRM: _lead,
     outbox.WELCOME: _lead,
     outbox.ALREADY: _lead,
@@ -170,6 +170,8 @@ RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Announced]] = 
     outbox.ENROLLED: _bought,
     outbox.UNSEATED: _bought,
     outbox.REFUND: _bought,
+    outbox.REFUND_FAILED: _bought,
+    outbox.FAILED: lambda content: Unpaid(order=_bought(content).order),
     outbox.ANNOUNCEMENT: _announced,
     outbox.PLACES: _announced_to_waiting,
 }

@@ -80,8 +80,9 @@ def key(refund: ledger.Refund) -> str:
 
 
 def learn(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
-    """Note what Stripe says of a refund of the order's payment; the buyer is told when it is new.
+    """Note what Stripe says of a refund of the order's payment.
 
+    The buyer is told of one that is new, and when one that they were told of comes to nothing.
     The caller holds the order's lock.
     """
     before = ledger.of(session, order)
@@ -91,10 +92,13 @@ def learn(session: AnySession, order: Order, found: payments.Refund, cause: str)
         session, order, REFUND, cause, subject=subject, status=found.status, stripe_id=found.id,
         amount=found.amount, reason=found.failure_reason or "",
     )  # fmt: skip
-    told = next((one for one in before.refunds if one.reference == subject), None)
-    new = told is None or not (told.counts or told.status in ("canceled", "failed"))
-    if number and new and found.counts and (told is None or told.cause != LATE):
-        outbox.enqueue_for_order(session, outbox.REFUND, order, number)
+    was = before.refund(subject)
+    if number is None or (was is not None and was.status in ("canceled", "failed")):
+        return
+    told = was is not None and (was.counts or was.cause == LATE)
+    if told != found.counts:
+        kind = outbox.REFUND if found.counts else outbox.REFUND_FAILED
+        outbox.enqueue_for_order(session, kind, order, number)
 
 
 def refused(session: AnySession, order: Order, reference: str, reason: str, cause: str) -> None:

@@ -18,7 +18,7 @@ from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.enrollments import Bought
-from crossroads.letters import Announced, Waiter
+from crossroads.letters import Announced, Unpaid, Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
 from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
@@ -141,9 +141,11 @@ class Worker(Loop):
 
     def _told(
         self, message: Message, receiver: Lead | Order | User
-    ) -> Lead | Bought | Waiter | Announced:
+    ) -> Lead | Bought | Unpaid | Waiter | Announced:
         """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
+            if isinstance(receiver, Order) and message.kind == outbox.FAILED:
+                return Unpaid(order=receiver)
             if isinstance(receiver, Order):
                 return enrollments.bought(session, receiver, message.order_event_id)
             if message.announcement_id is not None:

@@ -28,7 +28,7 @@ class Options:
     automatic_tax: bool = False
     tax_behavior: Literal["inclusive", "exclusive"] | None = None  # None: as set up at Stripe
     tax_ids: bool = False
-    invoice: bool = False
+    invoices: bool = False
     terms: bool = False
     recovery: bool = False
     always_customer: bool = False
@@ -48,6 +48,7 @@ class Purchase:
     currency: str
     quantity: int
     return_url: str
+    terms_url: str
     expires_at: datetime
     options: Options = field(default_factory=Options)
 
@@ -139,10 +140,14 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
         params["automatic_tax"] = {"enabled": True}
     if options.tax_ids:
         params["tax_id_collection"] = {"enabled": True}
-    if options.invoice:
+    if options.invoices:
         params["invoice_creation"] = {"enabled": True}
     if options.terms:
         params["consent_collection"] = {"terms_of_service": "required"}
+        # The box is ours to word: Stripe's own links to the address that is set up there.
+        # https://docs.stripe.com/payments/checkout/customization/policies#custom-text
+        agreed = f"I agree to the [terms]({purchase.terms_url})"
+        params["custom_text"] = {"terms_of_service_acceptance": {"message": agreed}}
     if options.recovery:
         params["after_expiration"] = {
             "recovery": {"enabled": True, "allow_promotion_codes": options.promotion_codes}
