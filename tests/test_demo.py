@@ -20,10 +20,11 @@ from tests.production import PRODUCTION
 CONTENT = read(ROOT / "site" / "content")
 
 
-def fill(engine: Engine, leads: int, seed: int = 1) -> dict[str, int]:
-    return demo.fill(
-        engine, CONTENT, leads=leads, seed=seed, suppression_key=SUPPRESSION_KEY
-    )  # fmt: skip
+def fill(engine: Engine, leads: int, seed: int = 1, **given: Any) -> dict[str, int]:
+    with engine.begin() as connection:
+        return demo.fill(
+            connection, CONTENT, leads=leads, seed=seed, suppression_key=SUPPRESSION_KEY, **given
+        )
 
 
 def people(engine: Engine) -> list[tuple[Any, ...]]:
@@ -97,7 +98,7 @@ def test_a_fill_that_breaks_leaves_nothing(engine: Engine) -> None:
 
     before = indexes(engine)
     with pytest.raises(KeyboardInterrupt):
-        demo.fill(engine, CONTENT, leads=50, seed=1, suppression_key=SUPPRESSION_KEY, progress=stop)
+        fill(engine, 50, progress=stop)
     assert people(engine) == []
     assert indexes(engine) == before
 

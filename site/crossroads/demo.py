@@ -12,7 +12,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, func, select, text
+from sqlalchemy import Connection, Table, func, select, text
 
 from crossroads import addresses, consent
 from crossroads.content import Content, Course
@@ -69,8 +69,8 @@ CONSENT = (
 )
 ORDER = (
     *("id", "course", "cohort", "email", "email_key", "address_hash", "name", "item", "seats"),
-    *("unit_amount", "currency", "session_until", "request_key", "token", "attempt"),
-    *("payment_intent", "state", "seats_kept", "created_at"),
+    *("unit_amount", "currency", "checkout_options", "session_until", "request_key", "token"),
+    *("attempt", "payment_intent", "state", "seats_kept", "created_at"),
 )
 EVENT = (
     *("order_id", "kind", "cause", "subject", "status", "reason", "amount_subtotal"),
@@ -85,7 +85,7 @@ Rows = tuple[type[Base], tuple[str, ...], list[Values]]
 
 
 def fill(
-    engine: Engine,
+    connection: Connection,
     content: Content,
     *,
     leads: int,
@@ -95,34 +95,29 @@ def fill(
 ) -> dict[str, int]:
     """Add so many leads, their consent and orders; return how many rows each table got.
 
-    All of it is one transaction. `progress` is called with the number of leads of each part.
+    The caller commits all of it at once. `progress` is called with the number of leads of each
+    part.
     """
     made: dict[str, int] = {}
-    with engine.connect().execution_options(begin="IMMEDIATE") as connection:
-        year = Year(content, connection, leads=leads, seed=seed, key=suppression_key)
-        if engine.dialect.name == "sqlite":
-            # A quarter of a GB: the pages of the unique indexes need not be read again and again.
-            connection.exec_driver_sql("PRAGMA cache_size = -262144")
-        # One sort at the end costs half of what finding a place for each row does.
-        indexes = [index for model in FILLED for index in _table(model).indexes]
-        try:
-            for index in indexes:
-                index.drop(connection)
-            for start in range(0, leads, PART):
-                number = min(PART, leads - start)
-                for model, columns, rows in year.part(start, number):
-                    if not rows:
-                        continue
-                    _load(connection, model, columns, rows)
-                    name = model.__tablename__
-                    made[name] = made.get(name, 0) + len(rows)
-                progress(number)
-            for index in indexes:
-                index.create(connection)
-            _number_on(connection)
-            connection.commit()
-        finally:
-            connection.invalidate()  # whoever connects next gets a cache of the usual size
+    year = Year(content, connection, leads=leads, seed=seed, key=suppression_key)
+    if connection.dialect.name == "sqlite":
+        # A quarter of a GB: the pages of the unique indexes need not be read again and again.
+        connection.exec_driver_sql("PRAGMA cache_size = -262144")
+    # One sort at the end costs half of what finding a place for each row does.
+    indexes = [index for model in FILLED for index in _table(model).indexes]
+    for index in indexes:
+        index.drop(connection)
+    for start in range(0, leads, PART):
+        number = min(PART, leads - start)
+        for model, columns, rows in year.part(start, number):
+            if rows:
+                _load(connection, model, columns, rows)
+                name = model.__tablename__
+                made[name] = made.get(name, 0) + len(rows)
+        progress(number)
+    for index in indexes:
+        index.create(connection)
+    _number_on(connection)
     return made
 
 
@@ -232,7 +227,7 @@ class Year:
             amount = course.price.amount * seats
             orders.append((
                 *(order, course.slug, cohort, email, email, hashed, name, item, seats),
-                *(course.price.amount, course.price.currency, ended_at, keys[place]),
+                *(course.price.amount, course.price.currency, "{}", ended_at, keys[place]),
                 *(tokens[place], 1, f"pi_demo_{order}" if paid else None),
                 *(PAID if paid else EXPIRED, seats if paid else 0, at),
             ))  # fmt: skip

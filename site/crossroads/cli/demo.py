@@ -19,15 +19,19 @@ def fill(leads: int, seed: int) -> None:
     """Add people who do not exist, with their consent and orders. Development only."""
     if settings().production:
         fail("made-up people are for development: in production nothing was added")
-    with progress("Leads", leads) as advance:
+    with (
+        progress("Leads", leads) as advance,
+        db.engine.connect().execution_options(begin="IMMEDIATE") as connection,
+    ):
         made = demo.fill(
-            db.engine,
+            connection,
             current_content(),
             leads=leads,
             seed=seed,
             suppression_key=settings().suppression_key,
             progress=advance,
         )
+        connection.commit()
     orders, seats = made.get("order", 0), made.get("enrollment", 0)
     click.echo(
         f"{count(made['lead'], 'lead')}, {count(made['consent_event'], 'event')} of consent, "
