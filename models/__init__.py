@@ -8,6 +8,7 @@ from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import Message
 from models.order import Hold, Order, OrderEvent
+from models.reconciliation import Reconciliation
 from models.site_version import SiteVersion
 from models.stripe_event import RefusedEvent, StripeEvent
 from models.suppression import Suppression
@@ -25,6 +26,7 @@ __all__ = [
     "Message",
     "Order",
     "OrderEvent",
+    "Reconciliation",
     "RefusedEvent",
     "SiteVersion",
     "StaffSession",

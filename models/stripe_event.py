@@ -12,7 +12,8 @@ class StripeEvent(Base):
     """One event, by Stripe's own id. `object_id` names the Checkout Session it is about.
 
     The body is not kept: an event is a hint, and the object itself is fetched when the job is
-    done. `done_at` is set in the transaction that does what the event asks for.
+    done. `done_at` is set in the transaction that does what the event asks for. One that was not
+    `delivered` was found in Stripe's list: its webhook never came.
     """
 
     __tablename__ = "stripe_event"
@@ -30,6 +31,7 @@ class StripeEvent(Base):
     object_id: Mapped[str] = mapped_column(String(255), index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    delivered: Mapped[bool] = mapped_column(default=True)
     owner: Mapped[str | None] = mapped_column(String(64), default=None)
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     error: Mapped[str] = mapped_column(Text, default="")

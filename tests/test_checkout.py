@@ -274,7 +274,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
         engine = db.engine
     gateway = Gateway(KEY, base=sandbox.url, background=True)
     Settler(engine, gateway, "http://localhost").work()
-    assert count(session, Enrollment) == 0  # too young for the sweep, and no event came
+    assert count(session, Enrollment) == 0  # no event came
     from crossroads import stripe_events
     from crossroads.payments import Event
     from models import now, writing

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import ledger, seats, settlement, stripe_events
 from crossroads.payments import Event, Gateway, PaymentsAway
+from crossroads.reconciliation import Sweep
 from crossroads.settler import Settler
 from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
 from tests.sandbox_server import KEY, SandboxServer
@@ -62,7 +63,8 @@ def older(engine: Engine, minutes: int = 5) -> None:
 
 
 def sweep(engine: Engine, gateway: Gateway) -> list[tuple[str, str]]:
-    drifts = settlement.sweep(engine, gateway, BASE)
+    """Sweep, and return what each order that had drifted was and is."""
+    drifts = Sweep(engine, gateway, BASE, "a test").run()
     return [(drift.before, drift.after) for drift in drifts]
 
 

@@ -1,7 +1,10 @@
 """Leases: of many workers each takes another row, and keeps it until its time runs out."""
 
 from datetime import datetime, timedelta
+from os import getpid
 from random import uniform
+from secrets import token_hex
+from socket import gethostname
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -13,6 +16,11 @@ from models.stripe_event import StripeEvent
 LEASE = timedelta(minutes=5)
 
 Job = TypeVar("Job", Message, StripeEvent)
+
+
+def new_owner() -> str:
+    """Return a name for who takes leases, which nobody else has and which says where it runs."""
+    return f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
 
 
 def claim(
@@ -29,7 +37,7 @@ def claim(
         .where(
             open_,
             kind.due_at <= at,
-            or_(kind.lease_until.is_(None), kind.lease_until <= at),
+            free(kind, at),
         )
         .order_by(kind.due_at, kind.id)
         .limit(1)
@@ -43,6 +51,11 @@ def claim(
     )
     options = {"synchronize_session": False, "populate_existing": True}
     return session.scalars(statement, execution_options=options).one_or_none()
+
+
+def free(kind: type[Job], at: datetime) -> ColumnElement[bool]:
+    """Return the condition that nobody has a row, or that whoever has it has run out of time."""
+    return or_(kind.lease_until.is_(None), kind.lease_until <= at)
 
 
 def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:

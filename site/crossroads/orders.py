@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 
 from crossroads import ledger, outbox, refunds, seats, site_version, waiting_list
 from crossroads.addresses import Address
@@ -216,9 +216,14 @@ def by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
 
 
 def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
-    """Return the numbers of all orders placed before then that have not ended, oldest first."""
+    """Return the numbers of all orders that have not ended, oldest first.
+
+    Those without a checkout count when they were placed before then: the buyer's own request may
+    be about to make it.
+    """
     undecided = Order.state.in_(ledger.UNDECIDED)
-    query = select(Order.id).where(Order.created_at < before, undecided).order_by(Order.id)
+    begun = or_(Order.session_id.is_not(None), Order.created_at < before)
+    query = select(Order.id).where(undecided, begun).order_by(Order.id)
     return session.scalars(query).all()
 
 

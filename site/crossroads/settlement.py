@@ -4,42 +4,28 @@ Worker, order page, desk, commands and sweep all come through here. No transacti
 Stripe is asked.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable
+from typing import TypeVar
 
-import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads import disputes, ledger, orders, refunds, stripe_events
 from crossroads.ledger import State
-from crossroads.orders import Foreign
 from crossroads.payments import (
     Charge,
     Checkout,
     Dispute,
     Gateway,
     PaymentsAway,
+    PaymentsError,
     PaymentsRefused,
     Refund,
 )
 from models import Order, StripeEvent, now, writing
 from models.order import CANCELED, EXPIRED
 
-# A buyer's own request is left this long to finish before the sweep steps in.
-SWEEP_AFTER = timedelta(minutes=2)
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drift:
-    """An order that was not where Stripe had it, and is now."""
-
-    order: int
-    before: State
-    after: State
+T = TypeVar("T")
 
 
 def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> Checkout:
@@ -145,19 +131,73 @@ def _return(
         raise
 
 
-def payment_of(gateway: Gateway, event: StripeEvent) -> str | None:
-    """Return the payment that an event about a charge, a refund or a dispute leads to.
+def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None:
+    """Return the number of the order that an event is about, None when it is none of ours.
 
-    None when there is no such object with this key: it is of another account, or not of a payment.
     Raises PaymentsAway and PaymentsRefused.
     """
+    if event.kind.startswith("checkout."):
+        with Session(engine) as session:
+            known = orders.by_session(session, event.object_id)
+            if known is not None:
+                return known.id
+        checkout = _there(lambda: gateway.retrieve(event.object_id))
+        return order_of_checkout(engine, checkout) if checkout else None
+    payment = _payment_of(gateway, event)
+    with Session(engine) as session:
+        found = orders.by_payment(session, payment)
+        return found.id if found else None
+
+
+def order_of_checkout(engine: Engine, checkout: Checkout) -> int | None:
+    """Return the number of the order that a checkout belongs to, None when it is none of ours.
+
+    One that its order does not know of yet is stored on it: who made it may have been ended
+    between Stripe's answer and the commit.
+    """
+    with Session(engine) as session:
+        writing(session)
+        order = orders.find(session, checkout.reference) if checkout.reference else None
+        if order is None or orders.attach(session, order.id, checkout).session_id != checkout.id:
+            return None
+        session.commit()
+        return order.id
+
+
+def close(engine: Engine, event: StripeEvent) -> None:
+    """Mark an event done that nothing has to be done about."""
+    with Session(engine) as session:
+        writing(session)
+        stripe_events.done(session, event.id)
+        session.commit()
+
+
+def postpone(engine: Engine, event: StripeEvent, error: PaymentsError) -> None:
+    """Have an event followed later, as Stripe could not be asked."""
+    with Session(engine) as session:
+        writing(session)
+        stripe_events.postpone(session, event, str(error))
+        session.commit()
+
+
+def _payment_of(gateway: Gateway, event: StripeEvent) -> str | None:
+    """Return the payment that an event about a charge, a refund or a dispute leads to."""
     look: Callable[[str], Charge | Refund | Dispute] = gateway.retrieve_refund
     if event.kind.startswith("charge.dispute."):
         look = gateway.retrieve_dispute
     elif event.kind.startswith("charge."):
         look = gateway.retrieve_charge
+    found = _there(lambda: look(event.object_id))
+    return found.payment_intent if found else None
+
+
+def _there(look: Callable[[], T]) -> T | None:
+    """Return what is looked for, None when there is none with this key: it is of another account.
+
+    Raises PaymentsAway and PaymentsRefused.
+    """
     try:
-        return look(event.object_id).payment_intent
+        return look()
     except PaymentsRefused as error:
         if error.code == "resource_missing":
             return None
@@ -182,35 +222,16 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
     return state
 
 
-def sweep(engine: Engine, gateway: Gateway, base_url: str) -> Iterator[Drift]:
-    """Settle every order that may still change, whatever its age; yield those that had drifted.
+def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause: str) -> State:
+    """Bring an order to where Stripe has it, one too whose checkout nobody knows of here.
 
-    Those are the ones that have not ended, and those with a refund or a dispute under way. An
-    order that Stripe is in trouble about is left for the next sweep.
+    Raises as settle does.
     """
-    with Session(engine) as session:
-        waiting = [
-            *orders.unfinished(session, now() - SWEEP_AFTER),
-            *ledger.unsettled(session),
-        ]
-    for number in waiting:
-        with Session(engine, expire_on_commit=False) as session:
-            order = session.get_one(Order, number)
-            before = ledger.of(session, order).state
-        try:
-            after = _heal(engine, gateway, order, base_url)
-        except (PaymentsAway, PaymentsRefused, Foreign) as error:
-            log.warning("order not settled", order=number, error=str(error))
-            continue
-        if after != before:
-            log.info("order healed", order=number, before=before, after=after)
-            yield Drift(order=number, before=before, after=after)
-
-
-def _heal(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> State:
+    with Session(engine, expire_on_commit=False) as session:
+        order = session.get_one(Order, order_id)
     if _checkout_of(engine, gateway, order, base_url) is None:
-        return _end(engine, order, EXPIRED, "sweep")
-    return settle(engine, gateway, order.id, "sweep")
+        return _end(engine, order, EXPIRED, cause)
+    return settle(engine, gateway, order_id, cause)
 
 
 def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> str | None:

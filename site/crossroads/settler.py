@@ -1,22 +1,15 @@
-"""The settler: follows Stripe's events at once, and every few minutes whatever was missed."""
-
-import time
-from os import getpid
-from secrets import token_hex
-from socket import gethostname
+"""The settler: follows Stripe's events at once."""
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import orders, settlement, stripe_events
+from crossroads import leases, settlement, stripe_events
 from crossroads.logs import first_line
 from crossroads.loops import Loop
 from crossroads.orders import Foreign
 from crossroads.payments import Gateway, PaymentsError
-from models import StripeEvent, now, writing
-
-SWEEP_SECONDS = 180.0
+from models import now, writing
 
 log = structlog.get_logger("crossroads.worker")
 
@@ -31,17 +24,11 @@ class Settler(Loop):
         self._engine = engine
         self._gateway = gateway
         self._base_url = base_url
-        self._owner = f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
-        self._next_sweep = time.monotonic()
+        self._owner = leases.new_owner()
 
     def work(self) -> None:
         while not self.stopping and self._follow_next():
             pass
-        if not self.stopping and time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + SWEEP_SECONDS
-            for _ in settlement.sweep(self._engine, self._gateway, self._base_url):
-                if self.stopping:
-                    break
 
     def reason(self, error: Exception) -> str:
         return f"{type(error).__name__}: {first_line(error)}"
@@ -55,36 +42,16 @@ class Settler(Loop):
         if event is None:
             return False
         try:
-            order = self._order_of(event)
+            order = settlement.order_of(self._engine, self._gateway, event)
             if order is None:
-                self._close(event)  # of another site on this account, or of an order not stored yet
+                settlement.close(self._engine, event)  # of another site on this account
             else:
                 settlement.settle(self._engine, self._gateway, order, f"event {event.id}", event)
             log.info("event followed", kind=event.kind, order=order)
         except Foreign as error:
             log.warning("event of a foreign checkout", error=str(error))
-            self._close(event)
+            settlement.close(self._engine, event)
         except PaymentsError as error:
             log.warning("event postponed", kind=event.kind, error=str(error))
-            with Session(self._engine) as session:
-                writing(session)
-                stripe_events.postpone(session, event, str(error))
-                session.commit()
+            settlement.postpone(self._engine, event, error)
         return True
-
-    def _order_of(self, event: StripeEvent) -> int | None:
-        """Return the number of the order that the event is about, asking Stripe whose payment."""
-        if event.kind.startswith("checkout."):
-            with Session(self._engine) as session:
-                found = orders.by_session(session, event.object_id)
-                return found.id if found else None
-        payment = settlement.payment_of(self._gateway, event)
-        with Session(self._engine) as session:
-            found = orders.by_payment(session, payment)
-            return found.id if found else None
-
-    def _close(self, event: StripeEvent) -> None:
-        with Session(self._engine) as session:
-            writing(session)
-            stripe_events.done(session, event.id)
-            session.commit()

@@ -52,8 +52,11 @@ class Reception:
     refused: str | None
 
 
-def receive(session: AnySession, event: Event) -> None:
-    """Note an event as a job that is due. The same event again changes nothing."""
+def receive(session: AnySession, event: Event, *, delivered: bool = True) -> None:
+    """Note an event as a job that is due. The same event again is no other job.
+
+    It was `delivered` to the webhook, or found in Stripe's list.
+    """
     session.execute(
         insert_for(session, StripeEvent)
         .values(
@@ -64,8 +67,13 @@ def receive(session: AnySession, event: Event) -> None:
             error="",
             due_at=now(),
             received_at=now(),
+            delivered=delivered,
         )
-        .on_conflict_do_nothing()
+        .on_conflict_do_update(
+            index_elements=[StripeEvent.id],
+            set_={"delivered": True},
+            where=StripeEvent.delivered.is_(False) & delivered,
+        )
     )
 
 
@@ -90,13 +98,14 @@ def refuse(session: AnySession, body: bytes) -> None:
 
 
 def reception(session: AnySession, ids: Sequence[str]) -> Reception:
-    """Return how these events of Stripe's, and events at all, have come."""
-    last = session.scalar(select(func.max(StripeEvent.received_at)))
+    """Return how these events of Stripe's, and events at all, have come to the webhook."""
+    came = StripeEvent.delivered.is_(True)
+    last = session.scalar(select(func.max(StripeEvent.received_at)).where(came))
     refused = select(RefusedEvent.id).where(RefusedEvent.id.in_(ids))
     if last is not None:
         refused = refused.where(RefusedEvent.refused_at > last)
     return Reception(
-        here=set(session.scalars(select(StripeEvent.id).where(StripeEvent.id.in_(ids)))),
+        here=set(session.scalars(select(StripeEvent.id).where(came, StripeEvent.id.in_(ids)))),
         last=last,
         refused=session.scalar(refused.order_by(RefusedEvent.refused_at.desc()).limit(1)),
     )
@@ -105,6 +114,27 @@ def reception(session: AnySession, ids: Sequence[str]) -> Reception:
 def claim(session: AnySession, owner: str, at: datetime) -> StripeEvent | None:
     """Take the event that has been due longest under a lease; None when there is none."""
     return leases.claim(session, StripeEvent, StripeEvent.done_at.is_(None), owner, at)
+
+
+def undone(session: AnySession) -> Sequence[str]:
+    """Return the ids of all events that are not done, those of a later due too, oldest first."""
+    query = select(StripeEvent.id).where(StripeEvent.done_at.is_(None))
+    return session.scalars(query.order_by(StripeEvent.received_at, StripeEvent.id)).all()
+
+
+def take(
+    session: AnySession, ids: Collection[str], owner: str, at: datetime
+) -> Sequence[StripeEvent]:
+    """Take of these events, under a lease, those that are not done and that nobody is at."""
+    open_ = StripeEvent.id.in_(ids) & StripeEvent.done_at.is_(None)
+    statement = (
+        update(StripeEvent)
+        .where(open_, leases.free(StripeEvent, at))
+        .values(owner=owner, lease_until=at + leases.LEASE, attempts=StripeEvent.attempts + 1)
+        .returning(StripeEvent)
+    )
+    options = {"synchronize_session": False, "populate_existing": True}
+    return session.scalars(statement, execution_options=options).all()
 
 
 def done(session: AnySession, event_id: str) -> None:

@@ -3,9 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from os import getpid
-from secrets import token_hex
-from socket import gethostname
 from typing import Literal
 
 import structlog
@@ -13,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import announcements, enrollments, leads, letters, outbox
+from crossroads import announcements, enrollments, leads, leases, letters, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
@@ -74,7 +71,7 @@ class Worker(Loop):
         self._mailer = mailer
         self._content = content
         self._domains = domains
-        self._owner = f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
+        self._owner = leases.new_owner()
 
     def work(self) -> None:
         self.deliver_due()

@@ -20,7 +20,9 @@ from sqlalchemy.orm import Session
 
 from crossroads import seats
 from crossroads.content import Cohort
-from models import Message, Order, StripeEvent, now, writing
+from crossroads.payments import Gateway
+from crossroads.reconciliation import Busy, Sweep
+from models import Message, Order, Reconciliation, StripeEvent, now, writing
 from models.base import prepare_engine
 from tests.conftest import ROOT
 from tests.faults.crowd import Reply
@@ -63,9 +65,12 @@ class Shop:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def finish(self, command: str) -> None:
-        """Wait until a command that ends by itself has done so."""
-        self.running.pop(command).wait(SECONDS)
+    def finish(self, command: str) -> int:
+        """Wait until a command that ends by itself has done so; return its exit code."""
+        return self.running.pop(command).wait(SECONDS)
+
+    def has_ended(self, command: str) -> bool:
+        return self.running[command].poll() is not None
 
     def fuse(self, command: str) -> Path:
         return self.folder / f"{command}.fuse"
@@ -125,14 +130,27 @@ class Shop:
             session.commit()
 
     def run_out_leases(self) -> None:
-        """Let time pass for whatever a worker that was killed had in hand."""
+        """Let time pass for whatever a process that was killed had in hand."""
         past = now() - timedelta(seconds=1)
-        for kind in (Message, StripeEvent):
+        for kind in (Message, StripeEvent, Reconciliation):
             self.change(update(kind).where(kind.lease_until.is_not(None)).values(lease_until=past))
 
     def age(self) -> None:
         """Have every order placed so long ago that the sweep looks at it."""
         self.change(update(Order).values(created_at=now() - timedelta(minutes=5)))
+
+    def sweep(self) -> None:
+        """Sweep once, as soon as no other sweep is at work."""
+        sweep = Sweep(self.engine, Gateway(KEY, base=self.sandbox.url), self.url, "a test")
+
+        def swept() -> bool:
+            try:
+                list(sweep.run())
+            except Busy:
+                return False
+            return True
+
+        self.wait(swept)
 
     def idle(self) -> bool:
         """Tell whether no event is on its way, and nothing waits for a worker."""

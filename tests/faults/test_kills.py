@@ -12,12 +12,10 @@ import pytest
 import time_machine
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, settlement, stripe_events
-from crossroads.payments import Gateway
+from crossroads import ledger, stripe_events
 from models import Enrollment, Hold, Message, Order, StripeEvent, now
 from tests.faults.shop import Shop, form, order_address
 from tests.purchases import ENROLL, SEPTEMBER, heading
-from tests.sandbox_server import KEY
 
 STEPS = {
     "commit": "a commit",
@@ -69,7 +67,7 @@ def settle_all(site: Shop) -> None:
     site.sandbox.control("advance", seconds=3600)
     site.wait(site.idle)
     with time_machine.travel(now() + timedelta(hours=1), tick=True):
-        list(settlement.sweep(site.engine, Gateway(KEY, base=site.sandbox.url), site.url))
+        site.sweep()
     site.wait(site.idle)
 
 
@@ -172,21 +170,3 @@ def test_worker_killed_at_every_step_of_a_paid_order(site: Shop) -> None:
     assert walk(site, "worker", purchase) >= expected
     settle_all(site)
     require_whole(site, paid)
-
-
-def test_sweep_killed_at_every_step_to_a_checkout_whose_address_was_lost(site: Shop) -> None:
-    def purchase(email: str, light: Light) -> None:
-        filled = form(site, email)
-        site.sandbox.control("fault", kind="reset", method="POST", after=True)
-        lost = site.ask(ENROLL, filled)
-        assert lost.status == 503
-        site.age()
-        light()
-        site.start("reconcile")
-        site.finish("reconcile")
-        assert all(order.session_id for order in site.all(Order))
-        site.insist(order_address(lost), {"action": "cancel"})
-
-    assert walk(site, "reconcile", purchase) == both(create=1, commit=1, retrieve=1)
-    settle_all(site)
-    require_whole(site, {})

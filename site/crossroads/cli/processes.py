@@ -1,5 +1,6 @@
 """The processes that the product runs as, and one pass of what each does."""
 
+import os
 import sys
 import threading
 
@@ -7,18 +8,21 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from crossroads import server, settlement, start
+from crossroads import leases, server, start
 from crossroads.composer import Composer
-from crossroads.console import gateway, settings, templates, with_tables
+from crossroads.console import count, gateway, settings, templates, with_tables
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.keeper import Keeper
 from crossroads.mailer import Mailer
+from crossroads.reconciliation import Busy, Sweep
 from crossroads.settler import Settler
 from crossroads.shelf import current_shelf
+from crossroads.sweeper import Sweeper
 from crossroads.worker import Worker
 from models import db
 
+AGAIN = os.EX_TEMPFAIL  # 75: nothing is wrong, try again later
 STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next start
 
 
@@ -47,16 +51,14 @@ def serve() -> None:
 @with_tables
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
-    settler = Settler(db.engine, gateway(), settings().base_url)
-    keeper = Keeper(db.engine, settings().pending_days)
-    beside = [
-        threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in (settler, keeper)
-    ]
+    stripe = db.engine, gateway(), settings().base_url
+    loops = Settler(*stripe), Sweeper(*stripe), Keeper(db.engine, settings().pending_days)
+    beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
     for thread in beside:
         thread.start()
     _worker().run()
-    settler.stop()
-    keeper.stop()
+    for loop in loops:
+        loop.stop()
     for thread in beside:
         thread.join(STOP_SECONDS)
 
@@ -75,12 +77,32 @@ def deliver() -> None:
 @click.command("reconcile")
 @with_tables
 def reconcile() -> None:
-    """Bring every open order, refund and dispute to where Stripe has it, whatever was missed."""
-    drifts = 0
-    for drift in settlement.sweep(db.engine, gateway(), settings().base_url):
-        click.echo(f"order {drift.order}: was {drift.before}, is {drift.after}")
-        drifts += 1
-    click.echo(f"{drifts} orders had drifted")
+    """Find what was missed of Stripe, and bring every order to where Stripe has it.
+
+    Says what had drifted and why, and what that came to. Ends with 0 when all is as Stripe has it,
+    with 1 when something is left for another run, and with 75 when another sweep is at work.
+    """
+    sweep = Sweep(db.engine, gateway(), settings().base_url, leases.new_owner())
+    healed = 0
+    try:
+        for drift in sweep.run():
+            click.echo(drift)
+            healed += 1
+    except Busy as error:
+        click.echo(
+            f"another sweep is at work ({error.owner}): nothing was done. It has until "
+            f"{error.until:%H:%M:%S} UTC, or longer while it goes on",
+            err=True,
+        )
+        sys.exit(AGAIN)
+    for left in sweep.left:
+        click.echo(f"left: {left}", err=True)
+    looked = f"{count(sweep.orders, 'order')} and {count(sweep.events, 'event')} looked at"
+    others = f", {count(sweep.foreign, 'event')} of others on the account" if sweep.foreign else ""
+    did = f"{count(healed, 'drift')} healed" if healed else "nothing to do"
+    click.echo(f"{'not done' if sweep.left and not healed else did}: {looked}{others}")
+    if sweep.left:
+        sys.exit(1)
 
 
 @click.command("sandbox")

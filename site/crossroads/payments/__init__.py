@@ -12,6 +12,7 @@ from crossroads.payments.disputes import Dispute
 from crossroads.payments.errors import (
     BadEvent,
     PaymentsAway,
+    PaymentsBusy,
     PaymentsDenied,
     PaymentsError,
     PaymentsForbidden,
@@ -36,6 +37,7 @@ __all__ = [
     "Invoice",
     "Options",
     "PaymentsAway",
+    "PaymentsBusy",
     "PaymentsDenied",
     "PaymentsError",
     "PaymentsForbidden",

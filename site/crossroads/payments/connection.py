@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
+from random import uniform
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar
 
-from crossroads.payments.errors import PaymentsAway, our_errors
+from crossroads.payments.errors import PaymentsAway, PaymentsBusy, our_errors
 
 if TYPE_CHECKING:
     import requests
@@ -21,6 +22,8 @@ WHOLE_REQUEST = 12.0  # for all calls of one request together: its page is there
 LEAST = 1.0  # seconds without which a call is not begun
 IN_BACKGROUND = (3.0, 10.0)
 RETRIES = 2
+BUSY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds, each up to a quarter longer, before asking again
+LONGEST_WAIT = 30.0  # seconds that Stripe may ask for; for more nobody waits
 PAGE: Final = 100  # the most that Stripe lists at once
 
 
@@ -76,8 +79,7 @@ class Connection:
 
     def _ask(self, ask: Callable[[stripe.StripeClient], T], take: Callable[[T], R]) -> R:
         """Return what `take` makes of Stripe's answer. Raises PaymentsAway and PaymentsRefused."""
-        with self._turn(), our_errors():
-            return take(ask(self._client()))
+        return self._patiently(lambda: take(ask(self._client())))
 
     def _every(
         self,
@@ -94,14 +96,28 @@ class Connection:
         asked["limit"] = PAGE
         more = True
         while more:
-            with self._turn(), our_errors():
-                page = ask(self._client())
-                expect(page, "list")
-                found = [take(one) for one in page.data]
-                more = page.has_more
-                if more:
-                    asked["starting_after"] = str(page.data[-1]["id"])
+            found, last = self._patiently(lambda: _page(ask(self._client()), take))
             yield from found
+            more = last is not None
+            if last is not None:
+                asked["starting_after"] = last
+
+    def _patiently(self, call: Callable[[], R]) -> R:
+        """Return what the call does. In the background it is made again when Stripe is busy.
+
+        The SDK never does that. https://docs.stripe.com/rate-limits#handling-limiting-gracefully
+        """
+        for wait in BUSY_WAITS if self._background else ():
+            try:
+                with self._turn(), our_errors():
+                    return call()
+            except PaymentsBusy as error:
+                if (error.seconds or 0) > LONGEST_WAIT:
+                    raise
+                pause = max(wait, error.seconds or 0)
+            time.sleep(pause * uniform(1.0, 1.25))  # noqa: S311 - it hides nothing
+        with self._turn(), our_errors():
+            return call()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -141,6 +157,13 @@ class Connection:
             raise PaymentsAway("no time was left to ask Stripe")
         connect = min(connect, left / 2)
         return connect, min(answer, left - connect)
+
+
+def _page(page: stripe.ListObject[L], take: Callable[[L], R]) -> tuple[Sequence[R], str | None]:
+    """Return what is on a page of a list, and the id that the next begins after, if any."""
+    expect(page, "list")
+    found = [take(one) for one in page.data]
+    return found, str(page.data[-1]["id"]) if page.has_more else None
 
 
 def expect(found: stripe.StripeObject, kind: str) -> None:

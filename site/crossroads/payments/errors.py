@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import stripe
 
 # How Stripe names a right that a restricted key lacks: 'rak_charge_read', of late 'charge_read'.
 RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
@@ -27,6 +30,17 @@ class PaymentsAway(PaymentsError):
     def __init__(self, text: str, *, key_spent: bool = False) -> None:
         super().__init__(text)
         self.key_spent = key_spent
+
+
+class PaymentsBusy(PaymentsAway):
+    """Stripe was asked too often, and did nothing. `seconds` is how long it wants to be left alone.
+
+    https://docs.stripe.com/rate-limits
+    """
+
+    def __init__(self, text: str, seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class PaymentsDenied(PaymentsAway):
@@ -71,6 +85,8 @@ def our_errors() -> Iterator[None]:
         yield
     except stripe.InvalidRequestError as error:
         raise PaymentsRefused(error.param, error.code) from None
+    except stripe.RateLimitError as error:
+        raise PaymentsBusy(type(error).__name__, _wanted(error)) from None
     # A key that is refused says nothing of what was done with it before: it counts as trouble.
     except stripe.AuthenticationError as error:
         raise PaymentsDenied(type(error).__name__) from None
@@ -84,3 +100,11 @@ def our_errors() -> Iterator[None]:
     # An answer that is no Stripe object: cut off, of another type, or not even text.
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise PaymentsAway(f"answer not understood: {type(error).__name__}") from None
+
+
+def _wanted(error: stripe.RateLimitError) -> float | None:
+    """Return the seconds of the answer's Retry-After, which need not be there."""
+    try:
+        return max(float(error.headers["Retry-After"]), 0.0) if error.headers else None
+    except (LookupError, ValueError):
+        return None

@@ -123,12 +123,18 @@ class Gateway(Connection):
         """Return the refund as it is now. https://docs.stripe.com/api/refunds/retrieve"""
         return self._ask(lambda client: client.v1.refunds.retrieve(refund_id), refund)
 
-    def refunds(self, payment_intent: str) -> Iterator[Refund]:
-        """Yield the refunds of a payment, those made in the dashboard too.
+    def refunds(
+        self, payment_intent: str | None = None, *, since: datetime | None = None
+    ) -> Iterator[Refund]:
+        """Yield refunds, those made in the dashboard too: of a payment, or made since a moment.
 
         https://docs.stripe.com/api/refunds/list
         """
-        asked: RefundListParams = {"payment_intent": payment_intent}
+        asked: RefundListParams = {}
+        if payment_intent is not None:
+            asked["payment_intent"] = payment_intent
+        if since is not None:
+            asked["created"] = {"gte": int(since.timestamp())}
         return self._every(asked, lambda client: client.v1.refunds.list(asked), refund)
 
     def retrieve_charge(self, charge_id: str) -> Charge:
@@ -147,9 +153,18 @@ class Gateway(Connection):
         """Return the dispute as it is now. https://docs.stripe.com/api/disputes/retrieve"""
         return self._ask(lambda client: client.v1.disputes.retrieve(dispute_id), dispute)
 
-    def disputes(self, payment_intent: str) -> Iterator[Dispute]:
-        """Yield the disputes about a payment. https://docs.stripe.com/api/disputes/list"""
-        asked: DisputeListParams = {"payment_intent": payment_intent}
+    def disputes(
+        self, payment_intent: str | None = None, *, since: datetime | None = None
+    ) -> Iterator[Dispute]:
+        """Yield disputes: about a payment, or opened since a moment.
+
+        https://docs.stripe.com/api/disputes/list
+        """
+        asked: DisputeListParams = {}
+        if payment_intent is not None:
+            asked["payment_intent"] = payment_intent
+        if since is not None:
+            asked["created"] = {"gte": int(since.timestamp())}
         return self._every(asked, lambda client: client.v1.disputes.list(asked), dispute)
 
     def retrieve_invoice(self, invoice_id: str) -> Invoice:

@@ -102,9 +102,10 @@ class Desk:
                 answer = self._carry_out(asked, call, named, given, None)
         except Refusal as refusal:
             answer = self._refused(asked, refusal)
-        return Response(
-            answer.body, answer.status, _headers(asked, answer, now), mimetype="application/json"
-        )
+        headers = _headers(asked, answer, now)
+        if asked.struck_by("429") and asked.fault and asked.fault.seconds:
+            headers["Retry-After"] = f"{asked.fault.seconds:.0f}"
+        return Response(answer.body, answer.status, headers, mimetype="application/json")
 
     def _write_once(
         self, asked: Asked, account: str, call: Call, named: dict[str, str], given: dict[str, Raw]

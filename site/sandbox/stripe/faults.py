@@ -16,7 +16,7 @@ KINDS: Final[dict[str, str]] = {
     "timeout": "no answer within the given seconds, then a closed connection",
     "reset": "the connection is reset",
     "slow": "the right answer, late by the given seconds; the key is in use until then",
-    "429": "too many requests; always before the work",
+    "429": "too many requests, always before the work; given seconds, with a Retry-After",
     "500": "a server error; after the work it is the answer kept under the key",
     "html": "a page of HTML with status 502",
     "truncated": "half an answer",

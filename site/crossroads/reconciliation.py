@@ -1,0 +1,308 @@
+"""The sweep: finds what was missed of Stripe, brings it to where Stripe has it, says what it was.
+
+Whatever is open here is asked for, however old it is. What happened there to all the rest is in
+the events that Stripe keeps; those that never came are followed as if they had. One sweep works
+at a time, and each goes on from where the last one that ended well has read.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, TypeVar
+
+from sqlalchemy import Engine, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from crossroads import ledger, money, orders, settlement, stripe_events
+from crossroads.ledger import State
+from crossroads.orders import Foreign
+from crossroads.payments import (
+    Event,
+    Gateway,
+    PaymentsAway,
+    PaymentsBusy,
+    PaymentsDenied,
+    PaymentsError,
+    PaymentsForbidden,
+)
+from models import Order, OrderEvent, Reconciliation, StripeEvent, insert_for, now, writing
+from models.base import AnySession
+from models.order import DISPUTE, EXPIRED, FAILED, PAID, PENDING, REFUND, UNSEATED
+
+T = TypeVar("T")
+
+CAUSE: Final = "sweep"
+# A buyer's own request is left this long to make its checkout before the sweep does.
+SWEEP_AFTER: Final = timedelta(minutes=2)
+LEASE: Final = timedelta(minutes=2)
+RENEW_SECONDS: Final = 20.0
+# Clocks differ, and Stripe may list late what happened a moment ago.
+OVERLAP: Final = timedelta(hours=1)
+# Stripe lists events for 30 days. https://docs.stripe.com/api/events/list
+LISTED: Final = timedelta(days=29)
+BATCH: Final = 100
+TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
+
+SAID: Final = {
+    PAID: "paid at Stripe",
+    UNSEATED: "its seats were gone by then",
+    PENDING: "the payment is on its way",
+    FAILED: "the payment did not come",
+    EXPIRED: "the checkout is over",
+}
+
+
+class Busy(Exception):
+    """Another sweep is at work: `owner`, until `until` at the latest if it was killed."""
+
+    def __init__(self, owner: str, until: datetime) -> None:
+        super().__init__(f"{owner} is at it")
+        self.owner = owner
+        self.until = until
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """An order that was not where Stripe had it, and is now: `learned` what, `cause` why not."""
+
+    order: int
+    before: State
+    after: State
+    learned: Sequence[str]
+    cause: str
+
+    def __str__(self) -> str:
+        states = f"was {self.before}, is {self.after}"
+        return f"order {self.order}: {'; '.join(self.learned)} ({self.cause}): {states}"
+
+
+class Sweep:
+    """One sweep. What it counts can be read while it runs.
+
+    `orders` and `events` were looked at, and of those events `foreign` are of no order of ours.
+    `left` says in words what could not be settled: all of that is tried again.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        gateway: Gateway,
+        base_url: str,
+        owner: str,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._base_url = base_url
+        self._owner = owner
+        self._stopping = stopping
+        self._seen: set[int] = set()
+        self._troubles = 0
+        self._renewed = 0.0
+        self.events = 0
+        self.foreign = 0
+        self.left: list[str] = []
+
+    @property
+    def orders(self) -> int:
+        return len(self._seen)
+
+    def run(self) -> Generator[Drift, None, None]:
+        """Settle all that was missed, and yield it. Raises Busy while another sweep is at work."""
+        started = now()
+        since = self._begin(started)
+        try:
+            yield from self._catch_up()
+            yield from self._read(since, started)
+            yield from self._ask()
+        except _GivenUp as end:
+            if end.reason:
+                self.left.append(end.reason)
+        finally:
+            self._note(owner=None, lease_until=None)
+
+    def _catch_up(self) -> Iterator[Drift]:
+        """Follow what came and still waits, for a worker or for its next try."""
+        with Session(self._engine) as session:
+            waiting = stripe_events.undone(session)
+        for ids in _batches(waiting):
+            yield from self._follow(ids)
+
+    def _read(self, since: datetime, started: datetime) -> Iterator[Drift]:
+        """Follow what Stripe lists, and once all of it was read, store until when that is."""
+        try:
+            if since < started - LISTED:
+                yield from self._read_objects(since)
+            kinds = sorted(stripe_events.FOLLOWED)
+            for batch in _batches(self._gateway.events(since, kinds)):
+                events = [event for event in batch if event.live == self._gateway.live]
+                self.events += len(events)
+                yield from self._follow([event.id for event in events], events)
+        except PaymentsError as error:
+            self._trouble("the events that Stripe lists were not read", error)
+        else:
+            self._note(read_until=started)
+
+    def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            writing(session)
+            for one in listed:
+                stripe_events.receive(session, one, delivered=False)
+            taken = stripe_events.take(session, ids, self._owner, now())
+            session.commit()
+        for event in taken:
+            self._go_on()
+            try:
+                number = settlement.order_of(self._engine, self._gateway, event)
+            except PaymentsError as error:
+                settlement.postpone(self._engine, event, error)
+                self._trouble(f"event {event.id}", error)
+                continue
+            if number is None:
+                self.foreign += 1
+            if number is None or number in self._seen:  # it was settled after this had happened
+                settlement.close(self._engine, event)
+                continue
+            never = "came and was not followed yet" if event.delivered else "never came"
+            yield from self._settle(number, f"{event.kind} {event.id} {never}", event)
+
+    def _read_objects(self, since: datetime) -> Iterator[Drift]:
+        """Settle the orders of what was made since a moment from which no events are kept."""
+        cause = "its events are no longer listed"
+        for checkout in self._gateway.checkouts(since):
+            number = settlement.order_of_checkout(self._engine, checkout)
+            yield from self._settle_once(number, cause)
+        for listed in (self._gateway.refunds(since=since), self._gateway.disputes(since=since)):
+            for one in listed:
+                with Session(self._engine) as session:
+                    found = orders.by_payment(session, one.payment_intent)
+                    number = found.id if found else None
+                yield from self._settle_once(number, cause)
+
+    def _ask(self) -> Iterator[Drift]:
+        """Ask Stripe about every order that may still change, whatever its age."""
+        with Session(self._engine) as session:
+            open_ = [*orders.unfinished(session, now() - SWEEP_AFTER), *ledger.unsettled(session)]
+        for number in open_:
+            yield from self._settle_once(number, "no event told of it")
+
+    def _settle_once(self, number: int | None, cause: str) -> Iterator[Drift]:
+        self._go_on()
+        if number is not None and number not in self._seen:
+            yield from self._settle(number, cause)
+
+    def _settle(self, number: int, cause: str, event: StripeEvent | None = None) -> Iterator[Drift]:
+        with Session(self._engine) as session:
+            order = session.get_one(Order, number)
+            before: State = ledger.of(session, order).state
+            last = session.scalar(select(func.max(OrderEvent.id))) or 0
+        try:
+            if event is None:
+                settlement.resume(self._engine, self._gateway, number, self._base_url, CAUSE)
+            else:
+                settlement.settle(self._engine, self._gateway, number, CAUSE, event)
+        except (PaymentsError, Foreign) as error:
+            if event is not None and isinstance(error, PaymentsError):
+                settlement.postpone(self._engine, event, error)
+            elif event is not None:
+                settlement.close(self._engine, event)
+            self._trouble(f"order {number}", error)
+        else:
+            self._troubles = 0
+            self._seen.add(number)
+        with Session(self._engine) as session:
+            order = session.get_one(Order, number)
+            after: State = ledger.of(session, order).state
+            learned = _learned(session, order, last)
+        if learned:
+            yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)
+
+    def _trouble(self, what: str, error: Exception) -> None:
+        """Note what is left, and leave the rest too when asking for it would be no use."""
+        self.left.append(f"{what}: {error}")
+        self._troubles += isinstance(error, PaymentsAway)
+        denied = isinstance(error, PaymentsDenied) and not isinstance(error, PaymentsForbidden)
+        if denied or isinstance(error, PaymentsBusy) or self._troubles >= TROUBLES:
+            raise _GivenUp("Stripe was left alone after that: the rest is for the next sweep")
+
+    def _begin(self, at: datetime) -> datetime:
+        """Take the lease, and return the moment to read from. Raises Busy."""
+        self._renewed = time.monotonic()
+        with Session(self._engine) as session:
+            writing(session)
+            held = insert_for(session, Reconciliation).values(
+                id=1, owner=self._owner, lease_until=at + LEASE
+            )
+            read_until = Reconciliation.read_until
+            taken = session.execute(
+                held.on_conflict_do_update(
+                    index_elements=[Reconciliation.id],
+                    set_={"owner": held.excluded.owner, "lease_until": held.excluded.lease_until},
+                    where=or_(
+                        Reconciliation.lease_until.is_(None), Reconciliation.lease_until <= at
+                    ),
+                ).returning(read_until)
+            ).one_or_none()
+            if taken is None:
+                other = session.get_one(Reconciliation, 1)
+                raise Busy(str(other.owner), other.lease_until or at)
+            since = taken[0] or session.scalar(select(func.min(Order.created_at))) or at
+            session.commit()
+        return since - OVERLAP
+
+    def _go_on(self) -> None:
+        """Renew the lease when it is time. Raises _GivenUp when another has it, or at a stop."""
+        if self._stopping():
+            raise _GivenUp
+        if time.monotonic() < self._renewed + RENEW_SECONDS:
+            return
+        self._renewed = time.monotonic()
+        if not self._note(lease_until=now() + LEASE):
+            raise _GivenUp("another sweep has taken over")
+
+    def _note(self, **values: object) -> bool:
+        """Store something with the lease; return whether it is still ours."""
+        with Session(self._engine) as session:
+            writing(session)
+            ours = session.scalar(
+                update(Reconciliation)
+                .where(Reconciliation.owner == self._owner)
+                .values(**values)
+                .returning(Reconciliation.id)
+            )
+            session.commit()
+        return ours is not None
+
+
+class _GivenUp(Exception):
+    """The sweep ends here. What it did is kept."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _batches(things: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(things)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _learned(session: AnySession, order: Order, last: int) -> list[str]:
+    """Return in words what the sweep has added to the order's ledger since the row `last`."""
+    return [
+        _in_words(order, row)
+        for row in ledger.events(session, order)
+        if row.id > last and row.cause == CAUSE and not row.status.startswith(ledger.ASKED)
+    ]
+
+
+def _in_words(order: Order, row: OrderEvent) -> str:
+    if row.kind in (REFUND, DISPUTE):
+        theirs = " made at Stripe" if row.kind == REFUND and row.subject == row.stripe_id else ""
+        amount = money.display(row.amount or 0, order.currency)
+        name = row.stripe_id or row.subject
+        return f"{row.kind} {name} of {amount}{theirs} is {row.status.replace('_', ' ')}"
+    return SAID.get(row.kind, row.kind)

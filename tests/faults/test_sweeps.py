@@ -1,0 +1,125 @@
+"""Sweeps of a hundred orders and more, two at once, and killed on the way."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from secrets import token_hex
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from crossroads import orders, settlement
+from crossroads.payments import Gateway, connection
+from models import Base, Enrollment, Message, Order, Reconciliation, StripeEvent, writing
+from tests.conftest import ROOT
+from tests.faults.shop import SECONDS, Shop
+from tests.order_states import COHORT
+from tests.sandbox_server import KEY
+from tests.test_orders import place
+
+AGAIN = 75  # the exit code of a sweep that leaves the work to another
+
+
+@pytest.fixture
+def site(open_shop: Callable[[int], Shop]) -> Shop:
+    """A site that nobody runs, with no webhook coming through."""
+    site = open_shop(1)
+    site.sandbox.control("deliver_to", endpoints=[])
+    return site
+
+
+def placed(site: Shop) -> Order:
+    with Session(site.engine, expire_on_commit=False) as session:
+        writing(session)
+        order = place(session, COHORT, email=f"{token_hex(4)}@example.com")
+        session.commit()
+        return order
+
+
+def sell(site: Shop, number: int) -> None:
+    """Have so many people buy whose webhooks are lost."""
+    gateway = Gateway(KEY, base=site.sandbox.url)
+
+    def buy(_number: int) -> None:
+        order = placed(site)
+        made = settlement.open_checkout(site.engine, gateway, order, site.url)
+        site.sandbox.pay(str(made.url))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(buy, range(number)))
+
+
+def rows(site: Shop) -> dict[str, list[tuple[object, ...]]]:
+    """Return all that is stored, but for how far the sweep has read."""
+    with site.engine.connect() as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(select(table))]
+            for table in Base.metadata.sorted_tables
+            if table.name != Reconciliation.__tablename__
+        }
+
+
+def require_healed(site: Shop, number: int) -> None:
+    """Raise AssertionError unless so many orders are paid and enrolled, each once."""
+    assert Counter(order.state for order in site.all(Order)) == {"paid": number}
+    assert len({one.order_id for one in site.all(Enrollment)}) == number
+    assert len(site.all(Enrollment)) == number
+    kinds = Counter(one.kind for one in site.all(Message))
+    assert kinds == {"receipt": number, "enrolled": number}
+    assert all(event.done_at for event in site.all(StripeEvent))
+
+
+def test_hundred_lost_webhooks_are_hundred_enrollments_after_one_run(site: Shop) -> None:
+    number = connection.PAGE + 1  # Stripe lists them on two pages
+    sell(site, number)
+    site.start("reconcile")
+    assert site.finish("reconcile") == 0
+    said = site.said("reconcile")
+    assert said.count(": paid at Stripe (checkout.session.completed evt_") == number
+    assert f"{number} drifts healed: {number} orders and " in said
+    require_healed(site, number)
+    before = rows(site)
+    site.start("reconcile")
+    site.finish("reconcile")
+    assert site.said("reconcile").removeprefix(said).startswith("nothing to do: 0 orders and ")
+    assert rows(site) == before
+
+
+def test_sweep_killed_on_its_way_heals_when_it_is_run_again(site: Shop) -> None:
+    """Of payments whose webhooks were lost, and of checkouts whose address was."""
+    gateway = Gateway(KEY, base=site.sandbox.url)
+    for rounds, steps in enumerate((3, 9, 20), 1):
+        sell(site, 2)
+        gateway.create(orders.purchase(placed(site), site.url))
+        site.age()
+        site.light("reconcile", steps)
+        site.start("reconcile")
+        site.wait(lambda: site.is_burnt("reconcile"))
+        site.run_out_leases()
+        assert site.finish("reconcile") == 0
+        assert site.burnt("reconcile")
+        assert all(order.session_id for order in site.all(Order))
+        site.change(update(Order).where(Order.state == "open").values(state="canceled"))
+        found = Counter(order.state for order in site.all(Order))
+        assert found == {"paid": 2 * rounds, "canceled": rounds}
+        assert len(site.all(Enrollment)) == 2 * rounds
+    assert Counter(one.kind for one in site.all(Message)) == {"receipt": 6, "enrolled": 6}
+    assert all(event.done_at for event in site.all(StripeEvent))
+
+
+def test_two_sweeps_at_once_are_one(site: Shop) -> None:
+    sell(site, 20)
+    site.start("reconcile")
+    site.wait(lambda: any(one.owner for one in site.all(Reconciliation)))
+    first = site.running.pop("reconcile")
+    second = subprocess.run(
+        [sys.executable, "-m", "flask", "reconcile"], cwd=ROOT, env=site.environment,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    first.wait(SECONDS)
+    assert (second.returncode, second.stdout) == (AGAIN, "")
+    assert "another sweep is at work" in second.stderr
+    require_healed(site, 20)
