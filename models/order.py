@@ -42,8 +42,9 @@ class Order(Base):
     when Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
     good.
 
-    `state` and `seats_kept`, the seats that are paid for and not given back, are what the events
-    add up to, stored to be counted and listed by: only `ledger.sum_up` writes them.
+    `state`, `seats_kept`, the seats that are paid for and not given back, and `amount_returned`,
+    what went back to the buyer by refunds or a lost dispute, are what the events add up to, stored
+    to be counted and listed by: only `ledger.sum_up` writes them.
     """
 
     __tablename__ = "order"
@@ -75,6 +76,7 @@ class Order(Base):
     payment_intent: Mapped[str | None] = mapped_column(String(255), index=True, default=None)
     state: Mapped[str] = mapped_column(String(16), index=True, default="open")
     seats_kept: Mapped[int] = mapped_column(default=0)
+    amount_returned: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now, index=True)
 
     @property
@@ -86,11 +88,11 @@ class Order(Base):
 class OrderEvent(Base):
     """One thing that happened to an order: when we learned of it, and from what.
 
-    Amounts count the smallest unit; those of a payment are Stripe's. Of a refund or a dispute
-    there is one row for each status that it was seen in: `subject` is our name for a refund, or
-    Stripe's id of one made in its dashboard and of a dispute; `stripe_id` is always Stripe's.
-    `amount` and `seats` are what it takes back, `reason` is Stripe's word, `due_at` is until when
-    Stripe wants evidence.
+    Amounts count the smallest unit; those of a payment are Stripe's, and `stripe_id` is that of the
+    Checkout Session that was paid. Of a refund or a dispute there is one row for each status that
+    it was seen in: `subject` is our name for a refund, or Stripe's id of one made in its dashboard
+    and of a dispute; `stripe_id` is Stripe's of it. `amount` and `seats` are what it takes back,
+    `reason` is Stripe's word, `due_at` is until when Stripe wants evidence.
     """
 
     __tablename__ = "order_event"

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from pathlib import Path
 
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from crossroads import seats
-from crossroads.content import Cohort, read
+from crossroads.content import Cohort, Content, read
 from models import Order, writing
 from tests.conftest import ROOT
 
@@ -17,6 +18,22 @@ COURSE = read(ROOT / "site" / "content").courses[0]
 JANUARY, APRIL, SEPTEMBER = COURSE.cohorts
 COURSE_PAGE = f"/courses/{COURSE.slug}"
 ENROLL = f"{COURSE_PAGE}/enroll"
+
+
+def course_file(root: Path, options: str, amount: int = 120_000, currency: str = "USD") -> Content:
+    """Write the course's options for the checkout, like "terms", and its price; read it all."""
+    file = root / "site/content/courses" / f"{COURSE.slug}.yaml"
+    text = file.read_text("utf-8").replace("amount: 120000", f"amount: {amount}")
+    text = text.replace("currency: USD", f"currency: {currency}")
+    for name in options.split():
+        text = text.replace(f"  {name}: false", f"  {name}: true")
+    file.write_text(
+        text.replace("  # tax_behavior: inclusive", "  tax_behavior: exclusive")
+        if "automatic_tax" in options
+        else text,
+        "utf-8",
+    )
+    return read(root / "site/content")
 
 
 def typed(client: FlaskClient, **changed: str) -> dict[str, str]:

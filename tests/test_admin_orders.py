@@ -239,6 +239,7 @@ def test_links_that_open_a_buyers_pages_stay_with_the_buyer(app: Flask, session:
     order = bring(session, "paid", number=2)
     # As Stripe names them, and not after our token as the factory does.
     order.session_id, order.payment_intent = "cs_test_1", "pi_1"
+    session.execute(update(OrderEvent).values(stripe_id=None))
     session.commit()
     tokens = [order.token, *session.scalars(select(Enrollment.token))]
     client = desk(app)

@@ -1,14 +1,22 @@
 """What a course's checkout does beyond taking money, from the content to Stripe's own answer."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
-from sqlalchemy import Engine
+from flask import Flask
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from crossroads import orders, settlement
 from crossroads.content import CheckoutOptions, Course
 from crossroads.payments import Gateway, Options, PaymentsAway
-from models import Order, writing
+from models import Order, OrderEvent, db, writing
+from tests.desk_visits import desk, send
+from tests.order_states import add_orders
+from tests.purchases import bought, course_file, order_page, words
 from tests.sandbox_server import KEY, SandboxServer, fetch
+from tests.test_order_mails import mails, read
 from tests.test_orders import COURSE, place
 
 BASE = "http://localhost"
@@ -96,3 +104,71 @@ def test_retry_asks_for_the_same_though_the_content_has_changed(
         session.commit()
     settlement.open_checkout(engine, gateway, same, BASE)
     assert len(sandbox.state()["sessions"]) == 1
+
+
+@pytest.fixture
+def shop(make_app: Any, sandbox: SandboxServer, site_root: Path) -> Flask:
+    """The site with codes and invoices at its checkout."""
+    course_file(site_root, "promotion_codes invoices")
+    built: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
+    return built
+
+
+@pytest.mark.usefixtures("one_day")
+def test_code_for_the_whole_price_enrolls_and_every_place_says_so(
+    shop: Flask, sandbox: SandboxServer, instance: Path
+) -> None:
+    """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
+    client = shop.test_client()
+    with shop.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+    fetch(f"{pay_page}/code", form={"promotion_code": "FREE"})
+    assert sandbox.pay(pay_page).status == 303
+    page = words(order_page(client, order))
+    assert "Your place is yours: your code took the whole price off." in page
+    assert "Price $1,200 Discount -$1,200 Paid $0" in page
+    for mail, said in zip(
+        mails(shop, instance), ("nothing had to be paid", "your place is yours"), strict=True
+    ):
+        assert all(said in text and "received your payment" not in text for text in read(mail))
+    staff = desk(shop)
+    record = words(staff.get(f"/admin/orders/{order.id}").text)
+    assert "Nothing had to be paid" in record and "nothing to refund" in record
+    assert f"/admin/orders/{order.id}/refund" not in staff.get(f"/admin/orders/{order.id}").text
+    with send(staff, "/admin/orders/export", {"format": "csv"}, page="/admin/orders") as answer:
+        sold = answer.data.decode()
+    assert ",1200.00,1200.00,0.00,0.00,0.00,0.00," in sold  # from subtotal to net
+
+
+@pytest.mark.usefixtures("one_day")
+def test_invoice_that_stripe_does_not_have_yet_is_said_so(
+    shop: Flask, sandbox: SandboxServer
+) -> None:
+    client = shop.test_client()
+    with shop.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+    assert client.get(f"/orders/{order.token}/invoice").status_code == 404  # not paid yet
+    sandbox.pay(pay_page)
+    assert f'href="/orders/{order.token}/invoice"' in order_page(client, order)
+    sandbox.control("fault", kind="500", method="GET", times=1)
+    answer = client.get(f"/orders/{order.token}/invoice")
+    assert answer.status_code == 503 and answer.headers["Cache-Control"] == "no-store"
+    assert "The invoice is not there yet." in words(answer.text)
+    assert "You're in" in words(answer.text)
+    sandbox.control("fault", kind="500", method="GET", times=1)
+    staff = desk(shop)
+    page = staff.get(f"/admin/orders/{order.id}/invoice", follow_redirects=True).text
+    assert "The invoice is not there yet" in words(page)
+    assert client.get(f"/orders/{order.token}/invoice").location.startswith(sandbox.url)
+
+
+def test_price_that_was_changed_at_stripe_is_flagged_at_the_desk(app: Flask) -> None:
+    (number,) = add_orders(app, "paid")
+    path = f"/admin/orders/{number}"
+    staff = desk(app)
+    assert "Stripe sold this for" not in staff.get(path).text
+    with app.app_context(), Session(db.engine) as session:
+        session.execute(update(OrderEvent).values(amount_subtotal=90_000))
+        session.commit()
+    record = words(staff.get(path).text)
+    assert "Stripe sold this for $900 USD, and the order's price is $1,200 USD" in record

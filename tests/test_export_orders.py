@@ -26,7 +26,7 @@ from tests.test_orders import COURSE
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ORDER_HEAD = (
     "order,state,placed_at,paid_at,ended_at,ended_by,email,name,course,cohort,item,seats,"
-    "seats_kept,currency,unit_price,price,paid_subtotal,paid_discount,paid_tax,paid_total,stripe_session,"
+    "seats_kept,currency,unit_price,price,paid_subtotal,paid_discount,paid_tax,paid_total,returned,net,stripe_session,"
     "stripe_payment_intent"
 )
 SEAT_HEAD = "id,course,cohort,seat,name,email,order,bought_by,enrolled_at"
@@ -90,6 +90,8 @@ def test_paid_order_is_a_row_that_an_accountant_can_use(engine: Engine, session:
         "paid_discount": "50.00",
         "paid_tax": "0.01",
         "paid_total": "2350.01",
+        "returned": "0.00",
+        "net": "2350.01",
         "stripe_session": order.session_id,
         "stripe_payment_intent": order.payment_intent,
     }
@@ -103,9 +105,16 @@ def test_states_are_those_of_the_list_and_only_paid_ones_have_amounts(
     session.commit()
     found = {row["state"]: row for row in rows(write(engine, order_list.SHEET, OrderFilter()))}
     assert set(found) == set(STATES)
+    assert (found["partly-refunded"]["returned"], found["partly-refunded"]["net"]) == (
+        "600.00", "600.00"
+    )  # fmt: skip
+    for gone in ("refunded", "dispute-lost"):
+        assert (found[gone]["returned"], found[gone]["net"]) == ("1200.00", "0.00")
+    for kept in ("paid", "disputed", "dispute-won", "unseated"):
+        assert (found[kept]["returned"], found[kept]["net"]) == ("0.00", "1200.00")
     for state, row in found.items():
         paid = state in SOLD
-        assert bool(row["paid_total"]) is bool(row["paid_at"]) is paid, state
+        assert bool(row["paid_total"]) is bool(row["paid_at"]) is bool(row["net"]) is paid, state
         assert bool(row["ended_at"]) is (state not in ("open", "pending")), state
 
 

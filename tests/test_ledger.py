@@ -276,7 +276,7 @@ def test_seat_after_a_discount_is_returned_for_its_share(session: Session) -> No
 def test_free_order_has_nothing_to_return(session: Session) -> None:
     order = bought(session, amount_discount=TOTAL, amount_total=0, payment_intent=None)
     assert (order.state, order.seats_kept) == ("paid", 3)
-    with pytest.raises(RefundError, match="nothing is left"):
+    with pytest.raises(RefundError, match="nothing had to be paid"):
         refunds.ask(session, order.id, "desk", seats=None, amount=None)
 
 

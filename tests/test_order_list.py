@@ -189,6 +189,16 @@ def test_sales_are_counted_by_the_week_and_summed_by_currency(session: Session) 
     assert (sales.open, sales.held, sales.enrolled, sales.unseated) == (2, 4, 5, 0)
 
 
+def test_revenue_is_without_what_was_returned(session: Session) -> None:
+    for state, total in (
+        ("paid", 120_000), ("partly-refunded", 120_000), ("refunded", 120_000),
+        ("dispute-lost", 120_000), ("disputed", 120_000),
+    ):  # fmt: skip
+        order = bring(session, state)
+        pay_at(session, order, NOON - timedelta(days=1), total)
+    assert overview.sales(session, NOON).revenue == {"USD": 300_000}
+
+
 def test_money_without_a_seat_is_revenue_and_a_worry(session: Session) -> None:
     order = bring(session, "unseated")
     pay_at(session, order, NOON - timedelta(hours=1), 500)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, orders, seats
+from crossroads import ledger, order_record, orders, seats
 from crossroads.content import Cohort, Course, read
 from crossroads.orders import Foreign, Holding, OrderError, SoldOut, TooManyHolds
 from crossroads.payments import Checkout
@@ -265,18 +265,36 @@ def test_hundred_percent_code_enrolls_without_a_payment(session: Session) -> Non
     [
         {"reference": "someone-else"},
         {"id": "cs_test_other"},
-        {"quantity": 2},
         {"currency": "EUR"},
-        {"amount_subtotal": 1},
     ],
 )
-def test_checkout_that_is_not_what_was_asked_for_does_nothing(
-    session: Session, other: dict[str, Any]
-) -> None:
+def test_checkout_of_another_order_does_nothing(session: Session, other: dict[str, Any]) -> None:
     order = with_checkout(session)
     with pytest.raises(Foreign):
         orders.fulfill(session, order.id, paid(order, **other), "event")
     assert kinds(session, order) == ["placed"]
+
+
+def test_what_stripe_sold_is_kept_as_it_says_and_enrolls(session: Session) -> None:
+    order = with_checkout(session, number=2)
+    sold = paid(
+        order, quantity=3, amount_subtotal=9_000, amount_discount=900, amount_tax=81,
+        amount_total=8_181,
+    )  # fmt: skip
+    assert orders.fulfill(session, order.id, sold, "event") == "paid"
+    record = order_record.of(session, order)
+    assert record.paid is not None and record.drift and not record.tax_included
+    assert (record.paid.amount_subtotal, record.paid.amount_discount) == (9_000, 900)
+    assert (record.paid.amount_tax, record.paid.amount_total) == (81, 8_181)
+    assert record.paid.stripe_id == orders.paid_session(session, order) == sold.id
+    assert len(record.enrollments) == 2
+
+
+def test_code_and_tax_are_no_drift(session: Session) -> None:
+    order = with_checkout(session)
+    taxed = paid(order, amount_discount=900, amount_tax=500, amount_total=order.amount - 400)
+    orders.fulfill(session, order.id, taxed, "event")
+    assert not order_record.of(session, order).drift
 
 
 def test_foreign_checkout_is_not_attached(session: Session) -> None:

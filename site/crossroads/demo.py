@@ -70,7 +70,7 @@ CONSENT = (
 ORDER = (
     *("id", "course", "cohort", "email", "email_key", "address_hash", "name", "item", "seats"),
     *("unit_amount", "currency", "checkout_options", "session_until", "request_key", "token"),
-    *("attempt", "payment_intent", "state", "seats_kept", "created_at"),
+    *("attempt", "payment_intent", "state", "seats_kept", "amount_returned", "created_at"),
 )
 EVENT = (
     *("order_id", "kind", "cause", "subject", "status", "reason", "amount_subtotal"),
@@ -229,7 +229,7 @@ class Year:
                 *(order, course.slug, cohort, email, email, hashed, name, item, seats),
                 *(course.price.amount, course.price.currency, "{}", ended_at, keys[place]),
                 *(tokens[place], 1, f"pi_demo_{order}" if paid else None),
-                *(PAID if paid else EXPIRED, seats if paid else 0, at),
+                *(PAID if paid else EXPIRED, seats if paid else 0, 0, at),
             ))  # fmt: skip
             none = (None, None, None, None)
             events.append((order, PLACED, "buyer", "", "", "", *none, at))

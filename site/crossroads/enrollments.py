@@ -17,7 +17,8 @@ class Receipt:
     """What was paid for a seat and the others bought with it, in words.
 
     `price` is that of one seat. `subtotal` is there when it is not the total; `discount` and
-    `tax` when there were any. `tax_included` says whether the tax is part of the subtotal.
+    `tax` when there were any. `tax_included` says whether the tax is part of the subtotal, `free`
+    that nothing had to be paid, and `invoiced` that Stripe writes an invoice of it.
     """
 
     number: int
@@ -29,6 +30,8 @@ class Receipt:
     tax: str | None
     tax_included: bool
     total: str
+    free: bool
+    invoiced: bool
     returned: str | None
     paid_at: datetime
 
@@ -91,6 +94,8 @@ def of_order(session: AnySession, order: Order) -> Receipt:
         tax=money.display(tax, order.currency) if tax else None,
         tax_included=total == subtotal - discount,
         total=money.display(total, order.currency),
+        free=total == 0,
+        invoiced=bool(order.checkout_options.get("invoices")),
         returned=money.display(returned, order.currency) if returned else None,
         paid_at=paid.created_at,
     )

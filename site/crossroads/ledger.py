@@ -158,6 +158,20 @@ class Balance:
         return max(self.total - self.returned - self.asked, 0)
 
     @property
+    def gone(self) -> int:
+        """Return what the buyer has back, or is to have: by refunds, and by a dispute that is lost.
+
+        Never more than was paid: a bank may take back what had been returned in part.
+        """
+        lost = sum(one.amount for one in self.disputes if one.status == "lost")
+        return min(self.returned + lost, self.total)
+
+    @property
+    def free(self) -> bool:
+        """Tell whether nothing had to be paid: a code took the whole price off."""
+        return self.paid and self.total == 0
+
+    @property
     def disputed(self) -> bool:
         """Tell whether a bank has the money until it has decided: Stripe returns nothing then."""
         return any(one.open and not one.inquiry for one in self.disputes)
@@ -278,7 +292,7 @@ def sum_up(session: AnySession, order: Order) -> Balance:
     found = of(session, order)
     if order.seats_kept != found.seats:
         site_version.advance(session)
-    order.state, order.seats_kept = found.state, found.seats
+    order.state, order.seats_kept, order.amount_returned = found.state, found.seats, found.gone
     session.flush()
     return found
 

@@ -138,6 +138,7 @@ def _purchase(
         "cohort": cohort,
         "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
         "eve": calendars.eve(cohort) if cohort else None,
+        "invoice_link": f"{order_link}/invoice" if bought.receipt.invoiced else "",
         "link": student_link if message.kind == outbox.ENROLLED else order_link,
         "calendar_link": f"{student_link}/calendar.ics",
     }

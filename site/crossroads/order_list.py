@@ -53,6 +53,8 @@ SHEET = Sheet(
         "paid_discount": _end.amount_discount,
         "paid_tax": _end.amount_tax,
         "paid_total": _end.amount_total,
+        "returned": case((_end.kind == PAID, Order.amount_returned)),
+        "net": _end.amount_total - Order.amount_returned,
         "stripe_session": Order.session_id,
         "stripe_payment_intent": Order.payment_intent,
     },
@@ -64,7 +66,16 @@ SHEET = Sheet(
         & ((_end.kind == PAID) | (_end.kind.in_(ENDS) & (_end.kind == Order.state))),
     ),
     amounts=frozenset(
-        {"unit_price", "price", "paid_subtotal", "paid_discount", "paid_tax", "paid_total"}
+        {
+            "unit_price",
+            "price",
+            "paid_subtotal",
+            "paid_discount",
+            "paid_tax",
+            "paid_total",
+            "returned",
+            "net",
+        }
     ),
 )
 

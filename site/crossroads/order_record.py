@@ -36,15 +36,27 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """All that is known of an order. `undone` are events of Stripe still to be followed."""
+    """All that is known of an order. `undone` are events of Stripe still to be followed.
+
+    `drift` says that Stripe sold it at another price than the order's, codes and tax aside.
+    """
 
     balance: Balance
     paid: OrderEvent | None
+    drift: bool
     hold: Hold | None
     enrollments: Sequence[Enrollment]
     messages: Sequence[Message]
     undone: Sequence[StripeEvent]
     timeline: Sequence[Step]
+
+    @property
+    def tax_included(self) -> bool:
+        """Tell whether the tax is part of what was sold, and does not come on top."""
+        paid = self.paid
+        return paid is not None and paid.amount_total == (paid.amount_subtotal or 0) - (
+            paid.amount_discount or 0
+        )
 
 
 def of(session: AnySession, order: Order) -> Record:
@@ -57,9 +69,11 @@ def of(session: AnySession, order: Order) -> Record:
         .where(StripeEvent.object_id.in_(_known(order, events)))
         .order_by(StripeEvent.received_at, StripeEvent.id)
     ).all()
+    paid = next((event for event in events if event.kind == PAID), None)
     return Record(
         balance=ledger.balance(order.seats, events),
-        paid=next((event for event in events if event.kind == PAID), None),
+        paid=paid,
+        drift=paid is not None and paid.amount_subtotal != order.amount,
         hold=session.get(Hold, order.id),
         enrollments=orders.enrollments(session, order),
         messages=mails,

@@ -10,7 +10,7 @@ from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
 from crossroads.ledger import State, lock, record
 from crossroads.payments import Checkout, Options, Purchase
-from models import Enrollment, Hold, Order, now
+from models import Enrollment, Hold, Order, OrderEvent, now
 from models.base import AnySession
 from models.order import EXPIRED, FAILED, PAID, PENDING, PLACED, UNSEATED
 
@@ -227,6 +227,13 @@ def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
     return session.scalars(query).all()
 
 
+def paid_session(session: AnySession, order: Order) -> str | None:
+    """Return Stripe's id of the Checkout Session that was paid, None before that."""
+    query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
+    paid = session.scalar(query)
+    return (paid.stripe_id or order.session_id) if paid else None
+
+
 def enrollments(session: AnySession, order: Order) -> Sequence[Enrollment]:
     """Return the seats that the order has paid for, in their order."""
     query = select(Enrollment).where(Enrollment.order_id == order.id)
@@ -238,15 +245,10 @@ def _item(course: Course, cohort: Cohort) -> str:
 
 
 def _require_own(order: Order, checkout: Checkout) -> None:
-    asked = (order.token, order.session_id, order.seats, order.currency, order.amount)
-    found = (
-        checkout.reference,
-        checkout.id,
-        checkout.quantity,
-        checkout.currency,
-        checkout.amount_subtotal,
-    )
-    if asked != found:
+    # What it sold, and for how much, is Stripe's to say: the money is there. The desk shows it when
+    # that is not the price of the order. An amount of another currency could not even be shown.
+    asked = (order.token, order.session_id, order.currency)
+    if asked != (checkout.reference, checkout.id, checkout.currency):
         raise Foreign(f"checkout {checkout.id} is not what order {order.id} asked for")
 
 
@@ -254,7 +256,7 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
     order.payment_intent = checkout.payment_intent
     seated = session.get(Hold, order.id) is not None or _seats_again(session, order)
     record(
-        session, order, PAID, cause,
+        session, order, PAID, cause, stripe_id=checkout.id,
         amount_subtotal=checkout.amount_subtotal, amount_discount=checkout.amount_discount,
         amount_tax=checkout.amount_tax, amount_total=checkout.amount_total,
     )  # fmt: skip

@@ -42,7 +42,8 @@ class Figures:
 class Sales:
     """Orders paid in the last seven days and in the seven before, and what stands open now.
 
-    `revenue` is what was paid in `week` by currency, in its smallest unit. Open orders hold
+    `revenue` is what was paid in `week`, less what of that went back since, by currency, in its
+    smallest unit. Open orders hold
     `held` seats; of `unseated` ones the money came after the seats were gone,
     and `disputed` ones are in the hands of a bank.
     """
@@ -122,9 +123,9 @@ def undelivered(session: AnySession, *, leads: bool, orders: bool) -> tuple[int,
 
 
 def sales(session: AnySession, at: datetime) -> Sales:
-    """Count orders and sum what was paid."""
+    """Count orders and sum what was paid and kept."""
     revenue = session.execute(
-        select(Order.currency, func.sum(OrderEvent.amount_total))
+        select(Order.currency, func.sum(OrderEvent.amount_total - Order.amount_returned))
         .join(Order, Order.id == OrderEvent.order_id)
         .where(_paid(at - WEEK, at))
         .group_by(Order.currency)

@@ -126,6 +126,8 @@ def _bought(content: Content) -> Bought:
         tax=said(tax),
         tax_included=False,
         total=said(order.amount - discount + tax),
+        free=False,
+        invoiced=True,
         returned=None,
         paid_at=now(),
     )

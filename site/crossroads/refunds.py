@@ -23,6 +23,8 @@ def price(order: Order, balance: Balance, seats: int | None, amount: int | None)
     """
     if not balance.paid:
         raise RefundError("the order is not paid: there is nothing to return")
+    if balance.free:
+        raise RefundError("nothing had to be paid for the order: there is nothing to return")
     if balance.disputed:
         raise RefundError("the payment is disputed: Stripe returns nothing until that is decided")
     if balance.state == ledger.LOST:

@@ -75,6 +75,17 @@ def follow(engine: Engine, gateway: Gateway, order_id: int, session_id: str, cau
     return state
 
 
+def invoice_page(gateway: Gateway, session_id: str) -> str | None:
+    """Return where the invoice of a paid checkout is read now, None while Stripe has none.
+
+    Stripe writes it some time after the payment, and its address does not last, so it is asked for
+    each time. Raises PaymentsAway and PaymentsRefused.
+    https://docs.stripe.com/invoicing/hosted-invoice-page
+    """
+    invoice = gateway.retrieve(session_id).invoice
+    return gateway.retrieve_invoice(invoice).page if invoice else None
+
+
 def settle_payment(
     engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
 ) -> State:

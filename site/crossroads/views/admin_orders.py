@@ -27,6 +27,7 @@ from crossroads.admin_forms import OrderFilterForm, RefundForm
 from crossroads.browse import Browse
 from crossroads.ledger import Balance
 from crossroads.order_list import ORDERS, OrderFilter
+from crossroads.orders import paid_session
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
 from crossroads.refunds import RefundError
 from crossroads.shelf import current_content
@@ -62,6 +63,24 @@ def order(order_id: int) -> str:
         payment=_gateway().payment_page(found.payment_intent) if found.payment_intent else None,
         money=money.display,
     )
+
+
+@bp.get("/orders/<int:order_id>/invoice")
+def invoice(order_id: int) -> AnyResponse:
+    """Lead to the invoice at Stripe, wherever that is now."""
+    found = _find(order_id)
+    session_id = paid_session(db.session, found)
+    if session_id is None or not found.checkout_options.get("invoices"):
+        abort(404)
+    db.session.rollback()
+    try:
+        page = settlement.invoice_page(_gateway().within(WHOLE_REQUEST), session_id)
+    except PaymentsError as error:
+        log.warning("invoice not found", order=order_id, error=str(error))
+        page = None
+    if page is None:
+        flash("The invoice is not there yet, or Stripe does not answer. Try again later.", "warn")
+    return redirect(page or url_for(".order", order_id=order_id), 303)
 
 
 @bp.get("/orders/<int:order_id>/refund")

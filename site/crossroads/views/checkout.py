@@ -47,7 +47,7 @@ from models.order import UNSEATED
 
 bp = Blueprint("checkout", __name__)
 
-Trouble = Literal["", "pay", "cancel", "look"]  # what Stripe was asked for in vain
+Trouble = Literal["", "pay", "cancel", "look", "invoice"]  # what Stripe was asked for in vain
 # Seconds until a page that waits looks again by itself; one that wants an answer does not.
 AGAIN = {"open": 30, "pending": 120, "look": 10}
 log = structlog.get_logger()
@@ -113,6 +113,27 @@ def act(token: str) -> AnyResponse:
     return _to_stripe(found)
 
 
+@bp.get("/orders/<token>/invoice")
+def invoice(token: str) -> AnyResponse:
+    """Lead to the invoice at Stripe, wherever that is now."""
+    found = _order(token)
+    session_id = orders.paid_session(db.session, found)
+    if session_id is None or not found.checkout_options.get("invoices"):
+        abort(404)
+    found = _detached(found)
+    try:
+        page = settlement.invoice_page(_gateway(), session_id)
+    except (PaymentsAway, PaymentsRefused) as error:
+        log.warning("invoice not found", order=found.id, error=str(error))
+        page = None
+    if page is None:
+        return _order_page(found, trouble="invoice")
+    answer = redirect(page, 303)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
 def _place(course: Course, form: EnrollForm) -> Order | None:
     """Place the order; an older one that the buyer has open in the cohort is ended first.
 
@@ -168,6 +189,7 @@ def _to_stripe(order: Order) -> AnyResponse:
 
 def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
     order = _detached(order)
+    failed = trouble != ""  # what was asked for, and not only the look at Stripe
     if not trouble and order.session_id is not None and _state(order) in ledger.UNDECIDED:
         try:
             settlement.follow(db.engine, _gateway(), order.id, order.session_id, "order page")
@@ -201,7 +223,7 @@ def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
         still="still" in request.args,
         noindex=True,
     )
-    answer = _private(page, 503 if trouble and request.method == "POST" else 200)
+    answer = _private(page, 503 if failed else 200)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
