@@ -23,6 +23,7 @@ NAMING = {
 }
 
 CONNECT_SECONDS = 5  # a PostgreSQL server that takes longer counts as away
+LOCK_SECONDS = 10  # whoever waits longer for a lock gives up, and says so
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
@@ -90,7 +91,11 @@ def engine_options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {"hide_parameters": True}  # values are addresses and tokens
     if url.startswith("postgresql"):
         # A server that was started again, or is gone, costs one short look and no request.
-        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+        connect = {
+            "connect_timeout": CONNECT_SECONDS,
+            "options": f"-c lock_timeout={LOCK_SECONDS}s",
+        }
+        options |= {"pool_pre_ping": True, "connect_args": connect}
     return options
 
 
@@ -114,7 +119,7 @@ def prepare_engine(engine: Engine) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (
-            "busy_timeout = 10000",
+            f"busy_timeout = {LOCK_SECONDS}000",
             "journal_mode = WAL",
             "synchronous = FULL",  # an acknowledged sign-up survives a power cut
             "foreign_keys = ON",

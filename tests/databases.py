@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
@@ -42,9 +43,9 @@ def named(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a real PostgreSQL server, started for this test process."""
+@contextmanager
+def running_server() -> Iterator[tuple[Any, str]]:
+    """A real PostgreSQL server, which can be stopped and started, and its address."""
     # Not in pytest's own folder: each new run of pytest closes that to all but its user, and a
     # server started as root runs as another one.
     with TemporaryDirectory(prefix="crossroads-postgres-", ignore_cleanup_errors=True) as folder:
@@ -58,8 +59,15 @@ def postgres() -> Iterator[str]:
             for setting in CARELESS:
                 connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
             connection.execute(text("SELECT pg_reload_conf()"))
-        yield url
+        yield server, url
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL server, started for this test process."""
+    with running_server() as (_, url):
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,122 @@
+"""A database that is locked or gone: readers notice nothing, and nothing that was said is lost."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from models import Enrollment, Lead, Order, StripeEvent
+from tests.databases import running_server
+from tests.faults.shop import Shop, form, order_address, shop
+from tests.purchases import ENROLL, heading, words
+from tests.sandbox_server import Page
+
+Trouble = tuple[Shop, Callable[[], AbstractContextManager[None]]]
+READ_SECONDS = 3.0  # on a busy machine
+EMAIL = "reader@example.com"
+SIGNUP = {"email": EMAIL, "name": "Ada", "consent": "yes"}
+
+
+@contextmanager
+def sqlite_locked(tmp_path: Path, url: str) -> Iterator[Trouble]:
+    @contextmanager
+    def locked() -> Iterator[None]:
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.close()
+
+    with shop(tmp_path, url, 2) as opened:
+        yield opened, locked
+
+
+@contextmanager
+def postgresql_locked(tmp_path: Path, url: str) -> Iterator[Trouble]:
+    @contextmanager
+    def locked() -> Iterator[None]:
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text('LOCK TABLE lead, "order", stripe_event'))
+            yield
+        engine.dispose()
+
+    with shop(tmp_path, url, 2) as opened:
+        yield opened, locked
+
+
+@contextmanager
+def postgresql_gone(tmp_path: Path, migrate: Callable[[str], None]) -> Iterator[Trouble]:
+    with running_server() as (server, url):
+        migrate(url)
+
+        @contextmanager
+        def gone() -> Iterator[None]:
+            server.stop()
+            yield
+            server.start()
+
+        with shop(tmp_path, url, 2) as opened:
+            yield opened, gone
+
+
+@pytest.fixture(params=["sqlite locked", "postgresql locked", "postgresql gone"])
+def trouble(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trouble]:
+    """A site, and what brings its database into trouble."""
+    given: Any = request.getfixturevalue
+    if request.param == "postgresql gone":
+        made = postgresql_gone(tmp_path, given("migrate"))
+    elif request.param == "postgresql locked":
+        made = postgresql_locked(tmp_path, given("postgresql_url"))
+    else:
+        made = sqlite_locked(tmp_path, given("sqlite_url"))
+    with made as found:
+        yield found
+
+
+def timed(ask: Callable[[], Page]) -> tuple[float, Page]:
+    began = time.monotonic()
+    page = ask()
+    return time.monotonic() - began, page
+
+
+def test_nothing_is_lost_and_all_goes_on_without_a_restart(trouble: Trouble) -> None:
+    site, in_trouble = trouble
+    site.start("serve", "worker")
+    before = site.insist(ENROLL, form(site, "before@example.com"))
+    filled = form(site, "during@example.com")
+    with in_trouble(), ThreadPoolExecutor(4) as pool:
+        asked = {
+            "signup": pool.submit(timed, lambda: site.ask("/signup", SIGNUP)),
+            "buying": pool.submit(timed, lambda: site.ask(ENROLL, filled)),
+        }
+        back = site.sandbox.pay(before.location)  # its webhooks come into the trouble, too
+        read = [timed(lambda: site.ask("/compare")) for _ in range(10)]
+        answers = {name: one.result() for name, one in asked.items()}
+    assert {page.status for _, page in read} == {200}
+    assert max(seconds for seconds, _ in read) < READ_SECONDS
+    for seconds, page in answers.values():
+        assert page.status == 503 and seconds < 15
+    assert "cannot save anything just now" in words(answers["signup"][1].text)
+    assert EMAIL in answers["signup"][1].text
+    assert "othing was charged" in words(answers["buying"][1].text)
+    # What was not taken was said so, and is not there by half; what Stripe told comes again.
+    site.wait(lambda: "checkout.session.completed" in {one.kind for one in site.all(StripeEvent)})
+    assert site.insist("/signup", SIGNUP).status == 200
+    assert site.insist(ENROLL, filled).status == 303
+    site.wait(site.idle)
+    assert [lead.email for lead in site.all(Lead)] == [EMAIL]
+    assert {order.email: order.state for order in site.all(Order)} == {
+        "before@example.com": "paid",
+        "during@example.com": "open",
+    }
+    assert len(site.all(Enrollment)) == 1
+    assert heading(site.insist(order_address(back)).text) == "You're in"
+    assert sorted(mail.recipient for mail in site.mail.mails) == [
+        "before@example.com", "before@example.com", EMAIL,
+    ]  # fmt: skip
