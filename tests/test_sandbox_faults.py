@@ -64,6 +64,11 @@ def test_too_many_requests_are_refused_before_the_work(sandbox: SandboxServer) -
     with pytest.raises(RateLimitError) as caught:
         create(sandbox.client(max_network_retries=3))
     assert caught.value.http_status == 429 and count(sandbox) == 0
+    assert "Retry-After" not in (caught.value.headers or {})
+    sandbox.control("fault", kind="429", seconds=7)
+    with pytest.raises(RateLimitError) as caught:
+        create(sandbox.client())
+    assert (caught.value.headers or {})["Retry-After"] == "7"
 
 
 def test_sdk_gets_over_errors_that_pass(sandbox: SandboxServer) -> None:

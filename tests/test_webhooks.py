@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models import StripeEvent
+from crossroads.payments import TOLERANCE, Gateway
+from crossroads.settler import Settler
+from models import Enrollment, StripeEvent, db
+from tests.mail_server import MailServer, free_port
+from tests.purchases import bought
+from tests.sandbox_server import KEY, SandboxServer
+from tests.test_worker import let_time_pass
+from tests.workers import BASE_URL, make_worker
 
 SECRET = "whsec_test"
 COMPLETED = "checkout.session.completed"
@@ -36,9 +44,15 @@ def event(kind: str = COMPLETED, number: int = 1, **given: Any) -> bytes:
 
 
 def send(
-    client: FlaskClient, body: bytes, secret: str = SECRET, path: str = "/webhooks/stripe"
+    client: FlaskClient,
+    body: bytes,
+    secret: str = SECRET,
+    path: str = "/webhooks/stripe",
+    age: int = 0,
 ) -> int:
-    signature = stripe.WebhookSignature.generate_signature_header(body.decode(), secret)
+    signature = stripe.WebhookSignature.generate_signature_header(
+        body.decode(), secret, int(time.time()) - age
+    )
     headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
     return client.post(path, data=body, headers=headers).status_code
 
@@ -89,6 +103,55 @@ def test_bad_signature_is_refused(
     answer = client.post("/webhooks/stripe", data=event(), headers=headers)
     assert answer.status_code == 400
     assert noted(session) == []
+
+
+def test_signature_is_good_for_five_minutes(client: FlaskClient, session: Session) -> None:
+    """Source: https://docs.stripe.com/webhooks#replay-attacks."""
+    for age, status in ((TOLERANCE + 5, 400), (TOLERANCE - 30, 200)):
+        assert send(client, event(), age=age) == status
+    assert len(noted(session)) == 1
+
+
+@pytest.mark.parametrize("version", ["2011-01-01", "2026-10-28.endive", "2040-01-01.zinnia", None])
+def test_event_of_any_api_version_is_a_hint(
+    client: FlaskClient, session: Session, version: str | None
+) -> None:
+    assert send(client, event(api_version=version)) == 200
+    assert len(noted(session)) == 1
+
+
+def test_test_event_has_no_effect_on_a_live_site(make_app: Any) -> None:
+    app = make_app(stripe_secret_key="sk_live_x", stripe_webhook_secret=SECRET)
+    with app.app_context(), Session(db.engine) as session:
+        assert send(app.test_client(), event(livemode=False)) == 200
+        assert noted(session) == []
+        assert send(app.test_client(), event(livemode=True)) == 200
+        assert len(noted(session)) == 1
+
+
+def test_mail_in_trouble_is_no_trouble_of_the_webhook(
+    make_app: Any, sandbox: SandboxServer, server: MailServer, instance: Path
+) -> None:
+    """Stripe would try again for three days, and the buyer has the place all the while."""
+    app = make_app(stripe_api_base=sandbox.url, stripe_secret_key=KEY, stripe_webhook_secret=SECRET)
+    client = app.test_client()
+    with app.app_context():
+        engine = db.engine
+    nowhere = f"smtp://127.0.0.1:{free_port()}"
+    with Session(engine) as session:
+        order, url = bought(client, session)
+        sandbox.pay(url)
+        paid = event(data={"object": {"id": order.session_id, "object": "checkout.session"}})
+        assert send(client, paid) == 200
+        Settler(engine, Gateway(KEY, base=sandbox.url), BASE_URL).work()
+        assert [one.email for one in session.scalars(select(Enrollment))] == [order.email]
+        assert session.scalars(select(StripeEvent.done_at)).one() is not None
+        session.rollback()
+        assert make_worker(engine, nowhere, instance=instance).deliver_due().postponed == 2
+        assert send(client, paid) == 200
+        let_time_pass(engine)
+    assert make_worker(engine, server.url, instance=instance).deliver_due().sent == 2
+    assert {mail.recipient for mail in server.mails} == {order.email}
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"null", b'{"object":"event"}'])
