@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -240,3 +241,23 @@ def test_modules_fit_in_the_head() -> None:
         if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 350
     }
     assert long == {}
+
+
+# What the site is not there for is left to libraries that are well kept, even where a few lines
+# of our own would be quicker: one that makes a start slow is imported where it is needed.
+LEFT_TO_LIBRARIES = {
+    "limiting rates": "flask-limiter",
+    "migrating tables": "flask-migrate",
+    "writing structured logs": "structlog",
+    "reading settings": "pydantic-settings",
+}
+
+
+@pytest.mark.parametrize(("work", "library"), LEFT_TO_LIBRARIES.items())
+def test_work_that_is_not_ours_is_left_to_its_library(work: str, library: str) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    names = {re.split(r"[^\w-]", one)[0] for one in declared["project"]["dependencies"]}
+    assert library in names, (
+        f"{work} is left to {library}: a well-kept library, even a slower one, goes before code of"
+        " our own. Bring it back, and import it only where it is needed"
+    )
