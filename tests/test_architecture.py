@@ -1,11 +1,14 @@
 """The rules of the house, checked on the code itself."""
 
 import ast
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import pytest
@@ -30,7 +33,7 @@ LAYERS = [
      "waiting_list"],
     ["settlement", "reconciliation", "loops", "worker", "keeper", "settler", "sweeper", "limits",
      "intake", "guard", "requestlog", "shelf", "pagecache", "forms", "admin_forms", "desk",
-     "browse", "download", "signup", "server", "start", "console"],
+     "browse", "download", "signup", "migrations", "server", "start", "console"],
     ["views", "cli"],
     ["crossroads"],
     ["wsgi"],
@@ -38,6 +41,8 @@ LAYERS = [
 # Domain and edges: what they need is handed to them, so they can be used without a request.
 WITHOUT_FLASK = [name for layer in LAYERS[1:3] for name in layer] + ["worker"]
 ONE_IMPORTER = {"smtplib": "mailer", "stripe": "payments"}
+HEAVY = {"alembic", "dns", "flask_migrate", "honcho", "icalendar", "psycopg", "resvg_py",
+         "smtplib", "stripe"}  # fmt: skip
 FLASKS_OWN = {"db", "limiter", "routes", "run", "shell"}  # commands of Flask and its extensions
 
 
@@ -144,6 +149,17 @@ def test_outside_world_has_one_door(library: str, home: str) -> None:
     assert importers <= {f"crossroads.{home}"}
 
 
+def test_web_server_starts_without_what_others_need() -> None:
+    """Each of these takes as long to import as a good part of the site."""
+    script = f"import sys, wsgi; print(*set(sys.modules) & {HEAVY})"
+    with TemporaryDirectory() as instance:
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "INSTANCE": instance},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    assert done.stdout.split() == []
+
+
 def test_sandbox_and_app_know_nothing_of_each_other() -> None:
     for module, file in modules():
         names = {name.split(".")[0] for name in imported(file)}
@@ -204,8 +220,11 @@ def test_every_setting_is_in_the_readme_and_the_other_way_round() -> None:
 
 def test_every_command_is_in_the_readme_and_the_other_way_round(app: Flask) -> None:
     def names(group: click.Group, before: str = "") -> Iterator[str]:
-        for name, command in group.commands.items():
+        context = click.Context(group)
+        for name in group.list_commands(context):
             if before or name not in FLASKS_OWN:
+                command = group.get_command(context, name)
+                assert command is not None and command.name == name
                 if isinstance(command, click.Group):
                     yield from names(command, f"{before}{name} ")
                 else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from flask import Flask
 from sqlalchemy import Engine, MetaData, inspect, select, text
 from sqlalchemy.orm import Session
@@ -102,6 +103,11 @@ def test_migrations_make_what_the_models_say(app: Flask) -> None:
     flask(app, "db", "downgrade", "base")
     Base.metadata.create_all(engine)
     assert shape(engine) == migrated
+
+
+def test_all_migrations_are_known_in_their_order() -> None:
+    found = ScriptDirectory(str(schema.FOLDER)).walk_revisions()
+    assert schema.revisions() == tuple(one.revision for one in found)[::-1]
 
 
 def test_check_finds_a_table_that_no_migration_makes(app: Flask) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 
 from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
-from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from crossroads import cli, consent, desk, guard, limits, logs, requestlog, schema, site_version
+from crossroads import cli, consent, desk, guard, limits, logs, requestlog, site_version
 from crossroads import settings as settings_module
 from crossroads.content import ContentError
 from crossroads.intake import Intake
@@ -93,7 +92,6 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         prepare_engine(db.engine)
-    Migrate(app, db, directory=str(schema.FOLDER), render_as_batch=True)
     CSRFProtect(app)
     limits.limiter.init_app(app)
     guard.init_app(app, https=settings.base_url.startswith("https://"))

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
-
-from icalendar import Calendar, Event, vRecur
 
 from crossroads.content import Cohort, Course
 from crossroads.content_fields import DAYS
 from crossroads.content_schema import Weekly
 from models.base import now
+
+if TYPE_CHECKING:
+    from icalendar import Event
 
 State = Literal["ahead", "running", "over"]
 
@@ -63,6 +64,8 @@ def write(course: Course, cohort: Cohort, link: str) -> bytes:
     Times are in the cohort's time zone, whose rules the file carries along: 6 pm stays 6 pm
     when the clocks change. A cohort without weekly sessions gets one event over all its days.
     """
+    from icalendar import Calendar, vRecur  # here alone: it takes as long to import as Flask
+
     calendar = Calendar()
     calendar.add("prodid", "-//Crossroads//EN")
     calendar.add("version", "2.0")
@@ -107,7 +110,9 @@ def _meeting(cohort: Cohort, weekly: Weekly, day: date) -> Meeting:
     )
 
 
-def _event(course: Course, cohort: Cohort, link: str, number: str) -> Event:
+def _event(course: Course, cohort: Cohort, link: str, number: str) -> "Event":
+    from icalendar import Event
+
     event = Event()
     host = urlsplit(link).hostname or "crossroads"
     event.add("uid", f"{course.slug}-{cohort.code}-{number}@{host}")

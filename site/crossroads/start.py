@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from flask import Flask
-from flask_migrate import upgrade
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
@@ -24,7 +23,7 @@ from models import db, writing
 PROCFILE = "Procfile"
 
 
-def prepare(settings: Settings) -> None:
+def prepare(app: Flask, settings: Settings) -> None:
     """Bring the database to this version and draw the share pictures, inside an app context.
 
     Raises ClickException when the database is away or from a newer version.
@@ -33,8 +32,10 @@ def prepare(settings: Settings) -> None:
     if fault and not fault.older:
         raise click.ClickException(str(fault))
     if fault:
+        from crossroads import migrations
+
         try:
-            upgrade()
+            migrations.to_this_version(app)
         except SQLAlchemyError as error:
             raise click.ClickException(
                 f"the tables cannot be made: {first_line(error)}; check DATABASE_URL"
@@ -52,7 +53,7 @@ def everything(app: Flask, settings: Settings) -> int:
     """
     require_free_port(settings.host, settings.port, "PORT")
     require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
-    prepare(settings)
+    prepare(app, settings)
     owner = None
     if not settings.production:
         writing(db.session)

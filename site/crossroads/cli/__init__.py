@@ -1,15 +1,49 @@
 """The flask commands, one module a noun: `flask COMMAND --help` explains each."""
 
-from flask import Flask
+from importlib import import_module
+from typing import Final
 
-from crossroads.cli import content, demo, leads, mail, orders, seats, users
-from crossroads.cli.doctor import examine
-from crossroads.cli.processes import deliver, reconcile, sandbox, serve, setup, up, worker
+import click
+from flask import Flask
+from flask.cli import AppGroup
+
+# Where each is. Imported when it is asked for: the web server needs little of all that.
+COMMANDS: Final = {
+    **{
+        name: f"processes:{name}"
+        for name in ("deliver", "reconcile", "sandbox", "serve", "setup", "up", "worker")
+    },
+    **{
+        noun: f"{noun}:group"
+        for noun in ("content", "demo", "leads", "mail", "orders", "seats", "users")
+    },
+    "doctor": "doctor:examine",
+}
+MIGRATE: Final = "db"
+
+
+class Commands(AppGroup):
+    """The commands of the site, and what else is added to its app."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.name)
+        self._app = app
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*COMMANDS, MIGRATE, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+            return command
+        if cmd_name == MIGRATE:
+            from crossroads import migrations
+
+            migrations.init_app(self._app)
+        return super().get_command(ctx, cmd_name)
 
 
 def init_app(app: Flask) -> None:
     """Add the commands of the site to the flask command."""
-    for command in (setup, up, serve, worker, deliver, reconcile, sandbox, examine):
-        app.cli.add_command(command)
-    for noun in (content, demo, leads, mail, orders, seats, users):
-        app.cli.add_command(noun.group)
+    app.cli = Commands(app)

@@ -1,26 +1,25 @@
-"""The processes that the product runs as, and one pass of what each does."""
+"""The processes that the product runs as, and one pass of what each does.
+
+Each imports what it is made of when it begins: none pays for the others.
+"""
 
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from crossroads import leases, server, start
-from crossroads.composer import Composer
+from crossroads import leases, server
 from crossroads.console import count, gateway, settings, templates, with_tables
 from crossroads.content import Content
-from crossroads.domains import Domains
-from crossroads.keeper import Keeper
-from crossroads.mailer import Mailer
-from crossroads.reconciliation import Busy, Sweep
-from crossroads.settler import Settler
 from crossroads.shelf import current_shelf
-from crossroads.sweeper import Sweeper
-from crossroads.worker import Worker
 from models import db
+
+if TYPE_CHECKING:
+    from crossroads.worker import Worker
 
 AGAIN = os.EX_TEMPFAIL  # 75: nothing is wrong, try again later
 STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next start
@@ -30,13 +29,17 @@ STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next s
 @with_appcontext
 def setup() -> None:
     """Bring the database to this version and draw the share pictures."""
-    start.prepare(settings())
+    from crossroads import start
+
+    start.prepare(current_app, settings())
 
 
 @click.command("up")
 @with_appcontext
 def up() -> None:
     """Run the whole product on this machine: set up, then every process of the Procfile."""
+    from crossroads import start
+
     sys.exit(start.everything(current_app, settings()))
 
 
@@ -51,6 +54,10 @@ def serve() -> None:
 @with_tables
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
+    from crossroads.keeper import Keeper
+    from crossroads.settler import Settler
+    from crossroads.sweeper import Sweeper
+
     stripe = db.engine, gateway(), settings().base_url
     loops = Settler(*stripe), Sweeper(*stripe), Keeper(db.engine, settings().pending_days)
     beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
@@ -82,6 +89,8 @@ def reconcile() -> None:
     Says what had drifted and why, and what that came to. Ends with 0 when all is as Stripe has it,
     with 1 when something is left for another run, and with 75 when another sweep is at work.
     """
+    from crossroads.reconciliation import Busy, Sweep
+
     sweep = Sweep(db.engine, gateway(), settings().base_url, leases.new_owner())
     healed = 0
     try:
@@ -123,7 +132,12 @@ def sandbox() -> None:
     serve_sandbox(chosen.mail_folder, chosen.sandbox_port, stripe)
 
 
-def _worker() -> Worker:
+def _worker() -> "Worker":
+    from crossroads.composer import Composer
+    from crossroads.domains import Domains
+    from crossroads.mailer import Mailer
+    from crossroads.worker import Worker
+
     shelf = current_shelf()
 
     def content() -> Content:
