@@ -8,21 +8,21 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads import disputes, ledger
+from crossroads import disputes, ledger, settlement
 from crossroads.payments import Gateway, Refund
 from models import Enrollment, Order, db, writing
-from tests.desk_visits import desk, send
+from tests.desk_visits import desk
 from tests.order_states import dispute
-from tests.purchases import bought, heading, order_page, words
+from tests.purchases import bought, heading, hidden, order_page, words
 from tests.sandbox_server import KEY, SandboxServer
 
 PRICE = 120_000
 
 
 @pytest.fixture
-def app(make_app: Any, sandbox: SandboxServer) -> Flask:
-    """The site, with the sandbox as Stripe."""
-    built: Flask = make_app(stripe_api_base=sandbox.url)
+def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
+    """The site on each database, with the sandbox as Stripe."""
+    built: Flask = make_app(stripe_api_base=sandbox.url, database_url=database_url)
     return built
 
 
@@ -48,14 +48,9 @@ def refund(staff: FlaskClient, order: Order, **chosen: str) -> str:
     """Choose, look at the page that names the amount, press its button; return the order's page."""
     path = f"/admin/orders/{order.id}/refund"
     named = staff.get(path, query_string=chosen)
-    returns = named.text.partition('name="returns" value="')[2].partition('"')[0]
-    answer = send(staff, path, {**chosen, "returns": returns}, page=f"{path}?{query(chosen)}")
+    answer = staff.post(path, data={**hidden(named.text), **chosen})
     assert answer.status_code == 303, words(answer.text)
     return words(staff.get(answer.location).text)
-
-
-def query(chosen: dict[str, str]) -> str:
-    return "&".join(f"{name}={value}" for name, value in chosen.items())
 
 
 def students(client: FlaskClient, session: Session, order: Order) -> list[tuple[int, str, int]]:
@@ -131,12 +126,28 @@ def test_amount_that_changed_since_the_page_was_opened_is_named_anew(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     staff, path = desk(app), f"/admin/orders/{order.id}/refund"
-    page = f"{path}?what=all"
-    refund(staff, order, what="amount", amount="400")
-    late = send(staff, path, {"what": "all", "returns": str(2 * PRICE)}, page=page)
+    form = hidden(staff.get(f"{path}?what=all").text)
+    (charge,) = Gateway(KEY, base=sandbox.url).charges(str(order.payment_intent))
+    sandbox.control("refund", id=charge.id, amount=40_000)  # in Stripe's dashboard
+    with app.app_context():
+        settlement.settle_payment(db.engine, Gateway(KEY, base=sandbox.url), order.id, "event")
+    late = staff.post(path, data={**form, "what": "all"})
     assert late.status_code == 409
     assert heading(late.text) == "Return $2,000?"
     assert [one.amount for one in made(order, sandbox)] == [40_000]
+
+
+def test_button_that_is_pressed_twice_returns_one_seat(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    staff, path = desk(app), f"/admin/orders/{order.id}/refund"
+    form = {**hidden(staff.get(f"{path}?what=1").text), "what": "1"}
+    for _ in range(2):
+        answer = staff.post(path, data=form)
+        assert (answer.status_code, answer.location) == (303, f"/admin/orders/{order.id}")
+    assert "A refund was asked for since" in words(staff.get(answer.location).text)
+    assert [one.amount for one in made(order, sandbox)] == [PRICE]
+    assert fresh(session, order).seats_kept == 1
 
 
 def test_refund_is_noted_while_stripe_is_away_and_shown_when_it_is_refused(
@@ -151,9 +162,9 @@ def test_refund_is_noted_while_stripe_is_away_and_shown_when_it_is_refused(
     sandbox.control("dispute", id=charge.id)
     assert run(app, "reconcile")[0] == 0
     said = words(staff.get(f"/admin/orders/{order.id}").text)
-    assert "was refused by Stripe: charge_disputed" in said
+    assert "was refused by Stripe: the payment is disputed" in said
     assert "Disputed: a bank took $2,400 USD back" in said
-    assert "Stripe wants evidence by" in said
+    assert "Stripe wants evidence. Answer by" in said
     assert "1 payment is disputed" in words(staff.get("/admin/").text)
 
 
@@ -212,3 +223,18 @@ def test_command_returns_seats_and_amounts(
     assert [one.amount for one in made(order, sandbox)] == [PRICE - 50, 50, PRICE]
     assert fresh(session, order).state == "refunded"
     assert "nothing is left" in refund(number, "--yes")[1]
+
+
+def test_command_that_is_run_again_after_trouble_returns_nothing_twice(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    arguments = ("orders", "refund", str(order.id), "--amount", "5", "--yes")
+    # It asks three times by itself, and gets no answer though Stripe has made the refund.
+    sandbox.control("fault", kind="reset", method="POST", path="/v1/refunds", after=True, times=3)
+    code, said = run(app, *arguments)
+    assert code == 1 and "the refund is noted, and flask worker asks again" in said
+    code, said = run(app, *arguments)
+    assert code == 1 and "a refund of $5 waits for Stripe's answer: one after the other" in said
+    assert run(app, "reconcile")[0] == 0
+    assert [one.amount for one in made(order, sandbox)] == [500]
+    assert fresh(session, order).state == "partly-refunded"

@@ -240,6 +240,7 @@ class RefundForm(DeskForm):
     what = SelectField("What to return")
     amount = StringField("Amount, if you return one")
     returns = HiddenField()  # what the page named that was agreed to, in the smallest unit
+    number = HiddenField()  # of the refund that the page was about: sent twice, it is one
 
     def __init__(self, order: Order, balance: Balance) -> None:
         super().__init__(formdata=request.values)

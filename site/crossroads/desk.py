@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from crossroads import mail_list, users
+from crossroads import disputes, mail_list, users
 from crossroads.users import Staff
 from models import db, now, writing
 from models.user import FINANCE, MARKETER, OWNER, ROLES
@@ -46,6 +46,7 @@ def init_app(app: Flask) -> None:
     # The token is enough, and a browser may be told to send no Referer.
     app.config["WTF_CSRF_SSL_STRICT"] = False
     app.add_template_filter(mail_list.name, "mail_name")
+    app.add_template_filter(disputes.days_left, "days_left")
     manager = LoginManager()
     manager.session_protection = None  # the row is the sign-in; a new network does not end it
     manager.init_app(app, add_context_processor=False)

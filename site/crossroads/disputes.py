@@ -1,9 +1,27 @@
 """Disputes: what Stripe says of a payment that a bank takes back. Answering is done at Stripe."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import func, select
+
 from crossroads import ledger, payments
-from models import Order
+from crossroads.ledger import Dispute
+from models import Order, OrderEvent
 from models.base import AnySession
 from models.order import DISPUTE
+
+CLOSED_SHOWN: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A dispute and the order that it is about."""
+
+    order: Order
+    dispute: Dispute
 
 
 def learn(session: AnySession, order: Order, found: payments.Dispute, cause: str) -> None:
@@ -15,3 +33,51 @@ def learn(session: AnySession, order: Order, found: payments.Dispute, cause: str
         session, order, DISPUTE, cause, subject=found.id, status=found.status, stripe_id=found.id,
         amount=found.amount, reason=found.reason, due_at=found.due_by,
     )  # fmt: skip
+
+
+def days_left(due_at: datetime, at: datetime) -> int:
+    """Return how many days in UTC lie before a deadline: 0 on its own day, less when it is over."""
+    return (due_at.astimezone(UTC).date() - at.astimezone(UTC).date()).days
+
+
+def open_cases(session: AnySession) -> list[Case]:
+    """Return the disputes and inquiries that are undecided, the most urgent first.
+
+    Those that Stripe wants an answer for come first, by its deadline.
+    """
+    decided = select(OrderEvent.subject).where(
+        OrderEvent.kind == DISPUTE, OrderEvent.status.in_(ledger.SETTLED)
+    )
+    undecided = select(OrderEvent.order_id).where(
+        OrderEvent.kind == DISPUTE, OrderEvent.subject.not_in(decided)
+    )
+    found = [case for case in _cases(session, set(session.scalars(undecided))) if case.dispute.open]
+    return sorted(found, key=_urgency)
+
+
+def closed_cases(session: AnySession) -> list[Case]:
+    """Return the disputes and inquiries that were decided last, the last of them first."""
+    query = (
+        select(OrderEvent.subject, func.max(OrderEvent.id), func.max(OrderEvent.order_id))
+        .where(OrderEvent.kind == DISPUTE, OrderEvent.status.in_(ledger.SETTLED))
+        .group_by(OrderEvent.subject)
+        .order_by(func.max(OrderEvent.id).desc())
+        .limit(CLOSED_SHOWN)
+    )
+    rows = session.execute(query).all()
+    cases = {one.dispute.stripe_id: one for one in _cases(session, {row[2] for row in rows})}
+    return [cases[row[0]] for row in rows]
+
+
+def _cases(session: AnySession, numbers: set[int]) -> list[Case]:
+    orders: Sequence[Order] = session.scalars(select(Order).where(Order.id.in_(numbers))).all()
+    balances = ledger.of_each(session, orders)
+    return [
+        Case(order=order, dispute=one) for order in orders for one in balances[order.id].disputes
+    ]
+
+
+def _urgency(case: Case) -> tuple[bool, bool, datetime, int]:
+    due = case.dispute.due_at
+    last = datetime.max.replace(tzinfo=UTC)
+    return not case.dispute.wants_answer, due is None, due or last, case.order.id

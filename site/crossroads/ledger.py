@@ -53,12 +53,16 @@ LOST: Final = "dispute-lost"
 
 ASKED: Final = "asked"  # by us; the answer is not known
 REFUSED: Final = "refused"  # Stripe will not make it
+ELSEWHERE: Final = "elsewhere"  # it failed, and the buyer got the money without Stripe
+DISMISSED: Final = "dismissed"  # it failed, and nothing more is to be done about it
 # From the first to the last that a refund goes through; one may fail days after it succeeded.
 # https://docs.stripe.com/refunds#failed-refunds
 REFUND_COURSE: Final = (
-    ASKED, REFUSED, "pending", "requires_action", "succeeded", "canceled", "failed"
+    ASKED, REFUSED, "pending", "requires_action", "succeeded", "canceled", "failed",
+    DISMISSED, ELSEWHERE,
 )  # fmt: skip
-RETURNED: Final = ("pending", "requires_action", "succeeded")
+RETURNED: Final = ("pending", "requires_action", "succeeded", ELSEWHERE)
+FAILURES: Final = (REFUSED, "canceled", "failed")
 # A lost one may be appealed: it stays lost here unless it is won.
 # https://docs.stripe.com/api/disputes/object#dispute_object-status
 DISPUTE_COURSE: Final = (
@@ -95,6 +99,11 @@ class Refund:
     tries: int
 
     @property
+    def name(self) -> str:
+        """What staff call it: the number of ours, else Stripe's id. It opens no page."""
+        return self.reference.rpartition("-refund-")[2]
+
+    @property
     def counts(self) -> bool:
         """Tell whether the money is with the buyer or on its way there."""
         return self.status in RETURNED
@@ -106,8 +115,8 @@ class Refund:
 
     @property
     def failed(self) -> bool:
-        """Tell whether the money has stayed, or has come back."""
-        return self.status in (REFUSED, "canceled", "failed")
+        """Tell whether the money has stayed, or has come back, and nobody has seen to it yet."""
+        return self.status in FAILURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +137,12 @@ class Dispute:
     @property
     def open(self) -> bool:
         """Tell whether it is undecided."""
-        return self.status.endswith(("needs_response", "under_review"))
+        return self.wants_answer or self.status.endswith("under_review")
+
+    @property
+    def wants_answer(self) -> bool:
+        """Tell whether Stripe waits for ours, until the deadline."""
+        return self.status.endswith("needs_response")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +192,9 @@ class Balance:
 
     @property
     def refundable(self) -> bool:
-        """Tell whether anything of the payment can be given back now."""
-        return self.left > 0 and not self.disputed and self.state != LOST
+        """Tell whether anything can be given back now: one after the other, so that what is asked
+        for anew, because no answer came, is not given back twice."""
+        return self.left > 0 and not (self.asked or self.disputed or self.state == LOST)
 
     @property
     def seats_left(self) -> int:
@@ -245,6 +260,15 @@ def lock(session: AnySession, order_id: int) -> Order:
 def of(session: AnySession, order: Order) -> Balance:
     """Return what the ledger of the order adds up to now."""
     return balance(order.seats, events(session, order))
+
+
+def of_each(session: AnySession, orders: Iterable[Order]) -> dict[int, Balance]:
+    """Return what the ledger of each of these orders adds up to now, by the order's number."""
+    seats = {order.id: order.seats for order in orders}
+    rows: dict[int, list[OrderEvent]] = {number: [] for number in seats}
+    for row in session.scalars(select(OrderEvent).where(OrderEvent.order_id.in_(seats))):
+        rows[row.order_id].append(row)
+    return {number: balance(seats[number], found) for number, found in rows.items()}
 
 
 def events(session: AnySession, order: Order) -> Sequence[OrderEvent]:

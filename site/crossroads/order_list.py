@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.orm import aliased, outerjoin
 
+from crossroads import ledger
 from crossroads.content import Content
 from crossroads.export import Sheet
-from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
+from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON, Dispute
 from crossroads.listing import HIGHEST_ID, NEWEST, Filter, Listing, names_person
 from models import Enrollment, Order, OrderEvent, StripeEvent, Waiting
 from models.base import AnySession
@@ -103,20 +104,28 @@ class OrderFilter(Filter):
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an order stands, and what was paid if anything, in the currency's smallest unit."""
+    """Where an order stands, and what was paid if anything, in the currency's smallest unit.
+
+    `disputes` are those that are open, inquiries too. `refund_failed`: nobody has seen to it yet.
+    """
 
     state: str
     paid: int | None
+    disputes: Sequence[Dispute]
+    refund_failed: bool
 
 
 def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standing]:
     """Return where each of the orders stands, by its number."""
-    rows = session.execute(
-        select(Order.id, Order.state, _end.amount_total)
-        .outerjoin(_end, (_end.order_id == Order.id) & (_end.kind == PAID))
-        .where(Order.id.in_([order.id for order in orders]))
-    )
-    return {number: Standing(state, paid) for number, state, paid in rows}
+    return {
+        number: Standing(
+            state=found.state,
+            paid=found.total if found.paid else None,
+            disputes=[one for one in found.disputes if one.open],
+            refund_failed=any(one.failed for one in found.refunds),
+        )
+        for number, found in ledger.of_each(session, orders).items()
+    }
 
 
 def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
 from crossroads import ledger, money, outbox, payments
 from crossroads.ledger import ASKED, Balance
-from models import Order
+from models import Order, OrderEvent
 from models.base import AnySession
 from models.order import REFUND
 
@@ -31,6 +34,9 @@ def price(order: Order, balance: Balance, seats: int | None, amount: int | None)
         raise RefundError("the dispute is lost: the bank has returned the money")
     if balance.left <= 0:
         raise RefundError("nothing is left of the payment: all of it was returned, or is to be")
+    if balance.asked:
+        waits = money.display(balance.asked, order.currency)
+        raise RefundError(f"a refund of {waits} waits for Stripe's answer: one after the other")
     if seats is not None and not 1 <= seats <= balance.seats_left:
         raise RefundError(_refusal("seats", str(balance.seats_left)))
     if amount is not None and not 1 <= amount <= balance.left:
@@ -113,6 +119,46 @@ def refused(session: AnySession, order: Order, reference: str, reason: str, caus
         )  # fmt: skip
 
 
+def see_to(session: AnySession, order_id: int, name: str, status: str, cause: str) -> None:
+    """Note what became of a refund that failed: ELSEWHERE, returned without Stripe, or DISMISSED.
+
+    Raises RefundError.
+    """
+    order = ledger.lock(session, order_id)
+    balance = ledger.of(session, order)
+    refund = next((one for one in balance.refunds if one.name == name and one.failed), None)
+    if refund is None:
+        raise RefundError("that refund is seen to already")
+    if status == ledger.ELSEWHERE and refund.amount > balance.left:
+        raise RefundError(_refusal("amount", money.display(balance.left, order.currency)))
+    ledger.record(
+        session, order, REFUND, cause, subject=refund.reference, status=status,
+        amount=refund.amount,
+    )  # fmt: skip
+
+
+def failed(session: AnySession) -> list[int]:
+    """Return the numbers of the orders with a refund that failed and that nobody has seen to."""
+    row, later = OrderEvent, aliased(OrderEvent)
+    seen_to = select(later.id).where(
+        later.order_id == row.order_id,
+        later.kind == REFUND,
+        later.subject == row.subject,
+        later.status.in_((ledger.ELSEWHERE, ledger.DISMISSED)),
+    )
+    some = select(row.order_id).where(
+        row.kind == REFUND, row.status.in_(ledger.FAILURES), ~seen_to.exists()
+    )
+    orders = session.scalars(select(Order).where(Order.id.in_(some)).order_by(Order.id))
+    found = ledger.of_each(session, orders.all())
+    return [number for number, one in found.items() if any(each.failed for each in one.refunds)]
+
+
+def number(order: Order, balance: Balance) -> int:
+    """Return the number that the order's next refund will have: who asks for it twice is known."""
+    return 1 + sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
+
+
 def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[ledger.Refund]:
     """Return what was asked for and is not among the refunds that Stripe has."""
     there = {one.reference for one in found}
@@ -122,8 +168,7 @@ def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[ledger.R
 def _ask(
     session: AnySession, order: Order, balance: Balance, amount: int, seats: int, cause: str
 ) -> str:
-    ours = sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
-    reference = f"{_ours(order)}{ours + 1}"
+    reference = f"{_ours(order)}{number(order, balance)}"
     ledger.record(
         session, order, REFUND, cause, subject=reference, status=ASKED, amount=amount, seats=seats
     )

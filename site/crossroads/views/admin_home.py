@@ -2,7 +2,7 @@
 
 from flask import render_template
 
-from crossroads import desk, money, overview, waiting_list
+from crossroads import desk, disputes, money, overview, refunds, waiting_list
 from crossroads.shelf import current_content
 from models import db, now
 
@@ -21,8 +21,16 @@ def home() -> str:
         newest=overview.newest(db.session) if leads else None,
         undelivered=overview.undelivered(db.session, leads=leads, orders=orders),
         sales=overview.sales(db.session, at) if orders else None,
+        inquiries=_inquiries() if orders else 0,
+        refunds_failed=refunds.failed(db.session) if orders else [],
         stuck=overview.stuck(db.session) if orders else (0, []),
         waiting=waiting_list.lines(db.session, current_content()) if leads else [],
         samples=current_content().samples,
         money=money.display,
     )
+
+
+def _inquiries() -> int:
+    """Count the banks that ask and wait for an answer."""
+    cases = [case.dispute for case in disputes.open_cases(db.session)]
+    return sum(one.inquiry and one.wants_answer for one in cases)

@@ -1,4 +1,4 @@
-"""Orders at the desk: the list, one order, its refund, the export."""
+"""Orders at the desk: the list, what is disputed, one order, its refunds, the export."""
 
 import structlog
 from flask import (
@@ -23,6 +23,7 @@ from crossroads import (
     refunds,
     settlement,
 )
+from crossroads import disputes as disputes_of
 from crossroads.admin_forms import OrderFilterForm, RefundForm
 from crossroads.browse import Browse
 from crossroads.ledger import Balance
@@ -31,7 +32,7 @@ from crossroads.orders import paid_session
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
 from crossroads.refunds import RefundError
 from crossroads.shelf import current_content
-from models import Order, db, writing
+from models import Order, db, now, writing
 
 bp = desk.blueprint("admin_orders", roles=desk.MONEY_ROLES)
 
@@ -45,8 +46,24 @@ def orders() -> str:
     return render_template(
         "admin/orders.html",
         list=listed,
+        active_disputes=len(disputes_of.open_cases(db.session)),
+        at=now(),
         standings=order_list.standings(db.session, listed.shown.rows),
         cohorts=dict(courses),
+        money=money.display,
+    )
+
+
+@bp.get("/orders/disputes")
+def disputes() -> str:
+    """List what banks dispute or ask about: first what wants an answer soonest."""
+    cases = disputes_of.open_cases(db.session), disputes_of.closed_cases(db.session)
+    return render_template(
+        "admin/disputes.html",
+        open=cases[0],
+        closed=cases[1],
+        payment_page=_gateway().payment_page,
+        at=now(),
         money=money.display,
     )
 
@@ -60,6 +77,7 @@ def order(order_id: int) -> str:
         order=found,
         record=order_record.of(db.session, found),
         cohort=course.cohort(found.cohort) if course else None,
+        at=now(),
         payment=_gateway().payment_page(found.payment_intent) if found.payment_intent else None,
         money=money.display,
     )
@@ -103,6 +121,9 @@ def refund(order_id: int) -> AnyResponse:
     if not balance.refundable:
         return redirect(url_for(".order", order_id=order_id), 303)
     form = RefundForm(found, balance)
+    if form.number.data != str(refunds.number(found, balance)):  # perhaps it was pressed twice
+        flash("A refund was asked for since: see below, before you ask for another.", "warn")
+        return redirect(url_for(".order", order_id=order_id), 303)
     if not form.validate():
         return _refund_page(found, balance, form, status=422)
     cause = f"desk, user {desk.signed_in().id}"
@@ -126,6 +147,27 @@ def refund(order_id: int) -> AnyResponse:
     return redirect(url_for(".order", order_id=order_id), 303)
 
 
+@bp.post("/orders/<int:order_id>/refunds")
+def see_to(order_id: int) -> AnyResponse:
+    """Note what staff did about a refund that failed."""
+    writing(db.session)
+    status = request.form.get("status", "")
+    if status not in (ledger.ELSEWHERE, ledger.DISMISSED):
+        abort(400)
+    number, who = _find(order_id).id, desk.signed_in().id
+    try:
+        refunds.see_to(
+            db.session, number, request.form.get("refund", ""), status, f"desk, user {who}"
+        )
+    except RefundError as error:
+        flash(f"Nothing was noted: {error}.", "warn")
+    else:
+        db.session.commit()
+        log.info("failed refund seen to", order=order_id, user=who, status=status)
+        flash("That is noted.", "ok")
+    return redirect(url_for(".order", order_id=order_id), 303)
+
+
 @bp.post("/orders/export")
 def export_orders() -> Response:
     return download.csv(order_list.SHEET, OrderFilter.read(request.form), "orders")
@@ -139,6 +181,7 @@ def _refund_page(
         try:
             price = refunds.price(order, balance, form.seats, form.sum)
             form.returns.data = str(price[0])
+            form.number.data = str(refunds.number(order, balance))
         except RefundError as error:
             refusal = str(error)
     page = render_template(
