@@ -1,100 +1,35 @@
 """Every way Stripe can fail, at every call that a buyer causes: a calm page, and no seat lost.
 
-One site and one stand-in for Stripe serve the whole module; each test buys as another person.
+One stand-in for Stripe and one site on each database serve the whole module; each test buys as
+another person.
 """
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from crossroads import create_app, ledger, seats, settings
-from crossroads.payments import connection
-from models import Order, db
-from tests.conftest import ROOT
+from crossroads import ledger, seats
+from models import Order
 from tests.purchases import COURSE, ENROLL, JANUARY, buy, heading, hidden, words
-from tests.sandbox_server import SandboxServer, eventually, start
+from tests.sandbox_server import SandboxServer, eventually
+from tests.stripe_trouble import Trouble, acting, looking
+from tests.stripe_trouble import app as app
+from tests.stripe_trouble import sandbox as sandbox
+from tests.stripe_trouble import sites as sites
+from tests.stripe_trouble import trouble as trouble
 
 pytestmark = pytest.mark.usefixtures("one_day")
 
 CREATE = ("POST", "/v1/checkout/sessions")
 EXPIRE = ("POST", "/v1/checkout/sessions/*/expire")
 RETRIEVE = ("GET", "/v1/checkout/sessions/*")
-SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it
-PATIENCE = (0.3, 0.3)
-
-SILENT = ("timeout", "slow")
-SPOILED = ("timeout", "reset", "500", "html", "truncated", "garbage", "wrong")
-BEFORE_THE_WORK = [(kind, False) for kind in (*SPOILED, "429", "slow")]
-AFTER_THE_WORK = [(kind, True) for kind in SPOILED]
-
 _numbers = count(1)
-
-
-class Trouble:
-    """A fault, and the call that it strikes once: everything before and after goes well."""
-
-    def __init__(self, sandbox: SandboxServer, kind: str, after: bool) -> None:
-        self.kind = kind
-        self.after = after
-        self._sandbox = sandbox
-
-    @contextmanager
-    def at(self, method: str, path: str) -> Iterator[None]:
-        silent = self.kind in SILENT
-        self._sandbox.control(
-            "fault", kind=self.kind, after=self.after, method=method, path=path,
-            seconds=SILENCE if silent else 0,
-        )  # fmt: skip
-        with pytest.MonkeyPatch.context() as patch:
-            if silent:
-                patch.setattr(connection, "IN_REQUEST", PATIENCE)
-            yield
-        assert self._sandbox.state()["faults"] == [], "the call was not made"
-
-
-@pytest.fixture
-def trouble(request: pytest.FixtureRequest, sandbox: SandboxServer) -> Trouble:
-    return Trouble(sandbox, *request.param)
-
-
-def _each(*faults: tuple[str, bool]) -> pytest.MarkDecorator:
-    names = [f"{kind} {'after' if after else 'before'}" for kind, after in faults]
-    return pytest.mark.parametrize("trouble", faults, ids=names, indirect=True)
-
-
-looking = _each(*BEFORE_THE_WORK)
-acting = _each(*BEFORE_THE_WORK, *AFTER_THE_WORK)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    server = start(tmp_path_factory.mktemp("sandbox"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def app(
-    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, sandbox: SandboxServer
-) -> Iterator[Flask]:
-    folder = tmp_path_factory.mktemp("instance")
-    shutil.copyfile(sqlite_template, folder / "crossroads.db")
-    given = {"base_url": "http://localhost", "stripe_api_base": sandbox.url}
-    built = create_app(ROOT, settings.load(ROOT, instance=folder, **given))
-    yield built
-    built.extensions["crossroads.pages"].close()
-    with built.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture
