@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.benchmarks import load, pages, starts
+from tests.benchmarks import load, pages, signups, starts, webhooks
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, table
 from tests.benchmarks.sites import ROOT
@@ -18,6 +18,8 @@ from tests.benchmarks.sites import ROOT
 TABLE = ROOT / "instance" / "bench.md"
 SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "page": pages.rows,
+    "signup": signups.rows,
+    "webhook": webhooks.rows,
     "start": starts.rows,
 }
 
@@ -25,8 +27,8 @@ SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 @click.command()
 @click.argument("subjects", nargs=-1, type=click.Choice(list(SUBJECTS)))
 @click.option("--rounds", default=5, show_default=True, help="How often each thing is measured.")
-@click.option("--seconds", default=3.0, show_default=True, help="How long a load lasts.")
-def bench(subjects: tuple[str, ...], rounds: int, seconds: float) -> None:
+@click.option("--seconds", default=3, show_default=True, help="How long a load lasts.")
+def bench(subjects: tuple[str, ...], rounds: int, seconds: int) -> None:
     """Measure these SUBJECTS, or all of them."""
     if not load.is_there():
         raise click.ClickException("the load comes from wrk: apt-get install wrk")

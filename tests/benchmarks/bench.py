@@ -10,4 +10,4 @@ class Bench:
 
     folder: Path
     rounds: int
-    seconds: float
+    seconds: int

@@ -30,7 +30,7 @@ def is_there() -> bool:
 def run(
     url: str,
     *,
-    seconds: float,
+    seconds: int,
     connections: int = CONNECTIONS,
     headers: dict[str, str] | None = None,
     script: Path | None = None,
@@ -41,12 +41,14 @@ def run(
     `script` is a wrk script in Lua that makes the requests from `arguments`.
     """
     threads = min(2, connections)
-    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency"]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     if script is not None:
         command += ["-s", str(script)]
-    done = subprocess.run([*command, url, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--", url, *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"wrk failed: {done.stderr or done.stdout}")
     return _read(done.stdout)
