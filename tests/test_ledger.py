@@ -247,8 +247,9 @@ def test_more_than_there_is_cannot_be_asked_for(
     session: Session, asked: dict[str, int], said: str
 ) -> None:
     order = bought(session)
+    given: dict[str, Any] = {"seats": None, "amount": None, **asked}
     with pytest.raises(RefundError, match=said):
-        refunds.ask(session, order.id, "desk", **{"seats": None, "amount": None, **asked})
+        refunds.ask(session, order.id, "desk", **given)
 
 
 def test_second_refund_of_the_same_money_is_refused_before_stripe_is_asked(

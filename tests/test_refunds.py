@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
@@ -46,7 +47,7 @@ def mails(engine: Engine) -> list[str]:
 def ask(engine: Engine, order: Order, **given: int) -> str:
     with Session(engine) as session:
         writing(session)
-        asked = {"seats": None, "amount": None, **given}
+        asked: dict[str, Any] = {"seats": None, "amount": None, **given}
         reference = refunds.ask(session, order.id, "desk", **asked)
         session.commit()
     return reference
