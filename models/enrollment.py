@@ -1,8 +1,8 @@
-"""Seats that are paid for: one row a seat."""
+"""Seats that are paid for, and who has each."""
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
@@ -10,11 +10,26 @@ from models.lead import new_token
 
 
 class Enrollment(Base):
-    """One seat in a cohort. Seat 1 is the buyer's; the others wait for a name."""
+    """One participant's time on a seat of an order, or that of nobody yet.
+
+    Seat 1 is the buyer's until it is given to someone else; the others wait for a name. Who is
+    replaced keeps their row, with `ended_at`, so that the link they were mailed can say so: of
+    each seat one row has none. `address_hash` is the participant's, as of a lead, and empty until
+    there is one. `kept` says that the seat is paid for and not given back: what the order's events
+    add up to, stored to be listed by; only `ledger.sum_up` writes it.
+    """
 
     __tablename__ = "enrollment"
     __table_args__ = (
-        UniqueConstraint("order_id", "seat"),
+        Index(
+            "uq_enrollment_order_id_seat",
+            "order_id",
+            "seat",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("ix_enrollment_order_id_seat", "order_id", "seat"),
         Index("ix_enrollment_course_cohort", "course", "cohort"),
     )
 
@@ -25,5 +40,8 @@ class Enrollment(Base):
     cohort: Mapped[str] = mapped_column(String(50))
     email: Mapped[str | None] = mapped_column(String(254), default=None)
     name: Mapped[str] = mapped_column(String(100), default="")
+    address_hash: Mapped[str] = mapped_column(String(64), index=True, default="")
     token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
+    kept: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

@@ -24,7 +24,8 @@ class Message(Base):
     """One mail to a lead, a buyer or someone of the staff: its kind, when it is due, how it went.
 
     `address_hash` is the receiver's, as of a lead, and empty for the staff. `order_event_id` names
-    the one event of the order that the mail is about, where there can be several of its kind.
+    the one event of the order that the mail is about, where there can be several of its kind;
+    `enrollment_id` the participant that it goes to, when that is not the buyer.
     `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
     `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
     """
@@ -76,6 +77,7 @@ class Message(Base):
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)
     order_event_id: Mapped[int | None] = mapped_column(ForeignKey("order_event.id"), default=None)
+    enrollment_id: Mapped[int | None] = mapped_column(ForeignKey("enrollment.id"), default=None)
     waiting_id: Mapped[int | None] = mapped_column(ForeignKey("waiting_list.id"), default=None)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"), default=None)
     announcement_id: Mapped[int | None] = mapped_column(ForeignKey("announcement.id"), default=None)

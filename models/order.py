@@ -29,6 +29,7 @@ ENDS = (PAID, FAILED, EXPIRED, CANCELED)
 UNSEATED: Final = "unseated"  # paid, and no seat was left
 REFUND: Final = "refund"
 DISPUTE: Final = "dispute"
+NAMED: Final = "named"  # the buyer said who takes a seat
 
 
 class Order(Base):
@@ -92,7 +93,9 @@ class OrderEvent(Base):
     Checkout Session that was paid. Of a refund or a dispute there is one row for each status that
     it was seen in: `subject` is our name for a refund, or Stripe's id of one made in its dashboard
     and of a dispute; `stripe_id` is Stripe's of it. `amount` and `seats` are what it takes back,
-    `reason` is Stripe's word, `due_at` is until when Stripe wants evidence.
+    `seat_numbers` which ones, where they were chosen; `reason` is Stripe's word, `due_at` is until
+    when Stripe wants evidence. Of a seat that was named `subject` is its number, and `status`
+    counts how often it was.
     """
 
     __tablename__ = "order_event"
@@ -117,6 +120,7 @@ class OrderEvent(Base):
     stripe_id: Mapped[str | None] = mapped_column(String(255), default=None)
     amount: Mapped[int | None] = mapped_column(default=None)
     seats: Mapped[int | None] = mapped_column(default=None)
+    seat_numbers: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True), default=None)
     reason: Mapped[str] = mapped_column(String(255), default="")
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     amount_subtotal: Mapped[int | None] = mapped_column(default=None)

@@ -38,6 +38,7 @@ from crossroads.views import (
     waiting_list,
     webhooks,
 )
+from crossroads.views import participants as participants_view  # the verbs keep their name
 from models import db
 from models.base import engine_options, prepare_engine
 
@@ -97,7 +98,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     guard.init_app(app, https=settings.base_url.startswith("https://"))
     desk.init_app(app)
     errors.init_app(app)
-    views = (pages, signup, waiting_list, checkout, student, webhooks, health)
+    views = (pages, signup, waiting_list, checkout, participants_view, student, webhooks, health)
     rooms = (
         admin_session,
         admin_home,

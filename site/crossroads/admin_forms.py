@@ -10,6 +10,7 @@ from wtforms import (
     HiddenField,
     PasswordField,
     SelectField,
+    SelectMultipleField,
     StringField,
     TextAreaField,
 )
@@ -238,6 +239,7 @@ class RefundForm(DeskForm):
     """What to give back of an order: all that is left, so many seats, or an amount."""
 
     what = SelectField("What to return")
+    seat = SelectMultipleField("Which seats, if you return some", coerce=int, validate_choice=False)
     amount = StringField("Amount, if you return one")
     returns = HiddenField()  # what the page named that was agreed to, in the smallest unit
     number = HiddenField()  # of the refund that the page was about: sent twice, it is one
@@ -246,6 +248,7 @@ class RefundForm(DeskForm):
         super().__init__(formdata=request.values)
         self._currency = order.currency
         self.what.choices = _refundable(order, balance)
+        self.seat.choices = [(number, f"Seat {number}") for number in balance.free_to_return]
         self.what.data = self.what.data or self.what.choices[0][0]
 
     @property

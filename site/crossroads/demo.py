@@ -76,7 +76,10 @@ EVENT = (
     *("order_id", "kind", "cause", "subject", "status", "reason", "amount_subtotal"),
     *("amount_discount", "amount_tax", "amount_total", "created_at"),
 )
-ENROLLMENT = ("order_id", "seat", "course", "cohort", "email", "name", "token", "created_at")
+ENROLLMENT = (
+    "order_id", "seat", "course", "cohort", "email", "name", "address_hash", "token", "kept",
+    "created_at",
+)  # fmt: skip
 
 FILLED: Final = (Lead, ConsentEvent, Order, OrderEvent, Enrollment)
 
@@ -238,8 +241,10 @@ class Year:
                 continue
             events.append((order, PAID, "demo", "", "", "", amount, 0, 0, amount, ended_at))
             for seat, token in enumerate(self._tokens(seats), start=1):
-                owner = (email, name) if seat == 1 else (None, "")
-                enrollments.append((order, seat, course.slug, cohort, *owner, token, ended_at))
+                owner = (email, name, hashed) if seat == 1 else (None, "", "")
+                enrollments.append(
+                    (order, seat, course.slug, cohort, *owner, token, True, ended_at)
+                )
         yield Order, ORDER, orders
         yield OrderEvent, EVENT, events
         yield Enrollment, ENROLLMENT, enrollments

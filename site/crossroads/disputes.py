@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import func, select
 
 from crossroads import ledger, payments
-from crossroads.ledger import Dispute
+from crossroads.standings import SETTLED, Dispute
 from models import Order, OrderEvent
 from models.base import AnySession
 from models.order import DISPUTE
@@ -46,7 +46,7 @@ def open_cases(session: AnySession) -> list[Case]:
     Those that Stripe wants an answer for come first, by its deadline.
     """
     decided = select(OrderEvent.subject).where(
-        OrderEvent.kind == DISPUTE, OrderEvent.status.in_(ledger.SETTLED)
+        OrderEvent.kind == DISPUTE, OrderEvent.status.in_(SETTLED)
     )
     undecided = select(OrderEvent.order_id).where(
         OrderEvent.kind == DISPUTE, OrderEvent.subject.not_in(decided)
@@ -59,7 +59,7 @@ def closed_cases(session: AnySession) -> list[Case]:
     """Return the disputes and inquiries that were decided last, the last of them first."""
     query = (
         select(OrderEvent.subject, func.max(OrderEvent.id), func.max(OrderEvent.order_id))
-        .where(OrderEvent.kind == DISPUTE, OrderEvent.status.in_(ledger.SETTLED))
+        .where(OrderEvent.kind == DISPUTE, OrderEvent.status.in_(SETTLED))
         .group_by(OrderEvent.subject)
         .order_by(func.max(OrderEvent.id).desc())
         .limit(CLOSED_SHOWN)

@@ -43,10 +43,10 @@ class EnrollmentFilter(Filter):
     course: str = ""
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        kept = select(Order.id).where(
-            Order.id == Enrollment.order_id, Enrollment.seat <= Order.seats_kept
-        )
-        found: list[ColumnElement[bool]] = [kept.correlate(Enrollment).exists()]
+        found: list[ColumnElement[bool]] = [
+            Enrollment.kept.is_(True),
+            Enrollment.ended_at.is_(None),
+        ]
         if self.q:
             bought = select(Order.id).where(names_person(Order, self.q))
             found.append(

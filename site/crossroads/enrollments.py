@@ -48,11 +48,11 @@ class Returned:
 
 @dataclass(frozen=True, kw_only=True)
 class Bought:
-    """A paid order as its buyer is told of it: the receipt, and the key to the first seat.
+    """A paid order as its buyer is told of it: the receipt, and the key to the buyer's own seat.
 
-    `token` is None when no seat was left for the money; `leave_token` is then that of the buyer's
-    way off the waiting list, if they are on it. `returned` is the refund that the buyer is
-    told of, if it is one.
+    `token` is None when the buyer has none. When no seat was left for the money, `leave_token` is
+    that of the buyer's way off the waiting list, if they are on it. `returned` is the refund that
+    the buyer is told of, if it is one.
     """
 
     order: Order
@@ -65,6 +65,16 @@ class Bought:
 def find(session: AnySession, token: str) -> Enrollment | None:
     """Return the enrollment with this token."""
     return session.scalar(select(Enrollment).where(Enrollment.token == token))
+
+
+def own_seat(session: AnySession, order: Order) -> Enrollment | None:
+    """Return the seat that the buyer of an order has, or None when others have them all."""
+    query = select(Enrollment).where(
+        Enrollment.order_id == order.id,
+        Enrollment.address_hash == order.address_hash,
+        Enrollment.ended_at.is_(None),
+    )
+    return session.scalars(query.order_by(Enrollment.seat).limit(1)).first()
 
 
 def receipt(session: AnySession, enrollment: Enrollment) -> Receipt:
@@ -106,7 +116,7 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
 
     Raises NoResultFound before it is paid.
     """
-    first = select(Enrollment.token).where(Enrollment.order_id == order.id, Enrollment.seat == 1)
+    own = own_seat(session, order)
     unseated = exists().where(OrderEvent.order_id == order.id, OrderEvent.kind == UNSEATED)
     seated = not session.scalar(select(unseated))
     waiter = None if seated else waiting_list.of_buyer(session, order)
@@ -114,16 +124,17 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
     return Bought(
         order=order,
         receipt=of_order(session, order),
-        token=session.scalars(first).one() if seated else None,
+        token=own.token if own else None,
         leave_token=waiter.unsubscribe_token if waiter else None,
         returned=_returned(session, order, event) if event else None,
     )
 
 
 def access(session: AnySession, enrollment: Enrollment) -> Access:
-    """Return whether the seat is its student's now. A refund takes the last seats first."""
+    """Return whether the seat is its student's now: paid for, not given back nor given on."""
     balance = ledger.of(session, session.get_one(Order, enrollment.order_id))
-    return balance.access if enrollment.seat <= balance.seats else "none"
+    has_it = enrollment.seat in balance.kept and enrollment.ended_at is None
+    return balance.access if has_it else "none"
 
 
 def _returned(session: AnySession, order: Order, event: OrderEvent) -> Returned:

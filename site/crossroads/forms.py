@@ -104,6 +104,29 @@ class EnrollForm(PublicForm):
             raise ValidationError(sentence)
 
 
+class ParticipantForm(PublicForm):
+    """Who takes a seat. `turn` counts how often the seat was named when the form was made."""
+
+    name = StringField("Name", filters=[_strip])
+    email = StringField("Email address", filters=[_strip])
+    turn = HiddenField()
+
+    @property
+    def blank(self) -> bool:
+        """Tell whether nothing was typed."""
+        return not self.name.data and not self.email.data
+
+    def validate_name(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError("Enter the name of who takes this place")
+        _check_name(field.data)
+
+    def validate_email(self, field: Field) -> None:
+        sentence = _email_sentence(field.data)
+        if sentence:
+            raise ValidationError(sentence)
+
+
 class SignupForm(PublicForm):
     """Email, an optional name, and the consent box; `website` is for robots alone."""
 

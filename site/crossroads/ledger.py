@@ -5,22 +5,23 @@ late, twice and out of order, so a status is never overwritten: each that was se
 the one that is furthest along counts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from crossroads import site_version
-from models import Order, OrderEvent, insert_for, now
+from crossroads import outbox, site_version, standings
+from crossroads.standings import SETTLED, Dispute, Refund
+from models import Enrollment, Order, OrderEvent, insert_for, now
 from models.base import AnySession
 from models.order import (
     CANCELED,
     DISPUTE,
     EXPIRED,
     FAILED,
+    NAMED,
     PAID,
     PENDING,
     REFUND,
@@ -51,115 +52,29 @@ DISPUTED: Final = "disputed"
 WON: Final = "dispute-won"
 LOST: Final = "dispute-lost"
 
-ASKED: Final = "asked"  # by us; the answer is not known
-REFUSED: Final = "refused"  # Stripe will not make it
-ELSEWHERE: Final = "elsewhere"  # it failed, and the buyer got the money without Stripe
-DISMISSED: Final = "dismissed"  # it failed, and nothing more is to be done about it
-# From the first to the last that a refund goes through; one may fail days after it succeeded.
-# https://docs.stripe.com/refunds#failed-refunds
-REFUND_COURSE: Final = (
-    ASKED, REFUSED, "pending", "requires_action", "succeeded", "canceled", "failed",
-    DISMISSED, ELSEWHERE,
-)  # fmt: skip
-RETURNED: Final = ("pending", "requires_action", "succeeded", ELSEWHERE)
-FAILURES: Final = (REFUSED, "canceled", "failed")
-# A lost one may be appealed: it stays lost here unless it is won.
-# https://docs.stripe.com/api/disputes/object#dispute_object-status
-DISPUTE_COURSE: Final = (
-    "warning_needs_response", "warning_under_review", "prevented", "warning_closed",
-    "needs_response", "under_review", "appeal_needs_response", "appeal_under_review", "lost", "won",
-)  # fmt: skip
-
-SETTLED: Final = (
-    REFUSED,
-    "succeeded",
-    "canceled",
-    "failed",
-    "prevented",
-    "warning_closed",
-    "lost",
-    "won",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refund:
-    """Money given back, or asked to be: `reference` is our name for it, else Stripe's id.
-
-    `seats` is how many it takes back. `tries` counts how often Stripe is asked under a new key.
-    """
-
-    reference: str
-    stripe_id: str | None
-    amount: int
-    seats: int
-    status: str
-    reason: str
-    cause: str
-    tries: int
-
-    @property
-    def name(self) -> str:
-        """What staff call it: the number of ours, else Stripe's id. It opens no page."""
-        return self.reference.rpartition("-refund-")[2]
-
-    @property
-    def counts(self) -> bool:
-        """Tell whether the money is with the buyer or on its way there."""
-        return self.status in RETURNED
-
-    @property
-    def asked(self) -> bool:
-        """Tell whether Stripe's answer is still to come."""
-        return self.status == ASKED
-
-    @property
-    def failed(self) -> bool:
-        """Tell whether the money has stayed, or has come back, and nobody has seen to it yet."""
-        return self.status in FAILURES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dispute:
-    """The payment in doubt. `due_at` is until when Stripe wants evidence."""
-
-    stripe_id: str
-    amount: int
-    status: str
-    reason: str
-    due_at: datetime | None
-
-    @property
-    def inquiry(self) -> bool:
-        """Tell whether the bank only asks, with no money taken."""
-        return self.status.startswith("warning_") or self.status == "prevented"
-
-    @property
-    def open(self) -> bool:
-        """Tell whether it is undecided."""
-        return self.wants_answer or self.status.endswith("under_review")
-
-    @property
-    def wants_answer(self) -> bool:
-        """Tell whether Stripe waits for ours, until the deadline."""
-        return self.status.endswith("needs_response")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """What a ledger adds up to. `seats` are paid for and not given back; amounts as the order's.
+    """What a ledger adds up to: amounts as the order's, seats by their numbers.
 
-    `returned` has gone back to the buyer or is on its way, `asked` is still to go.
+    `kept` are paid for and not given back. `returned` has gone back to the buyer or is on its way,
+    `asked` is still to go. `named` counts how often a seat was given to someone by name.
     """
 
     state: State
-    seats: int
+    kept: tuple[int, ...]
+    named: Mapping[int, int]
     access: Access
     total: int
     returned: int
     asked: int
     refunds: Sequence[Refund]
     disputes: Sequence[Dispute]
+
+    @property
+    def seats(self) -> int:
+        """Return how many seats are paid for and not given back."""
+        return len(self.kept)
 
     @property
     def paid(self) -> bool:
@@ -197,9 +112,14 @@ class Balance:
         return self.left > 0 and not (self.asked or self.disputed or self.state == LOST)
 
     @property
-    def seats_left(self) -> int:
+    def free_to_return(self) -> tuple[int, ...]:
         """Return the seats that no refund has taken or is to take."""
-        return max(self.seats - sum(one.seats for one in self.refunds if one.asked), 0)
+        return _less(self.kept, [one for one in self.refunds if one.asked])
+
+    @property
+    def seats_left(self) -> int:
+        """Return how many seats no refund has taken or is to take."""
+        return len(self.free_to_return)
 
     def refund(self, reference: str) -> Refund | None:
         """Return the refund of this name."""
@@ -210,16 +130,16 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
     """Return what the events of an order of so many seats add up to."""
     rows = list(events)
     kinds = {row.kind for row in rows}
-    refunds = [_refund(found) for found in _by_subject(rows, REFUND)]
-    disputes = [_dispute(found) for found in _by_subject(rows, DISPUTE)]
+    refunds = standings.refunds(rows)
+    disputes = standings.disputes(rows)
     total = next((row.amount_total or 0 for row in rows if row.kind == PAID), 0)
     returned = sum(one.amount for one in refunds if one.counts)
-    kept = max(seats - sum(one.seats for one in refunds if one.counts), 0)
+    kept = _less(range(1, seats + 1), [one for one in refunds if one.counts])
     whole = 0 < total <= returned
     lost = any(one.status == "lost" for one in disputes)
     disputed = any(one.open and not one.inquiry for one in disputes)
     if PAID not in kinds or UNSEATED in kinds or whole or lost:
-        kept = 0
+        kept = ()
     state: State = "open"
     if PAID not in kinds:
         state = next((kind for kind in UNPAID if kind in kinds), "open")
@@ -237,7 +157,8 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
         state = WON if any(one.status == "won" for one in disputes) else PAID
     return Balance(
         state=state,
-        seats=kept,
+        kept=kept,
+        named=_named(rows),
         access="none" if not kept else "paused" if disputed else "given",
         total=total,
         returned=returned,
@@ -312,60 +233,38 @@ def record(session: AnySession, order: Order, kind: str, cause: str, **facts: ob
 
 
 def sum_up(session: AnySession, order: Order) -> Balance:
-    """Store on the order what its ledger adds up to, and let pages know of seats that are free."""
+    """Store on the order what its ledger adds up to, and let pages know of seats that are free.
+
+    Who has a seat that goes, or comes back, is told; the buyer is told of the money instead.
+    """
     found = of(session, order)
     if order.seats_kept != found.seats:
         site_version.advance(session)
     order.state, order.seats_kept, order.amount_returned = found.state, found.seats, found.gone
+    seated = select(Enrollment).where(Enrollment.order_id == order.id)
+    for one in session.scalars(seated):
+        kept = one.seat in found.kept
+        if one.kept != kept and one.ended_at is None and one.address_hash != order.address_hash:
+            outbox.enqueue_for_participant(
+                session, outbox.INVITATION if kept else outbox.WITHDRAWN, one
+            )
+        one.kept = kept
     session.flush()
     return found
 
 
-def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]:
-    """Return the rows of each refund or dispute, in an order that does not depend on theirs."""
-    found: dict[str, list[OrderEvent]] = {}
+def _less(seats: Iterable[int], refunds: Sequence[Refund]) -> tuple[int, ...]:
+    """Return the seats that refunds leave: those they name go, else as many of the last."""
+    named = {number for one in refunds for number in one.numbers}
+    left = [seat for seat in seats if seat not in named]
+    unnamed = sum(one.seats for one in refunds if not one.numbers)
+    return tuple(left[: max(len(left) - unnamed, 0)])
+
+
+def _named(rows: Sequence[OrderEvent]) -> dict[int, int]:
+    found: dict[int, int] = {}
     for row in rows:
-        if row.kind == kind:
-            found.setdefault(row.subject, []).append(row)
-    return [found[subject] for subject in sorted(found)]
-
-
-def _refund(rows: list[OrderEvent]) -> Refund:
-    last = max(rows, key=_along(REFUND_COURSE))
-    first = min(rows, key=_along(REFUND_COURSE))
-    return Refund(
-        reference=last.subject,
-        stripe_id=next((row.stripe_id for row in rows if row.stripe_id), None),
-        amount=last.amount or 0,
-        seats=max(row.seats or 0 for row in rows),
-        status=_plain(last.status),
-        reason=last.reason,
-        cause=first.cause,
-        tries=sum(_plain(row.status) == ASKED for row in rows),
-    )
-
-
-def _dispute(rows: list[OrderEvent]) -> Dispute:
-    last = max(rows, key=_along(DISPUTE_COURSE))
-    return Dispute(
-        stripe_id=last.subject,
-        amount=last.amount or 0,
-        status=last.status,
-        reason=last.reason,
-        due_at=last.due_at,
-    )
-
-
-def _plain(status: str) -> str:
-    """Return a status without the number of the try: asked-2 is asked."""
-    return status.partition("-")[0]
-
-
-def _along(course: Sequence[str]) -> Callable[[OrderEvent], tuple[int, str]]:
-    """Return what orders events by how far along their status is."""
-
-    def place(row: OrderEvent) -> tuple[int, str]:
-        status = _plain(row.status)
-        return (course.index(status) if status in course else -1), row.status
-
-    return place
+        if row.kind == NAMED:
+            seat = int(row.subject)
+            found[seat] = max(found.get(seat, 0), int(row.status))
+    return found

@@ -8,6 +8,7 @@ from crossroads import calendars, markdown, money, outbox, waiting_list
 from crossroads.content import Comparison, Content, Course
 from crossroads.enrollments import Bought
 from models.announcement import Announcement
+from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import Message
 from models.order import Order
@@ -40,6 +41,14 @@ class Unpaid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Participant:
+    """Someone who was given a seat, and the order that paid for it."""
+
+    enrollment: Enrollment
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True)
 class Announced:
     """An announcement, and who gets it; None stands for someone of the staff who tries it."""
 
@@ -49,7 +58,7 @@ class Announced:
 
 def context(
     message: Message,
-    receiver: Lead | Bought | Unpaid | Waiter | Announced,
+    receiver: Lead | Bought | Participant | Unpaid | Waiter | Announced,
     content: Content,
     base_url: str,
 ) -> dict[str, object]:
@@ -61,6 +70,8 @@ def context(
     words: dict[str, object] = {"site": content.site, "base_url": base_url}
     if isinstance(receiver, Bought):
         return words | _purchase(message, receiver, content, base_url)
+    if isinstance(receiver, Participant):
+        return words | _participant(receiver, content, base_url)
     if isinstance(receiver, Unpaid):
         return words | _unpaid(receiver.order, content, base_url)
     if isinstance(receiver, Waiter):
@@ -139,8 +150,29 @@ def _purchase(
         "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
         "eve": calendars.eve(cohort) if cohort else None,
         "invoice_link": f"{order_link}/invoice" if bought.receipt.invoiced else "",
-        "link": student_link if message.kind == outbox.ENROLLED else order_link,
+        "own": bought.token is not None,
+        "link": student_link if message.kind == outbox.ENROLLED and bought.token else order_link,
+        "order_link": order_link,
         "calendar_link": f"{student_link}/calendar.ics",
+    }
+
+
+def _participant(to: Participant, content: Content, base_url: str) -> dict[str, object]:
+    """Return the words for who was given a seat. They hear of the buyer's name, and of no money."""
+    course = content.course(to.order.course)
+    cohort = course.cohort(to.order.cohort) if course else None
+    link = f"{base_url}/enrollments/{to.enrollment.token}"
+    return {
+        "name": _greetable(to.enrollment.name),
+        "own": to.enrollment.address_hash == to.order.address_hash,
+        "giver": _greetable(to.order.name),
+        "title": course.title if course else to.order.item,
+        "course": course,
+        "cohort": cohort,
+        "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        "eve": calendars.eve(cohort) if cohort else None,
+        "link": link,
+        "calendar_link": f"{link}/calendar.ics",
     }
 
 

@@ -23,6 +23,9 @@ NAMES = {
     outbox.REFUND: "Refund",
     outbox.REFUND_FAILED: "Refund did not arrive",
     outbox.FAILED: "Payment did not come",
+    outbox.INVITATION: "Invitation to a seat",
+    outbox.REPLACED: "Seat went to someone else",
+    outbox.WITHDRAWN: "Seat was given back",
     outbox.ANNOUNCEMENT: "Announcement",
     outbox.PLACES: "Announcement to a waiting list",
 }

@@ -11,8 +11,9 @@ from sqlalchemy.orm import aliased, outerjoin
 from crossroads import ledger
 from crossroads.content import Content
 from crossroads.export import Sheet
-from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON, Dispute
+from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
 from crossroads.listing import HIGHEST_ID, NEWEST, Filter, Listing, names_person
+from crossroads.standings import Dispute
 from models import Enrollment, Order, OrderEvent, StripeEvent, Waiting
 from models.base import AnySession
 from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED

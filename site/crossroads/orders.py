@@ -235,8 +235,8 @@ def paid_session(session: AnySession, order: Order) -> str | None:
 
 
 def enrollments(session: AnySession, order: Order) -> Sequence[Enrollment]:
-    """Return the seats that the order has paid for, in their order."""
-    query = select(Enrollment).where(Enrollment.order_id == order.id)
+    """Return who has each of the seats that the order has paid for, in their order."""
+    query = select(Enrollment).where(Enrollment.order_id == order.id, Enrollment.ended_at.is_(None))
     return session.scalars(query.order_by(Enrollment.seat)).all()
 
 
@@ -276,6 +276,7 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
                 cohort=order.cohort,
                 email=(order.email or None) if buyers else None,
                 name=order.name if buyers else "",
+                address_hash=order.address_hash if buyers and order.email else "",
             )
         )
     _release(session, order)

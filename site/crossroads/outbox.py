@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, case, func, literal, or_, select, update
 from crossroads import leases, suppressions
 from models.announcement import PAUSED, Announcement
 from models.base import AnySession, now
+from models.enrollment import Enrollment
 from models.lead import CONFIRMED, Lead
 from models.message import DEAD, DUE, HELD, SENT, Message
 from models.order import Order
@@ -28,6 +29,9 @@ UNSEATED = "unseated"
 REFUND = "refund"
 REFUND_FAILED = "refund-failed"
 FAILED = "failed"  # the payment that was to come later did not
+INVITATION = "invitation"  # to who was given a seat
+REPLACED = "replaced"  # to who had it before
+WITHDRAWN = "withdrawn"  # to who had one whose payment went back
 ANNOUNCEMENT = "announcement"
 PLACES = "places"  # an announcement to those on a waiting list
 # Mail that only a confirmed address gets, each with its way out.
@@ -35,9 +39,10 @@ MARKETING = frozenset({WELCOME, ALREADY, ANNOUNCEMENT})
 # What asks the owner of an address whether it was them: it may go to one that is suppressed.
 QUESTIONS = frozenset({CONFIRM, WAIT})
 # What anyone can trigger by typing an address, or clicking about, stays bearable for its owner.
-TRIGGERED = frozenset({CONFIRM, WELCOME, ALREADY, WAIT, WAITING})
+TRIGGERED = frozenset({CONFIRM, WELCOME, ALREADY, WAIT, WAITING, INVITATION})
 HOUR = timedelta(hours=1)
 MAILS_AN_HOUR = 3
+Receiver = Lead | Order | Enrollment | User
 REMINDERS_AN_HOUR = 1
 
 TRIES = 12
@@ -86,16 +91,10 @@ def enqueue_rarely(
     the lead was erased and came anew. The caller holds the lead's lock: many at once are counted
     one after the other. Returns whether the mail is owed.
     """
-    since = now() - HOUR
-    query = select(func.count()).where(
-        Message.address_hash == lead.address_hash,
-        Message.created_at >= since,
-        Message.kind.in_(TRIGGERED),
-    )
-    rare = (session.scalar(query) or 0) < most
-    if rare:
+    owed = rare(session, lead.address_hash, most)
+    if owed:
         enqueue(session, kind, lead, waiting=waiting)
-    return rare
+    return owed
 
 
 def enqueue_for_order(
@@ -112,6 +111,22 @@ def enqueue_for_order(
             order_event_id=event_id,
             recipient=order.email,
             address_hash=order.address_hash,
+        )
+    )
+
+
+def enqueue_for_participant(session: AnySession, kind: str, enrollment: Enrollment) -> None:
+    """Owe who was given a seat a mail of this kind; nobody, when no address is known."""
+    if enrollment.email is None:
+        return
+    session.flush()  # a row added a moment ago has no id before that
+    session.add(
+        Message(
+            kind=kind,
+            order_id=enrollment.order_id,
+            enrollment_id=enrollment.id,
+            recipient=enrollment.email,
+            address_hash=enrollment.address_hash,
         )
     )
 
@@ -169,7 +184,7 @@ def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
     return leases.claim(session, Message, open_, owner, at)
 
 
-def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | User | None:
+def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
     """Look at the receiver again: return whom to write to, or put the message away.
 
     The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
@@ -191,6 +206,16 @@ def admit(session: AnySession, message: Message, owner: str) -> Lead | Order | U
         _close(session, message, owner, error=message.error, due_at=bearable_at, attempts=tries)
         return None
     return receiver
+
+
+def rare(session: AnySession, address_hash: str, most: int = MAILS_AN_HOUR) -> bool:
+    """Tell whether the address was owed fewer triggered mails than this in the last hour."""
+    query = select(func.count()).where(
+        Message.address_hash == address_hash,
+        Message.created_at >= now() - HOUR,
+        Message.kind.in_(TRIGGERED),
+    )
+    return (session.scalar(query) or 0) < most
 
 
 def _bearable_at(session: AnySession, message: Message) -> datetime | None:
@@ -216,8 +241,10 @@ def _bearable_at(session: AnySession, message: Message) -> datetime | None:
     return first + HOUR if first is not None else None
 
 
-def _receiver(session: AnySession, message: Message) -> tuple[Lead | Order | User | None, str]:
+def _receiver(session: AnySession, message: Message) -> tuple[Receiver | None, str]:
     """Return whom to write to, or None and the reason why nobody may be."""
+    if message.enrollment_id is not None:
+        return _participant(session, message)
     if message.order_id is not None:
         order = session.get_one(Order, message.order_id)
         return (order, "") if order.email else (None, ERASED)
@@ -248,6 +275,28 @@ def _receiver(session: AnySession, message: Message) -> tuple[Lead | Order | Use
     if message.kind in (WAITING, PLACES) and not waits:
         return None, "the receiver is not on the waiting list"
     return lead, ""
+
+
+def _participant(session: AnySession, message: Message) -> tuple[Enrollment | None, str]:
+    """Return the participant to write to, or None and the reason: seats go, and come back."""
+    enrollment = session.get_one(Enrollment, message.enrollment_id)
+    if not enrollment.email:
+        return None, ERASED
+    has_it = enrollment.kept and enrollment.ended_at is None
+    if message.kind == INVITATION:
+        return (enrollment, "") if has_it else (None, "the receiver no longer has the place")
+    if has_it:
+        return None, "the receiver has the place again"
+    # Who never heard of a place is not told that it is gone. The buyer has heard by other mail.
+    heard = select(Message.id).where(
+        Message.enrollment_id == enrollment.id,
+        Message.kind == INVITATION,
+        Message.sent_at.is_not(None),
+    )
+    order = session.get_one(Order, enrollment.order_id)
+    if enrollment.address_hash != order.address_hash and session.scalar(heard.limit(1)) is None:
+        return None, "the receiver was never invited"
+    return enrollment, ""
 
 
 def sent(session: AnySession, message: Message, owner: str) -> bool:

@@ -9,9 +9,10 @@ from crossroads import letters, money, outbox
 from crossroads.composer import Composer, as_bytes
 from crossroads.content import Content
 from crossroads.enrollments import Bought, Receipt, Returned
-from crossroads.letters import Announced, Unpaid, Waiter
+from crossroads.letters import Announced, Participant, Unpaid, Waiter
 from models.announcement import Announcement
 from models.base import now
+from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import Message
 from models.order import Order
@@ -135,6 +136,21 @@ def _bought(content: Content) -> Bought:
     return Bought(order=order, receipt=receipt, token=TOKEN, leave_token=TOKEN, returned=share)
 
 
+def _participant(content: Content) -> Participant:
+    order = _bought(content).order
+    enrollment = Enrollment(
+        order_id=order.id,
+        seat=SEATS,
+        course=order.course,
+        cohort=order.cohort,
+        email="ben.okafor@example.com",
+        name="Ben Okafor",
+        address_hash="another",
+        token=TOKEN,
+    )
+    return Participant(enrollment=enrollment, order=order)
+
+
 LETTER = """\
 The next cohort starts on **January 19**. It has 12 places, and the first week is open to look at.
 
@@ -161,8 +177,10 @@ def _announced_to_waiting(content: Content) -> Announced:
     return _announced(content, f"{place.course}/{place.cohort}")
 
 
+Receiver = Lead | Waiter | Bought | Participant | Unpaid | Announced
+
 # Whom each kind of mail is written to.
-RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Unpaid | Announced]] = {
+RECEIVERS: dict[str, Callable[[Content], Receiver]] = {
     outbox.CONFIRM: _lead,
     outbox.WELCOME: _lead,
     outbox.ALREADY: _lead,
@@ -174,6 +192,9 @@ RECEIVERS: dict[str, Callable[[Content], Lead | Waiter | Bought | Unpaid | Annou
     outbox.REFUND: _bought,
     outbox.REFUND_FAILED: _bought,
     outbox.FAILED: lambda content: Unpaid(order=_bought(content).order),
+    outbox.INVITATION: _participant,
+    outbox.REPLACED: _participant,
+    outbox.WITHDRAWN: _participant,
     outbox.ANNOUNCEMENT: _announced,
     outbox.PLACES: _announced_to_waiting,
 }

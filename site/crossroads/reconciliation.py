@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, money, orders, settlement, stripe_events
+from crossroads import ledger, money, orders, settlement, standings, stripe_events
 from crossroads.ledger import State
 from crossroads.orders import Foreign
 from crossroads.payments import (
@@ -295,7 +295,7 @@ def _learned(session: AnySession, order: Order, last: int) -> list[str]:
     return [
         _in_words(order, row)
         for row in ledger.events(session, order)
-        if row.id > last and row.cause == CAUSE and not row.status.startswith(ledger.ASKED)
+        if row.id > last and row.cause == CAUSE and not row.status.startswith(standings.ASKED)
     ]
 
 

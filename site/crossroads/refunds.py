@@ -1,15 +1,16 @@
 """Refunds: ask for one, and note what Stripe says of each. The money itself moves in settlement."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from crossroads import ledger, money, outbox, payments
-from crossroads.ledger import ASKED, Balance
-from models import Order, OrderEvent
+from crossroads import ledger, money, outbox, payments, standings
+from crossroads.ledger import Balance
+from crossroads.standings import ASKED, DISMISSED, ELSEWHERE, FAILURES, REFUSED
+from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
-from models.order import REFUND
+from models.order import NAMED, REFUND
 
 LATE = "paid after the seats were given back"  # the cause of a refund that nobody asked for
 
@@ -51,24 +52,60 @@ def price(order: Order, balance: Balance, seats: int | None, amount: int | None)
     return min(share - share % money.step(order.currency), balance.left), seats
 
 
+def choose(
+    session: AnySession, order: Order, balance: Balance, number: int, wanted: Sequence[int] = ()
+) -> tuple[int, ...]:
+    """Return which seats a refund of so many takes: those that are wanted, if any are.
+
+    Else the ones that wait for a name, the last of them first, and then those that were named
+    last. Raises RefundError when the wanted ones are not as many, or not there to be taken.
+    """
+    free = balance.free_to_return
+    if wanted:
+        chosen = tuple(sorted(set(wanted)))
+        if not set(chosen) <= set(free):
+            raise RefundError(f"choose among the seats that are left: {listed(free)}")
+        if len(chosen) != number:
+            raise RefundError(f"{number} to give back, and {listed(chosen)} named: name as many")
+        return chosen
+    query = select(Enrollment.seat, Enrollment.address_hash).where(
+        Enrollment.order_id == order.id, Enrollment.ended_at.is_(None)
+    )
+    whose = {row.seat: row.address_hash for row in session.execute(query)}
+    named = [event for event in ledger.events(session, order) if event.kind == NAMED]
+    last = {int(event.subject): event.id for event in named}
+
+    def first_to_go(seat: int) -> tuple[bool, int, int]:
+        return bool(whose.get(seat)), -last.get(seat, 0), -seat
+
+    return tuple(sorted(sorted(free, key=first_to_go)[:number]))
+
+
 def ask(
-    session: AnySession, order_id: int, cause: str, *, seats: int | None, amount: int | None
+    session: AnySession,
+    order_id: int,
+    cause: str,
+    *,
+    seats: int | None,
+    amount: int | None,
+    wanted: Sequence[int] = (),
 ) -> str:
     """Note that money is to be given back, and return the refund's reference; Stripe comes after.
 
-    Raises RefundError.
+    `wanted` are the numbers of the seats that it is for, where it matters. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
     balance = ledger.of(session, order)
     returned, taken = price(order, balance, seats, amount)
-    return _ask(session, order, balance, returned, taken, cause)
+    numbers = choose(session, order, balance, taken, wanted)
+    return _ask(session, order, balance, returned, numbers, cause)
 
 
 def return_late(session: AnySession, order: Order) -> None:
     """Note that all that was paid for an order is to be given back: no seat was left."""
     balance = ledger.of(session, order)
     if balance.left:
-        _ask(session, order, balance, balance.left, 0, LATE)
+        _ask(session, order, balance, balance.left, (), LATE)
 
 
 def ask_anew(session: AnySession, order_id: int, reference: str, cause: str) -> None:
@@ -78,11 +115,12 @@ def ask_anew(session: AnySession, order_id: int, reference: str, cause: str) -> 
     if refund is not None and refund.asked:
         ledger.record(
             session, order, REFUND, cause, subject=reference, amount=refund.amount,
-            seats=refund.seats, status=f"{ASKED}-{refund.tries + 1}",
+            seats=refund.seats, seat_numbers=list(refund.numbers) or None,
+            status=f"{ASKED}-{refund.tries + 1}",
         )  # fmt: skip
 
 
-def key(refund: ledger.Refund) -> str:
+def key(refund: standings.Refund) -> str:
     """Return the idempotency key that Stripe is asked with."""
     return refund.reference if refund.tries == 1 else f"{refund.reference}-{refund.tries}"
 
@@ -90,8 +128,8 @@ def key(refund: ledger.Refund) -> str:
 def learn(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
     """Note what Stripe says of a refund of the order's payment.
 
-    The buyer is told of one that is new, and when one that they were told of comes to nothing,
-    unless a bank has the payment in hand, or has returned it. The caller holds the order's lock.
+    The buyer is told of one that is new, and when one that they were told of comes to nothing.
+    The caller holds the order's lock.
     """
     before = ledger.of(session, order)
     known = before.refund(found.reference or "")
@@ -104,8 +142,6 @@ def learn(session: AnySession, order: Order, found: payments.Refund, cause: str)
     if number is None or (was is not None and was.status in ("canceled", "failed")):
         return
     told = was is not None and (was.counts or was.cause == LATE)
-    if told and not found.counts and (before.disputed or before.state == ledger.LOST):
-        return
     if told != found.counts:
         kind = outbox.REFUND if found.counts else outbox.REFUND_FAILED
         outbox.enqueue_for_order(session, kind, order, number)
@@ -116,7 +152,7 @@ def refused(session: AnySession, order: Order, reference: str, reason: str, caus
     refund = ledger.of(session, order).refund(reference)
     if refund is not None:
         ledger.record(
-            session, order, REFUND, cause, subject=reference, status=ledger.REFUSED,
+            session, order, REFUND, cause, subject=reference, status=REFUSED,
             amount=refund.amount, reason=reason,
         )  # fmt: skip
 
@@ -131,7 +167,7 @@ def see_to(session: AnySession, order_id: int, name: str, status: str, cause: st
     refund = next((one for one in balance.refunds if one.name == name and one.failed), None)
     if refund is None:
         raise RefundError("that refund is seen to already")
-    if status == ledger.ELSEWHERE and refund.amount > balance.left:
+    if status == ELSEWHERE and refund.amount > balance.left:
         raise RefundError(_refusal("amount", money.display(balance.left, order.currency)))
     ledger.record(
         session, order, REFUND, cause, subject=refund.reference, status=status,
@@ -146,10 +182,10 @@ def failed(session: AnySession) -> list[int]:
         later.order_id == row.order_id,
         later.kind == REFUND,
         later.subject == row.subject,
-        later.status.in_((ledger.ELSEWHERE, ledger.DISMISSED)),
+        later.status.in_((ELSEWHERE, DISMISSED)),
     )
     some = select(row.order_id).where(
-        row.kind == REFUND, row.status.in_(ledger.FAILURES), ~seen_to.exists()
+        row.kind == REFUND, row.status.in_(FAILURES), ~seen_to.exists()
     )
     orders = session.scalars(select(Order).where(Order.id.in_(some)).order_by(Order.id))
     found = ledger.of_each(session, orders.all())
@@ -161,19 +197,31 @@ def number(order: Order, balance: Balance) -> int:
     return 1 + sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
 
 
-def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[ledger.Refund]:
+def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[standings.Refund]:
     """Return what was asked for and is not among the refunds that Stripe has."""
     there = {one.reference for one in found}
     return [one for one in balance.refunds if one.asked and one.reference not in there]
 
 
+def listed(numbers: Sequence[int]) -> str:
+    """Return the numbers of seats in words."""
+    said = ", ".join(map(str, numbers))
+    return f"seat {said}" if len(numbers) == 1 else f"seats {said}"
+
+
 def _ask(
-    session: AnySession, order: Order, balance: Balance, amount: int, seats: int, cause: str
+    session: AnySession,
+    order: Order,
+    balance: Balance,
+    amount: int,
+    numbers: Sequence[int],
+    cause: str,
 ) -> str:
     reference = f"{_ours(order)}{number(order, balance)}"
     ledger.record(
-        session, order, REFUND, cause, subject=reference, status=ASKED, amount=amount, seats=seats
-    )
+        session, order, REFUND, cause, subject=reference, status=ASKED, amount=amount,
+        seats=len(numbers), seat_numbers=list(numbers) or None,
+    )  # fmt: skip
     return reference
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import disputes, ledger, orders, refunds, stripe_events
+from crossroads import disputes, ledger, orders, refunds, standings, stripe_events
 from crossroads.ledger import State
 from crossroads.payments import (
     Charge,
@@ -124,7 +124,7 @@ def settle_payment(
 
 
 def _return(
-    engine: Engine, gateway: Gateway, order: Order, refund: ledger.Refund, cause: str
+    engine: Engine, gateway: Gateway, order: Order, refund: standings.Refund, cause: str
 ) -> Refund:
     try:
         return gateway.refund(

@@ -15,16 +15,17 @@ from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.enrollments import Bought
-from crossroads.letters import Announced, Unpaid, Waiter
+from crossroads.letters import Announced, Participant, Unpaid, Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
 from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
+from crossroads.outbox import Receiver
 from models.announcement import Announcement
 from models.base import now, writing
+from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import DEAD, DUE, HELD, Message
 from models.order import Order
-from models.user import User
 from models.waiting_list import Waiting
 
 # A mail that went out and is not noted goes out again, so noting it is tried for a while.
@@ -126,7 +127,7 @@ class Worker(Loop):
             return self._note(message, outcome, outbox.postpone, _reason(error))
         return self._note(message, "sent", outbox.sent)
 
-    def _send(self, message: Message, receiver: Lead | Order | User) -> None:
+    def _send(self, message: Message, receiver: Receiver) -> None:
         if self._domains and message.kind in (outbox.CONFIRM, outbox.WAIT):
             refusal = self._domains.refusal(message.recipient)
             if refusal:
@@ -137,10 +138,13 @@ class Worker(Loop):
         self._mailer.send(mail)
 
     def _told(
-        self, message: Message, receiver: Lead | Order | User
-    ) -> Lead | Bought | Unpaid | Waiter | Announced:
+        self, message: Message, receiver: Receiver
+    ) -> Lead | Bought | Participant | Unpaid | Waiter | Announced:
         """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
+            if isinstance(receiver, Enrollment):
+                order = session.get_one(Order, receiver.order_id)
+                return Participant(enrollment=receiver, order=order)
             if isinstance(receiver, Order) and message.kind == outbox.FAILED:
                 return Unpaid(order=receiver)
             if isinstance(receiver, Order):

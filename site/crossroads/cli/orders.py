@@ -26,28 +26,38 @@ def export(output: str, **which: str | None) -> None:
 @group.command("refund")
 @click.argument("number", type=int)
 @click.option("--seats", type=click.IntRange(1), help="return the share of so many seats")
+@click.option("--seat", "wanted", type=int, multiple=True, help="this seat; may be said again")
 @click.option("--amount", help="return this amount, like 120.50, and take no seat")
 @click.option("--yes", is_flag=True, help="do not ask first")
 @with_tables
-def refund(number: int, seats: int | None, amount: str | None, yes: bool) -> None:
+def refund(
+    number: int, seats: int | None, wanted: tuple[int, ...], amount: str | None, yes: bool
+) -> None:
     """Give back what was paid for an order: all that is left, some seats, or an amount."""
     order = db.session.get(Order, number)
     if order is None:
         fail(f"no order {number}")
+    seats = seats or len(set(wanted)) or None
     if seats and amount:
         fail("name seats or an amount, not both")
     try:
         asked = money.parse(amount, order.currency) if amount else None
-        price, taken = refunds.price(order, ledger.of(db.session, order), seats, asked)
+        balance = ledger.of(db.session, order)
+        price, taken = refunds.price(order, balance, seats, asked)
+        numbers = refunds.choose(db.session, order, balance, taken, wanted)
     except ValueError as error:
         fail(error)
     said = f"{money.display(price, order.currency)} and {taken} of {order.seats} seats"
+    if 0 < taken < order.seats:
+        said += f" ({refunds.listed(numbers)})"
     db.session.rollback()
     if not yes:
         click.confirm(f"Return {said} of order {number}?", abort=True)
     writing(db.session)
     try:
-        reference = refunds.ask(db.session, number, "command", seats=seats, amount=asked)
+        reference = refunds.ask(
+            db.session, number, "command", seats=seats, amount=asked, wanted=numbers
+        )
     except refunds.RefundError as error:
         fail(error)
     db.session.commit()

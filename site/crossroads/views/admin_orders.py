@@ -22,13 +22,14 @@ from crossroads import (
     order_record,
     refunds,
     settlement,
+    standings,
 )
 from crossroads import disputes as disputes_of
 from crossroads.admin_forms import OrderFilterForm, RefundForm
 from crossroads.browse import Browse
 from crossroads.ledger import Balance
 from crossroads.order_list import ORDERS, OrderFilter
-from crossroads.orders import paid_session
+from crossroads.orders import enrollments, paid_session
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
 from crossroads.refunds import RefundError
 from crossroads.shelf import current_content
@@ -131,7 +132,14 @@ def refund(order_id: int) -> AnyResponse:
         amount, _ = refunds.price(found, balance, form.seats, form.sum)
         if str(amount) != form.returns.data:  # something was returned since the page was opened
             return _refund_page(found, balance, form, chosen=True, status=409)
-        refunds.ask(db.session, order_id, cause, seats=form.seats, amount=form.sum)
+        refunds.ask(
+            db.session,
+            order_id,
+            cause,
+            seats=form.seats,
+            amount=form.sum,
+            wanted=form.seat.data if form.seats else (),
+        )
     except RefundError:
         return _refund_page(found, balance, form, chosen=True, status=422)
     db.session.commit()
@@ -152,7 +160,7 @@ def see_to(order_id: int) -> AnyResponse:
     """Note what staff did about a refund that failed."""
     writing(db.session)
     status = request.form.get("status", "")
-    if status not in (ledger.ELSEWHERE, ledger.DISMISSED):
+    if status not in (standings.ELSEWHERE, standings.DISMISSED):
         abort(400)
     number, who = _find(order_id).id, desk.signed_in().id
     try:
@@ -176,11 +184,16 @@ def export_orders() -> Response:
 def _refund_page(
     order: Order, balance: Balance, form: RefundForm, *, chosen: bool = False, status: int = 200
 ) -> Response:
-    price, refusal = None, ""
+    price: tuple[int, int] | None = None
+    numbers: tuple[int, ...] = ()
+    refusal = ""
     if chosen:
         try:
-            price = refunds.price(order, balance, form.seats, form.sum)
-            form.returns.data = str(price[0])
+            amount, taken = refunds.price(order, balance, form.seats, form.sum)
+            wanted = form.seat.data if form.seats else ()
+            numbers = refunds.choose(db.session, order, balance, taken, wanted)
+            price = amount, taken
+            form.returns.data = str(amount)
             form.number.data = str(refunds.number(order, balance))
         except RefundError as error:
             refusal = str(error)
@@ -190,6 +203,8 @@ def _refund_page(
         balance=balance,
         form=form,
         price=price,
+        numbers=numbers,
+        seated={one.seat: one for one in enrollments(db.session, order)},
         refusal=refusal,
         money=money.display,
     )

@@ -1,18 +1,13 @@
 """From the course page to Stripe and back: the order's summary, its start, its page."""
 
-from datetime import timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
-from typing import Literal
 
 import structlog
 from flask import (
     Blueprint,
     Response,
     abort,
-    current_app,
-    g,
-    make_response,
     render_template,
     request,
 )
@@ -21,35 +16,28 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import (
     addresses,
-    calendars,
-    enrollments,
-    ledger,
     money,
+    order_page,
     orders,
     providers,
     seats,
     settlement,
     signup,
-    waiting_list,
 )
 from crossroads.content import Course
 from crossroads.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
-from crossroads.guard import policy_with_payment, refuse_cross_site
+from crossroads.guard import refuse_cross_site
+from crossroads.ledger import State
 from crossroads.limits import client_network
 from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.payments import PaymentsAway, PaymentsRefused
 from crossroads.seats import Place
-from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from crossroads.signup import Signup, ToWait
 from models import Order, db, now, writing
-from models.order import UNSEATED
 
 bp = Blueprint("checkout", __name__)
 
-Trouble = Literal["", "pay", "cancel", "look", "invoice"]  # what Stripe was asked for in vain
-# Seconds until a page that waits looks again by itself; one that wants an answer does not.
-AGAIN = {"open": 30, "pending": 120, "look": 10}
 log = structlog.get_logger()
 
 
@@ -65,7 +53,7 @@ def ask(slug: str) -> Response:
 @bp.post("/courses/<slug>/enroll")
 def enroll(slug: str) -> AnyResponse:
     """Take the seats, then send the buyer to Stripe: two transactions, with the call between."""
-    refuse_cross_site(_settings().base_url)
+    refuse_cross_site(order_page.settings().base_url)
     course = _course(slug)
     form = EnrollForm()
     # Full ones too: the last place may be held by the very order that this form has made before.
@@ -94,7 +82,7 @@ def enroll(slug: str) -> AnyResponse:
 @bp.get("/orders/<token>")
 def order(token: str) -> Response:
     """Show where the order stands, after a look at what Stripe says: a reload does no harm."""
-    return _order_page(_order(token))
+    return order_page.show(order_page.find(token))
 
 
 @bp.post("/orders/<token>")
@@ -102,13 +90,13 @@ def act(token: str) -> AnyResponse:
     """Go on to pay, or cancel an order that is not paid."""
     # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
     # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
-    found = _detached(_order(token))
+    found = order_page.detached(order_page.find(token))
     if request.form.get("action") == "cancel":
         try:
-            settlement.cancel(db.engine, _gateway(), found, _settings().base_url, "buyer")
+            _cancel(found, "buyer")
         except (PaymentsAway, PaymentsRefused, Foreign) as error:
             log.warning("order not canceled", order=found.id, error=str(error))
-            return _order_page(found, trouble="cancel")
+            return order_page.show(found, trouble="cancel")
         return redirect(f"/orders/{token}", 303)
     return _to_stripe(found)
 
@@ -116,18 +104,18 @@ def act(token: str) -> AnyResponse:
 @bp.get("/orders/<token>/invoice")
 def invoice(token: str) -> AnyResponse:
     """Lead to the invoice at Stripe, wherever that is now."""
-    found = _order(token)
+    found = order_page.find(token)
     session_id = orders.paid_session(db.session, found)
     if session_id is None or not found.checkout_options.get("invoices"):
         abort(404)
-    found = _detached(found)
+    found = order_page.detached(found)
     try:
-        page = settlement.invoice_page(_gateway(), session_id)
+        page = settlement.invoice_page(order_page.gateway(), session_id)
     except (PaymentsAway, PaymentsRefused) as error:
         log.warning("invoice not found", order=found.id, error=str(error))
         page = None
     if page is None:
-        return _order_page(found, trouble="invoice")
+        return order_page.show(found, trouble="invoice")
     answer = redirect(page, 303)
     answer.headers["Referrer-Policy"] = "no-referrer"
     answer.headers["Cache-Control"] = "no-store"
@@ -149,7 +137,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
                 course,
                 cohort,
                 request_key=_request_key(form),
-                address=addresses.read(form.email.data, _settings().suppression_key),
+                address=addresses.read(form.email.data, order_page.settings().suppression_key),
                 name=form.name.data,
                 number=int(form.seats.data),
                 network=client_network(),
@@ -160,70 +148,33 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
             older = error.order
             db.session.expunge(older)
             db.session.rollback()
-        state = settlement.cancel(
-            db.engine, _gateway(), older, _settings().base_url, "a new order of the buyer"
-        )
+        state = _cancel(older, "a new order of the buyer")
         if state not in ("expired", "failed", "canceled"):
             return None
 
 
+def _cancel(order: Order, cause: str) -> State:
+    """End an unpaid order at Stripe and here. Raises as settlement.cancel does."""
+    base_url = order_page.settings().base_url
+    return settlement.cancel(db.engine, order_page.gateway(), order, base_url, cause)
+
+
 def _to_stripe(order: Order) -> AnyResponse:
     """Send the buyer to the order's checkout, made now if it was not, while it can be paid."""
-    detached = _detached(order)
-    if _state(detached) != "open":
+    detached = order_page.detached(order)
+    if order_page.state(detached) != "open":
         return redirect(f"/orders/{detached.token}", 303)
     url = detached.session_url
     if url is None:
         try:
             checkout = settlement.open_checkout(
-                db.engine, _gateway(), detached, _settings().base_url
+                db.engine, order_page.gateway(), detached, order_page.settings().base_url
             )
             url = checkout.url
         except (PaymentsAway, PaymentsRefused) as error:
             log.warning("checkout not opened", order=detached.id, error=str(error))
-            return _order_page(detached, trouble="pay")
+            return order_page.show(detached, trouble="pay")
     answer = redirect(url or f"/orders/{detached.token}", 303)
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
-
-
-def _order_page(order: Order, *, trouble: Trouble = "") -> Response:
-    order = _detached(order)
-    failed = trouble != ""  # what was asked for, and not only the look at Stripe
-    if not trouble and order.session_id is not None and _state(order) in ledger.UNDECIDED:
-        try:
-            settlement.follow(db.engine, _gateway(), order.id, order.session_id, "order page")
-        except (PaymentsAway, PaymentsRefused, Foreign) as error:
-            # What is known here is shown; the worker goes on asking.
-            log.warning("order page not fresh", order=order.id, error=str(error))
-            trouble = "look"
-    balance = ledger.of(db.session, order)
-    events = ledger.events(db.session, order)
-    course = current_content().course(order.course)
-    cohort = course.cohort(order.cohort) if course else None
-    bought = enrollments.of_order(db.session, order) if balance.paid else None
-    unseated = any(event.kind == UNSEATED for event in events)
-    page = render_template(
-        "checkout/order.html",
-        order=order,
-        course=course,
-        cohort=cohort,
-        first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
-        state=balance.state,
-        balance=balance,
-        unseated=unseated,
-        waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
-        bought=bought,
-        paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
-        seat=next(iter(orders.enrollments(db.session, order)), None),
-        trouble=trouble,
-        minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
-        total=money.display(order.amount, order.currency),
-        again=AGAIN.get(trouble or balance.state),
-        still="still" in request.args,
-        noindex=True,
-    )
-    answer = _private(page, 503 if failed else 200)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
@@ -263,7 +214,7 @@ def _summary(
         ],
         noindex=True,
     )
-    return _private(page, status)
+    return order_page.private(page, status)
 
 
 def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | None:
@@ -272,12 +223,6 @@ def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | 
         return None
     typed = {"email": form.email.data, "name": form.name.data}
     return signup.to_wait(course, place, Signup(form=SignupForm(formdata=None, data=typed)))
-
-
-def _private(page: str, status: int) -> Response:
-    answer = make_response(page, status, {"Cache-Control": "no-store"})
-    answer.headers["Content-Security-Policy"] = policy_with_payment(_settings().pay_page_origins)
-    return answer
 
 
 def _places(course: Course) -> list[Place]:
@@ -300,45 +245,8 @@ def _request_key(form: EnrollForm) -> str:
     return sha256("\0".join(typed).encode()).hexdigest()
 
 
-def _state(order: Order) -> ledger.State:
-    """Return where the order stands as far as is known here; no transaction is left open."""
-    state = ledger.of(db.session, order).state
-    db.session.rollback()
-    return state
-
-
-def _detached(order: Order) -> Order:
-    """Return the order free of the session, whose transaction ends: Stripe is asked next."""
-    if order in db.session:
-        db.session.refresh(order)
-        db.session.expunge(order)
-    db.session.rollback()
-    return order
-
-
-def _order(token: str) -> Order:
-    found = orders.find(db.session, token)
-    if found is None:
-        abort(404)
-    return found
-
-
 def _course(slug: str) -> Course:
     course = current_content().course(slug)
     if course is None:
         abort(404)
     return course
-
-
-def _gateway() -> Gateway:
-    """Return the gateway for this request: however often it asks, its page is there in time."""
-    if "gateway" not in g:
-        gateway: Gateway = current_app.extensions["crossroads.gateway"]
-        g.gateway = gateway.within(WHOLE_REQUEST)
-    found: Gateway = g.gateway
-    return found
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["crossroads.settings"]
-    return settings

@@ -1,6 +1,8 @@
 """The student's page, behind the link that was mailed."""
 
 from flask import Blueprint, Response, abort, current_app, make_response, render_template
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import calendars, enrollments
 from crossroads.settings import Settings
@@ -20,10 +22,12 @@ def page(token: str) -> Response:
     cohort = course.cohort(found.cohort) if course else None
     meetings = calendars.meetings(cohort) if cohort else []
     receipt = enrollments.receipt(db.session, found)
+    order = db.session.get_one(Order, found.order_id)
     text = render_template(
         "student/enrollment.html",
         enrollment=found,
-        order=db.session.get_one(Order, found.order_id),
+        order=order,
+        own=found.address_hash == order.address_hash,
         access=enrollments.access(db.session, found),
         receipt=receipt,
         paid_at=calendars.local(cohort, receipt.paid_at),
@@ -39,14 +43,17 @@ def page(token: str) -> Response:
 
 
 @bp.get("/enrollments/<token>/calendar.ics")
-def calendar(token: str) -> Response:
+def calendar(token: str) -> AnyResponse:
     found = enrollments.find(db.session, token)
     course = current_content().course(found.course) if found else None
     cohort = course.cohort(found.cohort) if course and found else None
     if found is None or course is None or cohort is None:
         abort(404)
-    if enrollments.access(db.session, found) == "none":
-        abort(404)
+    if enrollments.access(db.session, found) != "given":
+        # Their page says why there are no dates for them.
+        answer = redirect(f"/enrollments/{token}", 303)
+        answer.headers.update(HEADERS)
+        return answer
     settings: Settings = current_app.extensions["crossroads.settings"]
     body = calendars.write(course, cohort, f"{settings.base_url}/enrollments/{token}")
     return make_response(

@@ -1,0 +1,153 @@
+"""The page of an order, whichever form of it was sent: where it stands, and what can be done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal
+
+import structlog
+from flask import Response, abort, current_app, g, make_response, render_template, request
+
+from crossroads import (
+    calendars,
+    enrollments,
+    ledger,
+    money,
+    orders,
+    participants,
+    settlement,
+    waiting_list,
+)
+from crossroads.content import Cohort
+from crossroads.forms import ParticipantForm
+from crossroads.guard import policy_with_payment
+from crossroads.orders import Foreign
+from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.settings import Settings
+from crossroads.shelf import current_content
+from models import Order, db, now
+from models.order import UNSEATED
+
+Trouble = Literal["", "pay", "cancel", "look", "invoice"]  # what Stripe was asked for in vain
+# Seconds until a page that waits looks again by itself; one that wants an answer does not.
+AGAIN: Final = {"open": 30, "pending": 120, "look": 10}
+DONE: Final = ("named", "invited")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """What was typed for the seats of an order and not taken: by seat, and what is to be said."""
+
+    forms: Mapping[int, ParticipantForm] = field(default_factory=dict)
+    notices: Sequence[str] = ()
+
+
+def show(
+    order: Order, *, trouble: Trouble = "", naming: Naming | None = None, status: int = 200
+) -> Response:
+    """Return the page, after a look at what Stripe says of a payment that may still come."""
+    order = detached(order)
+    failed = trouble != ""  # what was asked for, and not only the look at Stripe
+    if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
+        try:
+            settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
+        except (PaymentsAway, PaymentsRefused, Foreign) as error:
+            # What is known here is shown; the worker goes on asking.
+            log.warning("order page not fresh", order=order.id, error=str(error))
+            trouble = "look"
+    balance = ledger.of(db.session, order)
+    events = ledger.events(db.session, order)
+    course = current_content().course(order.course)
+    cohort = cohort_of(order)
+    bought = enrollments.of_order(db.session, order) if balance.paid else None
+    unseated = any(event.kind == UNSEATED for event in events)
+    seats = participants.of(db.session, order) if balance.paid else ()
+    naming = naming or Naming()
+    page = render_template(
+        "checkout/order.html",
+        order=order,
+        course=course,
+        cohort=cohort,
+        first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        state=balance.state,
+        balance=balance,
+        unseated=unseated,
+        waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
+        bought=bought,
+        paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
+        seats=seats,
+        own=next((seat.participant for seat in seats if seat.own and seat.kept), None),
+        forms={seat.number: naming.forms.get(seat.number) or blank(seat) for seat in seats},
+        notices=naming.notices,
+        done=request.args.get("done") if request.args.get("done") in DONE else "",
+        locked=participants.locked(cohort, now()),
+        past=cohort is not None and calendars.state(cohort, now()) == "over",
+        trouble=trouble,
+        minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
+        total=money.display(order.amount, order.currency),
+        again=AGAIN.get(trouble or balance.state),
+        still="still" in request.args,
+        noindex=True,
+    )
+    answer = private(page, 503 if failed else status)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def blank(seat: participants.Seat) -> ParticipantForm:
+    """Return the form for a seat with nothing typed."""
+    return ParticipantForm(formdata=None, prefix=f"seat{seat.number}")
+
+
+def private(page: str, status: int) -> Response:
+    """Return a page that no cache keeps and whose forms may lead to the pay page."""
+    answer = make_response(page, status, {"Cache-Control": "no-store"})
+    answer.headers["Content-Security-Policy"] = policy_with_payment(settings().pay_page_origins)
+    return answer
+
+
+def find(token: str) -> Order:
+    """Return the order with this token, or end the request: there is none."""
+    found = orders.find(db.session, token)
+    if found is None:
+        abort(404)
+    return found
+
+
+def cohort_of(order: Order) -> Cohort | None:
+    """Return the cohort that an order is for, or None when it has left the content."""
+    course = current_content().course(order.course)
+    return course.cohort(order.cohort) if course else None
+
+
+def state(order: Order) -> ledger.State:
+    """Return where the order stands as far as is known here; no transaction is left open."""
+    found = ledger.of(db.session, order).state
+    db.session.rollback()
+    return found
+
+
+def detached(order: Order) -> Order:
+    """Return the order free of the session, whose transaction ends: Stripe is asked next."""
+    if order in db.session:
+        db.session.refresh(order)
+        db.session.expunge(order)
+    db.session.rollback()
+    return order
+
+
+def gateway() -> Gateway:
+    """Return the gateway for this request: however often it asks, its page is there in time."""
+    if "gateway" not in g:
+        whole: Gateway = current_app.extensions["crossroads.gateway"]
+        g.gateway = whole.within(WHOLE_REQUEST)
+    found: Gateway = g.gateway
+    return found
+
+
+def settings() -> Settings:
+    """Return the settings of the app that answers."""
+    found: Settings = current_app.extensions["crossroads.settings"]
+    return found

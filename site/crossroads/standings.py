@@ -1,0 +1,169 @@
+"""How each refund and each dispute of an order stands, by the rows that tell of it.
+
+Stripe's word comes late, twice and out of order: of the statuses that were seen, the one that is
+furthest along counts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from models import OrderEvent
+from models.order import DISPUTE, REFUND
+
+ASKED: Final = "asked"  # by us; the answer is not known
+REFUSED: Final = "refused"  # Stripe will not make it
+ELSEWHERE: Final = "elsewhere"  # it failed, and the buyer got the money without Stripe
+DISMISSED: Final = "dismissed"  # it failed, and nothing more is to be done about it
+# From the first to the last that a refund goes through; one may fail days after it succeeded.
+# https://docs.stripe.com/refunds#failed-refunds
+REFUND_COURSE: Final = (
+    ASKED, REFUSED, "pending", "requires_action", "succeeded", "canceled", "failed",
+    DISMISSED, ELSEWHERE,
+)  # fmt: skip
+RETURNED: Final = ("pending", "requires_action", "succeeded", ELSEWHERE)
+FAILURES: Final = (REFUSED, "canceled", "failed")
+# A lost one may be appealed: it stays lost here unless it is won.
+# https://docs.stripe.com/api/disputes/object#dispute_object-status
+DISPUTE_COURSE: Final = (
+    "warning_needs_response", "warning_under_review", "prevented", "warning_closed",
+    "needs_response", "under_review", "appeal_needs_response", "appeal_under_review", "lost", "won",
+)  # fmt: skip
+
+SETTLED: Final = (
+    REFUSED,
+    "succeeded",
+    "canceled",
+    "failed",
+    "prevented",
+    "warning_closed",
+    "lost",
+    "won",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refund:
+    """Money given back, or asked to be: `reference` is our name for it, else Stripe's id.
+
+    `seats` is how many it takes back, `numbers` which ones where they were chosen. `tries` counts
+    how often Stripe is asked under a new key.
+    """
+
+    reference: str
+    stripe_id: str | None
+    amount: int
+    seats: int
+    numbers: tuple[int, ...]
+    status: str
+    reason: str
+    cause: str
+    tries: int
+
+    @property
+    def name(self) -> str:
+        """What staff call it: the number of ours, else Stripe's id. It opens no page."""
+        return self.reference.rpartition("-refund-")[2]
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether the money is with the buyer or on its way there."""
+        return self.status in RETURNED
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether Stripe's answer is still to come."""
+        return self.status == ASKED
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the money has stayed, or has come back, and nobody has seen to it yet."""
+        return self.status in FAILURES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispute:
+    """The payment in doubt. `due_at` is until when Stripe wants evidence."""
+
+    stripe_id: str
+    amount: int
+    status: str
+    reason: str
+    due_at: datetime | None
+
+    @property
+    def inquiry(self) -> bool:
+        """Tell whether the bank only asks, with no money taken."""
+        return self.status.startswith("warning_") or self.status == "prevented"
+
+    @property
+    def open(self) -> bool:
+        """Tell whether it is undecided."""
+        return self.wants_answer or self.status.endswith("under_review")
+
+    @property
+    def wants_answer(self) -> bool:
+        """Tell whether Stripe waits for ours, until the deadline."""
+        return self.status.endswith("needs_response")
+
+
+def refunds(rows: Sequence[OrderEvent]) -> list[Refund]:
+    """Return the refunds among the events of an order, in an order of their own."""
+    return [_refund(found) for found in _by_subject(rows, REFUND)]
+
+
+def disputes(rows: Sequence[OrderEvent]) -> list[Dispute]:
+    """Return the disputes among the events of an order, in an order of their own."""
+    return [_dispute(found) for found in _by_subject(rows, DISPUTE)]
+
+
+def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]:
+    """Return the rows of each refund or dispute, in an order that does not depend on theirs."""
+    found: dict[str, list[OrderEvent]] = {}
+    for row in rows:
+        if row.kind == kind:
+            found.setdefault(row.subject, []).append(row)
+    return [found[subject] for subject in sorted(found)]
+
+
+def _refund(rows: list[OrderEvent]) -> Refund:
+    last = max(rows, key=_along(REFUND_COURSE))
+    first = min(rows, key=_along(REFUND_COURSE))
+    return Refund(
+        reference=last.subject,
+        stripe_id=next((row.stripe_id for row in rows if row.stripe_id), None),
+        amount=last.amount or 0,
+        seats=max(row.seats or 0 for row in rows),
+        numbers=next((tuple(row.seat_numbers) for row in rows if row.seat_numbers), ()),
+        status=_plain(last.status),
+        reason=last.reason,
+        cause=first.cause,
+        tries=sum(_plain(row.status) == ASKED for row in rows),
+    )
+
+
+def _dispute(rows: list[OrderEvent]) -> Dispute:
+    last = max(rows, key=_along(DISPUTE_COURSE))
+    return Dispute(
+        stripe_id=last.subject,
+        amount=last.amount or 0,
+        status=last.status,
+        reason=last.reason,
+        due_at=last.due_at,
+    )
+
+
+def _plain(status: str) -> str:
+    """Return a status without the number of the try: asked-2 is asked."""
+    return status.partition("-")[0]
+
+
+def _along(course: Sequence[str]) -> Callable[[OrderEvent], tuple[int, str]]:
+    """Return what orders events by how far along their status is."""
+
+    def place(row: OrderEvent) -> tuple[int, str]:
+        status = _plain(row.status)
+        return (course.index(status) if status in course else -1), row.status
+
+    return place
