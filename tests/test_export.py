@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from crossroads import export
+from crossroads.export import csv_file
 from crossroads.lead_list import SHEET, LeadFilter
 from models import Lead
 from tests.databases import opened
@@ -56,7 +57,7 @@ def rows(body: bytes) -> list[dict[str, str]]:
 
 def write(engine: Engine, **which: str) -> bytes:
     file = io.BytesIO()
-    count = export.write_csv(engine, SHEET, LeadFilter.of(**which), file)
+    count = export.write(engine, SHEET, LeadFilter.of(**which), "csv", file)
     body = file.getvalue()
     assert len(rows(body)) == count
     return body
@@ -186,30 +187,31 @@ def test_the_export_holds_what_the_filter_means(engine: Engine) -> None:
 
 
 def test_more_than_one_chunk_arrives_whole_and_in_order(engine: Engine) -> None:
-    fill(engine, 2 * export.CHUNK + 1)
+    fill(engine, 2 * csv_file.AT_ONCE + 1)
     numbers = [int(row["id"]) for row in rows(write(engine))]
     assert numbers == sorted(set(numbers))
-    assert len(numbers) == 2 * export.CHUNK + 1
+    assert len(numbers) == 2 * csv_file.AT_ONCE + 1
 
 
 def test_leads_that_come_during_an_export_wait_for_the_next(engine: Engine) -> None:
-    fill(engine, export.CHUNK + 1)
+    fill(engine, csv_file.AT_ONCE + 1)
     later = iter(range(10**6, 10**6 + 10))
     file = io.BytesIO()
-    count = export.write_csv(
+    count = export.write(
         engine,
         SHEET,
         LeadFilter(),
+        "csv",
         file,
         progress=lambda _rows: fill(engine, 1, start=next(later)),  # fails if a lock is held
     )
-    assert count == export.CHUNK + 1
+    assert count == csv_file.AT_ONCE + 1
 
 
 def test_the_callers_file_stays_open(sqlite_url: str) -> None:
     file = io.BytesIO()
     with opened(sqlite_url) as engine:
-        export.write_csv(engine, SHEET, LeadFilter(), file)
+        export.write(engine, SHEET, LeadFilter(), "csv", file)
     assert not file.closed
 
 
@@ -228,16 +230,16 @@ def test_memory_does_not_grow_with_the_number_of_leads(sqlite_url: str) -> None:
         file: IO[bytes] = io.BufferedWriter(Nowhere())
         tracemalloc.start()
         try:
-            export.write_csv(engine, SHEET, LeadFilter(), file)
+            export.write(engine, SHEET, LeadFilter(), "csv", file)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     with opened(sqlite_url) as engine:
-        fill(engine, 2 * export.CHUNK)
+        fill(engine, 2 * csv_file.AT_ONCE)
         peak(engine)  # caches are warm from here on
         two_chunks = peak(engine)
-        fill(engine, 3 * export.CHUNK, start=2 * export.CHUNK)
+        fill(engine, 3 * csv_file.AT_ONCE, start=2 * csv_file.AT_ONCE)
         assert peak(engine) < two_chunks * 1.2
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import enrollment_list, export, order_list
 from crossroads.enrollment_list import EnrollmentFilter
-from crossroads.export import Sheet
+from crossroads.export import Sheet, csv_file
 from crossroads.listing import Filter
 from crossroads.order_list import OrderFilter
 from models import Enrollment, Order, OrderEvent, writing
@@ -45,7 +45,7 @@ def rows(body: bytes) -> list[dict[str, str]]:
 
 def write(engine: Engine, sheet: Sheet, which: Filter) -> bytes:
     file = io.BytesIO()
-    count = export.write_csv(engine, sheet, which, file)
+    count = export.write(engine, sheet, which, "csv", file)
     assert count == len(rows(file.getvalue()))
     return file.getvalue()
 
@@ -173,7 +173,7 @@ def test_more_than_one_chunk_arrives_once_each(
 ) -> None:
     numbers = [bring(session, state, number=3).id for state in (*STATES, "paid")]
     session.commit()
-    monkeypatch.setattr(export, "CHUNK", 3)
+    monkeypatch.setattr(csv_file, "AT_ONCE", 3)
     found = rows(write(engine, order_list.SHEET, OrderFilter()))
     assert [int(row["order"]) for row in found] == numbers
     seats = rows(write(engine, enrollment_list.SHEET, EnrollmentFilter()))

@@ -289,7 +289,7 @@ def test_export_into_an_empty_instance_makes_the_same_people_mailable(
             lead.last_page = name.strip() or None
             session.commit()
     with app.app_context():
-        export.write_whole(db.engine, SHEET, LeadFilter(), file)
+        export.write_whole(db.engine, SHEET, LeadFilter(), "csv", file)
     other = create_engine(f"sqlite:///{tmp_path / 'other.db'}")
     prepare_engine(other)
     Base.metadata.create_all(other)

@@ -16,7 +16,7 @@ from wtforms import (
 )
 from wtforms.validators import ValidationError
 
-from crossroads import mail_list, money, order_list, refunds
+from crossroads import export, mail_list, money, order_list, refunds
 from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.lead_list import LeadFilter
 from crossroads.ledger import Balance
@@ -213,13 +213,9 @@ class EnrollmentFilterForm(FilterForm):
 
 
 class ExportForm(DeskForm):
-    """The kind of file; which leads go in is said as in the list's address."""
+    """The kind of file; which rows go in is said as in the list's address."""
 
-    format = HiddenField()
-
-    def validate_format(self, field: Field) -> None:
-        if field.data != "csv":
-            raise ValidationError("Choose csv as the format")
+    format = SelectField(choices=list(export.KINDS))
 
 
 def _states(states: Iterable[str]) -> list[tuple[str, str]]:

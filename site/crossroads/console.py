@@ -48,24 +48,20 @@ def export_options(command: Callable[Arguments, Result]) -> Callable[Arguments, 
     """Let a command be told what kind of file to write, and where."""
     where = click.option("--output", required=True, help="file to write, or - for standard output")
     kind = click.option(
-        "--format",
-        type=click.Choice(["csv"]),
-        default="csv",
-        show_default=True,
-        expose_value=False,  # one so far
+        "--format", "kind", type=click.Choice(list(export.KINDS)), default="csv", show_default=True
     )
     return kind(where(command))
 
 
-def write_export(sheet: Sheet, which: Filter, output: str, noun: str) -> None:
+def write_export(sheet: Sheet, which: Filter, kind: str, output: str, noun: str) -> None:
     """Write what the filter lets through to a file, whole or not at all, or to standard output."""
     try:
         if output == "-":
-            export.write_csv(db.engine, sheet, which, sys.stdout.buffer)
+            export.write(db.engine, sheet, which, kind, sys.stdout.buffer)
             sys.stdout.buffer.flush()
             return
         with progress(f"{noun.capitalize()}s") as advance:
-            written = export.write_whole(db.engine, sheet, which, Path(output), advance)
+            written = export.write_whole(db.engine, sheet, which, kind, Path(output), advance)
     except BrokenPipeError:  # whoever read it had enough
         raise
     except OSError as error:

@@ -20,6 +20,7 @@ SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
 ENROLLMENTS = Listing(Enrollment, SORTS)
 
 SHEET = Sheet(
+    name="enrollments",
     columns={
         "id": Enrollment.id,
         "course": Enrollment.course,

@@ -40,6 +40,7 @@ _suppressed = (
 )
 
 SHEET = Sheet(
+    name="leads",
     columns={
         "id": Lead.id,
         "email": Lead.email,
@@ -63,7 +64,7 @@ SHEET = Sheet(
         "unsubscribed_at": Lead.unsubscribed_at,
         "waits_for": _waits_for,
         "suppressed": _suppressed,
-    }
+    },
 )
 
 

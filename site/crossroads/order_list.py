@@ -34,6 +34,7 @@ ORDERS = Listing(Order, SORTS)
 _end = aliased(OrderEvent)
 
 SHEET = Sheet(
+    name="orders",
     columns={
         "order": Order.id,
         "state": Order.state,

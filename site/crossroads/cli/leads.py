@@ -46,9 +46,9 @@ group = AppGroup("leads", help="People who signed up.")
 @click.option("--page", default="", help="only from this page, like /compare/…")
 @click.option("--campaign", default="", help="only from this utm_campaign")
 @with_tables
-def export_leads(output: str, **which: str | None) -> None:
+def export_leads(kind: str, output: str, **which: str | None) -> None:
     """Write leads to a file, complete or not at all."""
-    write_export(lead_list.SHEET, LeadFilter.of(**which), output, "lead")
+    write_export(lead_list.SHEET, LeadFilter.of(**which), kind, output, "lead")
 
 
 @group.command("import")

@@ -18,9 +18,9 @@ group = AppGroup("orders", help="What people bought.")
 @click.option("--state", type=click.Choice(order_list.STATES))
 @click.option("--course", default="", help="only of this course, or of course/cohort")
 @with_tables
-def export(output: str, **which: str | None) -> None:
+def export(kind: str, output: str, **which: str | None) -> None:
     """Write orders to a file, complete or not at all."""
-    write_export(order_list.SHEET, OrderFilter.of(**which), output, "order")
+    write_export(order_list.SHEET, OrderFilter.of(**which), kind, output, "order")
 
 
 @group.command("refund")

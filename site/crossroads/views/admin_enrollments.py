@@ -33,4 +33,4 @@ def enrollments() -> str:
 
 @bp.post("/enrollments/export")
 def export_enrollments() -> Response:
-    return download.csv(enrollment_list.SHEET, EnrollmentFilter.read(request.form), "enrollments")
+    return download.send(enrollment_list.SHEET, EnrollmentFilter.read(request.form))

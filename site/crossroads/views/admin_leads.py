@@ -58,4 +58,4 @@ def release(lead_id: int) -> AnyResponse:
 
 @bp.post("/leads/export")
 def export_leads() -> Response:
-    return download.csv(lead_list.SHEET, LeadFilter.read(request.form), "leads")
+    return download.send(lead_list.SHEET, LeadFilter.read(request.form))

@@ -178,7 +178,7 @@ def see_to(order_id: int) -> AnyResponse:
 
 @bp.post("/orders/export")
 def export_orders() -> Response:
-    return download.csv(order_list.SHEET, OrderFilter.read(request.form), "orders")
+    return download.send(order_list.SHEET, OrderFilter.read(request.form))
 
 
 def _refund_page(
