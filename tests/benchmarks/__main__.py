@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.benchmarks import load, pages, signups, starts, webhooks
+from tests.benchmarks import exports, load, pages, signups, starts, webhooks
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, table
 from tests.benchmarks.sites import ROOT
@@ -21,6 +21,7 @@ SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "signup": signups.rows,
     "webhook": webhooks.rows,
     "start": starts.rows,
+    "exports": exports.rows,
 }
 
 
