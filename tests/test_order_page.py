@@ -10,8 +10,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from crossroads import orders, seats
-from models import now
+from crossroads import ledger, orders, refunds, seats
+from models import now, writing
+from tests.order_states import refund
 from tests.purchases import (
     COURSE,
     ENROLL,
@@ -190,6 +191,42 @@ def test_money_without_a_place_is_returned_and_the_page_says_so(
     assert "Your payment of $1,200 arrived after the time for it was over" in words(html)
     assert "We return the whole amount" in words(html)
     assert "/enrollments/" not in html
+
+
+def test_money_without_a_place_that_could_not_be_returned_is_not_called_returned(
+    client: FlaskClient, session: Session, sandbox: SandboxServer
+) -> None:
+    order, url = bought(client, session)
+    sandbox.pay(url)
+    take_seats(session, order)
+    session.commit()
+    order_page(client, order)
+    writing(session)
+    found = ledger.lock(session, order.id)
+    (asked,) = ledger.of(session, found).refunds
+    for status in ("succeeded", "failed"):
+        made = refund(found, reference=asked.reference, id="re_1", status=status)
+        refunds.learn(session, found, made, "event")
+    session.commit()
+    read = words(order_page(client, order))
+    assert "It is not yet back with you" in read
+    assert "Write to us how you would like to get it." in read
+    assert "We return" not in read and "have returned" not in read
+
+
+def test_paying_with_the_address_of_another_shows_nothing_of_theirs(
+    client: FlaskClient, session: Session, sandbox: SandboxServer
+) -> None:
+    theirs, url = bought(client, session)
+    sandbox.pay(url)
+    order_page(client, theirs)
+    secrets = [theirs.token, orders.enrollments(session, theirs)[0].token, f">{theirs.id}<"]
+    stranger, url = bought(client, session, name="Mallory")
+    sandbox.pay(url)
+    answer = client.get(f"/orders/{stranger.token}")
+    assert heading(answer.text) == "You're in"
+    assert "Set-Cookie" not in answer.headers
+    assert [secret for secret in secrets if secret in answer.text] == []
 
 
 def test_stranger_sees_nothing(client: FlaskClient, session: Session) -> None:

@@ -128,8 +128,8 @@ def key(refund: standings.Refund) -> str:
 def learn(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
     """Note what Stripe says of a refund of the order's payment.
 
-    The buyer is told of one that is new, and when one that they were told of comes to nothing.
-    The caller holds the order's lock.
+    The buyer is told of one that is new, and when one that they were told of comes to nothing,
+    unless a bank has the payment in hand, or has returned it. The caller holds the order's lock.
     """
     before = ledger.of(session, order)
     known = before.refund(found.reference or "")
@@ -142,6 +142,8 @@ def learn(session: AnySession, order: Order, found: payments.Refund, cause: str)
     if number is None or (was is not None and was.status in ("canceled", "failed")):
         return
     told = was is not None and (was.counts or was.cause == LATE)
+    if told and not found.counts and (before.disputed or before.state == ledger.LOST):
+        return
     if told != found.counts:
         kind = outbox.REFUND if found.counts else outbox.REFUND_FAILED
         outbox.enqueue_for_order(session, kind, order, number)
