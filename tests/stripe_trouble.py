@@ -63,6 +63,7 @@ def _each(*faults: tuple[str, bool]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("app", "trouble"), struck, ids=names, indirect=True)
 
 
+struck = pytest.mark.parametrize("trouble", [*BEFORE_THE_WORK, *AFTER_THE_WORK], indirect=True)
 looking = _each(*BEFORE_THE_WORK)
 acting = _each(*BEFORE_THE_WORK, *AFTER_THE_WORK)
 

@@ -266,6 +266,17 @@ def test_form_from_another_site_is_refused(client: FlaskClient, session: Session
     assert count(session, Order) == 0
 
 
+def test_stripe_leads_back_to_our_own_address_whatever_host_was_asked(
+    client: FlaskClient, sandbox: SandboxServer
+) -> None:
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    form = {**GOOD, "request_key": key(client)}
+    assert client.post(ENROLL, data=form, headers=headers).status_code == 303
+    (made,) = sandbox.state()["sessions"]
+    for address in (made["success_url"], made["cancel_url"]):
+        assert address.startswith("http://localhost/orders/")
+
+
 def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
     client: FlaskClient, session: Session, sandbox: SandboxServer, app: Flask
 ) -> None:

@@ -113,6 +113,7 @@ def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Ses
     hold = session.get_one(Hold, order.id)
     assert order.session_until > now() + timedelta(minutes=31)
     assert hold.until > order.session_until + timedelta(minutes=5)
+    assert hold.until < now() + timedelta(hours=1)  # whoever leaves holds it no longer
 
 
 def test_same_request_again_is_the_same_order(session: Session) -> None:

@@ -147,6 +147,19 @@ def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(
     assert mails(engine) == ["receipt", "enrolled"]
 
 
+def test_refund_of_one_of_two_orders_of_a_buyer_leaves_the_other_alone(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    first, charge = bought(engine, gateway, sandbox)
+    second, _ = bought(engine, gateway, sandbox)
+    assert first.address_hash == second.address_hash
+    sandbox.control("refund", id=charge)
+    hear(engine, gateway)
+    assert balance(engine, first).access == "none"
+    assert (balance(engine, second).state, balance(engine, second).access) == ("paid", "given")
+    assert left(engine) == 9
+
+
 def test_dispute_pauses_access_and_winning_restores_it(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
