@@ -29,6 +29,7 @@ ENDS = (PAID, FAILED, EXPIRED, CANCELED)
 UNSEATED: Final = "unseated"  # paid, and no seat was left
 REFUND: Final = "refund"
 DISPUTE: Final = "dispute"
+DUPLICATE: Final = "duplicate"  # paid once more, which goes back
 NAMED: Final = "named"  # the buyer said who takes a seat
 
 
@@ -39,8 +40,9 @@ class Order(Base):
     `checkout_options`, those that are on, are copied from the content when the order is placed:
     what is asked of Stripe again must be the same. `address_hash` is the buyer's, as of a
     lead. `request_key` comes with the form: the same form sent twice is one order. `session_id` is
-    Stripe's Checkout Session of this order, the only one that may fulfill it; `session_until` is
-    when Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
+    Stripe's Checkout Session of this order: only it and copies of it may fulfill it. `session_url`
+    is where it is paid, and where a copy is made once it has run out; `session_until` is when
+    Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
     good.
 
     `state`, `seats_kept`, the seats that are paid for and not given back, and `amount_returned`,
@@ -94,8 +96,9 @@ class OrderEvent(Base):
     it was seen in: `subject` is our name for a refund, or Stripe's id of one made in its dashboard
     and of a dispute; `stripe_id` is Stripe's of it. `amount` and `seats` are what it takes back,
     `seat_numbers` which ones, where they were chosen; `reason` is Stripe's word, `due_at` is until
-    when Stripe wants evidence. Of a seat that was named `subject` is its number, and `status`
-    counts how often it was.
+    when Stripe wants evidence. Of a duplicate `subject` is its payment, and its statuses are those
+    of its refund. Of a seat that was named `subject` is its number, and `status` counts how often
+    it was.
     """
 
     __tablename__ = "order_event"

@@ -9,7 +9,7 @@ from crossroads import ledger, money, waiting_list
 from crossroads.ledger import Access
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
-from models.order import PAID, UNSEATED
+from models.order import DUPLICATE, PAID, UNSEATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,16 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """A refund in words: its amount, the seats it took, and how many are left to the buyer."""
+    """A refund in words: its amount, the seats it took, and how many are left to the buyer.
+
+    `twice` says that it gives back what was paid once too often.
+    """
 
     amount: str
     seats: int
     kept: int
     whole: bool
+    twice: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,4 +149,5 @@ def _returned(session: AnySession, order: Order, event: OrderEvent) -> Returned:
         seats=refund.seats if refund else 0,
         kept=balance.seats,
         whole=balance.returned >= balance.total,
+        twice=event.kind == DUPLICATE,
     )

@@ -19,6 +19,7 @@ from models.base import AnySession
 from models.order import (
     CANCELED,
     DISPUTE,
+    DUPLICATE,
     EXPIRED,
     FAILED,
     NAMED,
@@ -59,6 +60,7 @@ class Balance:
 
     `kept` are paid for and not given back. `returned` has gone back to the buyer or is on its way,
     `asked` is still to go. `named` counts how often a seat was given to someone by name.
+    `duplicates` are the refunds of further payments: they are in none of the sums.
     """
 
     state: State
@@ -69,6 +71,7 @@ class Balance:
     returned: int
     asked: int
     refunds: Sequence[Refund]
+    duplicates: Sequence[Refund]
     disputes: Sequence[Dispute]
 
     @property
@@ -164,6 +167,7 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
         returned=returned,
         asked=sum(one.amount for one in refunds if one.asked),
         refunds=refunds,
+        duplicates=standings.duplicates(rows),
         disputes=disputes,
     )
 
@@ -207,7 +211,8 @@ def unsettled(session: AnySession) -> Sequence[int]:
         later.subject == row.subject,
         later.status.in_(SETTLED),
     )
-    query = select(row.order_id).where(row.kind.in_((REFUND, DISPUTE)), ~settled.exists())
+    moves = row.kind.in_((REFUND, DISPUTE, DUPLICATE))
+    query = select(row.order_id).where(moves, ~settled.exists())
     return session.scalars(query.distinct().order_by(row.order_id)).all()
 
 

@@ -50,13 +50,16 @@ def show(
     """Return the page, after a look at what Stripe says of a payment that may still come."""
     order = detached(order)
     failed = trouble != ""  # what was asked for, and not only the look at Stripe
-    if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
-        try:
+    try:
+        if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
             settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
-        except (PaymentsAway, PaymentsRefused, Foreign) as error:
-            # What is known here is shown; the worker goes on asking.
-            log.warning("order page not fresh", order=order.id, error=str(error))
-            trouble = "look"
+        elif not trouble and orders.recoverable(order):
+            settlement.look_for_copies(db.engine, gateway(), order, "order page")
+    except (PaymentsAway, PaymentsRefused, Foreign) as error:
+        # What is known here is shown; the worker goes on asking.
+        log.warning("order page not fresh", order=order.id, error=str(error))
+        trouble = "look"
+    order = find(order.token)  # as it is after the look
     balance = ledger.of(db.session, order)
     events = ledger.events(db.session, order)
     course = current_content().course(order.course)
@@ -89,6 +92,7 @@ def show(
         total=money.display(order.amount, order.currency),
         again=AGAIN.get(trouble or balance.state),
         still="still" in request.args,
+        recovery=order.session_url if orders.recoverable(order) else None,
         noindex=True,
     )
     answer = private(page, 503 if failed else status)

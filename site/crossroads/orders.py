@@ -5,20 +5,23 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, or_, select
 
-from crossroads import ledger, outbox, refunds, seats, site_version, waiting_list
+from crossroads import duplicates, ledger, outbox, refunds, seats, site_version, waiting_list
 from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
 from crossroads.ledger import State, lock, record
 from crossroads.payments import Checkout, Options, Purchase
 from models import Enrollment, Hold, Order, OrderEvent, now
 from models.base import AnySession
-from models.order import EXPIRED, FAILED, PAID, PENDING, PLACED, UNSEATED
+from models.order import DUPLICATE, EXPIRED, FAILED, PAID, PENDING, PLACED, UNSEATED
 
 # Stripe refuses less than 30 minutes by its own clock; ours may differ.
 # https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
 CHECKOUT_MINUTES = 32
 HOLD_MINUTES = 45  # longer than the checkout lives, so that no paid seat was given away before
 HOLDS_A_NETWORK = 5
+# How long Stripe makes copies of a checkout that has run out.
+# https://docs.stripe.com/payments/checkout/abandoned-carts
+RECOVERABLE = timedelta(days=30)
 
 
 class OrderError(Exception):
@@ -158,12 +161,17 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
 
     Paid: enrollments, receipt and welcome mail, or when the seats were given back and others have
     them, a refund that is owed, a place on the waiting list and the mail about it, all in the
-    caller's transaction. Ended
-    unpaid: the seats are given back. Raises Foreign when the checkout is not this order's.
+    caller's transaction. Paid again by a copy of the checkout: that payment is to be returned.
+    Ended unpaid: the seats are given back. Raises Foreign when the checkout is not this order's,
+    though not for a copy of another's: only Stripe can tell where that came from.
     https://docs.stripe.com/checkout/fulfillment
     """
     order = lock(session, order_id)
     before = ledger.of(session, order)
+    if checkout.paid and before.paid and checkout.id != paid_session(session, order):
+        _require_own(order, checkout)
+        duplicates.note(session, order, checkout, cause)
+        return before.state
     if before.paid or (before.state not in ledger.UNDECIDED and not checkout.paid):
         return before.state
     _require_own(order, checkout)
@@ -173,6 +181,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
         end(session, order, FAILED, cause)
     elif checkout.status == "expired":
         end(session, order, EXPIRED, cause)
+        order.session_url = checkout.recovery_url
     elif checkout.status == "complete":
         record(session, order, PENDING, cause)
     return ledger.of(session, order).state
@@ -209,10 +218,16 @@ def by_session(session: AnySession, session_id: str) -> Order | None:
 
 
 def by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
-    """Return the order that this payment is of: no other payment is any concern of it."""
+    """Return the order that this payment is of, or a duplicate of: no other concerns it."""
     if payment_intent is None:
         return None
-    return session.scalar(select(Order).where(Order.payment_intent == payment_intent))
+    order = session.scalar(select(Order).where(Order.payment_intent == payment_intent))
+    if order is not None:
+        return order
+    twice = select(OrderEvent.order_id).where(
+        OrderEvent.kind == DUPLICATE, OrderEvent.subject == payment_intent
+    )
+    return session.scalar(select(Order).where(Order.id.in_(twice)))
 
 
 def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
@@ -234,6 +249,12 @@ def paid_session(session: AnySession, order: Order) -> str | None:
     return (paid.stripe_id or order.session_id) if paid else None
 
 
+def recoverable(order: Order) -> bool:
+    """Tell whether the order has run out and can be taken up again, or was, by a copy."""
+    ended = order.state == EXPIRED and "recovery" in order.checkout_options
+    return bool(ended and order.email) and now() < order.session_until + RECOVERABLE
+
+
 def enrollments(session: AnySession, order: Order) -> Sequence[Enrollment]:
     """Return who has each of the seats that the order has paid for, in their order."""
     query = select(Enrollment).where(Enrollment.order_id == order.id, Enrollment.ended_at.is_(None))
@@ -247,8 +268,8 @@ def _item(course: Course, cohort: Cohort) -> str:
 def _require_own(order: Order, checkout: Checkout) -> None:
     # What it sold, and for how much, is Stripe's to say: the money is there. The desk shows it when
     # that is not the price of the order. An amount of another currency could not even be shown.
-    asked = (order.token, order.session_id, order.currency)
-    if asked != (checkout.reference, checkout.id, checkout.currency):
+    own = checkout.id == order.session_id or checkout.recovered_from is not None
+    if not own or (checkout.reference, checkout.currency) != (order.token, order.currency):
         raise Foreign(f"checkout {checkout.id} is not what order {order.id} asked for")
 
 

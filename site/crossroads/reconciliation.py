@@ -29,7 +29,7 @@ from crossroads.payments import (
 )
 from models import Order, OrderEvent, Reconciliation, StripeEvent, insert_for, now, writing
 from models.base import AnySession
-from models.order import DISPUTE, EXPIRED, FAILED, PAID, PENDING, REFUND, UNSEATED
+from models.order import DISPUTE, DUPLICATE, EXPIRED, FAILED, PAID, PENDING, REFUND, UNSEATED
 
 T = TypeVar("T")
 
@@ -162,7 +162,9 @@ class Sweep:
                 continue
             if number is None:
                 self.foreign += 1
-            if number is None or number in self._seen:  # it was settled after this had happened
+            # It was settled after this had happened. A copy of its checkout tells something else.
+            known = number in self._seen and not event.kind.startswith("checkout.")
+            if number is None or known:
                 settlement.close(self._engine, event)
                 continue
             never = "came and was not followed yet" if event.delivered else "never came"
@@ -172,8 +174,12 @@ class Sweep:
         """Settle the orders of what was made since a moment from which no events are kept."""
         cause = "its events are no longer listed"
         for checkout in self._gateway.checkouts(since):
-            number = settlement.order_of_checkout(self._engine, checkout)
-            yield from self._settle_once(number, cause)
+            number = settlement.order_of_checkout(self._engine, self._gateway, checkout)
+            if number is not None and checkout.recovered_from is not None:
+                self._go_on()
+                yield from self._settle(number, cause, copy_id=checkout.id)
+            else:
+                yield from self._settle_once(number, cause)
         for listed in (self._gateway.refunds(since=since), self._gateway.disputes(since=since)):
             for one in listed:
                 with Session(self._engine) as session:
@@ -193,13 +199,21 @@ class Sweep:
         if number is not None and number not in self._seen:
             yield from self._settle(number, cause)
 
-    def _settle(self, number: int, cause: str, event: StripeEvent | None = None) -> Iterator[Drift]:
+    def _settle(
+        self,
+        number: int,
+        cause: str,
+        event: StripeEvent | None = None,
+        copy_id: str | None = None,
+    ) -> Iterator[Drift]:
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
             before: State = ledger.of(session, order).state
             last = session.scalar(select(func.max(OrderEvent.id))) or 0
         try:
-            if event is None:
+            if copy_id is not None:
+                settlement.settle(self._engine, self._gateway, number, CAUSE, copy_id=copy_id)
+            elif event is None:
                 settlement.resume(self._engine, self._gateway, number, self._base_url, CAUSE)
             else:
                 settlement.settle(self._engine, self._gateway, number, CAUSE, event)
@@ -305,4 +319,7 @@ def _in_words(order: Order, row: OrderEvent) -> str:
         amount = money.display(row.amount or 0, order.currency)
         name = row.stripe_id or row.subject
         return f"{row.kind} {name} of {amount}{theirs} is {row.status.replace('_', ' ')}"
+    if row.kind == DUPLICATE:
+        amount = money.display(row.amount or 0, order.currency)
+        return f"returning the second payment {row.subject} of {amount}: {row.status}"
     return SAID.get(row.kind, row.kind)

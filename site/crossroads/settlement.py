@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import disputes, ledger, orders, refunds, standings, stripe_events
+from crossroads import disputes, duplicates, ledger, orders, refunds, standings, stripe_events
 from crossroads.ledger import State
 from crossroads.payments import (
     Charge,
@@ -50,18 +50,29 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
 
 
 def settle(
-    engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
+    engine: Engine,
+    gateway: Gateway,
+    order_id: int,
+    cause: str,
+    event: StripeEvent | None = None,
+    *,
+    copy_id: str | None = None,
 ) -> State:
     """Bring an order to where Stripe has it, from its checkout to what came back of its payment.
 
-    The event is done in the commit that does what it asked for. Raises PaymentsAway,
-    PaymentsRefused, and Foreign when the checkout is not the order's.
+    `copy_id` names a copy of its checkout, as an event may too: such a one can be paid after the
+    checkout itself has run out. The event is done in the commit that does what it asked for.
+    Raises PaymentsAway, PaymentsRefused, and Foreign when the checkout is not the order's.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
         paid = ledger.of(session, order).paid
     if not paid and order.session_id is not None:
         follow(engine, gateway, order_id, order.session_id, cause)
+    if event is not None and event.kind.startswith("checkout."):
+        copy_id = event.object_id
+    if copy_id not in (None, order.session_id):
+        follow(engine, gateway, order_id, str(copy_id), cause)
     return settle_payment(engine, gateway, order_id, cause, event)
 
 
@@ -106,6 +117,10 @@ def settle_payment(
             found.append(_return(engine, gateway, order, refund, cause))
         except PaymentsRefused as error:
             refused[refund.reference] = error.code or str(error)
+    twice = [
+        (one, *_return_duplicate(engine, gateway, order_id, one, cause))
+        for one in balance.duplicates
+    ]
     disputed = list(gateway.disputes(payment)) if payment else []
     with Session(engine) as session:
         writing(session)
@@ -114,6 +129,11 @@ def settle_payment(
             refunds.learn(session, order, one, cause)
         for reference, reason in refused.items():
             refunds.refused(session, order, reference, reason, cause)
+        for duplicate, returned, reason in twice:
+            for one in returned:
+                duplicates.learn(session, order, duplicate, one, cause)
+            if reason:
+                duplicates.refused(session, order, duplicate, reason, cause)
         for dispute in disputed:
             disputes.learn(session, order, dispute, cause)
         if event is not None:
@@ -142,6 +162,28 @@ def _return(
         raise
 
 
+def _return_duplicate(
+    engine: Engine, gateway: Gateway, order_id: int, duplicate: standings.Refund, cause: str
+) -> tuple[list[Refund], str]:
+    """Return a duplicate's refunds, the one that was missing too, and why Stripe refused that."""
+    found = list(gateway.refunds(duplicate.reference))
+    if not duplicates.missing(duplicate, found):
+        return found, ""
+    try:
+        key = duplicates.key(duplicate)
+        found.append(gateway.refund(duplicate.reference, None, key=key, reference=key))
+    except PaymentsRefused as error:
+        return found, error.code or str(error)
+    except PaymentsAway as error:
+        if error.key_spent:
+            with Session(engine) as session:
+                writing(session)
+                duplicates.ask_anew(session, order_id, duplicate, cause)
+                session.commit()
+        raise
+    return found, ""
+
+
 def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None:
     """Return the number of the order that an event is about, None when it is none of ours.
 
@@ -153,19 +195,22 @@ def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None
             if known is not None:
                 return known.id
         checkout = _there(lambda: gateway.retrieve(event.object_id))
-        return order_of_checkout(engine, checkout) if checkout else None
+        return order_of_checkout(engine, gateway, checkout) if checkout else None
     payment = _payment_of(gateway, event)
     with Session(engine) as session:
         found = orders.by_payment(session, payment)
         return found.id if found else None
 
 
-def order_of_checkout(engine: Engine, checkout: Checkout) -> int | None:
+def order_of_checkout(engine: Engine, gateway: Gateway, checkout: Checkout) -> int | None:
     """Return the number of the order that a checkout belongs to, None when it is none of ours.
 
+    A copy of a checkout belongs to the order of that one, however many copies lie between.
     One that its order does not know of yet is stored on it: who made it may have been ended
     between Stripe's answer and the commit.
     """
+    while checkout.recovered_from is not None:
+        checkout = gateway.retrieve(checkout.recovered_from)
     with Session(engine) as session:
         writing(session)
         order = orders.find(session, checkout.reference) if checkout.reference else None
@@ -173,6 +218,23 @@ def order_of_checkout(engine: Engine, checkout: Checkout) -> int | None:
             return None
         session.commit()
         return order.id
+
+
+def look_for_copies(engine: Engine, gateway: Gateway, order: Order, cause: str) -> None:
+    """Bring an order that has run out to where copies of its checkout are, if any was paid.
+
+    Raises PaymentsAway and PaymentsRefused.
+    """
+    paid = [
+        checkout.id
+        for checkout in gateway.checkouts(order.created_at, email=order.email)
+        if checkout.paid
+        and checkout.reference == order.token
+        and checkout.recovered_from is not None
+        and order_of_checkout(engine, gateway, checkout) == order.id
+    ]
+    for copy_id in reversed(paid):  # the oldest one counts
+        follow(engine, gateway, order.id, copy_id, cause)
 
 
 def close(engine: Engine, event: StripeEvent) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from models import OrderEvent
-from models.order import DISPUTE, REFUND
+from models.order import DISPUTE, DUPLICATE, REFUND
 
 ASKED: Final = "asked"  # by us; the answer is not known
 REFUSED: Final = "refused"  # Stripe will not make it
@@ -111,6 +111,11 @@ class Dispute:
 def refunds(rows: Sequence[OrderEvent]) -> list[Refund]:
     """Return the refunds among the events of an order, in an order of their own."""
     return [_refund(found) for found in _by_subject(rows, REFUND)]
+
+
+def duplicates(rows: Sequence[OrderEvent]) -> list[Refund]:
+    """Return the refunds of further payments of an order, each named after its payment."""
+    return [_refund(found) for found in _by_subject(rows, DUPLICATE)]
 
 
 def disputes(rows: Sequence[OrderEvent]) -> list[Dispute]:

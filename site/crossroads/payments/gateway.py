@@ -89,8 +89,8 @@ class Gateway(Connection):
         except PaymentsRefused:
             return self.retrieve(session_id)
 
-    def checkouts(self, since: datetime) -> Iterator[Checkout]:
-        """Yield the Checkout Sessions made since a moment, that one included.
+    def checkouts(self, since: datetime, *, email: str = "") -> Iterator[Checkout]:
+        """Yield the Checkout Sessions made since a moment, that one included, or a buyer's alone.
 
         https://docs.stripe.com/api/checkout/sessions/list
         """
@@ -98,6 +98,8 @@ class Gateway(Connection):
             "created": {"gte": int(since.timestamp())},
             "expand": WHOLE_EACH,
         }
+        if email:
+            asked["customer_details"] = {"email": email}
         return self._every(asked, lambda client: client.v1.checkout.sessions.list(asked), checkout)
 
     def refund(
