@@ -15,6 +15,7 @@ from tests.desk_visits import desk
 from tests.order_states import dispute
 from tests.purchases import bought, heading, hidden, order_page, words
 from tests.sandbox_server import KEY, SandboxServer
+from tests.test_participants import name as name_seat
 
 PRICE = 120_000
 
@@ -238,3 +239,27 @@ def test_command_that_is_run_again_after_trouble_returns_nothing_twice(
     assert run(app, "reconcile")[0] == 0
     assert [one.amount for one in made(order, sandbox)] == [500]
     assert fresh(session, order).state == "partly-refunded"
+
+
+def test_seat_is_chosen_by_who_has_it_and_the_others_stay(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    session.rollback()
+    writing(session)
+    locked = ledger.lock(session, order.id)
+    ben = name_seat(session, locked, 2)
+    session.commit()
+    staff, path = desk(app), f"/admin/orders/{order.id}/refund"
+    said = words(staff.get(path).text)
+    assert "Seat 1: Maria, maria @example.com" in said and "Seat 2: Ben, ben @example.com" in said
+    wrong = staff.get(f"{path}?what=1&seat=1&seat=2")
+    assert wrong.status_code == 422 and "name as many" in wrong.text
+    page = words(staff.get(f"{path}?what=1").text)
+    assert "Seat 2: Ben" in page and "Seat 1: Maria" not in page  # who was named last
+    said = refund(staff, order, what="1", seat="1")
+    assert "Refund of $1,200 USD, seat 1: asked for at Stripe" in said
+    assert "Seat 2 named" in said
+    client = app.test_client()
+    assert "Your first session" in client.get(f"/enrollments/{ben.token}").text
+    seats = words(staff.get("/admin/enrollments").text)
+    assert "ben @example.com" in seats and "maria @example.com" not in seats

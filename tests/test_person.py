@@ -19,6 +19,8 @@ from tests.order_states import bring
 from tests.people import hashed, import_
 from tests.purchases import COURSE_PAGE, JANUARY
 from tests.test_orders import paid
+from tests.test_participants import bought as seats_bought
+from tests.test_participants import name as name_seat
 
 EMAIL = "Zebedee.Quill@marmalade-lane.example"
 TRACES = ("zebedee", "quill", "marmalade", "203.0.113", "telltale", "cheese-letter")
@@ -231,3 +233,31 @@ def test_only_the_owner_may_see_and_erase(app: Flask, role: str) -> None:
     page = f"/admin/people/{hashed(EMAIL)}"
     assert client.get(page).status_code == 403
     assert client.post(f"{page}/erase").status_code == 403
+
+
+def test_who_was_only_given_a_seat_is_found_handed_over_and_erased(
+    app: Flask, session: Session, tmp_path: Path
+) -> None:
+    writing(session)
+    order = seats_bought(session)
+    name_seat(session, order, 2, EMAIL, called=FORM["name"])
+    name_seat(session, order, 2, turn=1)
+    token = name_seat(session, order, 3, EMAIL, called=FORM["name"]).token
+    session.commit()
+    file = tmp_path / "person.json"
+    run = app.test_cli_runner().invoke
+    assert run(args=["leads", "data", EMAIL, "--output", str(file)]).exit_code == 0
+    found = json.loads(file.read_text("utf-8"))
+    assert (found["lead"], found["orders"]) == (None, [])
+    seats = found["enrollments"]
+    assert [(one["seat"], one["kept"], one["ended_at"] is None) for one in seats] == [
+        (2, True, False), (3, True, True)
+    ]  # fmt: skip
+    assert [one["kind"] for one in found["mails"]] == ["invitation", "replaced", "invitation"]
+    assert token not in file.read_text("utf-8")
+    page = f"/admin/people/{hashed(EMAIL)}"
+    assert "A paid seat is still ahead" in desk(app).get(page).text
+    erase(app, "--yes")
+    assert [trace for trace in TRACES if trace in everything(session)] == []
+    assert desk(app).get(page).status_code == 404
+    assert app.test_client().get(f"/enrollments/{token}").status_code == 200

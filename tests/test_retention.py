@@ -12,11 +12,13 @@ from crossroads import leads, retention
 from crossroads.keeper import Keeper
 from crossroads.waiting_list import confirm as confirm_place
 from crossroads.waiting_list import join
-from models import ConsentEvent, Lead, Message, Waiting, now, writing
+from models import ConsentEvent, Enrollment, Lead, Message, Waiting, now, writing
 from tests.order_states import bring
 from tests.people import address
 from tests.test_consent import PROOF, capture
 from tests.test_orders import COURSE, SMALL
+from tests.test_participants import bought as seats_bought
+from tests.test_participants import name as name_seat
 
 
 def wait(session: Session, email: str) -> Waiting:
@@ -63,6 +65,33 @@ def test_who_never_answered_goes_after_thirty_days_and_nobody_else(
             )
             assert session.scalar(orphans) == 0
     assert Keeper(engine, pending_days=30).purge() == 0
+
+
+def test_who_lost_a_seat_to_someone_else_is_forgotten_and_who_has_one_is_not(
+    engine: Engine,
+) -> None:
+    with Session(engine) as session:
+        writing(session)
+        with time_machine.travel("2026-11-22T12:00:00+00:00", tick=True):
+            capture(session, "zoe@example.com")
+            order = seats_bought(session)
+            gone = name_seat(session, order, 2)
+            name_seat(session, order, 2, "zoe@example.com", turn=1)
+        token = gone.token
+        session.commit()
+    with time_machine.travel("2026-12-20T12:00:00+00:00"):
+        Keeper(engine, pending_days=30).purge()
+    with Session(engine) as session:
+        assert session.scalars(select(Enrollment).where(Enrollment.token == token)).one().email
+    with time_machine.travel("2026-12-23T12:00:00+00:00"):
+        assert Keeper(engine, pending_days=30).purge() == 0  # Zoë's sign-up is a participant's
+    with Session(engine) as session:
+        gone = session.scalars(select(Enrollment).where(Enrollment.token == token)).one()
+        assert (gone.email, gone.name) == (None, "")
+        assert gone.ended_at is not None
+        emails = set(session.scalars(select(Enrollment.email)))
+        assert emails == {"maria@example.com", "zoe@example.com", None}
+        assert "ben@example.com" not in set(session.scalars(select(Message.recipient)))
 
 
 def test_keeper_looks_once_an_hour_and_logs_a_count_alone(

@@ -1,7 +1,8 @@
-"""The keeper: has unconfirmed leads deleted when their time is over."""
+"""The keeper: has those forgotten whose time is over."""
 
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine
@@ -37,18 +38,30 @@ class Keeper(Loop):
         return f"{type(error).__name__}: {first_line(error)}"
 
     def purge(self) -> int:
-        """Delete who never confirmed in time, some at once; return how many leads there were."""
-        leads = 0
-        while not self.stopping and (some := self._purge_some()):
-            leads += some
-        if leads:
+        """Delete who never confirmed in time, and forget who was replaced, some at once.
+
+        Returns how many leads there were.
+        """
+        leads = self._all(retention.purge)
+        replaced = self._all(retention.forget_replaced)
+        days = self._kept.days
+        if leads or replaced:
             scrub(self._engine)
-            log.info("unconfirmed leads deleted", leads=leads, older_than_days=self._kept.days)
+        if leads:
+            log.info("unconfirmed leads deleted", leads=leads, older_than_days=days)
+        if replaced:
+            log.info("replaced participants forgotten", people=replaced, older_than_days=days)
         return leads
 
-    def _purge_some(self) -> int:
+    def _all(self, verb: Callable[[Session, datetime], int]) -> int:
+        people = 0
+        while not self.stopping and (some := self._some(verb)):
+            people += some
+        return people
+
+    def _some(self, verb: Callable[[Session, datetime], int]) -> int:
         with Session(self._engine) as session:
             writing(session)
-            some = retention.purge(session, now() - self._kept)
+            some = verb(session, now() - self._kept)
             session.commit()
         return some

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from crossroads import ledger, orders
+from crossroads import ledger
 from crossroads.ledger import Balance
 from models import Enrollment, Hold, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
@@ -39,6 +39,7 @@ class Record:
     """All that is known of an order. `undone` are events of Stripe still to be followed.
 
     `drift` says that Stripe sold it at another price than the order's, codes and tax aside.
+    `enrollments` are by seat: who has it now, then who had it before.
     """
 
     balance: Balance
@@ -70,12 +71,14 @@ def of(session: AnySession, order: Order) -> Record:
         .order_by(StripeEvent.received_at, StripeEvent.id)
     ).all()
     paid = next((event for event in events if event.kind == PAID), None)
+    seats = select(Enrollment).where(Enrollment.order_id == order.id)
+    by_seat = Enrollment.seat, Enrollment.ended_at.is_not(None), Enrollment.id.desc()
     return Record(
         balance=ledger.balance(order.seats, events),
         paid=paid,
         drift=paid is not None and paid.amount_subtotal != order.amount,
         hold=session.get(Hold, order.id),
-        enrollments=orders.enrollments(session, order),
+        enrollments=session.scalars(seats.order_by(*by_seat)).all(),
         messages=mails,
         undone=[event for event in heard if event.done_at is None],
         timeline=sorted(_steps(events, mails, heard), key=lambda step: step.at),

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 
 from crossroads import consent, leads, ledger, orders, outbox, suppressions
 from crossroads.consent import Evidence
@@ -21,7 +21,9 @@ FORMAT = "crossroads-person-1"
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """What is stored under the address with this hash. `enrollments` are the person's own seats."""
+    """What is stored under the address with this hash. `enrollments` are the person's own seats,
+    also those that have gone to others since.
+    """
 
     address_hash: str
     lead: Lead | None
@@ -34,8 +36,10 @@ class Person:
 
     @property
     def email(self) -> str:
-        """The address as it was typed, last by the lead."""
-        return self.lead.email if self.lead else self.orders[-1].email
+        """The address as it was typed, last by the lead, else for an order or a seat."""
+        if self.lead:
+            return self.lead.email
+        return (self.orders or self.enrollments)[-1].email or ""
 
 
 def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Person | None:
@@ -49,15 +53,15 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
     theirs = session.scalars(bought.with_for_update() if lock else bought).all()
     query = select(Lead).where(Lead.address_hash == address_hash, Lead.state != IS_ERASED)
     lead = session.scalar(query.with_for_update() if lock else query)
-    if lead is None and not theirs:
+    held = select(Enrollment).where(
+        Enrollment.address_hash == address_hash, Enrollment.email.is_not(None)
+    )
+    held = held.order_by(Enrollment.id)
+    seats = session.scalars(held.with_for_update() if lock else held).all()
+    if lead is None and not theirs and not seats:
         return None
     mails = select(Message).where(Message.address_hash == address_hash, Message.recipient != "")
     places = select(Waiting).where(Waiting.lead_id == (lead.id if lead else None))
-    spellings = {one.email for one in (lead, *theirs) if one}
-    folded = {spelling.lower() for spelling in spellings}
-    seats = select(Enrollment).where(
-        or_(Enrollment.email.in_(spellings), func.lower(Enrollment.email).in_(folded))
-    )
     return Person(
         address_hash=address_hash,
         lead=lead,
@@ -65,7 +69,7 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
         waiting=session.scalars(places.order_by(Waiting.id)).all(),
         messages=session.scalars(mails.order_by(Message.id)).all(),
         orders=theirs,
-        enrollments=session.scalars(seats.order_by(Enrollment.id)).all(),
+        enrollments=seats,
         suppression=suppressions.find(session, address_hash),
     )
 
@@ -85,9 +89,11 @@ def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
 
 
 def ahead(person: Person, content: Content, today: date) -> list[Enrollment]:
-    """Return the person's seats in cohorts that are not over."""
+    """Return the seats that the person has in cohorts that are not over."""
     found = []
     for seat in person.enrollments:
+        if seat.ended_at is not None or not seat.kept:
+            continue
         course = content.course(seat.course)
         cohort = course.cohort(seat.cohort) if course else None
         if cohort is not None and cohort.ends >= today:
@@ -110,8 +116,9 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
     - orders: number, course, cohort, item, seats, unit_amount and currency (smallest unit, ISO
       code), email, name, placed_at, stripe_session, stripe_payment, and events: kind, at, cause,
       amount_subtotal, amount_discount, amount_tax, amount_total; of refunds and disputes subject,
-      status, stripe_id, amount, seats, reason, due_at
-    - enrollments: order, seat, course, cohort, email, name, enrolled_at
+      status, stripe_id, amount, seats, seat_numbers, reason, due_at
+    - enrollments: order, seat, course, cohort, email, name, enrolled_at, ended_at, when it went to
+      someone else, and kept, whether it is paid for and not given back
 
     What is not known is null. Keys of mailed links are left out: whoever has the file must not be
     able to act with it.
@@ -144,7 +151,7 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
         "orders": [_order(session, one) for one in person.orders],
         "enrollments": [
             _fields(
-                one, "seat", "course", "cohort", "email", "name",
+                one, "seat", "course", "cohort", "email", "name", "ended_at", "kept",
                 order="order_id", enrolled_at="created_at",
             )
             for one in person.enrollments
@@ -175,7 +182,7 @@ def _order(session: AnySession, order: Order) -> dict[str, Any]:
             _fields(
                 event, "kind", "cause", "amount_subtotal", "amount_discount", "amount_tax",
                 "amount_total", "subject", "status", "stripe_id", "amount", "seats", "reason",
-                "due_at", at="created_at",
+                "seat_numbers", "due_at", at="created_at",
             )
             for event in ledger.events(session, order)
         ],

@@ -1,11 +1,11 @@
-"""Retention: who never confirmed is not kept for ever."""
+"""Retention: who never confirmed, or lost a seat to someone else, is not kept for ever."""
 
 from datetime import datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 
 from crossroads import consent
-from models import ConsentEvent, Lead, Message, Order, Waiting
+from models import ConsentEvent, Enrollment, Lead, Message, Order, Waiting
 from models.base import AnySession
 from models.lead import HELD, PENDING, WAITING
 
@@ -23,14 +23,18 @@ OWNERS = (
 def purge(session: AnySession, before: datetime) -> int:
     """Delete up to 500 leads whose last sign-up lies before then and who never answered to it.
 
-    Their events and mails go with them. Buyers stay. Returns how many leads there were.
+    Their events and mails go with them. Buyers and participants stay. Returns how many leads
+    there were.
     """
     known = exists().where(ConsentEvent.lead_id == Lead.id, ConsentEvent.kind.in_(OWNERS))
     bought = exists().where(Order.address_hash == Lead.address_hash)
+    seated = exists().where(
+        Enrollment.address_hash == Lead.address_hash, Enrollment.email.is_not(None)
+    )
     query = (
         select(Lead.id)
         .where(Lead.state.in_((PENDING, HELD, WAITING)), Lead.last_signup_at < before)
-        .where(~known, ~bought)
+        .where(~known, ~bought, ~seated)
         .limit(AT_ONCE)
         .with_for_update()  # whoever signs up at this moment waits, and is a new lead then
     )
@@ -38,4 +42,18 @@ def purge(session: AnySession, before: datetime) -> int:
     for model in (Message, ConsentEvent, Waiting):
         session.execute(delete(model).where(model.lead_id.in_(numbers)))
     session.execute(delete(Lead).where(Lead.id.in_(numbers)))
+    return len(numbers)
+
+
+def forget_replaced(session: AnySession, before: datetime) -> int:
+    """Take the names of those out whose seat went to someone else before then.
+
+    The row stays, so that their link still says so. Returns how many people there were.
+    """
+    query = select(Enrollment.id).where(Enrollment.ended_at < before, Enrollment.email.is_not(None))
+    numbers = session.scalars(query.limit(AT_ONCE)).all()
+    mailed = update(Message).where(Message.enrollment_id.in_(numbers))
+    session.execute(mailed.values(recipient="", error=""))
+    gone = update(Enrollment).where(Enrollment.id.in_(numbers))
+    session.execute(gone.values(email=None, name=""))
     return len(numbers)

@@ -82,7 +82,10 @@ class Settings(BaseSettings):
         "20/hour;60/day", description="sign-ups taken for one email address, from anywhere"
     )
     pending_days: int = Field(
-        30, ge=1, le=3650, description="days after which who never confirmed is deleted"
+        30,
+        ge=1,
+        le=3650,
+        description="days after which who never confirmed, or lost a seat to another, is forgotten",
     )
 
     @field_validator("base_url")
