@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, Table, event
@@ -81,12 +81,22 @@ def writing(session: AnySession) -> None:
     session.connection(execution_options={"begin": "IMMEDIATE"})
 
 
+def table_of(model: type[Base]) -> Table:
+    """Return a model's table: a statement of it goes past the ORM, in a fraction of its time."""
+    return cast(Table, model.__table__)
+
+
 def insert_for(
     session: AnySession, model: type[Base] | Table
 ) -> "sqlite.Insert | postgresql.Insert":
     """Return an INSERT for the session's database that knows ON CONFLICT."""
+    return insert_on(session.get_bind().dialect.name, model)
+
+
+def insert_on(dialect: str, model: type[Base] | Table) -> "sqlite.Insert | postgresql.Insert":
+    """Return an INSERT for a database of this kind that knows ON CONFLICT."""
     # Only the dialect that is in use is imported: the other costs a tenth of the start.
-    if session.get_bind().dialect.name == "sqlite":
+    if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 
         return sqlite.insert(model)

@@ -213,8 +213,8 @@ def test_broken_counter_file_lets_people_in_and_is_logged(
     client = make_app(signup_limit="1/minute").test_client()
     assert [knock(client) for _ in range(3)] == [200, 200, 200]
     said = capsys.readouterr().err
-    assert "Failed to rate limit" in said
-    assert "sqlite3." in said
+    assert "limits cannot be counted" in said
+    assert "database" in said
 
 
 def test_windows_of_an_hour_are_kept_beside_those_of_a_minute(make_app: Any) -> None:

@@ -3,6 +3,7 @@
 import hmac
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from email_validator import EmailSyntaxError, validate_email
 
@@ -24,6 +25,7 @@ def read(email: str, suppression_key: str) -> Address:
     return Address(typed=email, key=key, hash=address_hash(key, suppression_key))
 
 
+@lru_cache(maxsize=256)  # a form, its answer and its mail ask for the same one in turn
 def email_key(email: str) -> str:
     """Return what two spellings of one person's address have in common.
 

@@ -3,6 +3,7 @@
 import io
 import threading
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from werkzeug.wsgi import get_content_length
@@ -31,6 +32,7 @@ class Intake:
         self._app = app
         self._most = most
         self._turns = threading.BoundedSemaphore(at_once)
+        self._idle: list[Reader] = []
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -53,17 +55,47 @@ class Intake:
         """Return the body, or None when it did not come in time."""
         if not self._turns.acquire(timeout=TURN):
             return None
-        taken: list[bytes] = []
-
-        def take() -> None:
-            with suppress(Exception):  # the client went away
-                taken.append(stream.read(most))
-
         try:
-            # No timeout can be set on the stream. The thread ends with the request's answer.
-            reader = threading.Thread(target=take, name="intake", daemon=True)
-            reader.start()
-            reader.join(SECONDS)
+            reader = self._idle.pop() if self._idle else Reader()
+            try:
+                body = reader.read(stream, most, SECONDS)
+            except Empty:
+                return None
+            self._idle.append(reader)
+            return body
         finally:
             self._turns.release()
-        return taken[0] if taken else None
+
+
+class Reader:
+    """A thread that reads streams, one after the other: no timeout can be set on those.
+
+    One that was too slow is not used again: it ends with its request's answer.
+    """
+
+    def __init__(self) -> None:
+        self._streams: SimpleQueue[tuple[InputStream, int]] = SimpleQueue()
+        self._bodies: SimpleQueue[bytes | None] = SimpleQueue()
+        self._late = False
+        threading.Thread(target=self._run, name="intake", daemon=True).start()
+
+    def read(self, stream: "InputStream", most: int, seconds: float) -> bytes | None:
+        """Return what a stream holds, None when the client went away.
+
+        Raises queue.Empty after so many seconds.
+        """
+        self._streams.put((stream, most))
+        try:
+            return self._bodies.get(timeout=seconds)
+        except Empty:
+            self._late = True
+            raise
+
+    def _run(self) -> None:
+        while not self._late:
+            stream, most = self._streams.get()
+            body = None
+            with suppress(Exception):  # the client went away
+                body = stream.read(most)
+            del stream  # or it would be held until the next one comes
+            self._bodies.put(body)

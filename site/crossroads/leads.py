@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.sql.dml import ReturningInsert
 
 from crossroads import consent, outbox, suppressions
 from crossroads.addresses import Address
 from crossroads.consent import Evidence
-from models import ConsentEvent, Lead, Message, Waiting, insert_for, now
-from models.base import AnySession
+from models import ConsentEvent, Lead, Message, Waiting, now
+from models.base import AnySession, insert_on, table_of
 from models.lead import CONFIRMED, ERASED, HELD, PENDING, UNSUBSCRIBED, new_token
 from models.suppression import BOUNCED
 
 CONFIRM_DAYS = 7
+A_MINUTE = timedelta(minutes=1)
 
 Outcome = Literal["done", "expired", "unknown"]
 
@@ -61,7 +65,9 @@ def ask(session: AnySession, lead: Lead) -> None:
     if lead.state == CONFIRMED and not suppressions.find(session, lead.address_hash):
         outbox.enqueue_rarely(session, outbox.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
     elif outbox.enqueue_rarely(session, outbox.CONFIRM, lead):
-        lead.confirm_until = now() + timedelta(days=CONFIRM_DAYS)
+        until = now() + timedelta(days=CONFIRM_DAYS)
+        if until - lead.confirm_until > A_MINUTE:  # that of a new lead is right already
+            lead.confirm_until = until
 
 
 def find_or_add(
@@ -72,7 +78,8 @@ def find_or_add(
     The touch is its last one, unless it has confirmed: then anyone may have typed the address.
     """
     at = now()
-    last = {f"last_{field}": value for field, value in asdict(touch).items()}
+    first = vars(touch)
+    last = {f"last_{field}": value for field, value in first.items()}
     values: dict[str, Any] = {
         "email": address.typed,
         "email_key": address.key,
@@ -84,14 +91,15 @@ def find_or_add(
         "unsubscribe_token": new_token(),
         "created_at": at,
         "last_signup_at": at,
-        **asdict(touch),
+        **first,
         **last,
+        "confirmed_at": None,
+        "unsubscribed_at": None,
     }
-    # The unique index decides who is first: two equal sign-ups at once make one lead.
-    insert = insert_for(session, Lead).values(values)
-    insert = insert.on_conflict_do_nothing(index_elements=[Lead.email_key])
     while True:
-        session.execute(insert)
+        number = session.scalar(_insert(session.get_bind().dialect.name), values)
+        if number is not None:
+            return _added(session, number, values)
         lead = session.scalar(_query(Lead.email_key == address.key, lock=True))
         if lead is not None:  # or it was erased in between
             break
@@ -99,6 +107,27 @@ def find_or_add(
         lead.last_signup_at = at
         for field, value in last.items():
             setattr(lead, field, value)
+    return lead
+
+
+@cache
+def _insert(dialect: str) -> ReturningInsert[int]:
+    """Return the statement that adds a lead and returns its number, or none when it is known.
+
+    The unique index decides who is first: two equal sign-ups at once make one lead. Made once:
+    that takes longer than to run it.
+    """
+    table = table_of(Lead)
+    insert = insert_on(dialect, table).on_conflict_do_nothing(index_elements=["email_key"])
+    return insert.returning(table.c.id)
+
+
+def _added(session: AnySession, number: int, values: dict[str, Any]) -> Lead:
+    """Return the lead that was added just now, in the session as if it had been read."""
+    lead = Lead(**values)
+    lead.id = number
+    make_transient_to_detached(lead)
+    session.add(lead)
     return lead
 
 

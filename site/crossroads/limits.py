@@ -3,18 +3,24 @@
 import math
 import sqlite3
 import time
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from threading import Lock
 
+import structlog
 from flask_limiter import Limiter
+from limits import RateLimitItem, parse_many
 from limits.storage import Storage
 from limits.typing import Any
 
 from crossroads.guard import client_ip
+from crossroads.logs import first_line
 
 SCHEME = "crossroads-counters"
-PURGE_EVERY = 500  # increments between two clean-ups of counters that ran out
+log = structlog.get_logger()
+
+PURGE_SECONDS = 60  # between two clean-ups of counters that ran out
 
 
 class CounterFile(Storage):
@@ -32,7 +38,7 @@ class CounterFile(Storage):
         self._path = Path(uri.removeprefix(f"{SCHEME}://"))
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
-        self._increments = 0
+        self._purge_at = 0.0
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -40,8 +46,8 @@ class CounterFile(Storage):
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         at = time.time()
-        self._increments += 1
-        if self._increments % PURGE_EVERY == 0:
+        if at >= self._purge_at:
+            self._purge_at = at + PURGE_SECONDS
             self._run("DELETE FROM counter WHERE expires <= ?", at)
         row = self._run(
             "INSERT INTO counter VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
@@ -112,8 +118,37 @@ def client_network() -> str:
     return str(ip if ip.version == 4 else ip_network((int(ip), 64), strict=False))
 
 
+class TooMany(Exception):
+    """A limit is reached: so many `seconds` have to pass before one more is taken."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"one more in {seconds} seconds")
+        self.seconds = seconds
+
+
 # A broken counter file must not take the site down: errors are logged and the request goes on.
 limiter = Limiter(key_func=client_network, swallow_errors=True)
+
+
+def count(limit: str, scope: str, name: str) -> None:
+    """Count one more under the name in this scope. Raises TooMany when that is over the limit.
+
+    By the limiter's own strategy and counters. What a context or decorator of it looks up for each
+    request besides, which limits there may be, is known here and would take longer than a sign-up.
+    """
+    strategy = limiter.limiter
+    try:
+        for window in _windows(limit):
+            if not strategy.hit(window, scope, name):
+                reset_at, _ = strategy.get_window_stats(window, scope, name)
+                raise TooMany(max(1, math.ceil(reset_at - time.time())))
+    except sqlite3.Error as error:
+        log.error("limits cannot be counted", error=first_line(error))
+
+
+@cache
+def _windows(limit: str) -> list[RateLimitItem]:
+    return sorted(parse_many(limit))
 
 
 def seconds_to_wait() -> int:

@@ -6,13 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
 
-from crossroads import addresses, leads, providers, waiting_list
+from crossroads import addresses, leads, limits, providers, waiting_list
 from crossroads.consent import Evidence
 from crossroads.content import Course
 from crossroads.forms import TAGS, SignupForm, clean_tag
 from crossroads.guard import host_of, refuse_cross_site, truncated_ip
 from crossroads.leads import Touch
-from crossroads.limits import limiter
 from crossroads.metrics import SIGNUPS
 from crossroads.seats import Place
 from crossroads.settings import Settings
@@ -81,7 +80,7 @@ def answer(
     `wording` is what it takes to agree to it: to get our updates when not given. `name` is what
     the form is called in its evidence. A form that stands `apart`, at an address of its own,
     carries along where its reader came from.
-    Raises CrossSite and RateLimitExceeded.
+    Raises CrossSite and TooMany.
     """
     settings = _settings()
     refuse_cross_site(settings.base_url)
@@ -92,16 +91,12 @@ def answer(
         form.carried = _known(touch)
     if form.action.data == "change":
         return _page(render, Signup(form=form, email=form.email.data or ""), 200)
-    with limiter.shared_limit(settings.signup_limit, scope="signup"):
-        pass
+    limits.count(settings.signup_limit, "signup", limits.client_network())
     if not form.validate():
         SIGNUPS.labels("refused").inc()
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
     address = addresses.read(form.email.data, settings.suppression_key)
-    with limiter.shared_limit(
-        settings.address_limit, scope="address", key_func=lambda: address.hash
-    ):
-        pass
+    limits.count(settings.address_limit, "address", address.hash)
     writing(db.session)
     capture(
         db.session,

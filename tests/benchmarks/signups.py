@@ -16,12 +16,11 @@ from tests.benchmarks.sites import PAGE, Site, command, environment, free_port, 
 SCRIPT = Path(__file__).with_name("signup.lua")
 TABLES = ("lead", "consent_event", "message")
 MANY = 1_000_000
-UNLIMITED = {"signup_limit": "1000000/second", "address_limit": "1000000/second"}
 
 
 def rows(bench: Bench) -> Iterator[Row]:
     with ExitStack() as stack:
-        ours = stack.enter_context(site(bench.folder / "few", **UNLIMITED))
+        ours = stack.enter_context(site(bench.folder / "few"))
         first = load.run(ours.url + PAGE, seconds=1, script=SCRIPT, arguments=("first",))
         raw = bench.folder / "raw.db"
         commits.copy(ours.database, raw)
@@ -128,5 +127,5 @@ def filled(bench: Bench) -> Iterator[Site]:
     made_up = environment(instance, env="development")
     command(made_up, "setup")
     command(made_up, "demo", "fill", "--leads", str(MANY))
-    with site(instance, **UNLIMITED) as found:
+    with site(instance) as found:
         yield found

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import desk
 from crossroads.content import ContentError
 from crossroads.guard import CrossSite, policy_with_payment
-from crossroads.limits import seconds_to_wait
+from crossroads.limits import TooMany, seconds_to_wait
 from crossroads.logs import first_line
 from crossroads.settings import Settings
 
@@ -93,6 +93,10 @@ def init_app(app: Flask) -> None:
     def cross_site(_error: CrossSite) -> Response:
         form = ("Open the order form", request.path) if _buying() else SIGNUP
         return _page(403, words=CROSS_SITE, links=[form, *LINKS])
+
+    @app.errorhandler(TooMany)
+    def too_many_of_a_form(error: TooMany) -> Response:
+        return _page(429, retry_after=error.seconds)
 
     @app.errorhandler(RateLimitExceeded)
     def too_many(_error: RateLimitExceeded) -> Response:
