@@ -14,7 +14,7 @@ from crossroads.payments import Gateway, Options, PaymentsAway
 from models import Order, OrderEvent, db, writing
 from tests.desk_visits import desk, send
 from tests.order_states import add_orders
-from tests.purchases import bought, course_file, order_page, words
+from tests.purchases import ENROLL, bought, course_file, order_page, words
 from tests.sandbox_server import KEY, SandboxServer, fetch
 from tests.test_order_mails import mails, read
 from tests.test_orders import COURSE, place
@@ -120,6 +120,7 @@ def test_code_for_the_whole_price_enrolls_and_every_place_says_so(
 ) -> None:
     """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
     client = shop.test_client()
+    assert "If you have a code, type it on Stripe's page." in words(client.get(ENROLL).text)
     with shop.app_context(), Session(db.engine) as session:
         order, pay_page = bought(client, session)
     fetch(f"{pay_page}/code", form={"promotion_code": "FREE"})

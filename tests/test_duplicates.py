@@ -232,6 +232,6 @@ def test_page_of_an_order_that_ran_out_leads_on_and_knows_of_the_copy(
     with app.app_context():
         list(Sweep(db.engine, Gateway(KEY, base=sandbox.url), BASE, "one").run())
     record = words(desk(app).get(f"/admin/orders/{order.id}").text)
-    assert "Paid twice: the second payment of $1,200 USD is returned by itself" in record
+    assert "Paid twice: the second payment of $1,200 USD was returned" in record
     assert "The first payment and the seats are as they were." in record
     assert "Second payment of $1,200 USD, its refund: done" in record
