@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from crossroads import announcements, markdown, outbox
+from crossroads import announcements, gate, markdown, outbox
 from crossroads.announcements import Progress
 from models import Announcement, Lead, Message, Waiting, now, writing
 from tests.databases import opened
@@ -119,10 +119,10 @@ def test_waiting_list_gets_what_it_asked_for_and_nobody_else(session: Session) -
     message = outbox.claim(session, "worker", now() + MINUTE)
     assert message is not None
     assert message.kind == "places"
-    assert outbox.admit(session, message, "worker") is people["waits"]
+    assert gate.admit(session, message, "worker") is people["waits"]
     session.execute(update(Waiting).values(left_at=now()))
     session.expire_all()
-    assert outbox.admit(session, message, "worker") is None
+    assert gate.admit(session, message, "worker") is None
 
 
 def test_rate_is_kept_and_the_outbox_holds_a_minute_of_it_at_most(session: Session) -> None:

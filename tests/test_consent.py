@@ -19,7 +19,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from crossroads import consent, leads, outbox, person, retention, suppressions
+from crossroads import consent, gate, leads, outbox, person, retention, suppressions
 from crossroads.consent import Evidence
 from crossroads.leads import Touch
 from crossroads.waiting_list import ask_all, join
@@ -279,7 +279,7 @@ class Sequences(RuleBasedStateMachine):
             self.session.flush()
             message = self.session.scalars(select(Message).order_by(Message.id.desc())).first()
             assert message is not None
-            admitted = outbox.admit(self.session, message, "worker")
+            admitted = gate.admit(self.session, message, "worker")
             trial.rollback()
         return admitted is not None
 

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads import consent, export, lead_file, lead_import, leads, outbox, person
+from crossroads import consent, export, gate, lead_file, lead_import, leads, outbox, person
 from crossroads.consent import Evidence
 from crossroads.lead_list import SHEET, LeadFilter
 from crossroads.leads import Touch
@@ -101,7 +101,7 @@ def mailable(session: Session) -> set[str]:
         session.flush()
         message = session.scalars(select(Message).order_by(Message.id.desc())).first()
         assert message is not None
-        if outbox.admit(session, message, "worker") is not None:
+        if gate.admit(session, message, "worker") is not None:
             found.add(lead.email_key)
     session.rollback()
     return found

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads import leads, outbox
+from crossroads import gate, leads, outbox
 from crossroads.addresses import email_key
 from crossroads.consent import Evidence
 from crossroads.leads import Touch
@@ -115,7 +115,7 @@ def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
     def held(message: Message) -> bool:
         message.owner = "worker"
         session.flush()
-        return outbox.admit(session, message, "worker") is None
+        return gate.admit(session, message, "worker") is None
 
     assert lead.state == "confirmed"
     assert held(welcome)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads import disputes, enrollments, ledger, orders, outbox, participants, refunds
+from crossroads import disputes, enrollments, gate, ledger, orders, participants, refunds
 from crossroads.participants import Changed, ParticipantError
 from models import Enrollment, Message, Order, now, writing
 from models.message import SENT
@@ -123,7 +123,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
     session.commit()
     found = {}
     for message in session.scalars(query).all():
-        receiver = outbox.admit(session, message, "test")
+        receiver = gate.admit(session, message, "test")
         session.refresh(message)
         found[message.kind, message.recipient] = "" if receiver else message.error
     assert found == expected
@@ -135,7 +135,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
     gone = session.scalars(
         select(Message).where(Message.kind == "replaced", Message.enrollment_id == ben.id)
     ).one()
-    assert outbox.admit(session, gone, "test") is ben
+    assert gate.admit(session, gone, "test") is ben
 
 
 @pytest.mark.parametrize(

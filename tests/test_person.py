@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads import orders, outbox
+from crossroads import gate, orders, outbox
 from models import Base, Enrollment, Lead, Message, Order, OrderEvent, Suppression, now, writing
 from tests.desk_visits import desk, send
 from tests.order_states import bring
@@ -126,7 +126,7 @@ def test_what_was_sold_stays_and_nothing_more_is_mailed(
     session.commit()
     claimed = outbox.claim(session, "worker", now())
     assert claimed is not None
-    assert outbox.admit(session, claimed, "worker") is None
+    assert gate.admit(session, claimed, "worker") is None
     assert "marmalade" not in everything(session)
 
 
@@ -154,7 +154,7 @@ def test_erased_person_comes_back_only_by_confirming_anew(
         message = session.scalars(select(Message).order_by(Message.id.desc())).first()
         assert message is not None
         message.owner = "worker"
-        assert outbox.admit(session, message, "worker") is not None
+        assert gate.admit(session, message, "worker") is not None
         assert session.scalars(select(Suppression.reason)).one() == "erased"
         session.rollback()
         client.post(f"/confirm/{lead.confirm_token}")

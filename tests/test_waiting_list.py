@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from crossroads import announcements, suppressions
-from crossroads.outbox import admit
+from crossroads.gate import admit
 from models import Announcement, ConsentEvent, Lead, Message, Waiting, db, now, writing
 from tests.desk_visits import desk
 from tests.people import hashed

@@ -10,16 +10,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import announcements, enrollments, leads, leases, letters, outbox
+from crossroads import announcements, enrollments, gate, leads, leases, letters, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.enrollments import Bought
+from crossroads.gate import Receiver
 from crossroads.letters import Announced, Participant, Unpaid, Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
 from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
-from crossroads.outbox import Receiver
 from models.announcement import Announcement
 from models.base import now, writing
 from models.enrollment import Enrollment
@@ -107,7 +107,7 @@ class Worker(Loop):
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
             message = outbox.claim(session, self._owner, now())
-            receiver = outbox.admit(session, message, self._owner) if message else None
+            receiver = gate.admit(session, message, self._owner) if message else None
             if message is not None and receiver is None:
                 session.refresh(message)
             session.commit()
