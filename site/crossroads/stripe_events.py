@@ -5,14 +5,15 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Insert, delete, func, select, update
 
 from crossroads import leases
 from crossroads.payments import Event
 from models import RefusedEvent, StripeEvent, insert_for
-from models.base import AnySession, now
+from models.base import AnySession, insert_on, now, table_of
 
 # All that moves an order of ours. Anything else is answered and forgotten.
 # https://docs.stripe.com/checkout/fulfillment#delayed-notification
@@ -57,23 +58,31 @@ def receive(session: AnySession, event: Event, *, delivered: bool = True) -> Non
 
     It was `delivered` to the webhook, or found in Stripe's list.
     """
+    at = now()
     session.execute(
-        insert_for(session, StripeEvent)
-        .values(
-            id=event.id,
-            kind=event.kind,
-            object_id=event.object_id,
-            attempts=0,
-            error="",
-            due_at=now(),
-            received_at=now(),
-            delivered=delivered,
-        )
-        .on_conflict_do_update(
-            index_elements=[StripeEvent.id],
-            set_={"delivered": True},
-            where=StripeEvent.delivered.is_(False) & delivered,
-        )
+        _note(session.get_bind().dialect.name),
+        {
+            "id": event.id,
+            "kind": event.kind,
+            "object_id": event.object_id,
+            "attempts": 0,
+            "error": "",
+            "due_at": at,
+            "received_at": at,
+            "delivered": delivered,
+        },
+    )
+
+
+@cache
+def _note(dialect: str) -> Insert:
+    """Return the statement that notes an event. Made once: that takes longer than to run it."""
+    table = table_of(StripeEvent)
+    insert = insert_on(dialect, table)
+    return insert.on_conflict_do_update(
+        index_elements=[table.c.id],
+        set_={"delivered": True},
+        where=table.c.delivered.is_(False) & insert.excluded.delivered,
     )
 
 
