@@ -56,6 +56,20 @@ def test_good_sign_up_is_stored_whole_and_names_the_address(
     assert (mail.lead_id, mail.kind, mail.state) == (lead.id, "confirm", "due")
 
 
+@pytest.mark.parametrize("address", FORMS[:-1])
+def test_answer_made_of_the_page_in_memory_is_the_one_rendered_whole(
+    app: Flask, client: FlaskClient, address: str
+) -> None:
+    rendered = client.post(address, data=GOOD)
+    client.get(address)
+    assert app.extensions["crossroads.pages"].kept(address)
+    again = client.post(address, data=GOOD)
+    assert again.text == rendered.text
+    assert again.headers["Cache-Control"] == "no-store"
+    other = client.post(address, data={**GOOD, "email": "<b>@example.com"})
+    assert (other.status_code, "<b>@" in other.text) == (422, False)
+
+
 def test_exact_words_beside_the_box_are_kept_with_the_consent(
     client: FlaskClient, session: Session
 ) -> None:

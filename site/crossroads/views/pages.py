@@ -17,6 +17,7 @@ from flask import (
 from crossroads import seats, signup
 from crossroads.content import Content
 from crossroads.guard import PUBLIC
+from crossroads.pagecache import PageCache
 from crossroads.settings import Settings
 from crossroads.shelf import current_content, current_shelf
 from crossroads.signup import Signup
@@ -35,6 +36,8 @@ STATIC_KINDS = {
     ".txt": "text/plain; charset=utf-8",
     ".woff2": "font/woff2",
 }
+# Where a page's sign-up form is: macros.html writes it, and no section is within it.
+SIGNUP_OPENS, SIGNUP_CLOSES = '<section class="signup" id="signup"', "</section>"
 SERVED_FROM_MEMORY = (
     *("admin.css", "admin.js", "site.css", "site.js"),
     *("fonts/familjen-grotesk.woff2", "icons/favicon.svg"),
@@ -66,6 +69,11 @@ def _page(
     settings: Settings = current_app.extensions["crossroads.settings"]
 
     def render(state: Signup) -> str:
+        # Whoever has signed up gets the page that everybody gets, with another section in it: to
+        # render all of it again would be a fifth of the work that a sign-up is.
+        if state.state == "done" and (around := _around_signup()):
+            section = render_template("signup/section.html", signup=state)
+            return section.join(around)
         return render_template(
             template,
             signup=state,
@@ -78,6 +86,15 @@ def _page(
     if request.method == "POST":
         return signup.answer(render)
     return make_response(render(signup.empty()), 200, {"Cache-Control": PUBLIC})
+
+
+def _around_signup() -> tuple[str, str] | None:
+    """Return the page at this address before and after its sign-up form, if it is in memory."""
+    pages: PageCache = current_app.extensions["crossroads.pages"]
+    page = (pages.kept(request.path) or b"").decode()
+    before, opening, rest = page.partition(SIGNUP_OPENS)
+    _, closing, after = rest.partition(SIGNUP_CLOSES)
+    return (before, after) if opening and closing else None
 
 
 @bp.route("/", methods=["GET", "POST"])
