@@ -1,6 +1,7 @@
 """Mail providers: those that everybody knows, and those whose mailboxes are thrown away."""
 
 from difflib import get_close_matches
+from functools import lru_cache
 
 from disposable_email_domains import blocklist
 
@@ -27,9 +28,14 @@ NEAR = 0.885
 def meant(email: str) -> str | None:
     """Return what an address was probably meant to be, when its domain is a slip of a known one."""
     mailbox, _, domain = email.rpartition("@")
-    folded = domain.casefold()
-    near = get_close_matches(folded, KNOWN, n=1, cutoff=NEAR)
-    return f"{mailbox}@{near[0]}" if near and near[0] != folded else None
+    known = _slip_of(domain.casefold())
+    return f"{mailbox}@{known}" if known else None
+
+
+@lru_cache(maxsize=1024)  # most people share a few, and to compare one with all takes a while
+def _slip_of(domain: str) -> str | None:
+    near = get_close_matches(domain, KNOWN, n=1, cutoff=NEAR)
+    return near[0] if near and near[0] != domain else None
 
 
 def disposable(domain: str) -> bool:
