@@ -1,7 +1,10 @@
 """The answer to a sign-up form, whichever page it stands in and whatever one signs up for."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
@@ -19,6 +22,8 @@ from crossroads.shelf import current_content
 from models import db, writing
 
 PAGE_LENGTH = 200
+TURN: Final = threading.Lock()
+TURN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,22 @@ def empty_with_source() -> Signup:
     return Signup(form=form)
 
 
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Let one sign-up of this process be worked on at a time; who waits too long goes on anyway.
+
+    All of them want the interpreter and a database that has one writer. Several at once only take
+    these from each other, and the unlucky ones wait four times as long.
+    """
+    mine = TURN.acquire(timeout=TURN_SECONDS)
+    try:
+        yield
+    finally:
+        if mine:
+            TURN.release()
+
+
+@_turn()
 def answer(
     render: Callable[[Signup], str],
     *,
