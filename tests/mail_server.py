@@ -1,7 +1,6 @@
 """A real SMTP server for tests: keeps what it is sent, and says what it is told to say."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,15 +13,10 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
+from tests.ports import free_port
+
 # What all servers of this process were sent, for whoever looks at every mail of a test.
 received: "list[Mail]" = []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -23,7 +23,7 @@ from stripe import RequestsClient, StripeClient
 from sandbox.server import listen
 from sandbox.stripe import Setup, Stripe
 from tests.conftest import ROOT
-from tests.mail_server import free_port
+from tests.ports import free_port
 
 KEY = "sk_test_sandbox"
 SECRET = "whsec_sandbox"

@@ -26,7 +26,7 @@ from crossroads.worker import Worker
 from models import User, db
 from tests.conftest import ROOT
 from tests.desk_visits import add_leads, lead
-from tests.mail_server import free_port
+from tests.ports import free_port
 from tests.production import PRODUCTION
 
 AWAY = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
@@ -145,7 +145,7 @@ def test_busy_port_stops_every_start(make_app: Any, command: str, busy_port: int
 
 @pytest.mark.parametrize("command", ["sandbox", "up"])
 def test_busy_port_of_the_mailbox_too(make_app: Any, command: str, busy_port: int) -> None:
-    told = refusal(flask(make_app(sandbox_port=busy_port, port=busy_port + 1), command))
+    told = refusal(flask(make_app(sandbox_port=busy_port, port=free_port()), command))
     assert told.startswith(f"port {busy_port} is in use: ")
     assert "set SANDBOX_PORT to another" in told
 

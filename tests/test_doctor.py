@@ -15,7 +15,8 @@ from flask import Flask
 
 from tests.conftest import ROOT
 from tests.desk_visits import add_leads, lead
-from tests.mail_server import MailServer, free_port
+from tests.mail_server import MailServer
+from tests.ports import free_port
 from tests.production import PRODUCTION
 from tests.sandbox_server import SandboxServer
 

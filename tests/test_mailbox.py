@@ -19,7 +19,7 @@ from werkzeug.test import Client
 
 from sandbox import create_sandbox
 from sandbox.mailbox import create_mailbox
-from tests.mail_server import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 MAIL = """\

@@ -21,7 +21,8 @@ from crossroads.composer import Composer, NoAddress
 from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
 from crossroads.settings import Settings
 from models import now
-from tests.mail_server import Mail, MailServer, free_port
+from tests.mail_server import Mail, MailServer
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = content.read(ROOT / "site/content").site

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from crossroads.payments import TOLERANCE, Gateway
 from crossroads.settler import Settler
 from models import Enrollment, StripeEvent, db
-from tests.mail_server import MailServer, free_port
+from tests.mail_server import MailServer
+from tests.ports import free_port
 from tests.purchases import bought
 from tests.sandbox_server import KEY, SandboxServer
 from tests.test_worker import let_time_pass

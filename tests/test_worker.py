@@ -23,8 +23,9 @@ from crossroads import announcements, mailer, outbox
 from crossroads.worker import Delivery
 from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
 from tests.databases import opened
-from tests.mail_server import Mail, MailServer, free_port
+from tests.mail_server import Mail, MailServer
 from tests.people import hashed
+from tests.ports import free_port
 from tests.workers import BASE_URL, ROOT, WORDS, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"

@@ -49,6 +49,8 @@ class Intake:
             elif chunked:  # now its length is known, and held against the limit like any other
                 del environ["HTTP_TRANSFER_ENCODING"]
                 environ["CONTENT_LENGTH"] = str(len(body))
+        elif length:  # let go of, or the server would wait with the answer's end for all of it
+            environ["wsgi.input"] = io.BytesIO()
         return self._app(environ, start_response)
 
     def _read(self, stream: "InputStream", most: int) -> bytes | None:

@@ -11,7 +11,8 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.commits import Rows
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.load import Load
-from tests.benchmarks.sites import PAGE, Site, command, environment, free_port, served, site
+from tests.benchmarks.sites import PAGE, Site, command, environment, served, site
+from tests.ports import free_port
 
 SCRIPT = Path(__file__).with_name("signup.lua")
 TABLES = ("lead", "consent_event", "message")

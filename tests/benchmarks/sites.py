@@ -1,7 +1,6 @@
 """The site in production, and what it is held against: real processes with data of their own."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.production import PRODUCTION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,10 +119,3 @@ def ask(port: int, path: str, headers: dict[str, str] | None = None) -> HTTPResp
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
     return connection.getresponse()
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, interleave
-from tests.benchmarks.sites import FLASK, ROOT, command, environment, free_port, process
+from tests.benchmarks.sites import FLASK, ROOT, command, environment, process
+from tests.ports import free_port
 
 IMPORTS = "import flask, flask_sqlalchemy, flask_wtf, stripe"
 

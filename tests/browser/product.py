@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from models.base import prepare_engine
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60  # on a busy machine
@@ -55,7 +55,7 @@ def running(folder: Path) -> Iterator[Product]:
 
     Raises RuntimeError with what the product said when it does not come up.
     """
-    port, sandbox_port = free_ports(2)
+    port, sandbox_port = free_port(), free_port()
     instance, said = folder / "instance", folder / "output.txt"
     environment = {
         **os.environ,
@@ -85,15 +85,6 @@ def running(folder: Path) -> Iterator[Product]:
             yield Product(site, f"{sandbox}/mail", instance, owner[1], owner[2])
         finally:
             _stop(process)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on at this moment."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], said: Path) -> None:

@@ -19,9 +19,10 @@ from models import Lead, now, writing
 from models.user import FINANCE
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere, sign_up
 from tests.browser.crowd import COMPARISON
-from tests.browser.product import Product, free_ports
+from tests.browser.product import Product
 from tests.desk_visits import add_user
 from tests.people import hashed
+from tests.ports import free_port
 
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa")
 EVERYTHING: Any = {"runOnly": {"type": "tag", "values": [*WCAG, "best-practice"]}}
@@ -66,7 +67,7 @@ def serve(make_app: Any) -> Iterator[Serve]:
     servers = []
 
     def serve_one(**given: Any) -> tuple[Flask, str]:
-        (port,) = free_ports(1)
+        port = free_port()
         address = f"http://127.0.0.1:{port}"
         app: Flask = make_app(base_url=address, **given)
         server = make_server("127.0.0.1", port, app, threaded=True)

@@ -26,7 +26,8 @@ from models import Message, Order, Reconciliation, StripeEvent, now, writing
 from models.base import prepare_engine
 from tests.conftest import ROOT
 from tests.faults.crowd import Reply
-from tests.mail_server import MailServer, free_port
+from tests.mail_server import MailServer
+from tests.ports import free_port
 from tests.purchases import COURSE, ENROLL, SEPTEMBER, hidden
 from tests.sandbox_server import KEY, SECRET, Page, SandboxServer, fetch, start
 

@@ -20,8 +20,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.browser.product import free_ports
 from tests.conftest import ROOT
+from tests.ports import free_port
 from tests.production import PRODUCTION
 from tests.test_signup import shown
 
@@ -122,7 +122,7 @@ def up(
 
     What it says goes into a file, or to `output`.
     """
-    port, sandbox_port = free_ports(2)
+    port, sandbox_port = free_port(), free_port()
     instance = folder / "instance"
     environment = {
         **os.environ,

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -38,13 +39,19 @@ def chunks(*parts: bytes) -> bytes:
 
 
 def test_half_sent_forms_keep_nobody_from_reading_and_are_given_up(port: int) -> None:
-    slow = [send(port, HEAD + b"Content-Length: 100\r\n", b"ema") for _ in range(12)]
-    time.sleep(0.3)
-    for address in ("/compare", "/signup"):
-        assert status_of(port, address) == 200
-    for client in slow:
-        with client:  # which stays open: the rest may yet come
+    def readable() -> bool:
+        return all(status_of(port, address) == 200 for address in ("/compare", "/signup"))
+
+    with ExitStack() as until_then:  # the rest of each form may yet come
+        slow = [
+            until_then.enter_context(send(port, HEAD + b"Content-Length: 100\r\n", b"ema"))
+            for _ in range(12)
+        ]
+        time.sleep(0.3)
+        assert readable()
+        for client in slow:
             assert client.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert readable()
 
 
 def test_form_in_chunks_is_taken(port: int) -> None:

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.mail_server import free_port
+from tests.ports import free_port
 
 FLASK = Path(sys.executable).parent / "flask"
 
