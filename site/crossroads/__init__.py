@@ -162,7 +162,7 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
             return site_version.current(db.session), int(time.time()) // QUARTER_HOUR
 
     # Half of the threads stay free for those who only read.
-    inner: Any = Intake(app.wsgi_app, most=FORM_BYTES, at_once=BLOCKING_THREADS // 2)
+    inner: Any = Intake(app.wsgi_app, most=webhooks.EVENT_BYTES, at_once=BLOCKING_THREADS // 2)
     if settings.trusted_proxies:
         inner = ProxyFix(inner, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
     cache = PageCache(

@@ -24,8 +24,8 @@ class Intake:
 
     The web server has few threads, and reads a body in one of them for as long as the client
     takes: a handful of clients that send half a form would hold them all, and no page be served.
-    A body that is not there in time is given up, with LATE set. One longer than `most` bytes is
-    left to the app to refuse by its length.
+    A body that is not there in time is given up, with LATE set. One longer than `most` bytes, the
+    largest that any address takes, is not read: the app is to refuse it by its length.
     """
 
     def __init__(self, app: "WSGIApplication", *, most: int, at_once: int) -> None:
