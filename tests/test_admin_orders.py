@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import Enrollment, Message, Order, OrderEvent, StripeEvent, db
+from models import Enrollment, Message, Order, OrderEvent, StripeEvent, db, now
 from tests.desk_visits import desk
 from tests.order_states import NARROW, STATES, add_orders, bring
 from tests.test_orders import COURSE
@@ -183,6 +183,26 @@ def test_event_that_fails_is_shown_with_its_error(app: Flask, session: Session) 
     home = client.get("/admin/").text
     assert "1 event of Stripe fails again and again" in text(home)
     assert f'<a href="/admin/orders/{order.id}">Order {order.id}</a>' in home
+
+
+@pytest.mark.parametrize(("waited", "said"), [(2, False), (90, True)])
+def test_event_is_missed_when_a_worker_would_have_followed_it(
+    app: Flask, session: Session, waited: int, said: bool
+) -> None:
+    order = bring(session)
+    came = now() - timedelta(seconds=waited)
+    session.add(
+        StripeEvent(
+            id="evt_1",
+            kind="refund.created",
+            object_id=str(order.session_id),
+            received_at=came,
+            due_at=came,
+        )
+    )
+    session.commit()
+    record = text(desk(app).get(f"/admin/orders/{order.id}").text)
+    assert ("not followed yet: refund.created" in record) is said
 
 
 def test_money_without_a_seat_is_said_at_home_and_on_the_record(app: Flask) -> None:

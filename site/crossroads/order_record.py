@@ -2,20 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select
 
 from crossroads import ledger
 from crossroads.ledger import Balance
-from models import Enrollment, Hold, Message, Order, OrderEvent, StripeEvent
+from models import Enrollment, Hold, Message, Order, OrderEvent, StripeEvent, now
 from models.base import AnySession
 from models.message import SENT
 from models.order import PAID
 
 MAIL: Final = "mail"
 NOTICE: Final = "notice"
+SOON: Final = timedelta(minutes=1)  # a worker that runs has followed an event by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """All that is known of an order. `undone` are events of Stripe still to be followed.
+    """All that is known of an order. `undone` are events of Stripe that should be followed by now.
 
     `drift` says that Stripe sold it at another price than the order's, codes and tax aside.
     `enrollments` are by seat: who has it now, then who had it before.
@@ -80,9 +81,13 @@ def of(session: AnySession, order: Order) -> Record:
         hold=session.get(Hold, order.id),
         enrollments=session.scalars(seats.order_by(*by_seat)).all(),
         messages=mails,
-        undone=[event for event in heard if event.done_at is None],
+        undone=[event for event in heard if event.done_at is None and _late(event)],
         timeline=sorted(_steps(events, mails, heard), key=lambda step: step.at),
     )
+
+
+def _late(event: StripeEvent) -> bool:
+    return event.attempts > 0 or event.received_at < now() - SOON
 
 
 def _known(order: Order, events: Sequence[OrderEvent]) -> list[str]:
