@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads import retention
-from crossroads.logs import first_line
 from crossroads.loops import Loop
 from models.base import now, scrub, writing
 
@@ -33,9 +32,6 @@ class Keeper(Loop):
         if time.monotonic() >= self._next:
             self.purge()
             self._next = time.monotonic() + KEEP_SECONDS
-
-    def reason(self, error: Exception) -> str:
-        return f"{type(error).__name__}: {first_line(error)}"
 
     def purge(self) -> int:
         """Delete who never confirmed in time, and forget who was replaced, some at once.

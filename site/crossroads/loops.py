@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from crossroads.logs import first_line
+
 WAIT = 0.5  # seconds between two looks for work
 NAP = 0.1  # seconds until a stop is noticed
 LONGEST_REST = 30.0  # seconds, while the database is away
@@ -29,9 +31,9 @@ class Loop(ABC):
     def work(self) -> None:
         """Do all that is due. Looks at `stopping` between two pieces."""
 
-    @abstractmethod
     def reason(self, error: Exception) -> str:
         """Return the error in one line that gives nobody away."""
+        return f"{type(error).__name__}: {first_line(error)}"
 
     @property
     def stopping(self) -> bool:

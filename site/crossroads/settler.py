@@ -5,7 +5,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads import leases, settlement, stripe_events
-from crossroads.logs import first_line
 from crossroads.loops import Loop
 from crossroads.orders import Foreign
 from crossroads.payments import Gateway, PaymentsError
@@ -29,9 +28,6 @@ class Settler(Loop):
     def work(self) -> None:
         while not self.stopping and self._follow_next():
             pass
-
-    def reason(self, error: Exception) -> str:
-        return f"{type(error).__name__}: {first_line(error)}"
 
     def _follow_next(self) -> bool:
         """Follow the event that is due longest; False when there is none."""

@@ -8,7 +8,6 @@ import structlog
 from sqlalchemy import Engine
 
 from crossroads import leases
-from crossroads.logs import first_line
 from crossroads.loops import Loop
 from crossroads.payments import Gateway
 from crossroads.reconciliation import Busy, Sweep
@@ -43,9 +42,6 @@ class Sweeper(Loop):
         if sweep.left:
             log.warning("sweep left something for the next", left=sweep.left)
         self._next = time.monotonic() + SWEEP_SECONDS
-
-    def reason(self, error: Exception) -> str:
-        return f"{type(error).__name__}: {first_line(error)}"
 
     def _must_stop(self) -> bool:
         return self.stopping
