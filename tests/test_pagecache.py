@@ -257,6 +257,30 @@ def test_reader_never_waits_for_a_new_rendering(inner: Inner, browser: Client) -
     wait_for(lambda: browser.get("/page").text == "new words")
 
 
+def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(inner: Inner) -> None:
+    cache = PageCache(
+        inner,
+        paths=lambda: ["/page"],
+        stamp=lambda: inner.stamp,
+        version=lambda: inner.version,
+        base_url="https://example.org",
+        poll=POLL,
+    )
+    before = threading.active_count()
+    cache.fill()
+    assert threading.active_count() == before  # what is forked from here has none that is missing
+    assert inner.asked == ["GET /page"]
+    browser = Client(cache)
+    try:
+        assert plain(browser.get("/page")) == TEXT
+        time.sleep(3 * POLL)
+        assert inner.asked == ["GET /page"]
+        inner.version, inner.text = 2, "Other words."
+        wait_for(lambda: plain(browser.get("/page")) == "Other words.")
+    finally:
+        cache.close()
+
+
 def test_late_rendering_does_not_replace_a_newer_one(inner: Inner) -> None:
     """A reader's own rendering may have begun before a change and end after it."""
     begun, changed, released = threading.Event(), threading.Event(), threading.Event()

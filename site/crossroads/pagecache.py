@@ -82,6 +82,7 @@ class PageCache:
         self._pages: dict[str, Page] = {}
         self._paths: frozenset[str] = frozenset(paths())
         self._stamp = stamp()
+        self._version: Hashable = object()  # equals no other: nothing has been rendered
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
@@ -104,6 +105,13 @@ class PageCache:
             self._start()
         page = self._pages.get(path)
         return page["identity"].body if page else None
+
+    def fill(self) -> None:
+        """Render every page now, if what they show is other than it was. Raises what that raises.
+
+        Before the server's processes part, so that they share the bytes and what made them.
+        """
+        self._refresh()
 
     def close(self) -> None:
         """End the thread."""
@@ -162,17 +170,12 @@ class PageCache:
                 self._thread.start()
 
     def _watch(self) -> None:
-        version: Hashable = object()
         trouble = False
         while True:
             polls = 1
             try:
-                current = self._version_now()
-                if current != version:
-                    if self._render_all():
-                        version = current
-                    else:
-                        polls = AFTER_FAILURE
+                if not self._refresh():
+                    polls = AFTER_FAILURE
                 trouble = False
             except Exception as error:
                 if not trouble:  # said once, not at every poll until it is over
@@ -180,6 +183,15 @@ class PageCache:
                 trouble = True
             if self._ended.wait(self._poll * polls):
                 return
+
+    def _refresh(self) -> bool:
+        """Render the pages again when what they show has changed. False when one could not be."""
+        current = self._version_now()
+        if current != self._version:
+            if not self._render_all():
+                return False
+            self._version = current
+        return True
 
     def _render_all(self) -> bool:
         stamp = self._stamp

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crossroads import metrics, schema
 from crossroads.logs import first_line
+from crossroads.pagecache import PageCache
 from crossroads.schema import Fault
 from crossroads.settings import Settings
 
@@ -59,7 +60,7 @@ def require_schema(engine: Engine) -> None:
         raise click.ClickException(str(fault))
 
 
-def serve(settings: Settings, engine: Engine) -> None:
+def serve(settings: Settings, engine: Engine, pages: PageCache) -> None:
     """Serve the site until told to stop. Raises ClickException when it cannot start.
 
     The flask command has imported wsgi:app already. Where processes are forked the workers
@@ -67,8 +68,9 @@ def serve(settings: Settings, engine: Engine) -> None:
     """
     require_free_port(settings.host, settings.port, "PORT")
     require_schema(engine)
-    engine.dispose()  # what is open when a process forks belongs to both
     metrics.share_between_processes(settings.instance / "metrics")
+    pages.fill()
+    engine.dispose()  # what is open when a process forks belongs to both
 
     log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
     web_server("wsgi:app", host=settings.host, port=settings.port, workers=settings.workers).serve()

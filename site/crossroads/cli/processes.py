@@ -47,7 +47,7 @@ def up() -> None:
 @with_appcontext
 def serve() -> None:
     """Run the web server alone."""
-    server.serve(settings(), db.engine)
+    server.serve(settings(), db.engine, current_app.extensions["crossroads.pages"])
 
 
 @click.command("worker")
