@@ -4,6 +4,7 @@ import time
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
@@ -148,6 +149,8 @@ def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
         "site": site,
         "base_url": settings.base_url,
         "static": lambda name: f"/static/{shelf.digest}/{name}",
+        # Within the page it is no request of its own.
+        "favicon": "data:image/svg+xml," + quote(shelf.file("icons/favicon.svg") or b""),
         "canonical": None,
         "share": None,
         "noindex": False,

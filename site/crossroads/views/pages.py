@@ -40,7 +40,7 @@ STATIC_KINDS = {
 SIGNUP_OPENS, SIGNUP_CLOSES = '<section class="signup" id="signup"', "</section>"
 SERVED_FROM_MEMORY = (
     *("admin.css", "admin.js", "site.css", "site.js"),
-    *("fonts/familjen-grotesk.woff2", "icons/favicon.svg"),
+    "fonts/familjen-grotesk.woff2",
 )
 
 
