@@ -221,6 +221,29 @@ def test_money_that_comes_after_others_have_the_seats_goes_back_by_itself(
     assert sweep(engine, gateway) == []
 
 
+@pytest.mark.parametrize("returned", [700, 120_000])
+def test_of_late_money_only_what_staff_did_not_return_before_goes_back(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, returned: int
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    payment = str(gateway.retrieve(str(order.session_id)).payment_intent)
+    (charge,) = gateway.charges(payment)
+    sandbox.control("refund", id=charge.id, amount=returned)
+    with Session(engine) as session:
+        writing(session)
+        take_seats(session, session.get_one(Order, order.id))
+        session.commit()
+    hear(engine, gateway)
+    found = balance(engine, order)
+    assert (found.state, found.returned, found.asked) == ("refunded", order.amount, 0)
+    assert not any(one.failed for one in found.refunds)
+    assert sum(one.amount for one in gateway.refunds(payment)) == order.amount
+    assert sweep(engine, gateway) == []
+    with Session(engine) as session:
+        assert ledger.unsettled(session) == []
+
+
 def test_money_that_comes_late_enrolls_while_there_is_a_seat(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:

@@ -205,6 +205,25 @@ def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[standing
     return [one for one in balance.refunds if one.asked and one.reference not in there]
 
 
+def due(refund: standings.Refund, balance: Balance, found: Iterable[payments.Refund]) -> int:
+    """Return how much of a refund is to be made, in the currency's smallest unit.
+
+    Late money goes back whole: what of it staff returned at Stripe before is not due again.
+    """
+    if refund.cause != LATE:
+        return refund.amount
+    returned = sum(one.amount for one in found if one.counts)
+    return max(min(refund.amount, balance.total - returned), 0)
+
+
+def dismiss(session: AnySession, order: Order, refund: standings.Refund, cause: str) -> None:
+    """Note that nothing more is to be done about a refund. The caller holds the order's lock."""
+    ledger.record(
+        session, order, REFUND, cause, subject=refund.reference, status=DISMISSED,
+        amount=refund.amount,
+    )  # fmt: skip
+
+
 def listed(numbers: Sequence[int]) -> str:
     """Return the numbers of seats in words."""
     said = ", ".join(map(str, numbers))
@@ -234,4 +253,4 @@ def _ours(order: Order) -> str:
 def _refusal(what: str, most: str) -> str:
     if what == "seats":
         return f"the order has {most} seats to give back: name 1 to {most}"
-    return f"{most} is left of the payment: name that or less"
+    return f"{most} is left of the payment: name more than nothing, and no more than that"

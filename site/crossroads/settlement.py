@@ -109,12 +109,16 @@ def settle_payment(
         balance = ledger.of(session, order)
     payment = order.payment_intent
     found = list(gateway.refunds(payment)) if payment else []
-    refused = {}
+    refused, needless = {}, []
     # An answer of Stripe may have been lost, and a key is good for a day: what was made is looked
     # for first.
     for refund in refunds.missing(balance, found) if payment else ():
+        amount = refunds.due(refund, balance, found)
+        if not amount:
+            needless.append(refund)
+            continue
         try:
-            found.append(_return(engine, gateway, order, refund, cause))
+            found.append(_return(engine, gateway, order, refund, amount, cause))
         except PaymentsRefused as error:
             refused[refund.reference] = error.code or str(error)
     twice = [
@@ -129,6 +133,8 @@ def settle_payment(
             refunds.learn(session, order, one, cause)
         for reference, reason in refused.items():
             refunds.refused(session, order, reference, reason, cause)
+        for refund in needless:
+            refunds.dismiss(session, order, refund, cause)
         for duplicate, returned, reason in twice:
             for one in returned:
                 duplicates.learn(session, order, duplicate, one, cause)
@@ -144,12 +150,17 @@ def settle_payment(
 
 
 def _return(
-    engine: Engine, gateway: Gateway, order: Order, refund: standings.Refund, cause: str
+    engine: Engine,
+    gateway: Gateway,
+    order: Order,
+    refund: standings.Refund,
+    amount: int,
+    cause: str,
 ) -> Refund:
     try:
         return gateway.refund(
             str(order.payment_intent),
-            refund.amount,
+            amount,
             key=refunds.key(refund),
             reference=refund.reference,
         )

@@ -15,7 +15,7 @@ from models.order import DISPUTE, DUPLICATE, REFUND
 ASKED: Final = "asked"  # by us; the answer is not known
 REFUSED: Final = "refused"  # Stripe will not make it
 ELSEWHERE: Final = "elsewhere"  # it failed, and the buyer got the money without Stripe
-DISMISSED: Final = "dismissed"  # it failed, and nothing more is to be done about it
+DISMISSED: Final = "dismissed"  # nothing more is to be done about it: it failed, or is not due
 # From the first to the last that a refund goes through; one may fail days after it succeeded.
 # https://docs.stripe.com/refunds#failed-refunds
 REFUND_COURSE: Final = (
@@ -33,6 +33,7 @@ DISPUTE_COURSE: Final = (
 
 SETTLED: Final = (
     REFUSED,
+    DISMISSED,
     "succeeded",
     "canceled",
     "failed",
