@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from crossroads import seats
+from crossroads import ledger, refunds, seats
 from crossroads.content import Cohort, Course, read
 from models import db, writing
 from tests.conftest import ROOT
+from tests.desk_visits import desk
+from tests.order_states import bring, refund
+from tests.purchases import links, words
 from tests.test_signup import shown
 
 COURSE = read(ROOT / "site" / "content").courses[0]
@@ -114,6 +118,32 @@ def test_course_that_shrank_has_no_negative_seats(session: Session) -> None:
     assert reserve(session, -1, smaller, course) == 0
     with pytest.raises(seats.SeatsError, match="no seats left"):
         reserve(session, 1, smaller, course)
+
+
+def test_seat_sold_again_whose_refund_fails_is_said_at_the_desk(
+    app: Flask, session: Session
+) -> None:
+    staff = desk(app, "finance")
+    writing(session)
+    order = bring(session, "paid", cohort=JANUARY)
+    returned = refund(order)
+    refunds.learn(session, order, returned, "event")
+    session.commit()
+    reserve(session, 24)
+    said = "1 seat more taken than there are"
+    assert not any(said in staff.get(path).text for path in ("/admin/", "/admin/orders"))
+    writing(session)
+    failed = replace(returned, status="failed")
+    refunds.learn(session, ledger.lock(session, order.id), failed, "event")
+    session.commit()
+    for path in ("/admin/", "/admin/orders"):
+        page = staff.get(path).text
+        assert said in page
+        (address,) = links(page, "/admin/enrollments?course")
+        assert "1 more taken than there are" in words(staff.get(address).text)
+    started = datetime.combine(JANUARY.starts, BEFORE.time(), UTC)
+    assert seats.overbooked(session, [COURSE], BEFORE) != []
+    assert seats.overbooked(session, [COURSE], started) == []
 
 
 def test_last_seats_are_given_away_once(app: Flask) -> None:

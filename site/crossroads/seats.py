@@ -1,5 +1,6 @@
 """Seats of a cohort: how many are left, and those given away off the site."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -31,6 +32,15 @@ class Place:
     state: State
 
 
+@dataclass(frozen=True)
+class Overbooked:
+    """A cohort of which `over` more seats are taken than there are."""
+
+    course: Course
+    cohort: Cohort
+    over: int
+
+
 def places(session: AnySession, course: Course, at: datetime) -> list[Place]:
     """Return the cohorts of a course in the order of their start, with seats left."""
     return [
@@ -47,6 +57,17 @@ def place(session: AnySession, course: Course, cohort: Cohort, at: datetime) -> 
     if free <= 0:
         return Place(cohort, 0, "full")
     return Place(cohort, free, "few" if free <= FEW else "open")
+
+
+def overbooked(session: AnySession, courses: Iterable[Course], at: datetime) -> list[Overbooked]:
+    """Return the cohorts that have not started and of which more seats are taken than there are.
+
+    So it is when a refund fails after its seat was sold again, or when the content has been given
+    fewer seats than are taken.
+    """
+    ahead = ((course, one) for course in courses for one in course.cohorts if not started(one, at))
+    counted = (Overbooked(*each, over=-left(session, *each)) for each in ahead)
+    return [one for one in counted if one.over > 0]
 
 
 def started(cohort: Cohort, at: datetime) -> bool:

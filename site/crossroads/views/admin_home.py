@@ -2,7 +2,7 @@
 
 from flask import render_template
 
-from crossroads import desk, disputes, money, overview, refunds, waiting_list
+from crossroads import desk, disputes, money, overview, refunds, seats, waiting_list
 from crossroads.shelf import current_content
 from models import db, now
 
@@ -23,6 +23,7 @@ def home() -> str:
         sales=overview.sales(db.session, at) if orders else None,
         inquiries=_inquiries() if orders else 0,
         refunds_failed=refunds.failed(db.session) if orders else [],
+        overbooked=seats.overbooked(db.session, current_content().courses, at) if orders else [],
         stuck=overview.stuck(db.session) if orders else (0, []),
         waiting=waiting_list.lines(db.session, current_content()) if leads else [],
         samples=current_content().samples,

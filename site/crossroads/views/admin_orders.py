@@ -21,6 +21,7 @@ from crossroads import (
     order_list,
     order_record,
     refunds,
+    seats,
     settlement,
     standings,
 )
@@ -42,13 +43,15 @@ log = structlog.get_logger()
 
 @bp.get("/orders")
 def orders() -> str:
+    at = now()
     courses = order_list.courses(db.session, current_content())
     listed = Browse(ORDERS, OrderFilterForm(courses), desk.ORDERS)
     return render_template(
         "admin/orders.html",
         list=listed,
         active_disputes=len(disputes_of.open_cases(db.session)),
-        at=now(),
+        overbooked=seats.overbooked(db.session, current_content().courses, at),
+        at=at,
         standings=order_list.standings(db.session, listed.shown.rows),
         cohorts=dict(courses),
         money=money.display,
