@@ -96,9 +96,9 @@ class OrderEvent(Base):
     it was seen in: `subject` is our name for a refund, or Stripe's id of one made in its dashboard
     and of a dispute; `stripe_id` is Stripe's of it. `amount` and `seats` are what it takes back,
     `seat_numbers` which ones, where they were chosen; `reason` is Stripe's word, `due_at` is until
-    when Stripe wants evidence. Of a duplicate `subject` is its payment, and its statuses are those
-    of its refund. Of a seat that was named `subject` is its number, and `status` counts how often
-    it was.
+    when Stripe wants evidence, as it said last. Of a duplicate `subject` is its payment, and its
+    statuses are those of its refund. Of a seat that was named `subject` is its number, and `status`
+    counts how often it was.
     """
 
     __tablename__ = "order_event"

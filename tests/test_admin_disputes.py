@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import disputes, ledger, refunds
 from models import Order, db, writing
+from models.order import DISPUTE
 from tests.desk_visits import desk, send
 from tests.order_states import bring, dispute, refund
 from tests.purchases import links, words
@@ -72,6 +73,18 @@ def test_most_urgent_comes_first_and_what_the_bank_has_comes_last(app: Flask) ->
         "Won",
     ):
         assert said in read
+
+
+def test_deadline_that_moves_is_the_one_that_counts(app: Flask) -> None:
+    order = disputed(app, wanted(9), wanted(9), wanted(2))
+    staff = desk(app)
+    for path in (PATH, "/admin/orders", f"/admin/orders/{order.id}"):
+        read = words(staff.get(path).text)
+        assert "Answer by Nov 24, 2026, 12:00, in 2 days" in read
+        assert "in 9 days" not in read
+    with app.app_context(), Session(db.engine) as session:
+        rows = [one for one in ledger.events(session, order) if one.kind == DISPUTE]
+        assert len(rows) == 1
 
 
 def test_nothing_disputed_says_so(app: Flask) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from crossroads import ledger, payments
 from crossroads.standings import SETTLED, Dispute
@@ -25,14 +25,26 @@ class Case:
 
 
 def learn(session: AnySession, order: Order, found: payments.Dispute, cause: str) -> None:
-    """Note what Stripe says of a dispute of the order's payment.
+    """Note what Stripe says of a dispute of the order's payment, and by when it wants evidence now.
 
     The caller holds the order's lock.
     """
-    ledger.record(
+    number = ledger.record(
         session, order, DISPUTE, cause, subject=found.id, status=found.status, stripe_id=found.id,
         amount=found.amount, reason=found.reason, due_at=found.due_by,
     )  # fmt: skip
+    if number is None:  # a deadline moves without a new status
+        session.execute(
+            update(OrderEvent)
+            .where(
+                OrderEvent.order_id == order.id,
+                OrderEvent.kind == DISPUTE,
+                OrderEvent.subject == found.id,
+                OrderEvent.status == found.status,
+                OrderEvent.due_at.is_distinct_from(found.due_by),
+            )
+            .values(due_at=found.due_by)
+        )
 
 
 def days_left(due_at: datetime, at: datetime) -> int:
