@@ -9,12 +9,13 @@ import time_machine
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from crossroads import disputes, ledger, refunds
+from crossroads import disputes, duplicates, ledger, orders, refunds
 from models import Order, db, writing
 from models.order import DISPUTE
 from tests.desk_visits import desk, send
 from tests.order_states import bring, dispute, refund
 from tests.purchases import links, words
+from tests.test_orders import paid
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PATH = "/admin/orders/disputes"
@@ -169,6 +170,36 @@ def test_failed_refund_is_shown_until_somebody_has_seen_to_it(app: Flask) -> Non
     assert "failed" not in words(staff.get("/admin/").text)
     assert "A refund failed" not in words(staff.get("/admin/orders").text)
     assert [balance_of(app, one).returned for one in (order, other)] == [40_000, 0]
+
+
+@pytest.mark.parametrize("status", ["elsewhere", "dismissed"])
+def test_failed_refund_of_a_second_payment_is_shown_until_somebody_has_seen_to_it(
+    app: Flask, status: str
+) -> None:
+    with app.app_context(), Session(db.engine, expire_on_commit=False) as session:
+        writing(session)
+        order = bring(session, "paid")
+        again = paid(order, id="cs_2", recovered_from=order.session_id, payment_intent="pi_2")
+        orders.fulfill(session, order.id, again, "event")
+        (twice,) = ledger.of(session, order).duplicates
+        failed = refund(order, payment_intent="pi_2", status="failed")
+        duplicates.learn(session, order, twice, failed, "event")
+        session.commit()
+    staff, path = desk(app), f"/admin/orders/{order.id}"
+    assert "Refunds of 1 order failed" in words(staff.get("/admin/").text)
+    assert "A refund failed" in words(staff.get("/admin/orders").text)
+    page = staff.get(path).text
+    assert "the second payment of $1,200 USD stays with you" in words(page)
+    assert '/stripe/#pi_2"' in page
+    answer = send(staff, f"{path}/refunds", {"refund": "pi_2", "status": status}, page=path)
+    assert answer.status_code == 303
+    record = words(staff.get(path).text)
+    assert "stays with you" not in record and "That is noted." in record
+    assert "Put this notice away" not in record
+    assert "failed" not in words(staff.get("/admin/").text)
+    assert "A refund failed" not in words(staff.get("/admin/orders").text)
+    found = balance_of(app, order)
+    assert (found.state, found.returned, found.seats) == ("paid", 0, 1)
 
 
 def balance_of(app: Flask, order: Order) -> ledger.Balance:

@@ -124,6 +124,11 @@ class Balance:
         """Return how many seats no refund has taken or is to take."""
         return len(self.free_to_return)
 
+    @property
+    def refund_failed(self) -> bool:
+        """Tell whether a refund, that of a duplicate too, failed and nobody has seen to it yet."""
+        return any(one.failed for one in (*self.refunds, *self.duplicates))
+
     def refund(self, reference: str) -> Refund | None:
         """Return the refund of this name."""
         return next((one for one in self.refunds if one.reference == reference), None)

@@ -124,7 +124,7 @@ def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standin
             state=found.state,
             paid=found.total if found.paid else None,
             disputes=[one for one in found.disputes if one.open],
-            refund_failed=any(one.failed for one in found.refunds),
+            refund_failed=found.refund_failed,
         )
         for number, found in ledger.of_each(session, orders).items()
     }

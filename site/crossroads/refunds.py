@@ -10,7 +10,7 @@ from crossroads.ledger import Balance
 from crossroads.standings import ASKED, DISMISSED, ELSEWHERE, FAILURES, REFUSED
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
-from models.order import NAMED, REFUND
+from models.order import DUPLICATE, NAMED, REFUND
 
 LATE = "paid after the seats were given back"  # the cause of a refund that nobody asked for
 
@@ -162,17 +162,23 @@ def refused(session: AnySession, order: Order, reference: str, reason: str, caus
 def see_to(session: AnySession, order_id: int, name: str, status: str, cause: str) -> None:
     """Note what became of a refund that failed: ELSEWHERE, returned without Stripe, or DISMISSED.
 
-    Raises RefundError.
+    That of a duplicate is named by its payment. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
     balance = ledger.of(session, order)
-    refund = next((one for one in balance.refunds if one.name == name and one.failed), None)
+    each = [
+        *((REFUND, one, balance.left) for one in balance.refunds),
+        *((DUPLICATE, one, one.amount) for one in balance.duplicates),
+    ]
+    kind, refund, most = next(
+        (found for found in each if found[1].name == name and found[1].failed), ("", None, 0)
+    )
     if refund is None:
         raise RefundError("that refund is seen to already")
-    if status == ELSEWHERE and refund.amount > balance.left:
-        raise RefundError(_refusal("amount", money.display(balance.left, order.currency)))
+    if status == ELSEWHERE and refund.amount > most:
+        raise RefundError(_refusal("amount", money.display(most, order.currency)))
     ledger.record(
-        session, order, REFUND, cause, subject=refund.reference, status=status,
+        session, order, kind, cause, subject=refund.reference, status=status,
         amount=refund.amount,
     )  # fmt: skip
 
@@ -182,16 +188,16 @@ def failed(session: AnySession) -> list[int]:
     row, later = OrderEvent, aliased(OrderEvent)
     seen_to = select(later.id).where(
         later.order_id == row.order_id,
-        later.kind == REFUND,
+        later.kind == row.kind,
         later.subject == row.subject,
         later.status.in_((ELSEWHERE, DISMISSED)),
     )
     some = select(row.order_id).where(
-        row.kind == REFUND, row.status.in_(FAILURES), ~seen_to.exists()
+        row.kind.in_((REFUND, DUPLICATE)), row.status.in_(FAILURES), ~seen_to.exists()
     )
     orders = session.scalars(select(Order).where(Order.id.in_(some)).order_by(Order.id))
     found = ledger.of_each(session, orders.all())
-    return [number for number, one in found.items() if any(each.failed for each in one.refunds)]
+    return [number for number, one in found.items() if one.refund_failed]
 
 
 def number(order: Order, balance: Balance) -> int:

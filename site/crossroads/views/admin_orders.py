@@ -83,6 +83,7 @@ def order(order_id: int) -> str:
         cohort=course.cohort(found.cohort) if course else None,
         at=now(),
         payment=_gateway().payment_page(found.payment_intent) if found.payment_intent else None,
+        payment_page=_gateway().payment_page,
         money=money.display,
     )
 
