@@ -264,6 +264,21 @@ def test_command_line_narrows_like_the_desk(sold: Flask) -> None:
     assert refused.exit_code == 2
 
 
+def test_command_line_writes_who_sits_where(sold: Flask) -> None:
+    client = desk(sold)
+    path = "/admin/enrollments"
+    with send(client, f"{path}/export", {"format": "csv"}, page=path) as answer:
+        body = answer.data
+    runner = sold.test_cli_runner()
+    command = ["enrollments", "export", "--output", "-"]
+    assert runner.invoke(args=command).stdout_bytes == body
+    assert len(rows(body)) > 0
+    narrowed = runner.invoke(args=[*command, "--course", NARROW]).stdout_bytes
+    assert narrowed == body
+    for options in (("--course", "elsewhere"), ("--search", "nobody")):
+        assert rows(runner.invoke(args=[*command, *options]).stdout_bytes) == []
+
+
 def test_file_that_cannot_be_written_is_one_line_and_leaves_nothing(
     sold: Flask, tmp_path: Path
 ) -> None:

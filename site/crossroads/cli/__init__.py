@@ -15,7 +15,7 @@ COMMANDS: Final = {
     },
     **{
         noun: f"{noun}:group"
-        for noun in ("content", "demo", "leads", "mail", "orders", "seats", "users")
+        for noun in ("content", "demo", "enrollments", "leads", "mail", "orders", "seats", "users")
     },
     "doctor": "doctor:examine",
 }

@@ -1,0 +1,20 @@
+"""Who sits where."""
+
+import click
+from flask.cli import AppGroup
+
+from crossroads import enrollment_list
+from crossroads.console import export_options, with_tables, write_export
+from crossroads.enrollment_list import EnrollmentFilter
+
+group = AppGroup("enrollments", help="Who sits where.")
+
+
+@group.command("export")
+@export_options
+@click.option("--search", "q", default="", help="only where student or buyer contains this")
+@click.option("--course", default="", help="only of this course, or of course/cohort")
+@with_tables
+def export(kind: str, output: str, **which: str | None) -> None:
+    """Write seats that are paid for to a file, complete or not at all."""
+    write_export(enrollment_list.SHEET, EnrollmentFilter.of(**which), kind, output, "seat")
