@@ -14,7 +14,7 @@ from crossroads.payments import Gateway, Options, PaymentsAway
 from models import Order, OrderEvent, db, writing
 from tests.desk_visits import desk, send
 from tests.order_states import add_orders
-from tests.purchases import ENROLL, bought, course_file, order_page, words
+from tests.purchases import ENROLL, bought, buttons, course_file, order_page, words
 from tests.sandbox_server import KEY, SandboxServer, fetch
 from tests.test_order_mails import mails, read
 from tests.test_orders import COURSE, place
@@ -112,6 +112,25 @@ def shop(make_app: Any, sandbox: SandboxServer, site_root: Path) -> Flask:
     course_file(site_root, "promotion_codes invoices")
     built: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
     return built
+
+
+@pytest.mark.usefixtures("one_day")
+def test_tax_that_comes_on_top_is_said_before_paying(
+    make_app: Any, sandbox: SandboxServer, site_root: Path
+) -> None:
+    course_file(site_root, "automatic_tax")  # with tax_behavior: exclusive
+    app: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
+    client = app.test_client()
+    page = client.get(ENROLL).text
+    assert "Pay $1,200 plus tax with Stripe" in buttons(page)
+    assert "Total $1,200 plus tax" in words(page)
+    with app.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+    page = order_page(client, order)
+    assert "Pay $1,200 plus tax with Stripe" in buttons(page)
+    assert "Total $1,200 plus tax" in words(page)
+    sandbox.pay(pay_page)
+    assert "plus tax" not in words(order_page(client, order))  # Stripe has said how much
 
 
 @pytest.mark.usefixtures("one_day")

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crossroads import calendars, markdown, money, outbox, waiting_list
+from crossroads import calendars, markdown, orders, outbox, waiting_list
 from crossroads.content import Comparison, Content, Course
 from crossroads.enrollments import Bought
 from models.announcement import Announcement
@@ -183,7 +183,7 @@ def _unpaid(order: Order, content: Content, base_url: str) -> dict[str, object]:
     return {
         "name": _greetable(order.name),
         "order": order,
-        "total": money.display(order.amount, order.currency),
+        "total": orders.total(order),
         "again": sold,
         "link": enroll if sold else f"{base_url}/orders/{order.token}",
     }

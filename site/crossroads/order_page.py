@@ -12,7 +12,6 @@ from crossroads import (
     calendars,
     enrollments,
     ledger,
-    money,
     orders,
     participants,
     settlement,
@@ -89,7 +88,7 @@ def show(
         past=cohort is not None and calendars.state(cohort, now()) == "over",
         trouble=trouble,
         minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
-        total=money.display(order.amount, order.currency),
+        total=orders.total(order),
         again=AGAIN.get(trouble or balance.state),
         still="still" in request.args,
         recovery=order.session_url if orders.recoverable(order) else None,

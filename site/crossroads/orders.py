@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, or_, select
 
-from crossroads import duplicates, ledger, outbox, refunds, seats, site_version, waiting_list
+from crossroads import duplicates, ledger, money, outbox, refunds, seats, site_version, waiting_list
 from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
 from crossroads.ledger import State, lock, record
@@ -228,6 +228,13 @@ def by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
         OrderEvent.kind == DUPLICATE, OrderEvent.subject == payment_intent
     )
     return session.scalar(select(Order).where(Order.id.in_(twice)))
+
+
+def total(order: Order) -> str:
+    """Return what is asked for an order, in words; the tax that Stripe adds is not known yet."""
+    amount = money.display(order.amount, order.currency)
+    added = order.checkout_options.get("tax_behavior") == "exclusive"
+    return f"{amount} plus tax" if added else amount
 
 
 def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
