@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
@@ -22,7 +23,7 @@ from models import Cohort, Enrollment, Message, Order, db, now, writing
 from models.base import AnySession
 from tests.desk_visits import desk
 from tests.order_states import bring
-from tests.purchases import bought, course_file, heading, order_page, words
+from tests.purchases import bought, buttons, course_file, heading, order_page, refresh, words
 from tests.sandbox_server import KEY, SandboxServer, fetch
 from tests.test_orders import COURSE, paid, place
 
@@ -33,6 +34,23 @@ RECOVERING = COURSE.model_copy(update={"checkout": CheckoutOptions(recovery=True
 @pytest.fixture
 def gateway(sandbox: SandboxServer) -> Gateway:
     return Gateway(KEY, base=sandbox.url)
+
+
+@pytest.fixture
+def shop(make_app: Any, sandbox: SandboxServer, site_root: Path) -> Flask:
+    """The site with a course whose checkouts can be taken up again."""
+    course_file(site_root, "recovery")
+    built: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
+    return built
+
+
+def run_out(shop: Flask, client: FlaskClient, sandbox: SandboxServer) -> Order:
+    """Return an order of the shop whose checkout has run out, as its page has seen."""
+    with shop.app_context(), Session(db.engine) as session:
+        order, _ = bought(client, session)
+    sandbox.client().v1.checkout.sessions.expire(str(order.session_id))
+    assert heading(order_page(client, order)) == "This order has run out"
+    return order
 
 
 def expired(engine: Engine, gateway: Gateway, number: int = 2) -> Order:
@@ -213,25 +231,54 @@ def test_duplicate_is_in_no_sum_and_its_payment_leads_to_the_order(engine: Engin
 
 @pytest.mark.usefixtures("one_day")
 def test_page_of_an_order_that_ran_out_leads_on_and_knows_of_the_copy(
-    make_app: Any, sandbox: SandboxServer, site_root: Path
+    shop: Flask, sandbox: SandboxServer
 ) -> None:
-    course_file(site_root, "recovery")
-    app: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
-    client = app.test_client()
-    with app.app_context(), Session(db.engine) as session:
-        order, _ = bought(client, session)
-    sandbox.client().v1.checkout.sessions.expire(str(order.session_id))
+    client = shop.test_client()
+    order = run_out(shop, client, sandbox)
     page = order_page(client, order)
-    assert heading(page) == "This order has run out"
     assert "We hold no place for that" in words(page)
     address = f"{sandbox.url}/pay/{order.session_id}/recover"
     assert f'href="{address}"' in page
     for _ in range(2):
         sandbox.pay(fetch(address).location)
     assert "You're in" in words(order_page(client, order))  # before any webhook
-    with app.app_context():
+    with shop.app_context():
         list(Sweep(db.engine, Gateway(KEY, base=sandbox.url), BASE, "one").run())
-    record = words(desk(app).get(f"/admin/orders/{order.id}").text)
+    record = words(desk(shop).get(f"/admin/orders/{order.id}").text)
     assert "Paid twice: the second payment of $1,200 USD was returned" in record
     assert "The first payment and the seats are as they were." in record
     assert "Second payment of $1,200 USD, its refund: done" in record
+
+
+@pytest.mark.usefixtures("one_day")
+def test_page_of_a_copy_whose_money_comes_later_offers_no_second_payment(
+    shop: Flask, sandbox: SandboxServer
+) -> None:
+    client = shop.test_client()
+    order = run_out(shop, client, sandbox)
+    address = fetch(f"{sandbox.url}/pay/{order.session_id}/recover").location
+    sandbox.pay(address, iban="AT321904300235473204")
+    page = order_page(client, order)
+    assert heading(page) == "Your payment is on its way"
+    assert "we hold no place for it" in words(page)
+    assert (buttons(page), "/recover" in page, refresh(page)) == (
+        [], False, f"120;url=/orders/{order.token}"
+    )  # fmt: skip
+    (intent,) = sandbox.state()["payment_intents"]
+    sandbox.control("settle", id=intent["id"])
+    assert heading(order_page(client, order)) == "You're in"
+
+
+@pytest.mark.usefixtures("one_day")
+def test_page_of_a_copy_whose_money_did_not_come_can_be_taken_up_again(
+    shop: Flask, sandbox: SandboxServer
+) -> None:
+    client = shop.test_client()
+    order = run_out(shop, client, sandbox)
+    address = fetch(f"{sandbox.url}/pay/{order.session_id}/recover").location
+    sandbox.pay(address, iban="AT861904300235473202")
+    (intent,) = sandbox.state()["payment_intents"]
+    sandbox.control("bounce", id=intent["id"])
+    page = order_page(client, order)
+    assert heading(page) == "This order has run out"
+    assert "/recover" in page

@@ -48,18 +48,20 @@ def show(
 ) -> Response:
     """Return the page, after a look at what Stripe says of a payment that may still come."""
     order = detached(order)
+    confirming = False  # a copy of a checkout that has run out was paid, and its money comes later
     failed = trouble != ""  # what was asked for, and not only the look at Stripe
     try:
         if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
             settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
         elif not trouble and orders.recoverable(order):
-            settlement.look_for_copies(db.engine, gateway(), order, "order page")
+            confirming = settlement.look_for_copies(db.engine, gateway(), order, "order page")
     except (PaymentsAway, PaymentsRefused, Foreign) as error:
         # What is known here is shown; the worker goes on asking.
         log.warning("order page not fresh", order=order.id, error=str(error))
         trouble = "look"
     order = find(order.token)  # as it is after the look
     balance = ledger.of(db.session, order)
+    confirming = confirming and not balance.paid
     events = ledger.events(db.session, order)
     course = current_content().course(order.course)
     cohort = cohort_of(order)
@@ -87,9 +89,10 @@ def show(
         locked=participants.locked(cohort, now()),
         past=cohort is not None and calendars.state(cohort, now()) == "over",
         trouble=trouble,
+        confirming=confirming,
         minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
         total=orders.total(order),
-        again=AGAIN.get(trouble or balance.state),
+        again=AGAIN.get("pending" if confirming else trouble or balance.state),
         still="still" in request.args,
         recovery=order.session_url if orders.recoverable(order) else None,
         noindex=True,

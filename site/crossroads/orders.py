@@ -182,7 +182,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     elif checkout.status == "expired":
         end(session, order, EXPIRED, cause)
         order.session_url = checkout.recovery_url
-    elif checkout.status == "complete":
+    elif checkout.pending:
         record(session, order, PENDING, cause)
     return ledger.of(session, order).state
 

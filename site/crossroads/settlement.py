@@ -231,21 +231,23 @@ def order_of_checkout(engine: Engine, gateway: Gateway, checkout: Checkout) -> i
         return order.id
 
 
-def look_for_copies(engine: Engine, gateway: Gateway, order: Order, cause: str) -> None:
+def look_for_copies(engine: Engine, gateway: Gateway, order: Order, cause: str) -> bool:
     """Bring an order that has run out to where copies of its checkout are, if any was paid.
 
-    Raises PaymentsAway and PaymentsRefused.
+    Return whether the money for one is still on its way. Raises PaymentsAway and PaymentsRefused.
     """
-    paid = [
-        checkout.id
+    copies = [
+        checkout
         for checkout in gateway.checkouts(order.created_at, email=order.email)
-        if checkout.paid
+        if (checkout.paid or checkout.pending)
         and checkout.reference == order.token
         and checkout.recovered_from is not None
         and order_of_checkout(engine, gateway, checkout) == order.id
     ]
-    for copy_id in reversed(paid):  # the oldest one counts
-        follow(engine, gateway, order.id, copy_id, cause)
+    for checkout in reversed(copies):  # the oldest one counts
+        if checkout.paid:
+            follow(engine, gateway, order.id, checkout.id, cause)
+    return any(checkout.pending for checkout in copies)
 
 
 def close(engine: Engine, event: StripeEvent) -> None:

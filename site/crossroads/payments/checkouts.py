@@ -105,6 +105,11 @@ class Checkout:
     recovered_from: str | None = None
     recovery_url: str | None = None
 
+    @property
+    def pending(self) -> bool:
+        """Tell whether the buyer is through, and the money comes later."""
+        return self.status == "complete" and not (self.paid or self.failed)
+
 
 def session_params(purchase: Purchase) -> SessionCreateParams:
     """Return what Stripe is asked to make of a purchase."""
