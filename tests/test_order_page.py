@@ -93,7 +93,7 @@ def test_paid_order_says_what_was_paid_and_what_happens_next(
         assert client.get(link).status_code == 200
     assert "<b>" not in re.findall(r"Name</dt><dd[^>]*>(.*?)</dd>", html)[0]
     assert refresh(html) is None
-    assert buttons(html) == ["Give place 1 to this person", "Send the invitation"]
+    assert buttons(html) == ["Change place 1", "Send the invitation"]
 
 
 def test_paid_page_asks_stripe_no_more(

@@ -176,6 +176,24 @@ def test_seat_changes_hands_until_the_course_starts(session: Session) -> None:
         name(session, other, 1, "eve@example.com", cohort=None)  # it has left the content
 
 
+def test_name_can_be_corrected_until_the_course_is_over(session: Session) -> None:
+    order = bought(session)
+    ben = name(session, order, 2)
+    for at in ("2026-11-23T12:00:00+00:00", STARTED):
+        with time_machine.travel(at):
+            assert name(session, order, 2, "BEN@example.com", turn=1, called=f"Ben {at}") is ben
+    assert (ben.name, ben.email) == (f"Ben {STARTED}", BEN)
+    assert told(session) == [("invitation", BEN)]
+    assert ledger.of(session, order).named == {2: 1}
+    with pytest.raises(Changed):
+        name(session, order, 2, turn=0, called="Benjamin")
+    with (
+        time_machine.travel("2027-03-12T12:00:00+00:00"),
+        pytest.raises(ParticipantError, match="This course is over"),
+    ):
+        name(session, order, 2, turn=1, called="Benjamin")
+
+
 def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) -> None:
     order = bought(session)
     returned(session, order, 3)

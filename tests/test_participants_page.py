@@ -59,7 +59,7 @@ def test_places_without_a_name_ask_for_one_calmly(client: FlaskClient, order: Or
     said = words(html)
     assert "2 places wait for a name. Each person you name gets an email" in said
     assert "Place 1, Maria maria@example.com You, the buyer." in said
-    assert buttons(html) == ["Give place 1 to this person", "Send the invitations"]
+    assert buttons(html) == ["Change place 1", "Send the invitations"]
     assert 'href="#participants"' in html
 
 
@@ -135,7 +135,7 @@ def test_who_was_replaced_finds_out_on_their_page(
     send(client, order, typed(2, BEN))
     ben = seats(session, order)[1]
     html = order_page(client, order)
-    assert "Give place 2 to someone else" in words(html)
+    assert "Change who has place 2" in words(html)
     assert send(client, order, typed(2, ZOE, turn=1)).status_code == 303
     page = client.get(f"/enrollments/{ben.token}")
     assert "This place has gone to someone else" in words(page.text)
@@ -178,7 +178,9 @@ def test_places_stay_as_they_are_once_the_course_has_started(
     send(client, order, typed(2, BEN))
     with time_machine.travel("2027-01-19T12:00:00+00:00", tick=True):
         html = order_page(client, order)
-        assert buttons(html) == ["Send the invitation"]
+        assert buttons(html) == [
+            "Correct the name of place 1", "Correct the name of place 2", "Send the invitation"
+        ]  # fmt: skip
         assert "changes hands here no more" in words(html)
         refused = send(client, order, typed(2, ZOE, turn=1))
         assert refused.status_code == 409
@@ -188,6 +190,24 @@ def test_places_stay_as_they_are_once_the_course_has_started(
         html = order_page(client, order)
         assert buttons(html) == []
         assert "This course is over" in words(html)
+
+
+def test_name_is_corrected_after_the_start_and_nobody_is_mailed(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    send(client, order, typed(2, {"name": "Bne", "email": "ben@example.com"}))
+    token = seats(session, order)[1].token
+    with time_machine.travel("2027-01-19T12:00:00+00:00", tick=True):
+        html = order_page(client, order)
+        assert 'name="seat2-name"' in html and 'value="Bne"' in html
+        empty = send(client, order, typed(2, {**BEN, "name": ""}, turn=1))
+        assert empty.status_code == 422
+        assert "Enter the name of who takes this place" in words(empty.text)
+        assert "<details open><summary>Correct the name" in empty.text
+        assert send(client, order, typed(2, {**BEN, "name": "<b>Ben"}, turn=1)).status_code == 303
+        assert "Place 2, <b>Ben ben@example.com" in words(order_page(client, order))
+    ben = seats(session, order)[1]
+    assert (ben.name, ben.email, ben.token) == ("<b>Ben", "ben@example.com", token)
 
 
 def test_dispute_leaves_places_and_dates_alone(

@@ -83,7 +83,7 @@ def show(
         paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
         seats=seats,
         own=next((seat.participant for seat in seats if seat.own and seat.kept), None),
-        forms={seat.number: naming.forms.get(seat.number) or blank(seat) for seat in seats},
+        forms={seat.number: naming.forms.get(seat.number) or fresh(seat) for seat in seats},
         notices=naming.notices,
         done=request.args.get("done") if request.args.get("done") in DONE else "",
         locked=participants.locked(cohort, now()),
@@ -102,9 +102,10 @@ def show(
     return answer
 
 
-def blank(seat: participants.Seat) -> ParticipantForm:
-    """Return the form for a seat with nothing typed."""
-    return ParticipantForm(formdata=None, prefix=f"seat{seat.number}")
+def fresh(seat: participants.Seat) -> ParticipantForm:
+    """Return the form for a seat with nothing typed: with who has it, if anyone does."""
+    known = {"name": seat.participant.name, "email": seat.participant.email}
+    return ParticipantForm(formdata=None, prefix=f"seat{seat.number}", data=known)
 
 
 def private(page: str, status: int) -> Response:

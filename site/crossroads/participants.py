@@ -88,6 +88,7 @@ def name(
 ) -> Enrollment:
     """Give a seat to someone, who is invited; who had it before the start of the course is told.
 
+    The address of who has it with another name corrects the name, until the course is over.
     `turn` is how often the seat was named when the buyer was asked. The caller holds the order's
     lock. Raises ParticipantError, and of its kinds Changed and Seated.
     """
@@ -96,6 +97,10 @@ def name(
     if turn != balance.named.get(number, 0):
         raise Changed(_whose(current))
     at = now()
+    if address.hash == current.address_hash and called != current.name:
+        _require_ahead(cohort, at)
+        current.name = called
+        return current
     _require_time(order, current, cohort, at)
     _require_new(session, order, number, address)
     _require_patience(session, order, number, at)
@@ -160,9 +165,13 @@ def _current(session: AnySession, order: Order, balance: Balance, number: int) -
     return current
 
 
-def _require_time(order: Order, current: Enrollment, cohort: Cohort | None, at: datetime) -> None:
+def _require_ahead(cohort: Cohort | None, at: datetime) -> None:
     if cohort is not None and calendars.state(cohort, at) == "over":
-        raise ParticipantError("This course is over, so nobody can take a place in it any more")
+        raise ParticipantError("This course is over, so its places stay as they are")
+
+
+def _require_time(order: Order, current: Enrollment, cohort: Cohort | None, at: datetime) -> None:
+    _require_ahead(cohort, at)
     if current.address_hash and locked(cohort, at):
         raise ParticipantError(
             "The course has started, so a place changes hands here no more: "
