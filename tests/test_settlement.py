@@ -8,7 +8,7 @@ import time_machine
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, seats, settlement, stripe_events
+from crossroads import ledger, orders, seats, settlement, stripe_events
 from crossroads.payments import Event, Gateway, PaymentsAway
 from crossroads.reconciliation import Sweep
 from crossroads.settler import Settler
@@ -134,6 +134,30 @@ def test_order_that_stripe_never_heard_of_ends_when_its_time_is_over(
         assert sweep(engine, gateway) == [("open", "expired")]
     assert state(engine, order) == "expired"
     assert left(engine) == 10
+
+
+def test_order_of_somebody_erased_that_never_had_a_checkout_ends_too(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = placed(engine)
+    with Session(engine) as session:
+        writing(session)
+        orders.erase(session, [session.get_one(Order, order.id)], [])
+        session.commit()
+    with time_machine.travel(now() + timedelta(hours=1), tick=True):
+        sandbox.control("advance", seconds=3600)
+        assert sweep(engine, gateway) == [("open", "expired")]
+    assert left(engine) == 10
+
+
+def test_address_that_stripe_refuses_is_typed_on_its_page(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway, "maria@example。com")
+    assert settlement.open_checkout(engine, gateway, order, BASE).url == url
+    sandbox.pay(url)
+    assert settlement.settle(engine, gateway, order.id, "event") == "paid"
+    assert len(list(gateway.checkouts(order.created_at - timedelta(hours=1)))) == 1
 
 
 def test_order_is_left_alone_while_stripe_is_away(

@@ -5,6 +5,7 @@ Stripe is asked.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -20,6 +21,7 @@ from crossroads.payments import (
     PaymentsAway,
     PaymentsError,
     PaymentsRefused,
+    Purchase,
     Refund,
 )
 from models import Order, StripeEvent, now, writing
@@ -34,7 +36,7 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
     Raises PaymentsAway and PaymentsRefused; asking again makes no second one.
     """
     try:
-        checkout = gateway.create(orders.purchase(order, base_url))
+        checkout = _create(gateway, orders.purchase(order, base_url))
     except PaymentsAway as error:
         if error.key_spent:
             with Session(engine) as session:
@@ -47,6 +49,19 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
         orders.attach(session, order.id, checkout)
         session.commit()
     return checkout
+
+
+def _create(gateway: Gateway, purchase: Purchase) -> Checkout:
+    """Create a checkout, or find it. Where Stripe refuses the address, the buyer types one there.
+
+    Which addresses are good is Stripe's to say, and who was erased has none.
+    """
+    try:
+        return gateway.create(purchase)
+    except PaymentsRefused as error:
+        if error.param != "customer_email":
+            raise
+    return gateway.create(replace(purchase, email="", key=f"{purchase.key}-unaddressed"))
 
 
 def settle(

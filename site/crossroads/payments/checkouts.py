@@ -38,7 +38,10 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase:
-    """What is to be paid. Amounts count the currency's smallest unit."""
+    """What is to be paid. Amounts count the currency's smallest unit.
+
+    `email` is filled in for the buyer, who types it on Stripe's page where it is empty.
+    """
 
     reference: str
     key: str
@@ -128,7 +131,6 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
             }
         ],
         "client_reference_id": purchase.reference,
-        "customer_email": purchase.email,
         "metadata": {"order": purchase.reference},
         # Not copied there by itself, and a dispute leads to the payment alone.
         "payment_intent_data": {"metadata": {"order": purchase.reference}},
@@ -139,6 +141,8 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
         "locale": "auto",
         "expand": ["line_items", "payment_intent"],
     }
+    if purchase.email:
+        params["customer_email"] = purchase.email
     if options.promotion_codes:
         params["allow_promotion_codes"] = True
     if options.automatic_tax:
