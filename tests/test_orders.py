@@ -57,6 +57,7 @@ def checkout(order: Order, **given: Any) -> Checkout:
     opened = Checkout(
         id=f"cs_test_{order.token}",
         reference=order.token,
+        made_for=order.token,
         status="open",
         paid=False,
         failed=False,
@@ -298,9 +299,12 @@ def test_code_and_tax_are_no_drift(session: Session) -> None:
     assert not order_record.of(session, order).drift
 
 
-def test_foreign_checkout_is_not_attached(session: Session) -> None:
+@pytest.mark.parametrize(
+    "other", [{"reference": "someone-else"}, {"made_for": "someone-else"}, {"made_for": None}]
+)
+def test_foreign_checkout_is_not_attached(session: Session, other: dict[str, Any]) -> None:
     order = place(session)
-    orders.attach(session, order.id, checkout(order, reference="someone-else"))
+    orders.attach(session, order.id, checkout(order, **other))
     assert order.session_id is None
 
 

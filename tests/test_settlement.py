@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 import time_machine
@@ -158,6 +159,29 @@ def test_address_that_stripe_refuses_is_typed_on_its_page(
     sandbox.pay(url)
     assert settlement.settle(engine, gateway, order.id, "event") == "paid"
     assert len(list(gateway.checkouts(order.created_at - timedelta(hours=1)))) == 1
+
+
+def test_payment_link_that_was_given_the_name_of_an_order_does_not_pay_it(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    """Source: https://docs.stripe.com/payment-links/url-parameters."""
+    order = placed(engine)  # its checkout was never made
+    pen = {"currency": "usd", "unit_amount": 100, "product_data": {"name": "A pen"}}
+    link = sandbox.client().v1.checkout.sessions.create(
+        {
+            "mode": "payment",
+            "line_items": [{"quantity": 1, "price_data": cast(Any, pen)}],
+            "success_url": BASE,
+            "client_reference_id": order.token,
+        }
+    )
+    sandbox.pay(str(link.url))
+    assert settlement.order_of_checkout(engine, gateway, gateway.retrieve(link.id)) is None
+    older(engine)
+    sweep(engine, gateway)
+    assert state(engine, order) == "open"
+    with Session(engine) as session:
+        assert session.get_one(Order, order.id).session_id not in (None, link.id)
 
 
 def test_order_is_left_alone_while_stripe_is_away(

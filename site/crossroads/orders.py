@@ -148,9 +148,14 @@ def try_anew(session: AnySession, order_id: int, attempt: int) -> None:
 
 
 def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
-    """Store the checkout that was made for the order; from here on no other may fulfill it."""
+    """Store the checkout that was made for the order; from here on no other may fulfill it.
+
+    Its reference alone does not tell it: anyone adds one to the address of a payment link.
+    https://docs.stripe.com/payment-links/url-parameters
+    """
     order = lock(session, order_id)
-    if order.session_id is None and checkout.reference == order.token:
+    ours = checkout.reference == checkout.made_for == order.token
+    if order.session_id is None and ours:
         order.session_id = checkout.id
         order.session_url = checkout.url
     return order

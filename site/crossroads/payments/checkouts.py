@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from stripe.checkout import Session
     from stripe.params.checkout import SessionCreateParams
 
+MADE_FOR = "order"  # the name in Stripe's metadata of the order that something was made for
+
 Status = Literal["open", "complete", "expired"]
 
 
@@ -81,11 +83,13 @@ class Checkout:
 
     `paid` counts what needed no payment too, then `free` says so. `failed`: a later payment did
     not come. `recovered_from` names the expired checkout that this one is a copy of; `recovery_url`
-    leads from an expired one to such a copy. `quantity` counts the first ten lines: ours have one.
+    leads from an expired one to such a copy. `made_for` is the `reference` once more, from where
+    only who has the key can write it. `quantity` counts the first ten lines: ours have one.
     """
 
     id: str
     reference: str | None
+    made_for: str | None
     status: Status
     paid: bool
     failed: bool
@@ -131,9 +135,9 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
             }
         ],
         "client_reference_id": purchase.reference,
-        "metadata": {"order": purchase.reference},
+        "metadata": {MADE_FOR: purchase.reference},
         # Not copied there by itself, and a dispute leads to the payment alone.
-        "payment_intent_data": {"metadata": {"order": purchase.reference}},
+        "payment_intent_data": {"metadata": {MADE_FOR: purchase.reference}},
         "success_url": purchase.return_url,
         "cancel_url": purchase.return_url,
         "expires_at": int(purchase.expires_at.timestamp()),
@@ -177,10 +181,12 @@ def checkout(session: Session) -> Checkout:
     customer = session.customer_details
     recovery = session.after_expiration and session.after_expiration.recovery
     shown = session.presentment_details
+    notes = session.metadata
     codes = (id_of(one.promotion_code) for one in session.discounts or ())
     return Checkout(
         id=session.id,
         reference=session.client_reference_id,
+        made_for=notes[MADE_FOR] if notes and MADE_FOR in notes else None,
         status=cast(Status, session.status or "open"),
         paid=session.payment_status in ("paid", "no_payment_required"),
         failed=_has_failed(session),
