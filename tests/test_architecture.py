@@ -32,7 +32,7 @@ LAYERS = [
      "overview", "participants", "person", "preview", "refunds",
      "retention", "seats", "site_version", "standings", "stripe_events", "suppressions", "users",
      "waiting_list"],
-    ["settlement", "reconciliation", "loops", "worker", "keeper", "settler", "sweeper", "limits",
+    ["settlement", "matching", "reconciliation", "loops", "worker", "keeper", "settler", "sweeper", "limits",
      "intake", "guard", "requestlog", "shelf", "pagecache", "forms", "admin_forms", "desk",
      "browse", "download", "signup", "order_page", "migrations", "server", "start", "console"],
     ["views", "cli"],

@@ -9,7 +9,7 @@ import time_machine
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, orders, seats, settlement, stripe_events
+from crossroads import ledger, matching, orders, seats, settlement, stripe_events
 from crossroads.payments import Event, Gateway, PaymentsAway
 from crossroads.reconciliation import Sweep
 from crossroads.settler import Settler
@@ -176,7 +176,7 @@ def test_payment_link_that_was_given_the_name_of_an_order_does_not_pay_it(
         }
     )
     sandbox.pay(str(link.url))
-    assert settlement.order_of_checkout(engine, gateway, gateway.retrieve(link.id)) is None
+    assert matching.order_of_checkout(engine, gateway, gateway.retrieve(link.id)) is None
     older(engine)
     sweep(engine, gateway)
     assert state(engine, order) == "open"

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, money, orders, settlement, standings, stripe_events
+from crossroads import ledger, matching, money, orders, settlement, standings, stripe_events
 from crossroads.ledger import State
 from crossroads.orders import Foreign
 from crossroads.payments import (
@@ -155,7 +155,7 @@ class Sweep:
         for event in taken:
             self._go_on()
             try:
-                number = settlement.order_of(self._engine, self._gateway, event)
+                number = matching.order_of(self._engine, self._gateway, event)
             except PaymentsError as error:
                 settlement.postpone(self._engine, event, error)
                 self._trouble(f"event {event.id}", error)
@@ -174,7 +174,7 @@ class Sweep:
         """Settle the orders of what was made since a moment from which no events are kept."""
         cause = "its events are no longer listed"
         for checkout in self._gateway.checkouts(since):
-            number = settlement.order_of_checkout(self._engine, self._gateway, checkout)
+            number = matching.order_of_checkout(self._engine, self._gateway, checkout)
             if number is not None and checkout.recovered_from is not None:
                 self._go_on()
                 yield from self._settle(number, cause, copy_id=checkout.id)

@@ -4,7 +4,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import leases, settlement, stripe_events
+from crossroads import leases, matching, settlement, stripe_events
 from crossroads.loops import Loop
 from crossroads.orders import Foreign
 from crossroads.payments import Gateway, PaymentsError
@@ -38,7 +38,7 @@ class Settler(Loop):
         if event is None:
             return False
         try:
-            order = settlement.order_of(self._engine, self._gateway, event)
+            order = matching.order_of(self._engine, self._gateway, event)
             if order is None:
                 settlement.close(self._engine, event)  # of another site on this account
             else:
