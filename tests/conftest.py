@@ -26,10 +26,10 @@ from tests.databases import engine as engine
 from tests.databases import instance as instance
 from tests.databases import migrate as migrate
 from tests.databases import postgres as postgres
-from tests.databases import postgresql_template as postgresql_template
 from tests.databases import postgresql_url as postgresql_url
 from tests.databases import sqlite_template as sqlite_template
 from tests.databases import sqlite_url as sqlite_url
+from tests.databases import stock as stock
 from tests.mailed_links import apps as apps
 from tests.mailed_links import nothing_comes_of_looking as nothing_comes_of_looking
 from tests.people import SUPPRESSION_KEY

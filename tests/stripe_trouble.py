@@ -13,7 +13,6 @@ from crossroads import create_app, settings
 from crossroads.payments import connection
 from models import db
 from tests.conftest import ROOT
-from tests.databases import on_server
 from tests.sandbox_server import SandboxServer, start
 
 SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it
@@ -86,13 +85,14 @@ def sites(
         @cache
         def site(database: str) -> Flask:
             folder: Path = tmp_path_factory.mktemp("instance")
-            template = request.getfixturevalue(f"{database}_template")
             if database == "sqlite":
+                template = request.getfixturevalue("sqlite_template")
                 shutil.copyfile(template, folder / "crossroads.db")
                 url = f"sqlite:///{folder / 'crossroads.db'}"
             else:
-                server, how = request.getfixturevalue("postgres"), f"TEMPLATE {template}"
-                url = stack.enter_context(on_server(server, f"{how} STRATEGY FILE_COPY"))
+                stock = request.getfixturevalue("stock")
+                url = stock.take()
+                stack.callback(stock.give_back, url)
             given = {"base_url": "http://localhost", "stripe_api_base": sandbox.url}
             built = create_app(
                 ROOT, settings.load(ROOT, instance=folder, database_url=url, **given)
