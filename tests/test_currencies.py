@@ -71,7 +71,7 @@ def test_page_session_mails_desk_and_export_agree(
     form = {"cohort": course.cohorts[0].code, "seats": "2", "name": "Maria"}
     form |= {"email": "maria@example.com", "request_key": "key"}
     summary = client.post(enroll, data={**form, "amount": "1"}).text  # an amount nobody was shown
-    assert f"Pay {said[0]} with Stripe" in seen(summary)
+    assert f"Pay {said[0]} plus tax with Stripe" in seen(summary)
     pay_page = client.post(enroll, data={**form, "amount": str(amounts[0])}).location
     fetch(f"{pay_page}/code", form={"promotion_code": "TENOFF"})
     sandbox.pay(pay_page, terms="yes")
