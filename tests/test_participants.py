@@ -209,6 +209,17 @@ def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) 
     assert told(session) == []
 
 
+def test_seat_whose_refund_waits_for_stripe_is_given_to_nobody(session: Session) -> None:
+    order = bought(session)
+    asked = refunds.ask(session, order.id, "desk", seats=1, amount=None, wanted=(2,))
+    with pytest.raises(ParticipantError, match="on its way back"):
+        name(session, order, 2)
+    name(session, order, 3)
+    refunds.refused(session, order, asked, "charge_disputed", "desk")
+    name(session, order, 2, ZOE)
+    assert told(session) == [("invitation", BEN), ("invitation", ZOE)]
+
+
 def test_a_seat_is_no_way_to_mail_the_world(session: Session) -> None:
     order = bought(session)
     for turn in range(participants.NAMINGS_A_DAY):

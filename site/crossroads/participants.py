@@ -162,6 +162,8 @@ def _current(session: AnySession, order: Order, balance: Balance, number: int) -
     )
     if current is None or number not in balance.kept:
         raise Changed("This place was given back, so nobody can take it")
+    if number not in balance.free_to_return:
+        raise ParticipantError("The money for this place is on its way back, so it stays as it is")
     return current
 
 
