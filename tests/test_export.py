@@ -7,6 +7,7 @@ import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
+import psycopg
 import pytest
 from flask import Flask
 from hypothesis import example, given, settings
@@ -206,6 +207,16 @@ def test_leads_that_come_during_an_export_wait_for_the_next(engine: Engine) -> N
         progress=lambda _rows: fill(engine, 1, start=next(later)),  # fails if a lock is held
     )
     assert count == csv_file.AT_ONCE + 1
+
+
+def test_an_export_that_the_database_ends_early_is_no_export(postgresql_url: str) -> None:
+    last = 2 * csv_file.AT_ONCE
+    broken = export.Sheet(name="leads", columns={"id": Lead.id, "share": 1 / (Lead.id - last)})
+    with opened(postgresql_url) as engine:
+        fill(engine, last)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            export.write(engine, broken, LeadFilter(), "csv", io.BytesIO())
+        assert len(rows(write(engine))) == last  # the connection has come to itself
 
 
 def test_the_callers_file_stays_open(sqlite_url: str) -> None:
