@@ -51,8 +51,10 @@ class Stripe:
             "/pay": create_pay_page(store, setup.settle_seconds),
             "/stripe": create_control(store),
         }
+        self._store = store
         self._postman = Postman(store, setup.pauses)
 
     def close(self) -> None:
         """Stop delivering. What was to be delivered is at the next start."""
         self._postman.close()
+        self._store.close()

@@ -165,6 +165,7 @@ class Store:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.url = url
         self._file, self._writer, self.changed = file, Lock(), Event()
+        self._idle: list[sqlite3.Connection] = []
         with self._connected() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(TABLES)
@@ -192,6 +193,11 @@ class Store:
             finally:
                 db.execute("ROLLBACK")
 
+    def close(self) -> None:
+        """Close what is open and idle."""
+        while self._idle:
+            self._idle.pop().close()
+
     def reset(self) -> None:
         """Forget everything but where the webhooks go."""
         with self.writing() as books:
@@ -203,11 +209,14 @@ class Store:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        # A connection for each transaction: opening one costs less than keeping them by thread.
-        db = sqlite3.connect(self._file, timeout=30, isolation_level=None)
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA synchronous = NORMAL")
+        """A connection that nobody else uses meanwhile: opening one reads all of the schema."""
         try:
-            yield db
-        finally:
-            db.close()
+            db = self._idle.pop()
+        except IndexError:
+            db = sqlite3.connect(
+                self._file, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous = NORMAL")
+        yield db
+        self._idle.append(db)  # not after trouble: then it goes, with what it may have left open
