@@ -7,10 +7,10 @@ COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-has
 	--no-emit-index-url --no-header --no-annotate --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check faults bench format screenshots lock clean
+.PHONY: help serve test check faults bench bench-long format screenshots lock clean
 
 help: ## List what make can do
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 serve: $(VENV)/run ## Run the whole product on this machine: site, worker, mailbox
 	@$(BIN)/flask up
@@ -29,6 +29,9 @@ faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few min
 
 bench: $(VENV)/dev ## Measure the site against its limits (needs wrk: apt-get install wrk)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-long: $(VENV)/dev ## Measure how its cost grows, and what hundreds of thousands of requests do
+	@$(BIN)/python -m tests.benchmarks.long $(ARGS)
 
 format: $(VENV)/dev ## Put the code into its standard form
 	@$(BIN)/ruff check --fix .

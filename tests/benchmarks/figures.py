@@ -65,9 +65,13 @@ def number(value: float) -> str:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the rows as a table in Markdown, its columns in line."""
-    lines = [HEADINGS, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    """Return the rows as a table in Markdown."""
+    return columns([HEADINGS, *(row.cells() for row in rows)])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells, the first of them headings, as a table with its columns in line."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width for width in widths]
     padded = [
         [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines

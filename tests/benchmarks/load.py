@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS = 32
+PATIENCE = 30  # seconds after which a request counts as refused
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
@@ -42,6 +43,7 @@ def run(
     """
     threads = min(2, connections)
     command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["--timeout", f"{PATIENCE}s"]
     for name, value in (headers or {}).items():
         command += ["-H", f"{name}: {value}"]
     if script is not None:

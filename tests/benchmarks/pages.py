@@ -71,7 +71,12 @@ def rows(bench: Bench) -> Iterator[Row]:
     weight, requests = weighed
     yield Row(what="page and its CSS, brotli", figures=[weight / 1024], unit="KB", most=12)
     yield Row(what="requests for a page", figures=[requests], most=4)
-    yield Row(what="memory (PSS) of two web workers", figures=[memory], unit="MB", most=100)
+    yield Row(
+        what="memory (PSS) of two web workers, their parent not counted",
+        figures=[memory],
+        unit="MB",
+        most=100,
+    )
 
 
 def rate(

@@ -19,3 +19,8 @@ def memory(process: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError(f"process {process} has no memory")
+
+
+def handles(process: int) -> int:
+    """Return how many files, sockets and pipes a process has open."""
+    return sum(1 for _ in (PROC / str(process) / "fd").iterdir())

@@ -65,11 +65,12 @@ def rows(bench: Bench) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def sign_up(bench: Bench, url: str, *further: str) -> Load:
+def sign_up(bench: Bench, url: str, *further: str, connections: int = load.CONNECTIONS) -> Load:
     """Sign people up for a while. Raises RuntimeError when one is refused."""
     found = load.run(
         f"{url}{PAGE}?utm_source=news&utm_medium=email&utm_campaign=spring",
         seconds=bench.seconds,
+        connections=connections,
         script=SCRIPT,
         arguments=(token_hex(4), *further),
     )

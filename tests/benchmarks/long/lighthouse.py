@@ -1,0 +1,64 @@
+"""Google's Lighthouse on every public page, as a telephone sees it, where it is installed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.benchmarks.figures import Row
+from tests.benchmarks.long.series import Long
+from tests.benchmarks.sites import FLASK, ask, command, environment, process
+from tests.ports import free_port
+
+CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
+# Of the audits' numbers: what is shown, how often its unit goes into theirs, and the most.
+# https://web.dev/articles/vitals
+AUDITS = {
+    "largest-contentful-paint": ("largest paint", 1000, "s", 1.2),
+    "cumulative-layout-shift": ("layout shift", 1, "", 0),
+    "total-blocking-time": ("total blocking time", 1, "ms", 0),
+}
+
+
+def found(told: Long) -> Iterator[Row]:
+    what = "Lighthouse, the least of four scores on any page"
+    missing = [name for name in ("node", "lighthouse") if not shutil.which(name)]
+    if missing:
+        yield Row(what=what, least=100, skipped=f"no {' and no '.join(missing)} here")
+        return
+    port = free_port()
+    # In production its address would have to be https, and another than the one that is looked at.
+    variables = environment(
+        told.folder, env="development", base_url=f"http://127.0.0.1:{port}", port=str(port)
+    )
+    command(variables, "setup")
+    with process([FLASK, "serve"], port, told.folder / "serve.txt", variables):
+        reports = [look(f"http://127.0.0.1:{port}{path}") for path in pages(port)]
+    scores = [
+        min(report["categories"][name]["score"] * 100 for name in CATEGORIES) for report in reports
+    ]
+    yield Row(what=what, figures=[min(scores)], least=100)
+    for audit, (shown, unit_in, unit, most) in AUDITS.items():
+        worst = max(report["audits"][audit]["numericValue"] for report in reports) / unit_in
+        yield Row(what=f"{shown} on the worst page", figures=[worst], unit=unit, most=most)
+
+
+def pages(port: int) -> list[str]:
+    """Return the paths that the site tells search engines."""
+    text = ask(port, "/sitemap.xml").read().decode()
+    return [urlsplit(address).path for address in re.findall(r"<loc>([^<]+)</loc>", text)]
+
+
+def look(url: str) -> dict[str, Any]:
+    """Return Lighthouse's report on a page. Raises CalledProcessError when it has none."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), "")
+    done = subprocess.run(
+        ["lighthouse", url, "--quiet", "--output=json", "--chrome-flags=--headless --no-sandbox"],
+        env={**os.environ, "CHROME_PATH": browser}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
