@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import stripe
-from stripe import RequestsClient, StripeClient
+from stripe import HTTPClient, RequestsClient, StripeClient
 
 from sandbox.server import listen
 from sandbox.stripe import Setup, Stripe
@@ -31,6 +31,7 @@ START_SECONDS = 30  # on a busy machine
 WAIT_SECONDS = 15
 
 stripe.enable_telemetry = False  # it would write into the home folder
+HTTPClient.INITIAL_DELAY = 0.02  # seconds before the SDK asks again; it waits half a second
 
 
 @dataclass

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.sandbox_server import SandboxServer, start
 
 SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it
-PATIENCE = (0.3, 0.3)
+PATIENCE = (0.2, 0.2)
 
 DATABASES = ("sqlite", "postgresql")
 SILENT = ("timeout", "slow")

@@ -21,7 +21,7 @@ from crossroads.payments import (
     TaxId,
 )
 from models import now
-from tests.sandbox_server import KEY, SECRET, Endpoint, SandboxServer, fetch, start
+from tests.sandbox_server import KEY, SECRET, Endpoint, SandboxServer, eventually, fetch, start
 
 LATER_FAILS = "AT861904300235473202"
 LATER_PAYS = "AT321904300235473204"
@@ -209,10 +209,10 @@ def test_only_so_many_wait_for_stripe_at_once(sandbox: SandboxServer) -> None:
 
     gateway = Gateway(KEY, base=sandbox.url, waiting=1)
     gateway.retrieve(gateway.create(purchase()).id)  # connected, and its turn given back
-    sandbox.control("fault", kind="slow", method="POST", seconds=2)
+    sandbox.control("fault", kind="slow", method="POST", seconds=1)
     waiting = Thread(target=gateway.create, args=(purchase(key="slow"),))
     waiting.start()
-    time.sleep(0.5)
+    eventually(lambda: not sandbox.state()["faults"])
     with pytest.raises(PaymentsAway, match="too many"):
         gateway.create(purchase(key="other"))
     waiting.join()

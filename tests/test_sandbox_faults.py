@@ -35,7 +35,7 @@ def test_spoiled_answer_raises_what_the_sdk_raises(
 ) -> None:
     """Source: stripe/_http_client.py and stripe/_api_requestor.py; a body that is no UTF-8 is
     no StripeError there. The same key then makes one session in either case."""
-    sandbox.control("fault", kind=kind, after=after, seconds=1)
+    sandbox.control("fault", kind=kind, after=after, seconds=0)
     with pytest.raises(error):
         create(sandbox.client())
     assert count(sandbox) == after

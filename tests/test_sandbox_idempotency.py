@@ -113,7 +113,7 @@ def test_server_error_before_the_work_leaves_the_key_free(sandbox: SandboxServer
 
 def test_key_in_use_is_a_conflict(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/error-codes#idempotency-key-in-use; status 409."""
-    sandbox.control("fault", kind="slow", seconds=2)
+    sandbox.control("fault", kind="slow", seconds=1)
     first = Thread(target=create, args=(sandbox.client(), "order-1"))
     first.start()
     eventually(lambda: not sandbox.state()["faults"])
@@ -130,7 +130,7 @@ def test_key_in_use_is_a_conflict(sandbox: SandboxServer) -> None:
 def test_sdk_retries_a_conflict_until_the_first_answer_is_there(sandbox: SandboxServer) -> None:
     """Source: _should_retry in stripe/_http_client.py."""
     sandbox.control("fault", kind="slow", seconds=1)
-    patient = sandbox.client(max_network_retries=5)
+    patient = sandbox.client(max_network_retries=9)
     with ThreadPoolExecutor(4) as pool:
         made = [pool.submit(create, patient, "order-1") for _ in range(4)]
         assert len({one.result().id for one in made}) == 1

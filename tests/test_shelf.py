@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
 from crossroads.content import ContentError
-from crossroads.pagecache import POLL_SECONDS
 from crossroads.shelf import Shelf
 from crossroads.views import pages
 from tests.conftest import ROOT
 from tests.production import PRODUCTION
 
 COURSE = "/courses/ai-pm-bootcamp"
+POLL = 0.1  # seconds
 FOREVER = "public, max-age=31536000, immutable"
 STYLE = re.compile(r'<link rel="stylesheet" href="(/static/([0-9a-f]+)/site\.css)"')
 
@@ -92,6 +92,7 @@ def test_static_file_under_an_old_name_is_there_and_not_kept(client: FlaskClient
 def test_last_pages_stay_while_the_database_is_away(make_app: Any, postgresql_url: str) -> None:
     """Nobody can sign up then, and everybody can read."""
     app: Flask = make_app(database_url=postgresql_url)
+    app.extensions["crossroads.pages"].poll = POLL
     client = app.test_client()
     before = {address: client.get(address).data for address in addresses(app)}
     server, _, query = postgresql_url.partition("?")
@@ -106,7 +107,7 @@ def test_last_pages_stay_while_the_database_is_away(make_app: Any, postgresql_ur
             {"name": name},
         )
         assert client.get("/readyz").status_code == 503
-        time.sleep(POLL_SECONDS * 1.5)
+        time.sleep(POLL * 4)
         assert {address: client.get(address).data for address in before} == before
         form = {"email": "maria@example.org", "consent": "yes"}
         assert client.post(COURSE, data=form).status_code == 503

@@ -78,7 +78,7 @@ class PageCache:
         self._stamp_now = stamp
         self._version_now = version
         self._base_url = base_url
-        self._poll = poll
+        self.poll = poll  # may be changed until the first page is asked for
         self._pages: dict[str, Page] = {}
         self._paths: frozenset[str] = frozenset(paths())
         self._stamp = stamp()
@@ -181,7 +181,7 @@ class PageCache:
                 if not trouble:  # said once, not at every poll until it is over
                     log.warning("pages not refreshed, the last ones stay", error=first_line(error))
                 trouble = True
-            if self._ended.wait(self._poll * polls):
+            if self._ended.wait(self.poll * polls):
                 return
 
     def _refresh(self) -> bool:
