@@ -183,7 +183,7 @@ def test_failed_refund_of_a_second_payment_is_shown_until_somebody_has_seen_to_i
         orders.fulfill(session, order.id, again, "event")
         (twice,) = ledger.of(session, order).duplicates
         failed = refund(order, payment_intent="pi_2", status="failed")
-        duplicates.learn(session, order, twice, failed, "event")
+        duplicates.learn(session, order, twice, [failed], "event")
         session.commit()
     staff, path = desk(app), f"/admin/orders/{order.id}"
     assert "Refunds of 1 order failed" in words(staff.get("/admin/").text)

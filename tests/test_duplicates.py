@@ -19,7 +19,7 @@ from crossroads.orders import Foreign
 from crossroads.payments import Event, Gateway
 from crossroads.reconciliation import Sweep
 from crossroads.settler import Settler
-from models import Cohort, Enrollment, Message, Order, db, now, writing
+from models import Cohort, Enrollment, Message, Order, OrderEvent, db, now, writing
 from models.base import AnySession
 from tests.desk_visits import desk
 from tests.order_states import bring
@@ -181,6 +181,25 @@ def test_trouble_while_it_goes_back_returns_it_once(
     (twice,) = balance(engine, order).duplicates
     assert twice.status == "succeeded"
     assert len(list(gateway.refunds(twice.reference))) == 1
+
+
+def test_rest_of_a_second_payment_goes_back_when_staff_returned_a_part(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = expired(engine, gateway)
+    first, second = copied(order, sandbox), copied(order, sandbox)
+    payment = str(gateway.retrieve(second).payment_intent)
+    (charge,) = gateway.charges(payment)
+    sandbox.control("refund", id=charge.id, amount=700)
+    hear(engine, gateway, first, second)
+    (twice,) = balance(engine, order).duplicates
+    assert (twice.reference, twice.status, twice.amount) == (payment, "succeeded", order.amount)
+    assert sorted(one.amount for one in gateway.refunds(payment)) == [700, order.amount - 700]
+    with Session(engine) as session:
+        assert count(session, "refund") == 1
+        mail = session.scalars(select(Message).where(Message.kind == "refund")).one()
+        event = session.get_one(OrderEvent, mail.order_event_id)
+        assert event.amount == order.amount
 
 
 def test_second_payment_that_does_not_get_back_is_told(

@@ -4,11 +4,11 @@ A checkout that has run out leads to as many copies of it as anyone cares to ope
 paid. https://docs.stripe.com/payments/checkout/abandoned-carts
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from crossroads import ledger, outbox, payments
 from crossroads.payments import Checkout
-from crossroads.standings import ASKED, REFUSED, Refund
+from crossroads.standings import ASKED, REFUND_COURSE, REFUSED, Refund
 from models import Order
 from models.base import AnySession
 from models.order import DUPLICATE
@@ -48,19 +48,33 @@ def ask_anew(session: AnySession, order_id: int, duplicate: Refund, cause: str) 
 
 
 def learn(
-    session: AnySession, order: Order, duplicate: Refund, found: payments.Refund, cause: str
+    session: AnySession,
+    order: Order,
+    duplicate: Refund,
+    found: Sequence[payments.Refund],
+    cause: str,
 ) -> None:
-    """Note what Stripe says of a duplicate's refund; the buyer is told once it is on its way.
+    """Note where what went back of a duplicate stands, given its refunds, the newest first.
 
-    The caller holds the order's lock.
+    There are several when staff returned a part of it. The buyer is told once all of it is on its
+    way. The caller holds the order's lock.
     """
+    counting = [one for one in found if one.counts]
+    whole = sum(one.amount for one in counting) >= duplicate.amount
+    if whole:
+        said = min(counting, key=lambda one: REFUND_COURSE.index(one.status))
+    else:
+        failed = [one for one in found if not one.counts]
+        if not failed:  # the rest is asked for, or was refused
+            return
+        said = failed[0]
     number = ledger.record(
-        session, order, DUPLICATE, cause, subject=duplicate.reference, status=found.status,
-        stripe_id=found.id, amount=found.amount, reason=found.failure_reason or "",
+        session, order, DUPLICATE, cause, subject=duplicate.reference, status=said.status,
+        stripe_id=said.id, amount=duplicate.amount, reason=said.failure_reason or "",
     )  # fmt: skip
-    if number is not None and found.counts and duplicate.asked:
+    if number is not None and whole and duplicate.asked:
         outbox.enqueue_for_order(session, outbox.REFUND, order, number)
-    elif number is not None and duplicate.counts and not found.counts:
+    elif number is not None and duplicate.counts and not whole:
         outbox.enqueue_for_order(session, outbox.REFUND_FAILED, order, number)
 
 

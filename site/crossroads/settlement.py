@@ -154,8 +154,7 @@ def settle_payment(
         for refund in needless:
             refunds.dismiss(session, order, refund, cause)
         for duplicate, returned, reason in twice:
-            for one in returned:
-                duplicates.learn(session, order, duplicate, one, cause)
+            duplicates.learn(session, order, duplicate, returned, cause)
             if reason:
                 duplicates.refused(session, order, duplicate, reason, cause)
         for dispute in disputed:
@@ -194,13 +193,13 @@ def _return(
 def _return_duplicate(
     engine: Engine, gateway: Gateway, order_id: int, duplicate: standings.Refund, cause: str
 ) -> tuple[list[Refund], str]:
-    """Return a duplicate's refunds, the one that was missing too, and why Stripe refused that."""
+    """Return a duplicate's refunds, newest first, and why Stripe refused the one missing, if so."""
     found = list(gateway.refunds(duplicate.reference))
     if not duplicates.missing(duplicate, found):
         return found, ""
     try:
         key = duplicates.key(duplicate)
-        found.append(gateway.refund(duplicate.reference, None, key=key, reference=key))
+        found.insert(0, gateway.refund(duplicate.reference, None, key=key, reference=key))
     except PaymentsRefused as error:
         return found, error.code or str(error)
     except PaymentsAway as error:
