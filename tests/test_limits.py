@@ -4,7 +4,6 @@ import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,6 @@ def knock(client: FlaskClient, address: str = "192.0.2.1", **headers: str) -> in
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = client.post("/signup", data=FORM, environ_base={"REMOTE_ADDR": address}, headers=named)
     return answer.status_code
-
-
-def count_often(uri: str) -> int:
-    storage = CounterFile(uri)
-    return max(storage.incr("shared", 60) for _ in range(100))
-
-
-def test_processes_count_together(instance: Path) -> None:
-    uri = f"{SCHEME}://{instance / 'limits.db'}"
-    with get_context("spawn").Pool(2) as pool:
-        highest = pool.map(count_often, [uri] * 2, chunksize=1)
-    assert max(highest) == 200
-    assert CounterFile(uri).get("shared") == 200
 
 
 def test_threads_count_together(counters: CounterFile) -> None:

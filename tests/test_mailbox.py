@@ -2,16 +2,8 @@
 
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from flask.testing import FlaskClient
@@ -19,7 +11,6 @@ from werkzeug.test import Client
 
 from sandbox import create_sandbox
 from sandbox.mailbox import create_mailbox
-from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 MAIL = """\
@@ -257,34 +248,3 @@ def test_entrance_leads_to_the_mailbox(folder: Path) -> None:
             assert answer.mimetype == "text/css"
     with sandbox.get("/mail/font.woff2") as answer:
         assert answer.data == (ROOT / "site/static/fonts/familjen-grotesk.woff2").read_bytes()
-
-
-@pytest.fixture
-def served(instance: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The sandbox as a process of its own, and its address."""
-    port = free_port()
-    flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
-    environment = {**os.environ, "INSTANCE": str(instance), "SANDBOX_PORT": str(port)}
-    process = subprocess.Popen([flask, "sandbox"], cwd=ROOT, env=environment)
-    yield process, f"http://127.0.0.1:{port}"
-    process.terminate()  # not kill: it has a child of its own to stop
-    process.wait(10)
-
-
-def test_sandbox_serves_this_machine_and_stops_when_told(
-    instance: Path, served: tuple[subprocess.Popen[bytes], str]
-) -> None:
-    process, address = served
-    (instance / "mail").mkdir()
-    put(instance / "mail", "one.eml")
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urlopen(f"{address}/mail/one.eml") as answer:
-                assert b"maria@example.com" in answer.read()
-            break
-        except URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
