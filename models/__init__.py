@@ -6,6 +6,7 @@ from models.cohort import Cohort
 from models.consent import ConsentEvent
 from models.enrollment import Enrollment
 from models.lead import Lead
+from models.lead_word import LeadWord
 from models.message import Message
 from models.order import Hold, Order, OrderEvent
 from models.reconciliation import Reconciliation
@@ -23,6 +24,7 @@ __all__ = [
     "Enrollment",
     "Hold",
     "Lead",
+    "LeadWord",
     "Message",
     "Order",
     "OrderEvent",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from secrets import token_urlsafe
 
-from sqlalchemy import Index, String, text
+from sqlalchemy import Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
@@ -29,7 +29,8 @@ class Lead(Base):
     spellings one person, and `address_hash` its HMAC under SUPPRESSION_KEY. `state` is where they
     stand with our updates; what they wait for is in the waiting list. What is not known of a
     touch is NULL, never a guess. `last_signup_at` is when the form was last sent, by the person
-    or by someone else, before they confirmed.
+    or by someone else, before they confirmed. `words` are those of address and name as
+    `lead_words` reads them; NULL as long as they are in no index.
     """
 
     __tablename__ = "lead"
@@ -40,6 +41,18 @@ class Lead(Base):
             "last_signup_at",
             sqlite_where=text("state IN ('pending', 'held', 'waiting')"),
             postgresql_where=text("state IN ('pending', 'held', 'waiting')"),
+        ),
+        # What the desk's list is narrowed to, in the order in which it is shown.
+        *(
+            Index(f"ix_lead_{name}_created_at", name, "created_at")
+            for name in ("state", "page", "utm_campaign")
+        ),
+        # Who is still to be indexed by their words.
+        Index(
+            "ix_lead_unindexed",
+            "id",
+            sqlite_where=text("words IS NULL"),
+            postgresql_where=text("words IS NULL"),
         ),
         {"sqlite_autoincrement": True},  # an id never names two people
     )
@@ -71,3 +84,4 @@ class Lead(Base):
     last_signup_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    words: Mapped[str | None] = mapped_column(Text, default=None)

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads import gate, orders, outbox
+from crossroads import gate, lead_words, orders, outbox
 from models import Base, Enrollment, Lead, Message, Order, OrderEvent, Suppression, now, writing
 from tests.desk_visits import desk, send
 from tests.order_states import bring
@@ -56,6 +56,7 @@ def known(client: FlaskClient, session: Session) -> Lead:
     given: dict[str, Any] = {"email": EMAIL, "name": FORM["name"], "network": IP["REMOTE_ADDR"]}
     bring(session, "paid", **given)
     bring(session, "open", **given)
+    lead_words.index(session)
     for message in session.scalars(select(Message)):
         message.error = f"450 {message.recipient} is busy"
     session.commit()

@@ -13,7 +13,8 @@ from models import db
 class Browse(Generic[Row]):
     """One look at a list: the page that is shown, and the addresses of the others.
 
-    `any` tells whether the list has rows at all, whatever the filter.
+    `any` tells whether the list has rows at all, whatever the filter; `total` is None when they
+    are many and were not counted.
     """
 
     def __init__(self, listing: Listing[Row], form: FilterForm, endpoint: str) -> None:
@@ -30,7 +31,11 @@ class Browse(Generic[Row]):
             before=request.args.get("before", type=int),
         )
         everything = type(form.which)()
-        self.any = bool(self.shown.total) or listing.count(db.session, everything) > 0
+        self.any = bool(self.shown.rows) or listing.any(db.session, everything)
+        # What was not counted for the page is counted for who asks.
+        self.total = self.shown.total
+        if self.total is None and "count" in request.args:
+            self.total = listing.count(db.session, form.which)
 
     def link(self, **changes: Any) -> str:
         """Return the list's address with these changes, back at the first page."""

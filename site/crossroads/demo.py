@@ -12,14 +12,14 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import Column, Connection, MetaData, Table, func, insert, select, text
 
-from crossroads import addresses, consent
+from crossroads import addresses, consent, lead_words
 from crossroads.content import Content, Course
 from crossroads.demo_people import DOMAINS, everybody
 from crossroads.leads import CONFIRM_DAYS, Touch
-from models import ConsentEvent, Enrollment, Lead, Order, OrderEvent, now
-from models.base import Base
+from models import ConsentEvent, Enrollment, Lead, LeadWord, Order, OrderEvent, now
+from models.base import table_of
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
 from models.order import EXPIRED, PAID, PLACED
 
@@ -61,8 +61,9 @@ LEAD = (
     *("id", "email", "email_key", "address_hash", "name", "state", *TOUCH),
     *(f"last_{name}" for name in TOUCH),
     *("confirm_token", "unsubscribe_token", "created_at", "last_signup_at", "confirm_until"),
-    *("confirmed_at", "unsubscribed_at"),
+    *("confirmed_at", "unsubscribed_at", "words"),
 )
+WORD = ("word", "lead_id")
 CONSENT = (
     *("lead_id", "address_hash", "kind", "form", "wording", "wording_hash", "page", "ip"),
     *("user_agent", "created_at"),
@@ -84,7 +85,14 @@ ENROLLMENT = (
 FILLED: Final = (Lead, ConsentEvent, Order, OrderEvent, Enrollment)
 
 Values = tuple[Any, ...]
-Rows = tuple[type[Base], tuple[str, ...], list[Values]]
+Rows = tuple[Table, tuple[str, ...], list[Values]]
+# Until all are there and can be put in order, as the indexes.
+WORDS: Final = Table(
+    "demo_word",
+    MetaData(),
+    *(Column(name, table_of(LeadWord).c[name].type) for name in WORD),
+    prefixes=["TEMPORARY"],
+)
 
 
 def fill(
@@ -107,19 +115,22 @@ def fill(
         # A quarter of a GB: the pages of the unique indexes need not be read again and again.
         connection.exec_driver_sql("PRAGMA cache_size = -262144")
     # One sort at the end costs half of what finding a place for each row does.
-    indexes = [index for model in FILLED for index in _table(model).indexes]
+    indexes = [index for model in FILLED for index in table_of(model).indexes]
     for index in indexes:
         index.drop(connection)
+    WORDS.create(connection)
     for start in range(0, leads, PART):
         number = min(PART, leads - start)
-        for model, columns, rows in year.part(start, number):
+        for table, columns, rows in year.part(start, number):
             if rows:
-                _load(connection, model, columns, rows)
-                name = model.__tablename__
-                made[name] = made.get(name, 0) + len(rows)
+                _load(connection, table, columns, rows)
+                made[table.name] = made.get(table.name, 0) + len(rows)
         progress(number)
     for index in indexes:
         index.create(connection)
+    in_order = select(WORDS).order_by(WORDS.c.word, WORDS.c.lead_id)
+    connection.execute(insert(table_of(LeadWord)).from_select(WORD, in_order))
+    WORDS.drop(connection)
     _number_on(connection)
     return made
 
@@ -155,8 +166,10 @@ class Year:
     def part(self, start: int, number: int) -> Iterator[Rows]:
         """Draw the leads from the one after `start` on, with all that belongs to them."""
         leads, events, buyers = self._drawn(start, number)
-        yield Lead, LEAD, leads
-        yield ConsentEvent, CONSENT, events
+        yield table_of(Lead), LEAD, leads
+        words = [(word, lead[0]) for lead in leads for word in lead_words.read(lead[-1])]
+        yield WORDS, WORD, words
+        yield table_of(ConsentEvent), CONSENT, events
         yield from self._bought(buyers)
 
     def _drawn(self, start: int, number: int) -> tuple[list[Values], list[Values], list[Values]]:
@@ -202,10 +215,12 @@ class Year:
                 events.append(
                     (lead_id, hashed, state, "unsubscribe", "", "", *seen, unsubscribed_at)
                 )
+            called = "" if nameless[place] else name
             lead = (
-                *(lead_id, email, email, hashed, "" if nameless[place] else name, state, page),
+                *(lead_id, email, email, hashed, called, state, page),
                 *(*source, last_page, *last_source, confirm[place], unsubscribe[place], at, at),
                 *(self._said(moment + CONFIRM_DAYS * DAY), confirmed_at, unsubscribed_at),
+                lead_words.of_lead(email, email, called),
             )
             leads.append(lead)
             if state == CONFIRMED and lead_id % ONE_ORDER_IN == 0:
@@ -245,9 +260,9 @@ class Year:
                 enrollments.append(
                     (order, seat, course.slug, cohort, *owner, token, True, ended_at)
                 )
-        yield Order, ORDER, orders
-        yield OrderEvent, EVENT, events
-        yield Enrollment, ENROLLMENT, enrollments
+        yield table_of(Order), ORDER, orders
+        yield table_of(OrderEvent), EVENT, events
+        yield table_of(Enrollment), ENROLLMENT, enrollments
 
     def _offer(self, moment: int, seats: int) -> tuple[Course, str, str]:
         """Return a course, a cohort of it and what the receipt calls it.
@@ -288,11 +303,11 @@ class Year:
 
 
 def _load(
-    connection: Connection, model: type[Base], columns: Sequence[str], rows: Sequence[Values]
+    connection: Connection, into: Table, columns: Sequence[str], rows: Sequence[Values]
 ) -> None:
     """Add rows by the quickest way that the database has."""
     names = ", ".join(columns)
-    table = f'"{model.__tablename__}"'
+    table = f'"{into.name}"'
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(columns))
         # Values are strings and numbers as SQLAlchemy would have them stored.
@@ -304,12 +319,6 @@ def _load(
     with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
-
-
-def _table(model: type[Base]) -> Table:
-    table = model.__table__
-    assert isinstance(table, Table)  # noqa: S101, as each of ours is
-    return table
 
 
 def _highest(connection: Connection, model: type[Lead] | type[Order]) -> int:

@@ -6,15 +6,16 @@ from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, func, select
 
+from crossroads import lead_words
 from crossroads.export import Sheet
-from crossroads.listing import NEWEST, Filter, Listing, names_person
+from crossroads.listing import COUNTED, NEWEST, Filter, Listing, Narrowed, counted
 from crossroads.order_list import in_course
 from crossroads.waiting_list import WAITS
 from models import Lead, Message, Suppression, Waiting
 from models.base import AnySession
 from models.lead import STATES
 
-CHOICES_MAX = 1000  # pairs of page and campaign; a longer list to choose from helps nobody
+CHOICES_MAX = 1000  # a longer list to choose from helps nobody
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     NEWEST: (True, (Lead.created_at, Lead.id)),
@@ -81,26 +82,59 @@ class LeadFilter(Filter):
     waiting: str = ""
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
-        if self.q:
-            found.append(names_person(Lead, self.q))
-        if self.state:
-            found.append(Lead.state == self.state)
-        if self.page:
-            found.append(Lead.page == self.page)
-        if self.campaign:
-            found.append(Lead.utm_campaign == self.campaign)
+        found = [column == value for column, value in self._columns()]
         if self.waiting:
-            meant = select(Waiting.lead_id).where(WAITS, *in_course(Waiting, self.waiting))
-            found.append(Lead.id.in_(meant))
+            found.append(self._waits())
+        if self.q:
+            found.append(lead_words.holds(self.q))
         return found
+
+    def narrowed(self, session: AnySession) -> Narrowed:
+        """Return how the leads that are meant are best found: by what fewest of them have.
+
+        No database knows what that is, since it counts no words. So the other conditions are
+        written such that it has no index for them.
+        """
+        ways = [
+            (
+                counted(session, select(Lead.id).where(column == value)),
+                column == value,
+                column.concat("") == value,
+            )
+            for column, value in self._columns()
+        ]
+        if self.q:
+            number, found = lead_words.among(session, self.q)
+            ways.append((number, found, lead_words.holds(self.q)))
+        if self.waiting:
+            place = self._waits()
+            ways.append((counted(session, select(Lead.id).where(place)), place, place))
+        if not ways:
+            return super().narrowed(session)
+        best = min(ways, key=lambda way: way[0])
+        number, by_index, _ = best
+        return Narrowed(
+            by_index=[by_index, *(way[2] for way in ways if way is not best)],
+            by_row=[by_row for _, _, by_row in ways],
+            few=number <= COUNTED,
+        )
+
+    def _columns(self) -> list[tuple[ColumnElement[Any], str]]:
+        given: Any = (
+            (Lead.utm_campaign, self.campaign),
+            (Lead.page, self.page),
+            (Lead.state, self.state),
+        )
+        return [(column, value) for column, value in given if value]
+
+    def _waits(self) -> ColumnElement[bool]:
+        meant = select(Waiting.lead_id).where(WAITS, *in_course(Waiting, self.waiting))
+        return Lead.id.in_(meant)
 
 
 def choices(session: AnySession) -> tuple[list[str], list[str]]:
     """Return the pages that leads came from, and the campaigns they came with, each in order."""
-    query = select(Lead.page, Lead.utm_campaign).distinct().limit(CHOICES_MAX)
-    pairs = session.execute(query).all()
-    return sorted({page for page, _ in pairs if page}), sorted({name for _, name in pairs if name})
+    return _values(session, Lead.page), _values(session, Lead.utm_campaign)
 
 
 def waiting(session: AnySession, lead_id: int) -> Sequence[Waiting]:
@@ -113,3 +147,15 @@ def messages(session: AnySession, lead_id: int) -> Sequence[Message]:
     """Return the mails queued for a lead, newest first."""
     query = select(Message).where(Message.lead_id == lead_id)
     return session.scalars(query.order_by(Message.created_at.desc(), Message.id.desc())).all()
+
+
+def _values(session: AnySession, column: Any) -> list[str]:
+    """Return what an indexed column has for values, by as many looks into the index.
+
+    DISTINCT would go through all of it.
+    """
+    found = select(func.min(column).label("value")).cte("found", recursive=True)
+    following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.value.is_not(None)))
+    values = session.scalars(select(found.c.value).limit(CHOICES_MAX)).all()
+    return sorted(value for value in values if value)

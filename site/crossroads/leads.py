@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.sql.dml import ReturningInsert
 
-from crossroads import consent, outbox, suppressions
+from crossroads import consent, lead_words, outbox, suppressions
 from crossroads.addresses import Address
 from crossroads.consent import Evidence
 from models import ConsentEvent, Lead, Message, Waiting, now
@@ -241,7 +241,8 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
     """Take the person out of a lead and of its ledger; the row and the bare events stay."""
-    lead.email = lead.name = ""
+    lead_words.forget(session, [lead.id])
+    lead.email = lead.name = lead.words = ""
     lead.email_key = f"erased-{lead.id}"
     for field in asdict(Touch()):
         setattr(lead, field, None)

@@ -3,16 +3,17 @@
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, true, tuple_
 
 from models import Enrollment, Lead, Message, Order
 from models.base import AnySession
 
 PAGE_SIZE = 50
-RARE = 1000
+COUNTED = 10_000  # rows; who wants to know of more than that asks
+WALK = 10_000  # rows looked at in order, before those that are meant are put in order instead
 TERM_LENGTH = 200
 NO_WORDS = ("Cc", "Cs")
 HIGHEST_ID = 2**31 - 1  # what PostgreSQL's integer holds: a larger one is no row, and no error
@@ -54,27 +55,47 @@ class Filter(ABC):
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the filter as conditions on its table."""
 
+    def narrowed(self, _session: AnySession) -> "Narrowed":
+        """Return how the rows that are meant are best found."""
+        return Narrowed(by_index=self.conditions(), by_row=self.conditions())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowed:
+    """A filter's conditions, as an index answers them and as one row after the other is looked at.
+
+    `few` tells whether the index leads to few rows; None when they are still to be counted.
+    """
+
+    by_index: Sequence[ColumnElement[bool]]
+    by_row: Sequence[ColumnElement[bool]]
+    few: bool | None = None
+
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """One page of a list. `first` counts from 1; it is 0 when the page is empty."""
+    """One page of a list. `first` counts from 1; it is 0 when the page is empty.
+
+    `total` is None when so many rows are meant that they were not counted; then `first` is None
+    too, but for the first page.
+    """
 
     rows: Sequence[Row]
-    total: int
-    first: int
+    total: int | None
+    first: int | None
     before: int | None
     after: int | None
 
     @property
-    def last(self) -> int:
-        return self.first + len(self.rows) - 1 if self.rows else 0
+    def last(self) -> int | None:
+        return self.first + len(self.rows) - 1 if self.first else self.first
 
 
 class Listing(Generic[Row]):
     """The rows of one table, in orders that have names.
 
     `sorts` are what may stand in the address after ?sort=: whether it goes down, and the columns
-    that make the order total.
+    that make the order total, each with an index.
     """
 
     def __init__(self, model: type[Row], sorts: Mapping[str, tuple[bool, tuple[Any, ...]]]) -> None:
@@ -93,41 +114,56 @@ class Listing(Generic[Row]):
         """Return up to 50 rows behind the row `after` or ahead of the row `before`.
 
         `after` and `before` are ids, so that no address of a person stands in a link; one that is
-        no row any more leads back to the start. Nothing is skipped by counting: page 20,000
-        costs what page 2 does.
+        no row any more leads back to the start. Nothing is skipped by counting, and what is more
+        than 10,000 is not counted: page 20,000 costs what page 2 does.
         """
         descending, columns = self.sorts.get(sort, self.sorts[NEWEST])
         mark = self._mark(session, after if after is not None else before, columns)
         if mark is None:
             after = before = None
         backwards = before is not None and after is None
-        conditions = self._narrowed(session, which)
-        query = select(self._model).where(*conditions)
-        if mark is not None:
-            query = query.where(_beyond(columns, mark, descending != backwards))
-        found = _ordered(session, query, columns, descending != backwards)
-        more = len(found) > PAGE_SIZE
-        found = found[:PAGE_SIZE]
-        if mark is not None and not more and (backwards or not found):
+        way = _Way(columns, descending != backwards, mark)
+        narrowed = which.narrowed(session)
+        few = narrowed.few
+        if few is None:
+            few = counted(session, select(self._model.id).where(*narrowed.by_index)) <= COUNTED
+        total: int | None = None
+        passed = 0
+        if few:
+            numbers, total, passed = self._among_few(session, narrowed, way)
+        else:
+            numbers = self._among_many(session, narrowed, way)
+        more = len(numbers) > PAGE_SIZE
+        numbers = numbers[:PAGE_SIZE]
+        if mark is not None and not more and (backwards or not numbers):
             # Back at the start, or past the end: a whole first page, not a rest or nothing.
             return self.page(session, which, sort=sort)
         if backwards:
-            found.reverse()
-        if mark is not None:
-            total, first = self._place(session, conditions, columns, descending, found[0])
+            numbers.reverse()
+        if mark is None:
+            first: int | None = min(len(numbers), 1)
+            total = total if more else len(numbers)
+        elif total is None:
+            first = None
         else:
-            total, first = self._count(session, conditions), min(len(found), 1)
+            first = total - passed - len(numbers) + 1 if backwards else passed + 1
         return Page(
-            rows=found,
+            rows=self._rows(session, numbers),
             total=total,
             first=first,
-            before=found[0].id if found and first > 1 else None,
-            after=found[-1].id if found and (more or backwards) else None,
+            before=numbers[0] if mark is not None and numbers else None,
+            after=numbers[-1] if numbers and (more or backwards) else None,
         )
 
     def count(self, session: AnySession, which: Filter) -> int:
-        """Count the rows that are meant."""
-        return self._count(session, which.conditions())
+        """Count the rows that are meant, all of them: with a million it may take a second."""
+        query = select(func.count(self._model.id)).where(*which.conditions())
+        return session.scalar(query) or 0
+
+    def any(self, session: AnySession, which: Filter) -> bool:
+        """Tell whether rows are meant."""
+        query = select(self._model.id).where(*which.conditions()).limit(1)
+        return session.scalar(query) is not None
 
     def find(self, session: AnySession, number: int) -> Row | None:
         """Return one row by its number."""
@@ -138,36 +174,72 @@ class Listing(Generic[Row]):
             return None
         return session.execute(select(*columns).where(self._model.id == number)).one_or_none()
 
-    def _narrowed(self, session: AnySession, which: Filter) -> list[ColumnElement[bool]]:
-        """Return the filter's conditions, or when few rows are meant, their ids.
+    def _among_few(
+        self, session: AnySession, narrowed: Narrowed, way: "_Way"
+    ) -> tuple[list[int], int, int]:
+        """Return the numbers of a page, how many rows are meant, and how many of them up to here.
 
-        Walking down an index in order would pass a million rows to find three; one plain scan
-        does not, and what it found serves the count too.
+        All that are meant are found once, and put in order then: to walk down an index in order
+        would pass a million rows to find three.
         """
-        conditions = which.conditions()
-        if not conditions:
-            return []
-        query = select(self._model.id).where(*conditions).limit(RARE + 1)
-        ids = session.scalars(query).all()
-        return conditions if len(ids) > RARE else [self._model.id.in_(ids)]
+        named = [column.label(f"sort_{place}") for place, column in enumerate(way.columns)]
+        query = select(self._model.id.label("id"), *named).where(*narrowed.by_index)
+        found = query.cte("found").prefix_with("MATERIALIZED")
+        here = replace(way, columns=tuple(found.c[column.name] for column in named))
+        total = select(func.count()).select_from(found).scalar_subquery()
+        passed = select(func.count()).select_from(found).where(~here.beyond).scalar_subquery()
+        page = select(found.c.id, total, passed if way.mark is not None else literal(0))
+        page = page.where(here.beyond).order_by(*here.order).limit(PAGE_SIZE + 1)
+        rows = session.execute(page).all()
+        if rows:
+            return [row[0] for row in rows], rows[0][1], rows[0][2]
+        return [], 0, 0
 
-    def _count(self, session: AnySession, conditions: list[ColumnElement[bool]]) -> int:
-        return session.scalar(select(func.count(self._model.id)).where(*conditions)) or 0
+    def _among_many(self, session: AnySession, narrowed: Narrowed, way: "_Way") -> list[int]:
+        """Return the numbers of a page: down the index while that is promising."""
+        ahead = select(*way.columns).where(way.beyond).order_by(*way.order)
+        end = session.execute(ahead.offset(WALK).limit(1)).one_or_none()
+        query = select(self._model.id).where(*narrowed.by_row, way.beyond)
+        if end is not None:
+            query = query.where(~replace(way, mark=end).beyond)
+        numbers = list(session.scalars(query.order_by(*way.order).limit(PAGE_SIZE + 1)))
+        if end is None or len(numbers) > PAGE_SIZE:
+            return numbers
+        return self._among_few(session, narrowed, way)[0]
 
-    def _place(
-        self,
-        session: AnySession,
-        conditions: list[ColumnElement[bool]],
-        columns: tuple[Any, ...],
-        descending: bool,
-        row: Row,
-    ) -> tuple[int, int]:
-        """Return how many rows are meant, and the place of one among them, in a single scan."""
-        number = self._model.id
-        mark = [getattr(row, column.key) for column in columns]
-        ahead = func.count(number).filter(_beyond(columns, mark, not descending))
-        total, before = session.execute(select(func.count(number), ahead).where(*conditions)).one()
-        return total, before + 1
+    def _rows(self, session: AnySession, numbers: Sequence[int]) -> list[Row]:
+        query = select(self._model).where(self._model.id.in_(numbers))
+        found = {row.id: row for row in session.scalars(query)}
+        return [found[number] for number in numbers if number in found]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """An order, and the place from which on: the columns' values of a row, or None at its start."""
+
+    columns: tuple[Any, ...]
+    descending: bool
+    mark: Any
+
+    @property
+    def order(self) -> list[ColumnElement[Any]]:
+        return [column.desc() if self.descending else column.asc() for column in self.columns]
+
+    @property
+    def beyond(self) -> ColumnElement[bool]:
+        """Say that a row comes after the mark."""
+        if self.mark is None:
+            return true()
+        pairs = zip(self.columns, self.mark, strict=True)
+        bounds = tuple_(*(literal(value, column.type) for column, value in pairs))
+        place = tuple_(*self.columns)
+        return place < bounds if self.descending else place > bounds
+
+
+def counted(session: AnySession, query: Select[int]) -> int:
+    """Count what a query finds, as far as COUNTED + 1, which stands for any more."""
+    some = query.limit(COUNTED + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def names_person(table: type[Lead] | type[Order], term: str) -> ColumnElement[bool]:
@@ -199,18 +271,3 @@ def cleaned(text: str | None, *, keep: str = "") -> str:
 
 def _clean(text: str) -> str:
     return cleaned(text).strip()[:TERM_LENGTH]
-
-
-def _beyond(columns: tuple[Any, ...], mark: Any, descending: bool) -> ColumnElement[bool]:
-    bounds = tuple_(
-        *(literal(value, column.type) for column, value in zip(columns, mark, strict=True))
-    )
-    place = tuple_(*columns)
-    return place < bounds if descending else place > bounds
-
-
-def _ordered(
-    session: AnySession, query: Select[Row], columns: tuple[Any, ...], descending: bool
-) -> list[Row]:
-    order = [column.desc() if descending else column.asc() for column in columns]
-    return list(session.scalars(query.order_by(*order).limit(PAGE_SIZE + 1)))

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, exists, select, update
 
-from crossroads import consent
+from crossroads import consent, lead_words
 from models import ConsentEvent, Enrollment, Lead, Message, Order, Waiting
 from models.base import AnySession
 from models.lead import HELD, PENDING, WAITING
@@ -41,6 +41,7 @@ def purge(session: AnySession, before: datetime) -> int:
     numbers = session.scalars(query).all()
     for model in (Message, ConsentEvent, Waiting):
         session.execute(delete(model).where(model.lead_id.in_(numbers)))
+    lead_words.forget(session, numbers)
     session.execute(delete(Lead).where(Lead.id.in_(numbers)))
     return len(numbers)
 

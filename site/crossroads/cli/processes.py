@@ -54,12 +54,14 @@ def serve() -> None:
 @with_tables
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
+    from crossroads.indexer import Indexer
     from crossroads.keeper import Keeper
     from crossroads.settler import Settler
     from crossroads.sweeper import Sweeper
 
     stripe = db.engine, gateway(), settings().base_url
-    loops = Settler(*stripe), Sweeper(*stripe), Keeper(db.engine, settings().pending_days)
+    keeper = Keeper(db.engine, settings().pending_days)
+    loops = Settler(*stripe), Sweeper(*stripe), keeper, Indexer(db.engine)
     beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
     for thread in beside:
         thread.start()

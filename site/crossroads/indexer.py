@@ -1,0 +1,49 @@
+"""The indexer: has new leads found by their words."""
+
+import time
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads import lead_words
+from crossroads.loops import Loop
+from models.base import writing
+
+INDEX_SECONDS: Final = 5.0  # between two looks: the more come at once, the less each one costs
+
+
+class Indexer(Loop):
+    """Puts leads into the index of words in this process, beside the mail."""
+
+    name = "indexer"
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        self._next = time.monotonic()
+
+    def work(self) -> None:
+        if time.monotonic() >= self._next:
+            self.index()
+            self._next = time.monotonic() + INDEX_SECONDS
+
+    def index(self) -> int:
+        """Index every lead that is in no index yet, some at once; return how many there were."""
+        leads = 0
+        while not self.stopping and (some := self._some()):
+            leads += some
+        return leads
+
+    def _some(self) -> int:
+        with Session(self._engine) as session:
+            if not lead_words.waiting(session):
+                return 0
+            session.rollback()
+            began = time.monotonic()
+            writing(session)
+            some = lead_words.index(session)
+            session.commit()
+        # On SQLite nobody else could write meanwhile: now it is their turn for as long.
+        time.sleep(time.monotonic() - began)
+        return some
