@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 import brotli
@@ -201,6 +201,14 @@ def test_site_map_lists_every_page_and_robots_names_it(client: FlaskClient) -> N
     for address in listed:
         assert client.get(urlsplit(str(address)).path).status_code == 200
     assert "Sitemap: http://localhost/sitemap.xml" in client.get("/robots.txt").text
+
+
+def test_icon_is_in_the_page_and_at_the_address_that_search_engines_ask(
+    client: FlaskClient,
+) -> None:
+    icon = client.get("/favicon.ico")
+    assert (icon.status_code, icon.mimetype) == (200, "image/svg+xml")
+    assert f'<link rel="icon" href="data:image/svg+xml,{quote(icon.data)}">' in client.get("/").text
 
 
 def test_addresses_come_from_the_settings_and_never_from_the_host_header(

@@ -191,6 +191,13 @@ def robots() -> Response:
     return make_response(text, 200, {"Content-Type": "text/plain", "Cache-Control": PUBLIC})
 
 
+@bp.get("/favicon.ico")
+def favicon() -> Response:
+    """Send the icon to who looks for it by itself, as search engines do."""
+    data = current_shelf().file("icons/favicon.svg")
+    return make_response(data, 200, {"Content-Type": STATIC_KINDS[".svg"], "Cache-Control": PUBLIC})
+
+
 @bp.get("/share/<path:name>")
 def share(name: str) -> Response:
     settings: Settings = current_app.extensions["crossroads.settings"]
