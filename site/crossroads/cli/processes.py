@@ -47,6 +47,9 @@ def up() -> None:
 @with_appcontext
 def serve() -> None:
     """Run the web server alone."""
+    from crossroads.template_cache import TemplateCache
+
+    current_app.jinja_env.bytecode_cache = TemplateCache(settings().instance / "templates")
     server.serve(settings(), db.engine, current_app.extensions["crossroads.pages"])
 
 

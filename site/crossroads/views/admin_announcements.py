@@ -1,8 +1,8 @@
 """Announcements at the desk: write, look, try, queue, pause, and see how it goes."""
 
 from collections.abc import Callable
-from email.message import EmailMessage
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from flask import (
@@ -20,13 +20,15 @@ from werkzeug.wrappers import Response
 
 from crossroads import announcements, desk, guard, lead_list, letters, outbox, waiting_list
 from crossroads.admin_forms import AnnouncementForm
-from crossroads.composer import Composer
 from crossroads.letters import Announced
 from crossroads.listing import HIGHEST_ID
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from models import Announcement, Message, User, db, now, writing
 from models.announcement import DRAFT
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 RATE = 60  # mails a minute, to begin with
 # The mail's own styles are shown, and nothing of it can act: no script, no form, no link.
@@ -180,8 +182,10 @@ def _place(found: Announcement) -> str:
     return ", ".join(waiting_list.named(current_content(), course, cohort)) if course else ""
 
 
-def _trial(found: Announcement) -> EmailMessage:
+def _trial(found: Announcement) -> "EmailMessage":
     """Return the mail as it is sent to someone of the staff."""
+    from crossroads.composer import Composer  # a tenth of the start, for a page seldom looked at
+
     settings: Settings = current_app.extensions["crossroads.settings"]
     composer = Composer(settings, Path(current_app.root_path) / "templates")
     told = Announced(announcement=found, lead=None)
