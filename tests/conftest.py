@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from crossroads import create_app, settings, users
 from crossroads.settings import Settings
 from models import db
+from tests.compiled import keep
 from tests.databases import ROOT as ROOT
 from tests.databases import database_url as database_url
 from tests.databases import empty_database_url as empty_database_url
@@ -44,6 +45,7 @@ for name in Settings.model_fields:
 # Hashing is slow on purpose. Most tests sign in for what is behind the door: for them it is quick.
 SLOW_HASHER = users.hasher
 users.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
+keep()
 
 
 @pytest.fixture(scope="session")
