@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, exists, false, func, select, update
+from sqlalchemy.orm import aliased
 
 from crossroads import outbox
 from crossroads.lead_list import LeadFilter
@@ -60,7 +61,7 @@ def find(session: AnySession, number: int, *, lock: bool = False) -> Announcemen
 
 def count(session: AnySession, announcement: Announcement) -> int:
     """Count who would get the announcement if it were queued now."""
-    return _counted(session, _receivers(announcement))
+    return _counted(session, _meant(announcement))
 
 
 def queue(session: AnySession, announcement: Announcement, at: datetime) -> bool:
@@ -137,7 +138,8 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
         .group_by(Message.state)
     ).all()
     counts = {state: number for state, number, _ in rows}
-    ahead = _counted(session, _rest(announcement)) if announcement.next_at is not None else 0
+    rest = _meant(announcement).where(Lead.id > announcement.reached_id)
+    ahead = _counted(session, rest) if announcement.next_at is not None else 0
     # Who left before the outbox had a message for them was held back, too.
     unwritten = max(0, announcement.receivers - sum(counts.values()) - ahead)
     return Progress(
@@ -170,10 +172,9 @@ def credit(session: AnySession, token: str, reference: str, at: datetime | None)
     )
 
 
-def _receivers(announcement: Announcement) -> Select[Lead, Waiting]:
-    """Return the query for who is meant, in the order in which they are written to."""
+def _meant(announcement: Announcement) -> Select[Lead, Waiting]:
+    """Return the query for who is meant, those among them whose mail something holds back."""
     meant = LeadFilter.of(page=announcement.page, campaign=announcement.campaign).conditions()
-    meant.append(~exists().where(Suppression.address_hash == Lead.address_hash))
     query = select(Lead, Waiting)
     if announcement.waiting:
         course, _, cohort = announcement.waiting.partition("/")
@@ -187,13 +188,23 @@ def _receivers(announcement: Announcement) -> Select[Lead, Waiting]:
         meant.append(Lead.state == CONFIRMED)
     if announcement.queued_at is not None:
         meant += [Lead.id <= announcement.last_id, asked <= announcement.queued_at]
-    return query.where(*meant).order_by(Lead.id)
+    return query.where(*meant)
 
 
 def _rest(announcement: Announcement) -> Select[Lead, Waiting]:
-    """Return the query for those who have no message yet."""
-    return _receivers(announcement).where(Lead.id > announcement.reached_id)
+    """Return the query for those who have no message yet, in the order they are written to."""
+    held_back = exists().where(Suppression.address_hash == Lead.address_hash)
+    rest = _meant(announcement).where(Lead.id > announcement.reached_id, ~held_back)
+    return rest.order_by(Lead.id)
 
 
 def _counted(session: AnySession, query: Select[Lead, Waiting]) -> int:
-    return session.scalar(query.with_only_columns(func.count(Lead.id)).order_by(None)) or 0
+    """Count who of them may be mailed: all but the few who are held back.
+
+    To look for each one among those would take a second and more with a million.
+    """
+    number = query.with_only_columns(func.count(Lead.id))
+    other = aliased(Lead)  # or SQLite would look at each of those who are meant
+    held_back = select(other.id).where(other.address_hash.in_(select(Suppression.address_hash)))
+    held = number.where(Lead.id.in_(held_back))
+    return (session.scalar(number) or 0) - (session.scalar(held) or 0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 
 from sqlalchemy import ColumnElement, and_, func, select
 
@@ -80,30 +81,30 @@ class Day:
 
 def figures(session: AnySession, at: datetime) -> Figures:
     """Count what the desk's numerals show."""
+    by_state = select(Lead.state, func.count(Lead.id)).group_by(Lead.state)  # the index alone
+    leads = {row[0]: row[1] for row in session.execute(by_state)}
     return Figures(
-        leads=session.scalar(select(func.count(Lead.id))) or 0,
+        leads=sum(leads.values()),
         week=_signups(session, at - WEEK, at),
         week_before=_signups(session, at - 2 * WEEK, at - WEEK),
-        confirmed=session.scalar(select(func.count(Lead.id)).where(Lead.state == CONFIRMED)) or 0,
+        confirmed=leads.get(CONFIRMED, 0),
     )
 
 
 def days(session: AnySession, at: datetime) -> list[Day]:
     """Return the sign-ups of the last 30 days, oldest first, days without any among them."""
     last = at.astimezone(UTC).date()
-    first = last - timedelta(days=DAYS - 1)
-    moment = Lead.created_at
-    # date() cuts a time with a zone in the connection's own zone on PostgreSQL.
-    utc = moment if session.get_bind().dialect.name == "sqlite" else func.timezone("UTC", moment)
-    day = func.date(utc)
-    rows = session.execute(
-        select(day, func.count(Lead.id))
-        .where(moment >= datetime.combine(first, time(), UTC))
-        .group_by(day)
-    )
-    counted = {str(name): number for name, number in rows}
-    dates = [first + timedelta(days=i) for i in range(DAYS)]
-    return [Day(d, counted.get(d.isoformat(), 0)) for d in dates]
+    dates = [last - timedelta(days=DAYS - 1 - i) for i in range(DAYS)]
+    midnights = [datetime.combine(date, time(), UTC) for date in [*dates, last + timedelta(days=1)]]
+    # Each day from the index alone: to work out the day of every row takes ten times as long.
+    numbers = [
+        select(func.count(Lead.id))
+        .where(Lead.created_at >= begin, Lead.created_at < end)
+        .scalar_subquery()
+        for begin, end in pairwise(midnights)
+    ]
+    counted = session.execute(select(*numbers)).one()
+    return [Day(date, number) for date, number in zip(dates, counted, strict=True)]
 
 
 def newest(session: AnySession) -> Sequence[Lead]:
