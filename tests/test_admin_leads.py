@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads import consent
+from crossroads import consent, listing
 from crossroads.consent import Evidence
 from models import ConsentEvent, Lead, Message, db
 from tests.desk_visits import add_leads, desk, lead, token
@@ -305,3 +305,17 @@ def test_receipt_keeps_the_words_and_the_version_of_its_day(app: Flask) -> None:
     page = desk(app).get("/admin/leads/1").text
     for fact in (event.wording, event.wording_hash, event.page_version or "", event.address_hash):
         assert fact in page
+
+
+def test_many_leads_are_counted_when_asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "COUNTED", 60)
+    add_leads(app, *(lead(f"many{number}@example.com") for number in range(70)))
+    browser = desk(app)
+    page = browser.get("/admin/leads").text
+    assert "1 to 50 of <b>many leads</b>" in page
+    assert "Export all of them" in page
+    asked = browser.get("/admin/leads?count=1").text
+    assert "1 to 50 of <b>70 leads</b>" in asked
+    assert "Export 70 leads" in asked
+    second = browser.get(link(page, "Older")).text
+    assert "20 of <b>many leads</b>" in second

@@ -70,6 +70,16 @@ SHEET = Sheet(
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Way:
+    """One condition, by the index that answers it or row by row, and how many rows meet it."""
+
+    number: int
+    by_index: ColumnElement[bool]
+    by_row: ColumnElement[bool]
+    in_order_of: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeadFilter(Filter):
     """Which leads are meant. `waiting` is a course's slug, or slug/code for one cohort of it."""
 
@@ -92,31 +102,35 @@ class LeadFilter(Filter):
     def narrowed(self, session: AnySession) -> Narrowed:
         """Return how the leads that are meant are best found: by what fewest of them have.
 
-        No database knows what that is, since it counts no words. So the other conditions are
-        written such that it has no index for them.
+        No database knows how many have a word. SQLite does not know it of the other values either:
+        for it all but the best condition are written such that it has no index for them.
         """
+        sqlite = session.get_bind().dialect.name == "sqlite"
         ways = [
-            (
-                counted(session, select(Lead.id).where(column == value)),
-                column == value,
-                column.concat("") == value,
+            _Way(
+                number=counted(session, select(Lead.id).where(column == value)),
+                by_index=column == value,
+                by_row=(column.concat("") if sqlite else column) == value,
+                in_order_of=Lead.created_at,
             )
             for column, value in self._columns()
         ]
         if self.q:
             number, found = lead_words.among(session, self.q)
-            ways.append((number, found, lead_words.holds(self.q)))
+            by_row = lead_words.holds(self.q)
+            ways.append(_Way(number=number, by_index=found, by_row=by_row))
         if self.waiting:
             place = self._waits()
-            ways.append((counted(session, select(Lead.id).where(place)), place, place))
+            number = counted(session, select(Lead.id).where(place))
+            ways.append(_Way(number=number, by_index=place, by_row=place))
         if not ways:
             return super().narrowed(session)
-        best = min(ways, key=lambda way: way[0])
-        number, by_index, _ = best
+        best = min(ways, key=lambda way: way.number)
         return Narrowed(
-            by_index=[by_index, *(way[2] for way in ways if way is not best)],
-            by_row=[by_row for _, _, by_row in ways],
-            few=number <= COUNTED,
+            by_index=[best.by_index, *(way.by_row for way in ways if way is not best)],
+            by_row=[way.by_row for way in ways],
+            few=best.number <= COUNTED,
+            in_order_of=best.in_order_of,
         )
 
     def _columns(self) -> list[tuple[ColumnElement[Any], str]]:

@@ -65,11 +65,13 @@ class Narrowed:
     """A filter's conditions, as an index answers them and as one row after the other is looked at.
 
     `few` tells whether the index leads to few rows; None when they are still to be counted.
+    `in_order_of` is the column that the index has its rows in the order of, if any.
     """
 
     by_index: Sequence[ColumnElement[bool]]
     by_row: Sequence[ColumnElement[bool]]
     few: bool | None = None
+    in_order_of: Any = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,13 @@ class Listing(Generic[Row]):
         return [], 0, 0
 
     def _among_many(self, session: AnySession, narrowed: Narrowed, way: "_Way") -> list[int]:
-        """Return the numbers of a page: down the index while that is promising."""
+        """Return the numbers of a page: down the index of what is meant, if it is in order.
+
+        Otherwise down that of all rows, as long as it is promising.
+        """
+        if narrowed.in_order_of is way.columns[0]:
+            query = select(self._model.id).where(*narrowed.by_index, way.beyond)
+            return list(session.scalars(query.order_by(*way.order).limit(PAGE_SIZE + 1)))
         ahead = select(*way.columns).where(way.beyond).order_by(*way.order)
         end = session.execute(ahead.offset(WALK).limit(1)).one_or_none()
         query = select(self._model.id).where(*narrowed.by_row, way.beyond)
