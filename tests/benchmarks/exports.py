@@ -1,4 +1,7 @@
-"""Exports from the request to the last byte, against what the databases' own tools take."""
+"""Exports from the request to the last byte, against what the databases' own tools take.
+
+The sites are filled once: the list of leads is measured on them, too.
+"""
 
 import os
 import shutil
@@ -11,16 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from xlsxwriter import Workbook
 
 from crossroads.export import rows as export_rows
 from crossroads.lead_list import SHEET, LeadFilter
+from tests.benchmarks import lists
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.desk import Desk, hire
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.sites import ROOT, Site, command, environment, site
+from tests.databases import administering, named
 
 LEADS = 1_000_000
 WORKBOOK = 200_000
@@ -47,19 +52,22 @@ for url in sys.argv[1:]:
 
 def rows(bench: Bench) -> Iterator[Row]:
     rounds = min(bench.rounds, ROUNDS)
-    with filled(bench.folder / "few", FEW) as small:
-        few = small.database_url
     with filled(bench.folder / "workbook", WORKBOOK) as ours:
         took, theirs = interleave(
             1, exporting(ours, "xlsx"), lambda: xlsxwriter(ours.database, bench.folder)
         )
     yield row("XLSX of 200,000 leads", took, "XlsxWriter constant_memory", theirs, 5)
-    with filled(bench.folder / "million", LEADS) as ours:
-        growth = grown(few, ours.database_url)
+    with (
+        filled(bench.folder / "few", FEW) as small,
+        filled(bench.folder / "million", LEADS) as ours,
+    ):
+        growth = grown(small.database_url, ours.database_url)
         if shutil.which("sqlite3"):
             took, theirs = interleave(
                 rounds, exporting(ours, "csv"), lambda: shell(ours.database, bench.folder)
             )
+        yield from lists.rows(ours, small, "SQLite")
+        yield lists.beside_export(bench, ours, rounds)
     what, against = "CSV of 1,000,000 leads, SQLite", "sqlite3 -csv"
     if shutil.which("sqlite3"):
         yield row(what, took, against, theirs, 0.30)
@@ -71,11 +79,13 @@ def rows(bench: Bench) -> Iterator[Row]:
     )  # fmt: skip
     with (
         postgres() as server,
+        filled(bench.folder / "few-postgres", FEW, database_url=another(server)) as small,
         filled(bench.folder / "postgres", LEADS, database_url=server) as ours,
     ):
         took, theirs = interleave(
             rounds, exporting(ours, "csv"), lambda: psql(server, bench.folder)
         )
+        yield from lists.rows(ours, small, "PostgreSQL")
     yield row("CSV of 1,000,000 leads, PostgreSQL", took, "psql COPY", theirs, 0.50)
 
 
@@ -174,6 +184,13 @@ def postgres() -> Iterator[str]:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
+
+
+def another(server: str) -> str:
+    """Return the address of one more empty database on the server."""
+    with administering(server) as connection:
+        connection.execute(text("CREATE DATABASE few"))
+    return named(server, "few")
 
 
 def tool(name: str) -> str:
