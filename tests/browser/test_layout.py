@@ -2,7 +2,6 @@
 
 import re
 import time
-from functools import partial
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -250,19 +249,18 @@ def test_public_page_keeps_to_its_budget(product: Product, public_paths: list[st
 
 
 def test_public_page_asks_for_four_things(open_page: OpenPage, public_paths: list[str]) -> None:
+    page = open_page()
+    # As at a first visit, page after page.
+    page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    requests: list[PageRequest] = []
+    page.on("request", lambda request: requests.append(request))
     for path in public_paths:
-        page = open_page()
-        asked: list[str] = []
-        page.on("request", partial(_note, asked))
+        requests.clear()
         page.goto(path)
-        asked = [address for address in asked if not address.startswith("data:")]
+        asked = [one.url for one in requests if not one.url.startswith("data:")]
         kinds = sorted(address.rpartition(".")[2] for address in asked if "/static/" in address)
         assert kinds == ["css", "js", "woff2"]
         assert len(asked) == 1 + len(kinds)
-
-
-def _note(asked: list[str], request: PageRequest) -> None:
-    asked.append(request.url)
 
 
 def _late(route: Route) -> None:
