@@ -53,6 +53,14 @@ def run_out(shop: Flask, client: FlaskClient, sandbox: SandboxServer) -> Order:
     return order
 
 
+def debited(order: Order, sandbox: SandboxServer, iban: str) -> str:
+    """Take the order up again, pay from a bank account, and return the id of the payment."""
+    copy = fetch(f"{sandbox.url}/pay/{order.session_id}/recover").location
+    sandbox.pay(copy, iban=iban)
+    (intent,) = sandbox.state()["payment_intents"]
+    return str(intent["id"])
+
+
 def expired(engine: Engine, gateway: Gateway, number: int = 2) -> Order:
     """Return an order whose checkout has run out, and can be taken up again."""
     with Session(engine, expire_on_commit=False) as session:
@@ -275,16 +283,14 @@ def test_page_of_a_copy_whose_money_comes_later_offers_no_second_payment(
 ) -> None:
     client = shop.test_client()
     order = run_out(shop, client, sandbox)
-    address = fetch(f"{sandbox.url}/pay/{order.session_id}/recover").location
-    sandbox.pay(address, iban="AT321904300235473204")
+    payment = debited(order, sandbox, "AT321904300235473204")
     page = order_page(client, order)
     assert heading(page) == "Your payment is on its way"
     assert "we hold no place for it" in words(page)
     assert (buttons(page), "/recover" in page, refresh(page)) == (
         [], False, f"120;url=/orders/{order.token}"
     )  # fmt: skip
-    (intent,) = sandbox.state()["payment_intents"]
-    sandbox.control("settle", id=intent["id"])
+    sandbox.control("settle", id=payment)
     assert heading(order_page(client, order)) == "You're in"
 
 
@@ -294,10 +300,8 @@ def test_page_of_a_copy_whose_money_did_not_come_can_be_taken_up_again(
 ) -> None:
     client = shop.test_client()
     order = run_out(shop, client, sandbox)
-    address = fetch(f"{sandbox.url}/pay/{order.session_id}/recover").location
-    sandbox.pay(address, iban="AT861904300235473202")
-    (intent,) = sandbox.state()["payment_intents"]
-    sandbox.control("bounce", id=intent["id"])
+    payment = debited(order, sandbox, "AT861904300235473202")
+    sandbox.control("bounce", id=payment)
     page = order_page(client, order)
     assert heading(page) == "This order has run out"
     assert "/recover" in page
