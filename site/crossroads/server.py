@@ -15,6 +15,7 @@ from crossroads.logs import first_line
 from crossroads.pagecache import PageCache
 from crossroads.schema import Fault
 from crossroads.settings import Settings
+from models import db
 
 if TYPE_CHECKING:
     from granian.server.common import AbstractServer
@@ -71,6 +72,9 @@ def serve(settings: Settings, engine: Engine, pages: PageCache) -> None:
     require_schema(engine)
     metrics.share_between_processes(settings.instance / "metrics")
     pages.fill()
+    # Requests within the command's own context leave their session open until it ends: with the
+    # server, and until then no table could be changed.
+    db.session.remove()
     engine.dispose()  # what is open when a process forks belongs to both
     # A sign-up makes some thousand objects, and few of them in cycles: looked through after every
     # 700, as Python does by itself, they cost it 7 % of its time.

@@ -42,6 +42,7 @@ def postgresql_locked(tmp_path: Path, url: str) -> Iterator[Trouble]:
     def locked() -> Iterator[None]:
         engine = create_engine(url)
         with engine.begin() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '15s'"))  # nobody reads for so long
             connection.execute(text('LOCK TABLE lead, "order", stripe_event'))
             yield
         engine.dispose()
