@@ -28,7 +28,7 @@ check: $(VENV)/dev ## Lint, check types, then run all tests
 	@$(MAKE) --no-print-directory test
 
 faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes
-	@$(BIN)/pytest -n auto tests/faults
+	@$(BIN)/pytest -n 2 tests/faults
 
 bench: $(VENV)/dev ## Measure the site against its limits (needs wrk: apt-get install wrk)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -48,6 +48,15 @@ users.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
 keep()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run one test process more than there are processors: each waits at times, as for a browser.
+
+    https://pytest-xdist.readthedocs.io/en/stable/distribution.html
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (cores or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
     """Templates as the first app of the test process compiled them, for those after it."""
