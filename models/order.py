@@ -30,6 +30,8 @@ UNSEATED: Final = "unseated"  # paid, and no seat was left
 REFUND: Final = "refund"
 DISPUTE: Final = "dispute"
 DUPLICATE: Final = "duplicate"  # paid once more, which goes back
+DUPLICATE_DISPUTE: Final = "second-dispute"  # a bank takes back what was paid once more
+COPY_FAILED: Final = "copy-failed"  # the money for a copy of the checkout did not come
 NAMED: Final = "named"  # the buyer said who takes a seat
 
 
@@ -97,8 +99,9 @@ class OrderEvent(Base):
     and of a dispute; `stripe_id` is Stripe's of it. `amount` and `seats` are what it takes back,
     `seat_numbers` which ones, where they were chosen; `reason` is Stripe's word, `due_at` is until
     when Stripe wants evidence, as it said last. Of a duplicate `subject` is its payment, and its
-    statuses are those of its refund. Of a seat that was named `subject` is its number, and `status`
-    counts how often it was.
+    statuses are those of its refund; of a dispute of it `stripe_id` is that payment. Of a copy that
+    failed `subject` is its Checkout Session. Of a seat that was named `subject` is its number, and
+    `status` counts how often it was.
     """
 
     __tablename__ = "order_event"

@@ -113,6 +113,23 @@ def test_list_home_and_record_say_until_when(app: Flask) -> None:
     assert "or refund the buyer: then it ends" in question
 
 
+def test_dispute_of_a_second_payment_is_flagged_with_its_deadline(app: Flask) -> None:
+    order = disputed(app, {**wanted(2), "payment_intent": "pi_2"})
+    staff = desk(app)
+    home = words(staff.get("/admin/").text)
+    assert "1 payment is disputed" in home
+    listed = words(staff.get("/admin/orders").text)
+    assert "Paid Second payment. Disputed. Answer by Nov 24, 2026, 12:00, in 2 days" in listed
+    cases = staff.get(PATH).text
+    assert "Answer by Nov 24, 2026, 12:00, in 2 days Of a second payment" in words(cases)
+    assert "pi_2" in cases and str(order.payment_intent) not in cases
+    record = words(staff.get(f"/admin/orders/{order.id}").text)
+    assert "back, which had been paid twice." in record
+    assert "The first payment and the seats are as they were." in record
+    assert "access is paused" not in record
+    assert "Dispute of $1,200 USD, a second payment: evidence is wanted" in record
+
+
 @pytest.mark.parametrize(
     ("given", "where"),
     [

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, order_record, orders, settlement, stripe_events
+from crossroads import disputes, ledger, order_record, orders, settlement, stripe_events
 from crossroads.content import CheckoutOptions
 from crossroads.ledger import Balance
 from crossroads.orders import Foreign
@@ -222,6 +222,54 @@ def test_second_payment_that_does_not_get_back_is_told(
     assert twice.failed
     with Session(engine) as session:
         assert (count(session, "refund"), count(session, "refund-failed")) == (1, 1)
+
+
+@pytest.mark.parametrize("inquiry", [False, True])
+def test_dispute_of_a_second_payment_is_noted_and_leaves_the_first_alone(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, inquiry: bool
+) -> None:
+    order = expired(engine, gateway)
+    hear(engine, gateway, copied(order, sandbox), copied(order, sandbox))
+    payment = balance(engine, order).duplicates[0].reference
+    (charge,) = gateway.charges(payment)
+    sandbox.control("dispute", id=charge.id, **({"inquiry": True} if inquiry else {}))
+    for _ in range(2):  # its webhook was lost
+        list(Sweep(engine, gateway, BASE, "one").run())
+    found = balance(engine, order)
+    assert (found.state, found.access, found.seats) == ("paid", "given", 2)
+    assert found.disputes == []
+    (dispute,) = found.open_disputes
+    assert (dispute.duplicate, dispute.inquiry, dispute.wants_answer) == (payment, inquiry, True)
+    with Session(engine) as session:
+        (case,) = disputes.open_cases(session)
+        assert (case.order.id, case.dispute.due_at) == (order.id, dispute.due_at)
+        assert dispute.due_at is not None
+        assert ledger.unsettled(session) == [order.id]
+    sandbox.control("win", id=dispute.stripe_id)
+    list(Sweep(engine, gateway, BASE, "one").run())
+    with Session(engine) as session:
+        assert disputes.open_cases(session) == []
+        assert [case.dispute.duplicate for case in disputes.closed_cases(session)] == [payment]
+        assert ledger.unsettled(session) == []
+
+
+def test_bank_debit_of_a_copy_that_fails_is_told_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = expired(engine, gateway)
+    address = fetch(str(order.session_url)).location
+    sandbox.pay(address, iban="AT861904300235473202")
+    copy = address.rpartition("/")[2]
+    hear(engine, gateway, copy)
+    assert balance(engine, order).state == "expired"
+    sandbox.control("bounce", id=gateway.retrieve(copy).payment_intent)
+    for _ in range(2):
+        list(Sweep(engine, gateway, BASE, "one").run())
+    assert balance(engine, order).state == "expired"
+    with Session(engine) as session:
+        assert count(session, "failed") == 1
+    paid_in_the_end = copied(order, sandbox)
+    assert settlement.settle(engine, gateway, order.id, "x", copy_id=paid_in_the_end) == "paid"
 
 
 def test_copy_with_a_code_for_everything_has_nothing_to_return(engine: Engine) -> None:

@@ -96,6 +96,10 @@ def histories(draw: st.DrawFn) -> list[OrderEvent]:
         rows += refund_rows(f"refund-{number}", amount, seats, statuses)
     for number, statuses in enumerate(draw(st.lists(DISPUTES, max_size=2))):
         rows += dispute_rows(f"du_{number}", statuses)
+    for statuses in draw(st.lists(DISPUTES, max_size=1)):
+        for one in dispute_rows("du_second", statuses):
+            one.kind, one.stripe_id = "second-dispute", "pi_2"
+            rows.append(one)
     return rows
 
 

@@ -11,9 +11,10 @@ from crossroads import ledger, payments
 from crossroads.standings import SETTLED, Dispute
 from models import Order, OrderEvent
 from models.base import AnySession
-from models.order import DISPUTE
+from models.order import DISPUTE, DUPLICATE_DISPUTE
 
 CLOSED_SHOWN: Final = 50
+KINDS: Final = (DISPUTE, DUPLICATE_DISPUTE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +26,14 @@ class Case:
 
 
 def learn(session: AnySession, order: Order, found: payments.Dispute, cause: str) -> None:
-    """Note what Stripe says of a dispute of the order's payment, and by when it wants evidence now.
+    """Note what Stripe says of a dispute of the order's payment, or of a duplicate of it.
 
-    The caller holds the order's lock.
+    When Stripe wants evidence is as it says now. The caller holds the order's lock.
     """
+    own = found.payment_intent == order.payment_intent
+    kind, stripe_id = (DISPUTE, found.id) if own else (DUPLICATE_DISPUTE, found.payment_intent)
     number = ledger.record(
-        session, order, DISPUTE, cause, subject=found.id, status=found.status, stripe_id=found.id,
+        session, order, kind, cause, subject=found.id, status=found.status, stripe_id=stripe_id,
         amount=found.amount, reason=found.reason, due_at=found.due_by,
     )  # fmt: skip
     if number is None:  # a deadline moves without a new status
@@ -38,7 +41,7 @@ def learn(session: AnySession, order: Order, found: payments.Dispute, cause: str
             update(OrderEvent)
             .where(
                 OrderEvent.order_id == order.id,
-                OrderEvent.kind == DISPUTE,
+                OrderEvent.kind == kind,
                 OrderEvent.subject == found.id,
                 OrderEvent.status == found.status,
                 OrderEvent.due_at.is_distinct_from(found.due_by),
@@ -58,10 +61,10 @@ def open_cases(session: AnySession) -> list[Case]:
     Those that Stripe wants an answer for come first, by its deadline.
     """
     decided = select(OrderEvent.subject).where(
-        OrderEvent.kind == DISPUTE, OrderEvent.status.in_(SETTLED)
+        OrderEvent.kind.in_(KINDS), OrderEvent.status.in_(SETTLED)
     )
     undecided = select(OrderEvent.order_id).where(
-        OrderEvent.kind == DISPUTE, OrderEvent.subject.not_in(decided)
+        OrderEvent.kind.in_(KINDS), OrderEvent.subject.not_in(decided)
     )
     found = [case for case in _cases(session, set(session.scalars(undecided))) if case.dispute.open]
     return sorted(found, key=_urgency)
@@ -71,7 +74,7 @@ def closed_cases(session: AnySession) -> list[Case]:
     """Return the disputes and inquiries that were decided last, the last of them first."""
     query = (
         select(OrderEvent.subject, func.max(OrderEvent.id), func.max(OrderEvent.order_id))
-        .where(OrderEvent.kind == DISPUTE, OrderEvent.status.in_(SETTLED))
+        .where(OrderEvent.kind.in_(KINDS), OrderEvent.status.in_(SETTLED))
         .group_by(OrderEvent.subject)
         .order_by(func.max(OrderEvent.id).desc())
         .limit(CLOSED_SHOWN)
@@ -85,7 +88,9 @@ def _cases(session: AnySession, numbers: set[int]) -> list[Case]:
     orders: Sequence[Order] = session.scalars(select(Order).where(Order.id.in_(numbers))).all()
     balances = ledger.of_each(session, orders)
     return [
-        Case(order=order, dispute=one) for order in orders for one in balances[order.id].disputes
+        Case(order=order, dispute=one)
+        for order in orders
+        for one in (*balances[order.id].disputes, *balances[order.id].duplicate_disputes)
     ]
 
 

@@ -20,6 +20,7 @@ from models.order import (
     CANCELED,
     DISPUTE,
     DUPLICATE,
+    DUPLICATE_DISPUTE,
     EXPIRED,
     FAILED,
     NAMED,
@@ -60,7 +61,8 @@ class Balance:
 
     `kept` are paid for and not given back. `returned` has gone back to the buyer or is on its way,
     `asked` is still to go. `named` counts how often a seat was given to someone by name.
-    `duplicates` are the refunds of further payments: they are in none of the sums.
+    `duplicates` are the refunds of further payments, `duplicate_disputes` what banks make of those:
+    they are in none of the sums, and change neither state nor access.
     """
 
     state: State
@@ -73,6 +75,7 @@ class Balance:
     refunds: Sequence[Refund]
     duplicates: Sequence[Refund]
     disputes: Sequence[Dispute]
+    duplicate_disputes: Sequence[Dispute]
 
     @property
     def seats(self) -> int:
@@ -125,6 +128,11 @@ class Balance:
         return len(self.free_to_return)
 
     @property
+    def open_disputes(self) -> list[Dispute]:
+        """Return what banks have not decided, of further payments too."""
+        return [one for one in (*self.disputes, *self.duplicate_disputes) if one.open]
+
+    @property
     def refund_failed(self) -> bool:
         """Tell whether a refund, that of a duplicate too, failed and nobody has seen to it yet."""
         return any(one.failed for one in (*self.refunds, *self.duplicates))
@@ -174,6 +182,7 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
         refunds=refunds,
         duplicates=standings.duplicates(rows),
         disputes=disputes,
+        duplicate_disputes=standings.duplicate_disputes(rows),
     )
 
 
@@ -216,7 +225,7 @@ def unsettled(session: AnySession) -> Sequence[int]:
         later.subject == row.subject,
         later.status.in_(SETTLED),
     )
-    moves = row.kind.in_((REFUND, DISPUTE, DUPLICATE))
+    moves = row.kind.in_((REFUND, DISPUTE, DUPLICATE, DUPLICATE_DISPUTE))
     query = select(row.order_id).where(moves, ~settled.exists())
     return session.scalars(query.distinct().order_by(row.order_id)).all()
 

@@ -123,7 +123,7 @@ def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standin
         number: Standing(
             state=found.state,
             paid=found.total if found.paid else None,
-            disputes=[one for one in found.disputes if one.open],
+            disputes=found.open_disputes,
             refund_failed=found.refund_failed,
         )
         for number, found in ledger.of_each(session, orders).items()

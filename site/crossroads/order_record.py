@@ -92,7 +92,8 @@ def _late(event: StripeEvent) -> bool:
 
 def _known(order: Order, events: Sequence[OrderEvent]) -> list[str]:
     """Return Stripe's ids of all that is known to belong to the order."""
-    ids = {order.session_id, *(event.stripe_id for event in events)}
+    named = (name for event in events for name in (event.stripe_id, event.subject))
+    ids = {order.session_id, *named}
     return [one for one in ids if one]
 
 

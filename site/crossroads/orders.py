@@ -12,7 +12,16 @@ from crossroads.ledger import State, lock, record
 from crossroads.payments import Checkout, Options, Purchase
 from models import Enrollment, Hold, Order, OrderEvent, now
 from models.base import AnySession
-from models.order import DUPLICATE, EXPIRED, FAILED, PAID, PENDING, PLACED, UNSEATED
+from models.order import (
+    COPY_FAILED,
+    DUPLICATE,
+    EXPIRED,
+    FAILED,
+    PAID,
+    PENDING,
+    PLACED,
+    UNSEATED,
+)
 
 # Stripe refuses less than 30 minutes by its own clock; ours may differ.
 # https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
@@ -167,7 +176,8 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     Paid: enrollments, receipt and welcome mail, or when the seats were given back and others have
     them, a refund that is owed, a place on the waiting list and the mail about it, all in the
     caller's transaction. Paid again by a copy of the checkout: that payment is to be returned.
-    Ended unpaid: the seats are given back. Raises Foreign when the checkout is not this order's,
+    Ended unpaid: the seats are given back. Not paid after all by a copy of one that ran out: the
+    buyer is told. Raises Foreign when the checkout is not this order's,
     though not for a copy of another's: only Stripe can tell where that came from.
     https://docs.stripe.com/checkout/fulfillment
     """
@@ -177,7 +187,11 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
         _require_own(order, checkout)
         duplicates.note(session, order, checkout, cause)
         return before.state
-    if before.paid or (before.state not in ledger.UNDECIDED and not checkout.paid):
+    if before.paid:
+        return before.state
+    if before.state not in ledger.UNDECIDED and not checkout.paid:
+        if checkout.failed and checkout.recovered_from is not None:
+            _fail_copy(session, order, checkout, cause)
         return before.state
     _require_own(order, checkout)
     if checkout.paid:
@@ -199,6 +213,13 @@ def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
         _release(session, order)
         if kind == FAILED:  # days after the buyer was through, who may look at no page any more
             outbox.enqueue_for_order(session, outbox.FAILED, order)
+
+
+def _fail_copy(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
+    """Tell the buyer, who was through days ago, once."""
+    number = record(session, order, COPY_FAILED, cause, subject=checkout.id)
+    if number is not None:
+        outbox.enqueue_for_order(session, outbox.FAILED, order, number)
 
 
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 from sqlalchemy import ColumnElement, and_, func, select
 
-from crossroads.ledger import DISPUTED
 from models import Hold, Lead, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.lead import CONFIRMED
@@ -44,9 +43,8 @@ class Sales:
     """Orders paid in the last seven days and in the seven before, and what stands open now.
 
     `revenue` is what was paid in `week`, less what of that went back since, by currency, in its
-    smallest unit. Open orders hold
-    `held` seats; of `unseated` ones the money came after the seats were gone,
-    and `disputed` ones are in the hands of a bank.
+    smallest unit. Open orders hold `held` seats; of `unseated` ones the money came after the seats
+    were gone.
     """
 
     week: int
@@ -56,7 +54,6 @@ class Sales:
     held: int
     enrolled: int
     unseated: int
-    disputed: int
 
     @property
     def change(self) -> int:
@@ -134,9 +131,7 @@ def sales(session: AnySession, at: datetime) -> Sales:
     )
     # A hold lives exactly as long as its order is open.
     open_, held = session.execute(select(func.count(Hold.order_id), func.sum(Hold.seats))).one()
-    worries = (UNSEATED, DISPUTED)
-    counted = select(Order.state, func.count()).where(Order.state.in_(worries))
-    worried = {row[0]: row[1] for row in session.execute(counted.group_by(Order.state))}
+    unseated = select(func.count()).where(Order.state == UNSEATED)
     return Sales(
         week=_count_paid(session, at - WEEK, at),
         week_before=_count_paid(session, at - 2 * WEEK, at - WEEK),
@@ -144,8 +139,7 @@ def sales(session: AnySession, at: datetime) -> Sales:
         open=open_,
         held=held or 0,
         enrolled=session.scalar(select(func.sum(Order.seats_kept))) or 0,
-        unseated=worried.get(UNSEATED, 0),
-        disputed=worried.get(DISPUTED, 0),
+        unseated=session.scalar(unseated) or 0,
     )
 
 

@@ -29,7 +29,18 @@ from crossroads.payments import (
 )
 from models import Order, OrderEvent, Reconciliation, StripeEvent, insert_for, now, writing
 from models.base import AnySession
-from models.order import DISPUTE, DUPLICATE, EXPIRED, FAILED, PAID, PENDING, REFUND, UNSEATED
+from models.order import (
+    COPY_FAILED,
+    DISPUTE,
+    DUPLICATE,
+    DUPLICATE_DISPUTE,
+    EXPIRED,
+    FAILED,
+    PAID,
+    PENDING,
+    REFUND,
+    UNSEATED,
+)
 
 T = TypeVar("T")
 
@@ -51,6 +62,7 @@ SAID: Final = {
     PENDING: "the payment is on its way",
     FAILED: "the payment did not come",
     EXPIRED: "the checkout is over",
+    COPY_FAILED: "the payment of a copy of the checkout did not come",
 }
 
 
@@ -319,6 +331,10 @@ def _in_words(order: Order, row: OrderEvent) -> str:
         amount = money.display(row.amount or 0, order.currency)
         name = row.stripe_id or row.subject
         return f"{row.kind} {name} of {amount}{theirs} is {row.status.replace('_', ' ')}"
+    if row.kind == DUPLICATE_DISPUTE:
+        amount = money.display(row.amount or 0, order.currency)
+        status = row.status.replace("_", " ")
+        return f"dispute {row.subject} of {amount}, a second payment, is {status}"
     if row.kind == DUPLICATE:
         amount = money.display(row.amount or 0, order.currency)
         return f"returning the second payment {row.subject} of {amount}: {row.status}"

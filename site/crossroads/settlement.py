@@ -118,7 +118,7 @@ def invoice_page(gateway: Gateway, session_id: str) -> str | None:
 def settle_payment(
     engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
 ) -> State:
-    """Give back what is asked for, and note every refund and dispute of the order's payment.
+    """Give back what is asked for, and note every refund and dispute of the order's payments.
 
     Raises PaymentsAway and PaymentsRefused; asking again returns nothing twice.
     """
@@ -143,7 +143,8 @@ def settle_payment(
         (one, *_return_duplicate(engine, gateway, order_id, one, cause))
         for one in balance.duplicates
     ]
-    disputed = list(gateway.disputes(payment)) if payment else []
+    payments = [*([payment] if payment else []), *(one.reference for one in balance.duplicates)]
+    disputed = [dispute for each in payments for dispute in gateway.disputes(each)]
     with Session(engine) as session:
         writing(session)
         order = ledger.lock(session, order_id)

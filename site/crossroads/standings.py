@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from models import OrderEvent
-from models.order import DISPUTE, DUPLICATE, REFUND
+from models.order import DISPUTE, DUPLICATE, DUPLICATE_DISPUTE, REFUND
 
 ASKED: Final = "asked"  # by us; the answer is not known
 REFUSED: Final = "refused"  # Stripe will not make it
@@ -85,13 +85,17 @@ class Refund:
 
 @dataclass(frozen=True, kw_only=True)
 class Dispute:
-    """The payment in doubt. `due_at` is until when Stripe wants evidence."""
+    """The payment in doubt: `duplicate` where it is not the order's own.
+
+    `due_at` is until when Stripe wants evidence.
+    """
 
     stripe_id: str
     amount: int
     status: str
     reason: str
     due_at: datetime | None
+    duplicate: str | None = None
 
     @property
     def inquiry(self) -> bool:
@@ -122,6 +126,11 @@ def duplicates(rows: Sequence[OrderEvent]) -> list[Refund]:
 def disputes(rows: Sequence[OrderEvent]) -> list[Dispute]:
     """Return the disputes among the events of an order, in an order of their own."""
     return [_dispute(found) for found in _by_subject(rows, DISPUTE)]
+
+
+def duplicate_disputes(rows: Sequence[OrderEvent]) -> list[Dispute]:
+    """Return the disputes of further payments of an order."""
+    return [_dispute(found) for found in _by_subject(rows, DUPLICATE_DISPUTE)]
 
 
 def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]:
@@ -157,6 +166,7 @@ def _dispute(rows: list[OrderEvent]) -> Dispute:
         status=last.status,
         reason=last.reason,
         due_at=last.due_at,
+        duplicate=last.stripe_id if last.kind == DUPLICATE_DISPUTE else None,
     )
 
 

@@ -14,6 +14,7 @@ def home() -> str:
     at = now()
     role = desk.signed_in().role
     leads, orders = role in desk.LEAD_ROLES, role in desk.MONEY_ROLES
+    contested = [case.dispute for case in disputes.open_cases(db.session)] if orders else []
     return render_template(
         "admin/home.html",
         figures=overview.figures(db.session, at),
@@ -21,7 +22,8 @@ def home() -> str:
         newest=overview.newest(db.session) if leads else None,
         undelivered=overview.undelivered(db.session, leads=leads, orders=orders),
         sales=overview.sales(db.session, at) if orders else None,
-        inquiries=_inquiries() if orders else 0,
+        disputed=sum(not one.inquiry for one in contested),
+        inquiries=sum(one.inquiry and one.wants_answer for one in contested),
         refunds_failed=refunds.failed(db.session) if orders else [],
         overbooked=seats.overbooked(db.session, current_content().courses, at) if orders else [],
         stuck=overview.stuck(db.session) if orders else (0, []),
@@ -29,9 +31,3 @@ def home() -> str:
         samples=current_content().samples,
         money=money.display,
     )
-
-
-def _inquiries() -> int:
-    """Count the banks that ask and wait for an answer."""
-    cases = [case.dispute for case in disputes.open_cases(db.session)]
-    return sum(one.inquiry and one.wants_answer for one in cases)
