@@ -1,7 +1,9 @@
 """Money back and money in doubt, through the sandbox: events, worker, sweep and trouble."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -66,6 +68,30 @@ def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
     with Session(engine) as session:
         undone = select(StripeEvent).where(StripeEvent.done_at.is_(None))
         assert session.scalars(undone).all() == []
+
+
+def test_desks_that_return_the_same_at_once_return_it_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, _ = bought(engine, gateway, sandbox)
+    start = Barrier(4)
+
+    def refund(_number: int) -> str:
+        start.wait()
+        try:
+            ask(engine, order)
+        except refunds.RefundError:
+            return "refused"
+        settlement.settle_payment(engine, gateway, order.id, "desk")
+        return "returned"
+
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(refund, range(4)))
+    assert sorted(said) == ["refused"] * 3 + ["returned"]
+    assert [one.amount for one in gateway.refunds(str(order.payment_intent))] == [order.amount]
+    found = balance(engine, order)
+    assert (found.state, found.returned, found.seats) == ("refunded", order.amount, 0)
+    assert mails(engine).count("refund") == 1
 
 
 def test_refund_that_was_asked_for_is_made_once(
