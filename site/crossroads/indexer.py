@@ -1,32 +1,27 @@
 """The indexer: has new leads found by their words."""
 
 import time
-from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads import lead_words
-from crossroads.loops import Loop
+from crossroads.loops import Periodic
 from models.base import writing
 
-INDEX_SECONDS: Final = 5.0  # between two looks: the more come at once, the less each one costs
 
-
-class Indexer(Loop):
+class Indexer(Periodic):
     """Puts leads into the index of words in this process, beside the mail."""
 
     name = "indexer"
+    seconds = 5.0  # the more leads come at once, the less each one costs
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self._engine = engine
-        self._next = time.monotonic()
 
-    def work(self) -> None:
-        if time.monotonic() >= self._next:
-            self.index()
-            self._next = time.monotonic() + INDEX_SECONDS
+    def turn(self) -> None:
+        self.index()
 
     def index(self) -> int:
         """Index every lead that is in no index yet, some at once; return how many there were."""

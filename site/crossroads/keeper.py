@@ -1,6 +1,5 @@
 """The keeper: has those forgotten whose time is over."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -9,29 +8,25 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads import retention
-from crossroads.loops import Loop
+from crossroads.loops import Periodic
 from models.base import now, scrub, writing
-
-KEEP_SECONDS = 3600.0  # between two looks
 
 log = structlog.get_logger("crossroads.worker")
 
 
-class Keeper(Loop):
+class Keeper(Periodic):
     """Keeps the rules of retention in this process, beside the mail."""
 
     name = "keeper"
+    seconds = 3600.0
 
     def __init__(self, engine: Engine, pending_days: int) -> None:
         super().__init__()
         self._engine = engine
         self._kept = timedelta(days=pending_days)
-        self._next = time.monotonic()
 
-    def work(self) -> None:
-        if time.monotonic() >= self._next:
-            self.purge()
-            self._next = time.monotonic() + KEEP_SECONDS
+    def turn(self) -> None:
+        self.purge()
 
     def purge(self) -> int:
         """Delete who never confirmed in time, and forget who was replaced, some at once.

@@ -83,3 +83,22 @@ class Loop(ABC):
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+
+class Periodic(Loop):
+    """Takes a turn at once, and the next `seconds` after each. One that failed is taken again."""
+
+    seconds: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = time.monotonic()
+
+    def work(self) -> None:
+        if time.monotonic() >= self._next:
+            self.turn()
+            self._next = time.monotonic() + self.seconds
+
+    @abstractmethod
+    def turn(self) -> object:
+        """Do all that has come since the last turn."""
