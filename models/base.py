@@ -110,9 +110,14 @@ def engine_options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {"hide_parameters": True}  # values are addresses and tokens
     if url.startswith("postgresql"):
         # A server that was started again, or is gone, costs one short look and no request.
+        settings = {
+            "lock_timeout": f"{LOCK_SECONDS}s",
+            "random_page_cost": "1.1",  # rows lie in memory, or on a disk that has no arm to move
+            "jit": "off",  # no query here is worth compiling, however dear it looks
+        }
         connect = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c lock_timeout={LOCK_SECONDS}s",
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         }
         options |= {"pool_pre_ping": True, "connect_args": connect}
     return options

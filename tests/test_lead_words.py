@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import lead_list, lead_words, listing, retention
+from crossroads import lead_words, listing, retention
 from crossroads.indexer import Indexer
 from crossroads.lead_list import LEADS, LeadFilter
 from models import Lead, LeadWord, now, writing
@@ -97,7 +97,14 @@ def parts(draw: st.DrawFn) -> str:
     return draw(st.sampled_from([piece, piece.upper(), piece.lower(), piece.title()]))
 
 
-@pytest.mark.parametrize("most", [listing.COUNTED, 1])
+def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
+    """Have more than so many rows found as more than thousands are."""
+    patch.setattr(listing, "COUNTED", min(most, listing.COUNTED))
+    for module in (listing, lead_words):
+        patch.setattr(module, "MANY", most)
+
+
+@pytest.mark.parametrize("most", [listing.MANY, 4, 1])
 @settings(
     max_examples=100,
     deadline=None,
@@ -112,8 +119,7 @@ def test_search_finds_exactly_where_the_term_begins_a_word(
     assume(LeadFilter.of(q=term).q)
     with pytest.MonkeyPatch.context() as patch:
         # With 1, what is few elsewhere is many: it is looked for in order, three rows, then anew.
-        for module in (listing, lead_list):
-            patch.setattr(module, "COUNTED", most)
+        few_are_many(patch, most)
         patch.setattr(listing, "WALK", 3)
         assert found(session, term) == expected(known, term)
 
@@ -144,8 +150,7 @@ def test_filters_narrow_a_search_whichever_is_rarest(
     session.flush()
     lead_words.index(session)
     for most in (100, 4, 1):
-        for module in (listing, lead_list):
-            monkeypatch.setattr(module, "COUNTED", most)
+        few_are_many(monkeypatch, most)
         monkeypatch.setattr(listing, "WALK", 5)
         held = found(session, "maria", state="held", page="/compare", campaign="spring")
         assert held == {people[20].id, people[40].id}
@@ -164,8 +169,7 @@ def test_many_leads_are_paged_without_being_counted(
     session.add_all(lead(f"many{number}@example.com") for number in range(130))
     session.flush()
     lead_words.index(session)
-    for module in (listing, lead_list):
-        monkeypatch.setattr(module, "COUNTED", 100)
+    few_are_many(monkeypatch, 100)
     which = LeadFilter.of(q="many")
     first = LEADS.page(session, which, sort="email")
     assert (first.total, first.first, first.last, first.before) == (None, 1, 50, None)

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from crossroads import lead_words
 from crossroads.export import Sheet
-from crossroads.listing import COUNTED, NEWEST, Filter, Listing, Narrowed, counted
+from crossroads.listing import NEWEST, Filter, Listing, Narrowed, counted
 from crossroads.order_list import in_course
 from crossroads.waiting_list import WAITS
 from models import Lead, Message, Suppression, Waiting
@@ -108,7 +108,7 @@ class LeadFilter(Filter):
         sqlite = session.get_bind().dialect.name == "sqlite"
         ways = [
             _Way(
-                number=counted(session, select(Lead.id).where(column == value)),
+                number=counted(session, select(column).where(column == value)),  # reads no row
                 by_index=column == value,
                 by_row=(column.concat("") if sqlite else column) == value,
                 in_order_of=Lead.created_at,
@@ -129,7 +129,7 @@ class LeadFilter(Filter):
         return Narrowed(
             by_index=[best.by_index, *(way.by_row for way in ways if way is not best)],
             by_row=[way.by_row for way in ways],
-            few=best.number <= COUNTED,
+            number=best.number,
             in_order_of=best.in_order_of,
         )
 

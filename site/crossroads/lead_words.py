@@ -21,13 +21,14 @@ from sqlalchemy import (
     delete,
     false,
     insert,
+    intersect,
     or_,
     select,
     union_all,
     update,
 )
 
-from crossroads.listing import counted, names_person
+from crossroads.listing import MANY, counted, names_person
 from models import Lead, LeadWord
 from models.base import AnySession, table_of
 from models.lead_word import WORD_LENGTH
@@ -116,19 +117,20 @@ def holds(term: str) -> ColumnElement[bool]:
 
 
 def among(session: AnySession, term: str) -> tuple[int, ColumnElement[bool]]:
-    """Return the same as the index answers it, by how many of its entries.
+    """Return the same as the index answers it, and how many it leads to, as far as it matters.
 
-    They are those of the term's rarest word, counted as far as it matters.
+    They have all words of the term that few have; if there is none, its first.
     """
     parts = _meant(term).split(MARK)[1:]
     if not parts:
         return 0, false()
     ranges = [_same(part) for part in parts[:-1]] + [_same_or_begins(parts[-1])]
-    numbers = [counted(session, select(LeadWord.lead_id).where(one)) for one in ranges]
-    number = min(numbers)
-    by_word = select(LeadWord.lead_id).where(ranges[numbers.index(number)])
+    entries = [select(LeadWord.lead_id).where(one) for one in ranges]
+    few = [one for one in entries if counted(session, one) <= MANY]
+    found = select(intersect(*few or entries[:1]).subquery().c.lead_id)
+    number = counted(session, found)
     fresh = select(Lead.id).where(Lead.words.is_(None), names_person(Lead, term))
-    return number, Lead.id.in_(union_all(by_word, fresh)) & holds(term)
+    return number, Lead.id.in_(union_all(found, fresh)) & holds(term)
 
 
 def _of_word(letter: str) -> bool:

@@ -12,8 +12,12 @@ from models import Enrollment, Lead, Message, Order
 from models.base import AnySession
 
 PAGE_SIZE = 50
-COUNTED = 10_000  # rows; who wants to know of more than that asks
-WALK = 10_000  # rows looked at in order, before those that are meant are put in order instead
+COUNTED = 2_500  # rows; who wants to know of more than that asks
+MANY = 20_000  # entries of an index: how many more there are makes no difference
+# Rows looked at in order, before those that are meant are put in order instead. A row that lies
+# anywhere takes as long as ten side by side.
+WALK = 25_000
+WALK_ANYWHERE = 2_500
 TERM_LENGTH = 200
 NO_WORDS = ("Cc", "Cs")
 HIGHEST_ID = 2**31 - 1  # what PostgreSQL's integer holds: a larger one is no row, and no error
@@ -64,13 +68,13 @@ class Filter(ABC):
 class Narrowed:
     """A filter's conditions, as an index answers them and as one row after the other is looked at.
 
-    `few` tells whether the index leads to few rows; None when they are still to be counted.
+    `number` is how many entries the index has, as `counted`; None when it is still to be found.
     `in_order_of` is the column that the index has its rows in the order of, if any.
     """
 
     by_index: Sequence[ColumnElement[bool]]
     by_row: Sequence[ColumnElement[bool]]
-    few: bool | None = None
+    number: int | None = None
     in_order_of: Any = None
 
 
@@ -103,6 +107,7 @@ class Listing(Generic[Row]):
     def __init__(self, model: type[Row], sorts: Mapping[str, tuple[bool, tuple[Any, ...]]]) -> None:
         self.sorts = sorts
         self._model: type[Row] = model
+        self._written = sorts[NEWEST][1][0]  # rows lie about in the order in which they came
 
     def page(
         self,
@@ -117,7 +122,7 @@ class Listing(Generic[Row]):
 
         `after` and `before` are ids, so that no address of a person stands in a link; one that is
         no row any more leads back to the start. Nothing is skipped by counting, and what is more
-        than 10,000 is not counted: page 20,000 costs what page 2 does.
+        than 2,500 is not counted: page 20,000 costs what page 2 does.
         """
         descending, columns = self.sorts.get(sort, self.sorts[NEWEST])
         mark = self._mark(session, after if after is not None else before, columns)
@@ -126,15 +131,15 @@ class Listing(Generic[Row]):
         backwards = before is not None and after is None
         way = _Way(columns, descending != backwards, mark)
         narrowed = which.narrowed(session)
-        few = narrowed.few
-        if few is None:
-            few = counted(session, select(self._model.id).where(*narrowed.by_index)) <= COUNTED
+        number = narrowed.number
+        if number is None:
+            number = counted(session, select(self._model.id).where(*narrowed.by_index))
         total: int | None = None
         passed = 0
-        if few:
+        if number <= COUNTED:
             numbers, total, passed = self._among_few(session, narrowed, way)
         else:
-            numbers = self._among_many(session, narrowed, way)
+            numbers = self._among_many(session, narrowed, way, number)
         more = len(numbers) > PAGE_SIZE
         numbers = numbers[:PAGE_SIZE]
         if mark is not None and not more and (backwards or not numbers):
@@ -197,7 +202,9 @@ class Listing(Generic[Row]):
             return [row[0] for row in rows], rows[0][1], rows[0][2]
         return [], 0, 0
 
-    def _among_many(self, session: AnySession, narrowed: Narrowed, way: "_Way") -> list[int]:
+    def _among_many(
+        self, session: AnySession, narrowed: Narrowed, way: "_Way", number: int
+    ) -> list[int]:
         """Return the numbers of a page: down the index of what is meant, if it is in order.
 
         Otherwise down that of all rows, as long as it is promising.
@@ -205,11 +212,16 @@ class Listing(Generic[Row]):
         if narrowed.in_order_of is way.columns[0]:
             query = select(self._model.id).where(*narrowed.by_index, way.beyond)
             return list(session.scalars(query.order_by(*way.order).limit(PAGE_SIZE + 1)))
-        ahead = select(*way.columns).where(way.beyond).order_by(*way.order)
-        end = session.execute(ahead.offset(WALK).limit(1)).one_or_none()
+        side_by_side = way.columns[0] is self._written
+        if number <= MANY and not side_by_side:
+            return self._among_few(session, narrowed, way)[0]
+        walk = WALK if side_by_side else WALK_ANYWHERE
+        coarse = way.coarse
+        ahead = select(*coarse.columns).where(coarse.beyond).order_by(*coarse.order)
+        end = session.execute(ahead.offset(walk).limit(1)).one_or_none()
         query = select(self._model.id).where(*narrowed.by_row, way.beyond)
         if end is not None:
-            query = query.where(~replace(way, mark=end).beyond)
+            query = query.where(~replace(coarse, mark=end).beyond)
         numbers = list(session.scalars(query.order_by(*way.order).limit(PAGE_SIZE + 1)))
         if end is None or len(numbers) > PAGE_SIZE:
             return numbers
@@ -230,6 +242,11 @@ class _Way:
     mark: Any
 
     @property
+    def coarse(self) -> "_Way":
+        """The same by its first column alone: an index has it, without a look at any row."""
+        return replace(self, columns=self.columns[:1], mark=self.mark and self.mark[:1])
+
+    @property
     def order(self) -> list[ColumnElement[Any]]:
         return [column.desc() if self.descending else column.asc() for column in self.columns]
 
@@ -244,9 +261,9 @@ class _Way:
         return place < bounds if self.descending else place > bounds
 
 
-def counted(session: AnySession, query: Select[int]) -> int:
-    """Count what a query finds, as far as COUNTED + 1, which stands for any more."""
-    some = query.limit(COUNTED + 1).subquery()
+def counted(session: AnySession, query: Select[Any]) -> int:
+    """Count what a query finds, as far as MANY + 1, which stands for any more."""
+    some = query.limit(MANY + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
