@@ -24,7 +24,7 @@ LAYERS = [
     ["composer", "content", "content_fields", "content_rules", "content_schema", "content_yaml",
      "domains", "logs", "mailer", "markdown", "metrics", "money", "payments", "pictures",
      "providers", "schema", "settings"],
-    ["addresses", "announcements", "calendars", "consent", "demo", "demo_people",
+    ["addresses", "announcements", "calendars", "consent", "demo", "demo_people", "demo_tables",
      "disputes", "doctor", "duplicates", "enrollment_list", "enrollments", "export", "gate",
      "lead_file",
      "lead_import", "lead_list", "lead_words", "leads", "leases", "ledger",

@@ -33,14 +33,20 @@ def people(engine: Engine) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in session.execute(select(*columns).order_by(Lead.id))]
 
 
-def indexes(engine: Engine) -> set[str | None]:
-    return {index["name"] for index in inspect(engine).get_indexes("lead")}
+def rules(engine: Engine) -> set[str | None]:
+    """Return the names of what is indexed, unique and referred to."""
+    found = inspect(engine)
+    kinds = (found.get_indexes, found.get_unique_constraints, found.get_foreign_keys)
+    names = {found.get_pk_constraint(table)["name"] for table in found.get_table_names()}
+    for table in found.get_table_names():
+        names |= {one["name"] for kind in kinds for one in kind(table)}
+    return names
 
 
 def test_what_is_filled_reads_like_what_the_site_writes(engine: Engine) -> None:
-    before = indexes(engine)
+    before = rules(engine)
     made = fill(engine, 1500)
-    assert indexes(engine) == before
+    assert rules(engine) == before
     with Session(engine) as session:
         leads = session.scalars(select(Lead)).all()
         assert len(leads) == made["lead"] == 1500
@@ -96,11 +102,11 @@ def test_a_fill_that_breaks_leaves_nothing(engine: Engine) -> None:
     def stop(_done: int) -> None:
         raise KeyboardInterrupt
 
-    before = indexes(engine)
+    before = rules(engine)
     with pytest.raises(KeyboardInterrupt):
         fill(engine, 50, progress=stop)
     assert people(engine) == []
-    assert indexes(engine) == before
+    assert rules(engine) == before
 
 
 def test_command_says_what_it_added(app: Flask) -> None:

@@ -6,19 +6,20 @@ the seed, the rows that are there already, and the day.
 
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, MetaData, Table, func, insert, select, text
+from sqlalchemy import Connection, Table
 
 from crossroads import addresses, consent, lead_words
 from crossroads.content import Content, Course
 from crossroads.demo_people import DOMAINS, everybody
+from crossroads.demo_tables import WORD, Values, highest, indexed_at_last, load, number_on
 from crossroads.leads import CONFIRM_DAYS, Touch
-from models import ConsentEvent, Enrollment, Lead, LeadWord, Order, OrderEvent, now
+from models import ConsentEvent, Enrollment, Lead, Order, OrderEvent, now
 from models.base import table_of
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
 from models.order import EXPIRED, PAID, PLACED
@@ -63,7 +64,6 @@ LEAD = (
     *("confirm_token", "unsubscribe_token", "created_at", "last_signup_at", "confirm_until"),
     *("confirmed_at", "unsubscribed_at", "words"),
 )
-WORD = ("word", "lead_id")
 CONSENT = (
     *("lead_id", "address_hash", "kind", "form", "wording", "wording_hash", "page", "ip"),
     *("user_agent", "created_at"),
@@ -82,17 +82,7 @@ ENROLLMENT = (
     "created_at",
 )  # fmt: skip
 
-FILLED: Final = (Lead, ConsentEvent, Order, OrderEvent, Enrollment)
-
-Values = tuple[Any, ...]
 Rows = tuple[Table, tuple[str, ...], list[Values]]
-# Until all are there and can be put in order, as the indexes.
-WORDS: Final = Table(
-    "demo_word",
-    MetaData(),
-    *(Column(name, table_of(LeadWord).c[name].type) for name in WORD),
-    prefixes=["TEMPORARY"],
-)
 
 
 def fill(
@@ -111,27 +101,15 @@ def fill(
     """
     made: dict[str, int] = {}
     year = Year(content, connection, leads=leads, seed=seed, key=suppression_key)
-    if connection.dialect.name == "sqlite":
-        # A quarter of a GB: the pages of the unique indexes need not be read again and again.
-        connection.exec_driver_sql("PRAGMA cache_size = -262144")
-    # One sort at the end costs half of what finding a place for each row does.
-    indexes = [index for model in FILLED for index in table_of(model).indexes]
-    for index in indexes:
-        index.drop(connection)
-    WORDS.create(connection)
-    for start in range(0, leads, PART):
-        number = min(PART, leads - start)
-        for table, columns, rows in year.part(start, number):
-            if rows:
-                _load(connection, table, columns, rows)
-                made[table.name] = made.get(table.name, 0) + len(rows)
-        progress(number)
-    for index in indexes:
-        index.create(connection)
-    in_order = select(WORDS).order_by(WORDS.c.word, WORDS.c.lead_id)
-    connection.execute(insert(table_of(LeadWord)).from_select(WORD, in_order))
-    WORDS.drop(connection)
-    _number_on(connection)
+    with indexed_at_last(connection) as words:
+        for start in range(0, leads, PART):
+            number = min(PART, leads - start)
+            for table, columns, rows in year.part(start, number, words):
+                if rows:
+                    load(connection, table, columns, rows)
+                    made[table.name] = made.get(table.name, 0) + len(rows)
+            progress(number)
+    number_on(connection)
     return made
 
 
@@ -141,8 +119,8 @@ class Year:
     def __init__(
         self, content: Content, connection: Connection, *, leads: int, seed: int, key: str
     ) -> None:
-        self._first = _highest(connection, Lead) + 1
-        self._order = _highest(connection, Order) + 1
+        self._first = highest(connection, Lead) + 1
+        self._order = highest(connection, Order) + 1
         self._random = Random(f"{seed}-{self._first}-{self._order}")  # noqa: S311, nobody is meant
         self._leads = leads
         self._key = key
@@ -163,12 +141,14 @@ class Year:
         self._sold: Counter[str] = Counter()
         self._courses = content.courses
 
-    def part(self, start: int, number: int) -> Iterator[Rows]:
-        """Draw the leads from the one after `start` on, with all that belongs to them."""
+    def part(self, start: int, number: int, words: Table) -> Iterator[Rows]:
+        """Draw the leads from the one after `start` on, with all that belongs to them.
+
+        What they are found by is meant for the table `words`.
+        """
         leads, events, buyers = self._drawn(start, number)
         yield table_of(Lead), LEAD, leads
-        words = [(word, lead[0]) for lead in leads for word in lead_words.read(lead[-1])]
-        yield WORDS, WORD, words
+        yield words, WORD, [(word, lead[0]) for lead in leads for word in lead_words.read(lead[-1])]
         yield table_of(ConsentEvent), CONSENT, events
         yield from self._bought(buyers)
 
@@ -300,38 +280,3 @@ class Year:
         """Return as many names as `lead.new_token` makes, all of one draw."""
         drawn = urlsafe_b64encode(self._random.randbytes(24 * number)).decode()
         return [drawn[place : place + 32] for place in range(0, 32 * number, 32)]
-
-
-def _load(
-    connection: Connection, into: Table, columns: Sequence[str], rows: Sequence[Values]
-) -> None:
-    """Add rows by the quickest way that the database has."""
-    names = ", ".join(columns)
-    table = f'"{into.name}"'
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(columns))
-        # Values are strings and numbers as SQLAlchemy would have them stored.
-        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
-        return
-    connection.execute(text("SET LOCAL timezone = 'UTC'"))
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101, it was opened just now
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-def _highest(connection: Connection, model: type[Lead] | type[Order]) -> int:
-    return connection.scalar(select(func.max(model.id))) or 0
-
-
-def _number_on(connection: Connection) -> None:
-    """Let PostgreSQL give out the numbers after those that were written."""
-    if connection.dialect.name == "sqlite":  # which looks itself
-        return
-    for model in (Lead, Order):
-        name = f'"{model.__tablename__}"'
-        connection.execute(
-            text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :highest)"),
-            {"name": name, "highest": max(_highest(connection, model), 1)},
-        )

@@ -37,14 +37,15 @@ AT_ONCE = 500  # leads: a hundredth of a second, in which nobody else can write 
 MARK = "\x1f"  # stands before each word; no text has it, since it is a control character
 LAST = "\U0010ffff"
 ASCII_WORD = re.compile("[0-9a-z]+")
+ASCII_BEGIN = re.compile("(?<![0-9a-z])(?=[0-9a-z])")
 
 
 def marked(text: str) -> str:
     """Return the text in the form that is compared, with each word marked where it begins."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     plain = " ".join(unicodedata.normalize("NFKC", folded).split())
-    if plain.isascii():  # most are: in a fifth of the time
-        return ASCII_WORD.sub(rf"{MARK}\g<0>", plain)
+    if plain.isascii():  # most are: in a tenth of the time
+        return ASCII_BEGIN.sub(MARK, plain)
     said: list[str] = []
     within = False
     for letter in plain:
@@ -64,6 +65,8 @@ def of_lead(email: str, email_key: str, name: str) -> str:
 
 def read(text: str) -> set[str]:
     """Return the words of a marked text, each as long as the index has it."""
+    if text.isascii():
+        return {word[:WORD_LENGTH] for word in ASCII_WORD.findall(text)}
     return {_word(part)[:WORD_LENGTH] for part in text.split(MARK)[1:]}
 
 

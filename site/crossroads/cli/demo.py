@@ -3,7 +3,7 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import demo
+from crossroads import demo, demo_tables
 from crossroads.console import count, fail, progress, settings, with_tables
 from crossroads.shelf import current_content
 from models import db
@@ -32,6 +32,7 @@ def fill(leads: int, seed: int) -> None:
             progress=advance,
         )
         connection.commit()
+    demo_tables.tidy(db.engine)
     orders, seats = made.get("order", 0), made.get("enrollment", 0)
     click.echo(
         f"{count(made['lead'], 'lead')}, {count(made['consent_event'], 'event')} of consent, "
