@@ -11,3 +11,8 @@ class Bench:
     folder: Path
     rounds: int
     seconds: int
+
+    @property
+    def shared(self) -> Path:
+        """The folder for what one subject makes and others use, too."""
+        return self.folder.parent

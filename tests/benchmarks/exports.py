@@ -24,7 +24,7 @@ from tests.benchmarks import lists
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.desk import Desk, hire
 from tests.benchmarks.figures import Row, interleave
-from tests.benchmarks.sites import ROOT, Site, command, environment, site
+from tests.benchmarks.sites import ROOT, Site, environment, fill, site
 from tests.databases import administering, named
 
 LEADS = 1_000_000
@@ -59,7 +59,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield row("XLSX of 200,000 leads", took, "XlsxWriter constant_memory", theirs, 5)
     with (
         filled(bench.folder / "few", FEW) as small,
-        filled(bench.folder / "million", LEADS) as ours,
+        filled(bench.folder / "million", LEADS, bench.shared) as ours,
     ):
         growth = grown(small.database_url, ours.database_url)
         if shutil.which("sqlite3"):
@@ -102,15 +102,10 @@ def row(what: str, took: list[float], against: str, theirs: list[float], least: 
 
 
 @contextmanager
-def filled(instance: Path, leads: int, **given: str) -> Iterator[Site]:
+def filled(instance: Path, leads: int, shared: Path | None = None, **given: str) -> Iterator[Site]:
     """Run a site that has so many leads and someone at its desk."""
-    instance.mkdir()
-    variables = environment(instance, **given)
-    command(variables, "setup")
-    # Made-up people are refused in production.
-    development = {"DATABASE_URL": variables["DATABASE_URL"], "INSTANCE": str(instance)}
-    command({**os.environ, **development}, "demo", "fill", "--leads", str(leads))
-    hire(variables)
+    fill(instance, leads, shared, **given)
+    hire(environment(instance, **given))
     with site(instance, **given) as running:
         yield running
 

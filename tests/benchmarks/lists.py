@@ -1,12 +1,13 @@
 """The desk's list of leads at a million, against the same at a thousand; sign-ups beside an export.
 
-The sites are those of exports.py, which takes a minute to make each of them.
+The sites are those of exports.py, which takes a minute to make one of them.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import cycle, islice
 from statistics import quantiles
 from typing import Final
@@ -65,7 +66,7 @@ def beside_export(bench: Bench, ours: Site, rounds: int) -> Row:
 
     def measure() -> float:
         with exporting(desk):
-            return sign_up(Bench(bench.folder, 1, EXPORTING), ours.url).rate
+            return sign_up(replace(bench, rounds=1, seconds=EXPORTING), ours.url).rate
 
     alone: Callable[[], float] = lambda: sign_up(bench, ours.url).rate  # noqa: E731
     figures, baselines = interleave(rounds, measure, alone)

@@ -11,7 +11,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.commits import Rows
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.load import Load
-from tests.benchmarks.sites import PAGE, Site, command, environment, served, site
+from tests.benchmarks.sites import PAGE, Site, fill, served, site
 from tests.ports import free_port
 
 SCRIPT = Path(__file__).with_name("signup.lua")
@@ -125,9 +125,6 @@ def naive_site(bench: Bench) -> Iterator[tuple[str, tuple[str, ...]]]:
 def filled(bench: Bench) -> Iterator[Site]:
     """Serve the site with many people in its database."""
     instance = bench.folder / "many"
-    instance.mkdir()
-    made_up = environment(instance, env="development")
-    command(made_up, "setup")
-    command(made_up, "demo", "fill", "--leads", str(MANY))
+    fill(instance, MANY, bench.shared)
     with site(instance) as found:
         yield found

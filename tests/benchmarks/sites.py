@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
+from shutil import copyfile
 
 from tests.ports import free_port
 from tests.production import PRODUCTION
@@ -16,6 +17,7 @@ from tests.production import PRODUCTION
 ROOT = Path(__file__).resolve().parents[2]
 FLASK = str(Path(sys.executable).with_name("flask"))
 PAGE = "/compare/ai-product-manager-vs-traditional-product-manager"
+DATABASE = "crossroads.db"
 START_SECONDS = 60  # on a busy machine
 
 
@@ -43,7 +45,7 @@ def environment(instance: Path, **given: str) -> dict[str, str]:
     """
     settings = {
         **PRODUCTION,
-        "database_url": f"sqlite:///{instance / 'crossroads.db'}",
+        "database_url": f"sqlite:///{instance / DATABASE}",
         "instance": str(instance),
         "trusted_proxies": "1",
         **given,
@@ -70,6 +72,24 @@ def site(instance: Path, **given: str) -> Iterator[Site]:
     command(variables, "setup")
     with process([FLASK, "serve"], port, instance / "serve.txt", variables) as number:
         yield Site(f"http://127.0.0.1:{port}", port, number, instance, variables["DATABASE_URL"])
+
+
+def fill(instance: Path, leads: int, shared: Path | None = None, **given: str) -> None:
+    """Give a site that is to run in `instance` a database with so many leads.
+
+    With a folder `shared` for them, equal SQLite databases are filled once and copied.
+    """
+    instance.mkdir()
+    variables = environment(instance, **given)
+    filled = shared and shared / f"{leads}.db"
+    if filled and filled.exists():
+        copyfile(filled, instance / DATABASE)
+        return
+    command(variables, "setup")
+    # Made-up people are refused in production.
+    command({**variables, "ENV": "development"}, "demo", "fill", "--leads", str(leads))
+    if filled:
+        copyfile(instance / DATABASE, filled)
 
 
 @contextmanager
