@@ -129,11 +129,15 @@ def among(session: AnySession, term: str) -> tuple[int, ColumnElement[bool]]:
         return 0, false()
     ranges = [_same(part) for part in parts[:-1]] + [_same_or_begins(parts[-1])]
     entries = [select(LeadWord.lead_id).where(one) for one in ranges]
-    few = [one for one in entries if counted(session, one) <= MANY]
+    numbers = [counted(session, one) for one in entries]
+    few = [one for one, number in zip(entries, numbers, strict=True) if number <= MANY]
     found = select(intersect(*few or entries[:1]).subquery().c.lead_id)
-    number = counted(session, found)
+    number = counted(session, found) if len(few) > 1 else min(numbers)
     fresh = select(Lead.id).where(Lead.words.is_(None), names_person(Lead, term))
-    return number, Lead.id.in_(union_all(found, fresh)) & holds(term)
+    by_index = Lead.id.in_(union_all(found, fresh))
+    if parts == [_word(parts[0])[:WORD_LENGTH]]:  # a word or its beginning: the index knows it all
+        return number, by_index
+    return number, by_index & holds(term)
 
 
 def _of_word(letter: str) -> bool:
