@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Hashable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -150,11 +151,16 @@ def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
         "base_url": settings.base_url,
         "static": lambda name: f"/static/{shelf.digest}/{name}",
         # Within the page it is no request of its own.
-        "favicon": "data:image/svg+xml," + quote(shelf.file("icons/favicon.svg") or b""),
+        "favicon": _data_address(shelf.file("icons/favicon.svg") or b""),
         "canonical": None,
         "share": None,
         "noindex": False,
     }
+
+
+@cache
+def _data_address(svg: bytes) -> str:
+    return "data:image/svg+xml," + quote(svg)
 
 
 def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:

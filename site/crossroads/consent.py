@@ -6,6 +6,7 @@ Every change of a lead's state is an event here, so that the ledger alone tells 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import insert, select
@@ -64,6 +65,7 @@ class Evidence:
     user_agent: str | None = None
 
 
+@lru_cache(maxsize=256)
 def wording_hash(wording: str) -> str:
     """Return what tells a wording from every other: its SHA-256 in hex."""
     return hashlib.sha256(wording.encode()).hexdigest()

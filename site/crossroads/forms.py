@@ -128,7 +128,10 @@ class ParticipantForm(PublicForm):
 
 
 class SignupForm(PublicForm):
-    """Email, an optional name, and the consent box; `website` is for robots alone."""
+    """Email, an optional name, and the consent box; `website` is for robots alone.
+
+    What it carries along of the page before it comes with it unasked: nobody typed it.
+    """
 
     email = StringField("Email address", filters=[_strip])
     name = StringField("Name (optional)", filters=[_strip])
@@ -136,12 +139,6 @@ class SignupForm(PublicForm):
     website = StringField("Leave this field empty", filters=[_strip])
     wording = HiddenField()
     action = HiddenField()
-    page = HiddenField()
-    utm_source = HiddenField()
-    utm_medium = HiddenField()
-    utm_campaign = HiddenField()
-    utm_term = HiddenField()
-    utm_content = HiddenField()
 
     def __init__(self, *arguments: Any, agreeing_to: str = "", **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import structlog
+from flask import request
 from flask_limiter import Limiter
 from limits import RateLimitItem, parse_many
 from limits.storage import Storage
@@ -128,6 +129,12 @@ class TooMany(Exception):
 
 # A broken counter file must not take the site down: errors are logged and the request goes on.
 limiter = Limiter(key_func=client_network, swallow_errors=True)
+
+
+@limiter.request_filter
+def _counts_itself() -> bool:
+    """Tell that no limit is to be looked up: only views of the desk are decorated with one."""
+    return not request.path.startswith("/admin")
 
 
 def count(limit: str, scope: str, name: str) -> None:

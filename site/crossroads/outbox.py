@@ -5,7 +5,7 @@ runs out, and another sends it, perhaps for the second time: at least once, neve
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -60,13 +60,28 @@ ERROR_LENGTH = 500
 ERASED = "the receiver was erased"
 
 
-# Every sign-up does these: made once, and past the ORM, they cost it little.
 _MESSAGE: Final = table_of(Message)
 _OWE: Final = insert(_MESSAGE)
 _TRIGGERED_SINCE: Final = select(func.count()).where(
     _MESSAGE.c.address_hash == bindparam("address"),
     _MESSAGE.c.created_at >= bindparam("since"),
     _MESSAGE.c.kind.in_(TRIGGERED),
+)
+_OWED: Final = (
+    *("kind", "lead_id", "waiting_id", "recipient", "address_hash", "reference", "state"),
+    *("attempts", "due_at", "error", "created_at"),
+)
+# Every sign-up does this: in one statement, made once, it costs it little.
+_OWE_RARELY: Final = (
+    insert(_MESSAGE)
+    .from_select(
+        _OWED,
+        select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _OWED)).where(
+            _TRIGGERED_SINCE.scalar_subquery() < bindparam("most")
+        ),
+        include_defaults=False,
+    )
+    .returning(_MESSAGE.c.id)
 )
 
 
@@ -83,23 +98,7 @@ def enqueue(
     `waiting` is the place on a waiting list that it is about.
     """
     session.flush()  # a lead added a moment ago has no id before that
-    at = now()
-    session.execute(
-        _OWE,
-        {
-            "kind": kind,
-            "lead_id": lead.id,
-            "waiting_id": waiting.id if waiting else None,
-            "recipient": lead.email,
-            "address_hash": lead.address_hash,
-            "reference": new_reference(),
-            "state": DUE,
-            "attempts": 0,
-            "due_at": due_at or at,
-            "error": "",
-            "created_at": at,
-        },
-    )
+    session.execute(_OWE, _values(kind, lead, waiting, due_at or now()))
 
 
 def enqueue_rarely(
@@ -116,10 +115,27 @@ def enqueue_rarely(
     the lead was erased and came anew. The caller holds the lead's lock: many at once are counted
     one after the other. Returns whether the mail is owed.
     """
-    owed = rare(session, lead.address_hash, most)
-    if owed:
-        enqueue(session, kind, lead, waiting=waiting)
-    return owed
+    session.flush()  # what is owed since a moment ago counts, too
+    at = now()
+    values = _values(kind, lead, waiting, at)
+    lately = {"address": lead.address_hash, "since": at - HOUR, "most": most}
+    return session.scalar(_OWE_RARELY, {**values, **lately}) is not None
+
+
+def _values(kind: str, lead: Lead, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "lead_id": lead.id,
+        "waiting_id": waiting.id if waiting else None,
+        "recipient": lead.email,
+        "address_hash": lead.address_hash,
+        "reference": new_reference(),
+        "state": DUE,
+        "attempts": 0,
+        "due_at": due_at,
+        "error": "",
+        "created_at": now(),
+    }
 
 
 def enqueue_for_order(

@@ -67,7 +67,7 @@ def empty_with_source() -> Signup:
     when the page is one of ours.
     """
     form = SignupForm(formdata=None)
-    form.carried = _known(_touch(form, apart=True))
+    form.carried = _known(_touch(apart=True))
     return Signup(form=form)
 
 
@@ -107,7 +107,7 @@ def answer(
     refuse_cross_site(settings.base_url)
     wording = wording or current_content().site.signup.consent
     form = SignupForm(agreeing_to=wording)
-    touch = _touch(form, apart=apart)
+    touch = _touch(apart=apart)
     if apart:
         form.carried = _known(touch)
     if form.action.data == "change":
@@ -118,9 +118,10 @@ def answer(
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
     address = addresses.read(form.email.data, settings.suppression_key)
     limits.count(settings.address_limit, "address", address.hash)
-    writing(db.session)
+    session = db.session()
+    writing(session)
     capture(
-        db.session,
+        session,
         address=address,
         name=form.name.data,
         touch=touch,
@@ -128,7 +129,7 @@ def answer(
         evidence=evidence(name, page=touch.page or request.path),
         suspect=bool(form.website.data),
     )
-    db.session.commit()
+    session.commit()
     SIGNUPS.labels("taken").inc()
     done = Signup(
         form=form,
@@ -151,17 +152,17 @@ def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Respo
     return make_response(render(signup), status, {"Cache-Control": "no-store"})
 
 
-def _touch(form: SignupForm, *, apart: bool) -> Touch:
+def _touch(*, apart: bool) -> Touch:
     path, before = _page_before()
     tags = {
         tag: clean_tag(request.args.get(tag))
-        or clean_tag(form[tag].data)
+        or clean_tag(request.form.get(tag))
         or clean_tag(before.get(tag))
         for tag in TAGS
     }
     if not apart:
         return Touch(page=request.path[:PAGE_LENGTH], **tags)
-    said = clean_tag(form.page.data) or clean_tag(path) or ""
+    said = clean_tag(request.form.get("page")) or clean_tag(path) or ""
     # A form can claim to come from anywhere, and what a page is called outlives the person.
     known = said.removesuffix("/enroll") in current_content().pages
     return Touch(page=said if known else None, **tags)

@@ -1,6 +1,7 @@
 """The public pages: the same bytes for every visitor, kept in memory in front of this module."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import PurePath
 
 from flask import (
@@ -72,8 +73,7 @@ def _page(
         # Whoever has signed up gets the page that everybody gets, with another section in it: to
         # render all of it again would be a fifth of the work that a sign-up is.
         if state.state == "done" and (around := _around_signup()):
-            section = render_template("signup/section.html", signup=state)
-            return section.join(around)
+            return render_template("signup/section.html", signup=state).join(around)
         return render_template(
             template,
             signup=state,
@@ -91,8 +91,12 @@ def _page(
 def _around_signup() -> tuple[str, str] | None:
     """Return the page at this address before and after its sign-up form, if it is in memory."""
     pages: PageCache = current_app.extensions["crossroads.pages"]
-    page = (pages.kept(request.path) or b"").decode()
-    before, opening, rest = page.partition(SIGNUP_OPENS)
+    return _parted(pages.kept(request.path) or b"")
+
+
+@lru_cache(maxsize=64)
+def _parted(page: bytes) -> tuple[str, str] | None:
+    before, opening, rest = page.decode().partition(SIGNUP_OPENS)
     _, closing, after = rest.partition(SIGNUP_CLOSES)
     return (before, after) if opening and closing else None
 
