@@ -9,7 +9,7 @@ from copy import copy
 from functools import cached_property
 from random import uniform
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypedDict, TypeVar
 
 from crossroads.payments.errors import PaymentsAway, PaymentsBusy, our_errors
 
@@ -166,7 +166,7 @@ def _page(page: stripe.ListObject[L], take: Callable[[L], R]) -> tuple[Sequence[
     return found, str(page.data[-1]["id"]) if page.has_more else None
 
 
-def expect(found: stripe.StripeObject, kind: str) -> None:
+def expect(found: stripe.StripeObject | dict[str, Any], kind: str) -> None:
     """Raise TypeError when an answer is of another kind than was asked for."""
     if found["object"] != kind:
         raise TypeError(f"expected a {kind}, not {found['object']}")

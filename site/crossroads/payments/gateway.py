@@ -188,7 +188,7 @@ class Gateway(Connection):
 
         Raises BadEvent, whatever is wrong with it.
         """
-        return verified(body, signature, secrets, self._key)
+        return verified(body, signature, secrets)
 
     def account(self) -> Account:
         """Return what Stripe says of the key itself. https://docs.stripe.com/api/balance"""

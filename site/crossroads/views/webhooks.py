@@ -34,9 +34,10 @@ def stripe() -> Response:
         _note_refused(body)
         abort(400)
     if event.kind in stripe_events.FOLLOWED and event.live == gateway.live:
-        writing(db.session)
-        stripe_events.receive(db.session, event)
-        db.session.commit()
+        session = db.session()
+        writing(session)
+        stripe_events.receive(session, event)
+        session.commit()
     return make_response("", 200, {"Cache-Control": "no-store"})
 
 
