@@ -21,9 +21,9 @@ from tests.conftest import ROOT
 # From the bottom up: a module imports from its own layer or from one below it.
 LAYERS = [
     ["models"],
-    ["composer", "content", "content_fields", "content_rules", "content_schema", "content_yaml",
-     "domains", "logs", "mailer", "markdown", "metrics", "money", "payments", "pictures",
-     "providers", "schema", "settings"],
+    ["composer", "compression", "content", "content_fields", "content_rules", "content_schema",
+     "content_yaml", "domains", "logs", "mailer", "markdown", "metrics", "money", "payments",
+     "pictures", "providers", "schema", "settings"],
     ["addresses", "announcements", "calendars", "consent", "demo", "demo_people", "demo_tables",
      "disputes", "doctor", "duplicates", "enrollment_list", "enrollments", "export", "gate",
      "lead_file",

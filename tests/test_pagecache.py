@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import brotli
@@ -257,7 +258,9 @@ def test_reader_never_waits_for_a_new_rendering(inner: Inner, browser: Client) -
     wait_for(lambda: browser.get("/page").text == "new words")
 
 
-def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(inner: Inner) -> None:
+def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
+    inner: Inner, tmp_path: Path
+) -> None:
     cache = PageCache(
         inner,
         paths=lambda: ["/page"],
@@ -267,7 +270,7 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(inner:
         poll=POLL,
     )
     before = threading.active_count()
-    cache.fill()
+    cache.fill(tmp_path / "compressed.zip")
     assert threading.active_count() == before  # what is forked from here has none that is missing
     assert inner.asked == ["GET /page"]
     browser = Client(cache)

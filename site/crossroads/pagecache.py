@@ -4,22 +4,22 @@ A reader's request is a dictionary look-up here. Everything else, every POST inc
 to Flask. One thread a process renders the pages again when what they show has changed.
 """
 
-import gzip
-import hashlib
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import brotli
 import structlog
 from prometheus_client import Counter
 from werkzeug.datastructures import Headers
 from werkzeug.http import parse_accept_header, parse_etags
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from crossroads import compression
+from crossroads.compression import Compressed
 from crossroads.logs import first_line
 from crossroads.metrics import REQUESTS
 from crossroads.requestlog import NO_VISIT
@@ -84,6 +84,7 @@ class PageCache:
         self._stamp = stamp()
         self._version: Hashable = object()  # equals no other: nothing has been rendered
         self._lock = threading.Lock()
+        self._compress: Callable[[bytes], Compressed] = compression.compressed
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
@@ -106,12 +107,24 @@ class PageCache:
         page = self._pages.get(path)
         return page["identity"].body if page else None
 
-    def fill(self) -> None:
+    def fill(self, file: Path) -> None:
         """Render every page now, if what they show is other than it was. Raises what that raises.
 
-        Before the server's processes part, so that they share the bytes and what made them.
+        Before the server's processes part, so that they share the bytes and what made them. What
+        the pages are compressed to is kept in the file: to do it anew is a tenth of a start.
         """
+        kept = compression.kept(file)
+        made: dict[bytes, Compressed] = {}
+
+        def compress(body: bytes) -> Compressed:
+            made[body] = kept.get(compression.digest(body)) or compression.compressed(body)
+            return made[body]
+
+        self._compress = compress
         self._refresh()
+        self._compress = compression.compressed
+        if {compression.digest(body) for body in made} != kept.keys():
+            compression.keep(file, made.items())
 
     def close(self) -> None:
         """End the thread."""
@@ -161,7 +174,7 @@ class PageCache:
         body = b"".join(body_parts)
         if not status.startswith(str(HTTPStatus.OK.value)):
             return None
-        return make_page(body, headers)
+        return make_page(body, headers, self._compress)
 
     def _start(self) -> None:
         with self._lock:
@@ -208,23 +221,17 @@ class PageCache:
         return len(pages) == len(self._paths)
 
 
-def make_page(body: bytes, headers: Headers) -> Page:
+def make_page(body: bytes, headers: Headers, compress: Callable[[bytes], Compressed]) -> Page:
     """Return the page made of a body and its headers in every encoding worth sending."""
     kept = [(name, value) for name, value in headers if name.lower() not in OWN]
-    digest = hashlib.sha256(body).hexdigest()[:20]
+    digest = compression.digest(body)[:20]
     kind = (headers.get("Content-Type") or "").partition(";")[0]
     bodies = {"identity": body}
     if kind not in ALREADY_SMALL:
-        bodies |= _compressed(body)
+        bodies |= compress(body)
         kept.append(("Vary", "Accept-Encoding"))
     made = {name: _variant(name, data, digest, kept) for name, data in bodies.items()}
     return {name: made.get(name, made["identity"]) for name in ENCODINGS}
-
-
-@lru_cache(maxsize=256)
-def _compressed(body: bytes) -> dict[str, bytes]:
-    """Return the body in the encodings that shrink it: slow, and most pages stay as they were."""
-    return {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
 
 
 def _variant(encoding: str, body: bytes, digest: str, kept: list[tuple[str, str]]) -> Variant:

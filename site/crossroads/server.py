@@ -71,7 +71,7 @@ def serve(settings: Settings, engine: Engine, pages: PageCache) -> None:
     require_free_port(settings.host, settings.port, "PORT")
     require_schema(engine)
     metrics.share_between_processes(settings.instance / "metrics")
-    pages.fill()
+    pages.fill(settings.instance / "compressed.zip")
     # Requests within the command's own context leave their session open until it ends: with the
     # server, and until then no table could be changed.
     db.session.remove()

@@ -1,0 +1,51 @@
+"""Bodies in the encodings that shrink them, kept for the next start: to make them takes a while."""
+
+import gzip
+import hashlib
+import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import brotli
+
+Compressed = dict[str, bytes]  # by encoding
+
+
+@lru_cache(maxsize=256)  # most pages stay as they were
+def compressed(body: bytes) -> Compressed:
+    """Return the body in each encoding, as small as it gets."""
+    return {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
+
+
+def kept(file: Path) -> dict[str, Compressed]:
+    """Return what was kept in a file, by the digest of what it was made of.
+
+    Nothing when it is not there, or anything is wrong with it: each entry has a checksum.
+    """
+    found: dict[str, Compressed] = {}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                of, _, encoding = name.partition(".")
+                found.setdefault(of, {})[encoding] = archive.read(name)
+    except Exception:
+        return {}
+    return found
+
+
+def keep(file: Path, all_of_them: Iterable[tuple[bytes, Compressed]]) -> None:
+    """Keep what bodies were made into, and nothing of before. Where that cannot be, go without."""
+    draft = file.with_suffix(".new")
+    with suppress(OSError):
+        with zipfile.ZipFile(draft, "w") as archive:
+            for body, made in all_of_them:
+                for encoding, data in made.items():
+                    archive.writestr(f"{digest(body)}.{encoding}", data)
+        draft.replace(file)
+
+
+def digest(body: bytes) -> str:
+    """Return what tells a body from every other: its SHA-256 in hex."""
+    return hashlib.sha256(body).hexdigest()
