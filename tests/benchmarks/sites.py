@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from shutil import copyfile
 
+from tests.benchmarks import commits
 from tests.ports import free_port
 from tests.production import PRODUCTION
 
@@ -119,6 +120,21 @@ def served(target: str, port: int, said: Path, variables: dict[str, str]) -> Ite
     words = [sys.executable, "-m", "tests.benchmarks.served", target, str(port)]
     with process(words, port, said, variables) as number:
         yield number
+
+
+@contextmanager
+def lean(folder: Path, like: Site) -> Iterator[Site]:
+    """Run the least of a site, on a copy of another's database."""
+    port, database = free_port(), folder / "lean.db"
+    commits.copy(like.database, database)
+    url = f"sqlite:///{database}"
+    variables = {
+        **os.environ,
+        "LEAN_DATABASE": url,
+        "LEAN_SECRET": PRODUCTION["stripe_webhook_secret"],
+    }
+    with served("tests.benchmarks.lean:app", port, folder / "lean.txt", variables) as number:
+        yield Site(f"http://127.0.0.1:{port}", port, number, folder, url)
 
 
 def wait_for(port: int, server: subprocess.Popen[bytes], said: Path) -> None:

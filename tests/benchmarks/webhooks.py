@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
 
@@ -12,7 +13,7 @@ from tests.benchmarks import commits, load
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.commits import Rows
 from tests.benchmarks.figures import Row, interleave
-from tests.benchmarks.sites import Site, site
+from tests.benchmarks.sites import Site, lean, site
 from tests.production import PRODUCTION
 
 SCRIPT = Path(__file__).with_name("webhook.lua")
@@ -21,19 +22,26 @@ MOST = 4000  # events a second that are prepared: more than any answer's rate
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    with site(bench.folder / "site") as ours:
+    with ExitStack() as stack:
+        ours = stack.enter_context(site(bench.folder / "site"))
         send(bench, ours, 1)
         raw = bench.folder / "raw.db"
         commits.copy(ours.database, raw)
         make = event_rows(ours.database)
-        figures, inserts = interleave(
+        least = stack.enter_context(lean(bench.folder, ours))
+        figures, inserts, leans = interleave(
             bench.rounds,
             lambda: send(bench, ours, bench.seconds),
             lambda: commits.rate(raw, make, bench.seconds),
+            lambda: send(bench, least, bench.seconds),
         )
     yield Row(
         what="webhook: verify, store, answer", figures=figures, unit="/s",
         against="a durable insert of the same row", baselines=inserts, least=0.30,
+    )  # fmt: skip
+    yield Row(
+        what="the least that Flask and SQLAlchemy take", figures=leans, unit="/s",
+        against="a durable insert of the same row", baselines=inserts,
     )  # fmt: skip
 
 
