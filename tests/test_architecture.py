@@ -44,7 +44,7 @@ LAYERS = [
 WITHOUT_FLASK = [name for layer in LAYERS[1:3] for name in layer] + ["worker"]
 ONE_IMPORTER = {"smtplib": "mailer", "stripe": "payments"}
 HEAVY = {"alembic", "dns", "flask_migrate", "honcho", "icalendar", "psycopg", "resvg_py",
-         "smtplib", "stripe"}  # fmt: skip
+         "rich", "smtplib", "stripe"}  # fmt: skip
 FLASKS_OWN = {"db", "limiter", "routes", "run", "shell"}  # commands of Flask and its extensions
 
 

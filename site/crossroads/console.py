@@ -1,5 +1,6 @@
 """What the flask commands share: settings, a database in order, exports, one-line refusals."""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,12 +73,15 @@ def write_export(sheet: Sheet, which: Filter, kind: str, output: str, noun: str)
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """Show how far something is, on a terminal alone. Yields what to call with each advance."""
-    from rich.console import Console  # here alone: every command would pay for it
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda done: bar.advance(task, done)
+    with click.progressbar(
+        itertools.count(),  # whose end is `total`, and not known without
+        length=total,
+        label=label,
+        show_pos=total is None,
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
+        yield bar.update
 
 
 def settings() -> Settings:
