@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from crossroads import content_yaml
 from crossroads.content import Comparison, expired, figures_without_source, read, stamp
 from tests.content_files import COURSE, PAGE, PAGE_SLUG, REAL, TODAY, Folder
 
@@ -35,6 +36,14 @@ def as_seed(page: Comparison, brand: str) -> list[str]:
     for question in page.faq.questions:
         lines += [question.question, question.answer]
     return [*lines, page.cta.heading, page.cta.text, page.cta.label]
+
+
+def test_both_readers_of_yaml_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [path.read_bytes() for path in sorted(REAL.rglob("*.yaml"))]
+    quick = [content_yaml.load.__wrapped__(data) for data in files]
+    assert all(document.spots and not document.mistakes for document in quick)
+    monkeypatch.setattr(content_yaml, "_QuickLoader", content_yaml._Loader)
+    assert [content_yaml.load.__wrapped__(data) for data in files] == quick
 
 
 def test_the_page_holds_the_seed_word_for_word_and_in_its_order() -> None:
