@@ -35,7 +35,7 @@ LAYERS = [
     ["settlement", "matching", "reconciliation", "loops", "worker", "keeper", "indexer", "settler",
      "sweeper", "limits", "intake", "guard", "requestlog", "shelf", "pagecache", "forms",
      "admin_forms", "desk", "browse", "download", "signup", "order_page", "migrations", "server",
-     "start", "template_cache", "console"],
+     "start", "template_cache", "console", "group_commit"],
     ["views", "cli"],
     ["crossroads"],
     ["wsgi"],

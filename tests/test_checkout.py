@@ -301,7 +301,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
             live=False,
             created_at=now(),
         )
-        stripe_events.receive(own, known)
+        stripe_events.receive(own, [known])
         own.commit()
     Settler(engine, gateway, "http://localhost").work()
     assert count(session, Enrollment) == 2

@@ -37,8 +37,7 @@ START = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def capture(session: Session, email: str = "maria@example.com", *, suspect: bool = False) -> None:
-    leads.capture(
-        session,
+    signup = leads.SignUp(
         address=address(email),
         name="Maria",
         touch=Touch(),
@@ -46,6 +45,7 @@ def capture(session: Session, email: str = "maria@example.com", *, suspect: bool
         evidence=PROOF,
         suspect=suspect,
     )
+    leads.capture(session, [signup])
 
 
 def test_database_refuses_to_rewrite_an_event(engine: Engine) -> None:
@@ -158,10 +158,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(email=people, suspect=st.booleans())
     def ask_to_wait(self, email: str, suspect: bool) -> None:
-        join(
-            self.session,
-            course=COURSE,
-            cohort=SMALL,
+        asked = leads.SignUp(
             address=address(email),
             name="",
             touch=Touch(),
@@ -169,6 +166,7 @@ class Sequences(RuleBasedStateMachine):
             evidence=replace(PROOF, form="waiting-list"),
             suspect=suspect,
         )
+        join(self.session, [asked], course=COURSE, cohort=SMALL)
         self.after()
 
     @rule(number=any_link)

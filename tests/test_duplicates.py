@@ -92,7 +92,7 @@ def hear(engine: Engine, gateway: Gateway, *copies: str) -> None:
         )
         with Session(engine) as session:
             writing(session)
-            stripe_events.receive(session, event)
+            stripe_events.receive(session, [event])
             session.commit()
     Settler(engine, gateway, BASE).work()
 

@@ -66,14 +66,10 @@ def join(session: Session, email: str, *acts: str) -> None:
     """Have someone sign up, and do what is named after."""
     session.rollback()
     writing(session)
-    leads.capture(
-        session,
-        address=address(email),
-        name="",
-        touch=Touch(),
-        wording="Email me.",
-        evidence=PROOF,
+    signup = leads.SignUp(
+        address=address(email), name="", touch=Touch(), wording="Email me.", evidence=PROOF
     )
+    leads.capture(session, [signup])
     lead = leads.of_address(session, address(email))
     assert lead is not None
     for act in acts:

@@ -26,14 +26,14 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 def capture(session: Session, email: str = "maria@example.com", **touch: str) -> Lead:
-    leads.capture(
-        session,
+    signup = leads.SignUp(
         address=address(email),
         name="Maria",
         touch=Touch(**touch),
         wording="Email me.",
         evidence=PROOF,
     )
+    leads.capture(session, [signup])
     return session.scalars(select(Lead).where(Lead.email_key == email_key(email))).one()
 
 

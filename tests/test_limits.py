@@ -77,6 +77,18 @@ def test_too_many_sign_ups_are_stopped_until_the_window_ends(
     assert session.scalar(select(func.count()).select_from(Lead)) == 1
 
 
+def test_who_is_too_fast_for_a_minute_does_not_lose_an_hour(
+    make_app: Any, session: Session
+) -> None:
+    client = make_app(signup_limit="2/minute;5/hour", address_limit="4/day").test_client()
+    with time_machine.travel(START, tick=False) as clock:
+        assert [knock(client) for _ in range(9)] == [200, 200] + [429] * 7
+        clock.shift(61)
+        assert [knock(client) for _ in range(3)] == [200, 200, 429], "nor any of the address's"
+        clock.shift(61)
+        assert knock(client) == 429, "the address has had four today"
+
+
 def test_reading_and_mending_a_typo_count_as_nothing(make_app: Any) -> None:
     client = make_app(signup_limit="2/minute").test_client()
     assert knock(client) == 200

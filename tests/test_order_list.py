@@ -49,7 +49,7 @@ def hear(session: Session, order: Order, **given: object) -> str:
         live=False,
         created_at=now(),
     )
-    stripe_events.receive(session, event)
+    stripe_events.receive(session, [event])
     if given:
         session.execute(update(StripeEvent).where(StripeEvent.id == event.id).values(**given))
     return event.id

@@ -73,7 +73,7 @@ def hear(engine: Engine, gateway: Gateway) -> None:
     with Session(engine) as session:
         writing(session)
         for event in gateway.events(now() - timedelta(days=1), sorted(stripe_events.FOLLOWED)):
-            stripe_events.receive(session, event)
+            stripe_events.receive(session, [event])
         session.commit()
     Settler(engine, gateway, BASE).work()
 
@@ -165,7 +165,7 @@ def test_event_that_came_and_waits_for_a_worker_is_followed(
     event = listed(gateway, "checkout.session.completed")
     with Session(engine) as session:
         writing(session)
-        stripe_events.receive(session, event)
+        stripe_events.receive(session, [event])
         session.commit()
     assert sweep(engine, gateway)[0] == [
         f"order {order.id}: paid at Stripe ({event.kind} {event.id} came and was not followed "

@@ -62,7 +62,7 @@ def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
         writing(session)
         for event in events if backwards else events[::-1]:
             if event.kind in stripe_events.FOLLOWED:
-                stripe_events.receive(session, event)
+                stripe_events.receive(session, [event])
         session.commit()
     Settler(engine, gateway, BASE).work()
     with Session(engine) as session:

@@ -1,7 +1,6 @@
 """Retention: who never confirmed goes, and nobody else does."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -22,8 +21,10 @@ from tests.test_participants import name as name_seat
 
 
 def wait(session: Session, email: str) -> Waiting:
-    given: dict[str, Any] = {"name": "", "touch": leads.Touch(), "wording": "Tell me."}
-    join(session, course=COURSE, cohort=SMALL, address=address(email), evidence=PROOF, **given)
+    asked = leads.SignUp(
+        address=address(email), name="", touch=leads.Touch(), wording="Tell me.", evidence=PROOF
+    )
+    join(session, [asked], course=COURSE, cohort=SMALL)
     session.flush()
     return session.scalars(select(Waiting).order_by(Waiting.id.desc())).all()[0]
 

@@ -218,7 +218,7 @@ def receive(engine: Engine, order: Order, number: int = 1) -> None:
     )
     with Session(engine) as session:
         writing(session)
-        stripe_events.receive(session, event)
+        stripe_events.receive(session, [event])
         session.commit()
 
 

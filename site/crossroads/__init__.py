@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from crossroads import cli, consent, desk, guard, limits, logs, requestlog, site_version
 from crossroads import settings as settings_module
 from crossroads.content import ContentError
+from crossroads.group_commit import GroupCommit
 from crossroads.intake import Intake
 from crossroads.pagecache import PageCache
 from crossroads.payments import Gateway
@@ -89,6 +90,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         base=settings.stripe_api_base,
         waiting=BLOCKING_THREADS // 2,  # the others go on serving whoever does not pay
     )
+    app.extensions["crossroads.commits"] = GroupCommit(settings.instance / "writer.lock")
     app.context_processor(lambda: _template_words(shelf, settings))
 
     requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import insert, select
 
@@ -78,22 +78,39 @@ def record(
 
     `wording` is the exact sentence agreed to. The only code that sets a lead's state.
     """
-    session.execute(
-        _APPEND,
-        {
-            "lead_id": lead.id,
-            "address_hash": lead.address_hash,
-            "kind": kind,
-            "wording": wording,
-            "wording_hash": wording_hash(wording) if wording else "",
-            **vars(evidence),
-            "created_at": now(),
-        },
-    )
+    append(session, [event(lead.id, lead.address_hash, kind, evidence, wording)])
     if kind == RESUBSCRIBED:  # only the ledger knows what was before
         lead.state = state_of(ledger(session, lead.id)) or lead.state
     elif (after := _after(lead.state, kind)) and after != lead.state:
         lead.state = after
+
+
+def event(
+    lead_id: int, address_hash: str, kind: str, evidence: Evidence, wording: str = ""
+) -> dict[str, Any]:
+    """Return the row of an event; `wording` is the exact sentence agreed to."""
+    return {
+        "lead_id": lead_id,
+        "address_hash": address_hash,
+        "kind": kind,
+        "wording": wording,
+        "wording_hash": wording_hash(wording) if wording else "",
+        **vars(evidence),
+        "created_at": now(),
+    }
+
+
+def append(session: AnySession, events: Sequence[Mapping[str, Any]]) -> None:
+    """Append events to ledgers of leads that are in the state already that these lead to."""
+    session.execute(_APPEND, events)
+
+
+def first_state(kind: str) -> str:
+    """Return the state of a lead whose ledger begins with an event of this kind."""
+    state = _after(None, kind)
+    if state is None:
+        raise ValueError(f"no ledger begins with {kind!r}")
+    return state
 
 
 def ledger(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:

@@ -15,7 +15,7 @@ from crossroads.addresses import Address
 from crossroads.consent import Evidence
 from models import ConsentEvent, Lead, Message, Waiting, now
 from models.base import AnySession, insert_on, table_of
-from models.lead import CONFIRMED, ERASED, HELD, PENDING, UNSUBSCRIBED, new_token
+from models.lead import CONFIRMED, ERASED, HELD, UNSUBSCRIBED, new_token
 from models.suppression import BOUNCED
 
 CONFIRM_DAYS = 7
@@ -36,27 +36,78 @@ class Touch:
     utm_content: str | None = None
 
 
-def capture(
-    session: AnySession,
-    *,
-    address: Address,
-    name: str,
-    touch: Touch,
-    wording: str,
-    evidence: Evidence,
-    suspect: bool = False,
-) -> None:
-    """Record a sign-up: lead if new, consent event, and the mail that is owed.
+@dataclass(frozen=True, kw_only=True)
+class SignUp:
+    """What a form brought: who signs up, where they came from, what they agreed to and the proof.
+
+    A `suspect` one, which a robot may have sent, is kept and owed nothing: autofill trips traps
+    too, so it must not be lost.
+    """
+
+    address: Address
+    name: str
+    touch: Touch
+    wording: str
+    evidence: Evidence
+    suspect: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The event that it is in the ledger."""
+        return consent.HELD if self.suspect else consent.GIVEN
+
+
+def capture(session: AnySession, signups: Sequence[SignUp]) -> None:
+    """Record sign-ups: of each the lead if new, the consent event, and the mail that is owed.
 
     A known address keeps its name, its first touch and its state: only the owner of the
-    mailbox can change that, with the link that is mailed. A `suspect` one, which a robot may
-    have sent, is kept and owed nothing: autofill trips traps too, so it must not be lost.
+    mailbox can change that, with the link that is mailed.
     """
-    state = HELD if suspect else PENDING
-    lead = find_or_add(session, address=address, name=name, touch=touch, state=state)
-    kind = consent.HELD if suspect else consent.GIVEN
-    consent.record(session, lead, kind, evidence, wording)
-    if not suspect:
+    # In one order everywhere, so that two that add the same people never wait for each other.
+    signups = sorted(signups, key=lambda signup: signup.address.key)
+    numbers = _add(session, signups)
+    new = {id(one): number for one in signups if (number := numbers.pop(one.address.key, None))}
+    _begin(session, [(new[id(one)], one) for one in signups if id(one) in new])
+    for signup in signups:
+        if id(signup) not in new:
+            _capture_known(session, signup)
+
+
+def _add(session: AnySession, signups: Sequence[SignUp]) -> dict[str, int]:
+    """Add those whose address is not known yet; return the numbers of their leads by its key."""
+    rows = [
+        _values(one.address, one.name, one.touch, consent.first_state(one.kind)) for one in signups
+    ]
+    added = session.execute(_insert(session.get_bind().dialect.name), rows)
+    return {key: number for number, key in added}
+
+
+def _begin(session: AnySession, added: Sequence[tuple[int, SignUp]]) -> None:
+    """Open the ledgers of leads that were added just now, and owe them the first mail."""
+    if not added:
+        return
+    consent.append(
+        session,
+        [
+            consent.event(number, one.address.hash, one.kind, one.evidence, one.wording)
+            for number, one in added
+        ],
+    )
+    asked = [(number, one.address) for number, one in added if not one.suspect]
+    if asked:
+        outbox.enqueue_first(session, outbox.CONFIRM, asked)
+
+
+def _capture_known(session: AnySession, signup: SignUp) -> None:
+    lead = find_or_add(
+        session,
+        address=signup.address,
+        name=signup.name,
+        touch=signup.touch,
+        state=consent.first_state(signup.kind),
+    )
+    consent.record(session, lead, signup.kind, signup.evidence, signup.wording)
+    if not signup.suspect:
         ask(session, lead)
 
 
@@ -77,10 +128,24 @@ def find_or_add(
 
     The touch is its last one, unless it has confirmed: then anyone may have typed the address.
     """
+    values = _values(address, name, touch, state)
+    while True:
+        added = session.execute(_insert(session.get_bind().dialect.name), values).first()
+        if added is not None:
+            return _added(session, added.id, values)
+        lead = session.scalar(_query(Lead.email_key == address.key, lock=True))
+        if lead is not None:  # or it was erased in between
+            break
+    if lead.state != CONFIRMED:
+        lead.last_signup_at = values["last_signup_at"]
+        for field, value in _last(touch).items():
+            setattr(lead, field, value)
+    return lead
+
+
+def _values(address: Address, name: str, touch: Touch, state: str) -> dict[str, Any]:
     at = now()
-    first = vars(touch)
-    last = {f"last_{field}": value for field, value in first.items()}
-    values: dict[str, Any] = {
+    return {
         "email": address.typed,
         "email_key": address.key,
         "address_hash": address.hash,
@@ -91,35 +156,27 @@ def find_or_add(
         "unsubscribe_token": new_token(),
         "created_at": at,
         "last_signup_at": at,
-        **first,
-        **last,
+        **vars(touch),
+        **_last(touch),
         "confirmed_at": None,
         "unsubscribed_at": None,
     }
-    while True:
-        number = session.scalar(_insert(session.get_bind().dialect.name), values)
-        if number is not None:
-            return _added(session, number, values)
-        lead = session.scalar(_query(Lead.email_key == address.key, lock=True))
-        if lead is not None:  # or it was erased in between
-            break
-    if lead.state != CONFIRMED:
-        lead.last_signup_at = at
-        for field, value in last.items():
-            setattr(lead, field, value)
-    return lead
+
+
+def _last(touch: Touch) -> dict[str, Any]:
+    return {f"last_{field}": value for field, value in vars(touch).items()}
 
 
 @cache
-def _insert(dialect: str) -> ReturningInsert[int]:
-    """Return the statement that adds a lead and returns its number, or none when it is known.
+def _insert(dialect: str) -> ReturningInsert[int, str]:
+    """Return the statement that adds leads and returns number and key of those not known yet.
 
     The unique index decides who is first: two equal sign-ups at once make one lead. Made once:
     that takes longer than to run it.
     """
     table = table_of(Lead)
     insert = insert_on(dialect, table).on_conflict_do_nothing(index_elements=["email_key"])
-    return insert.returning(table.c.id)
+    return insert.returning(table.c.id, table.c.email_key)
 
 
 def _added(session: AnySession, number: int, values: dict[str, Any]) -> Lead:

@@ -3,10 +3,12 @@
 import math
 import sqlite3
 import time
+from collections.abc import Sequence
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 import structlog
 from flask import request
@@ -46,32 +48,35 @@ class CounterFile(Storage):
         return sqlite3.Error
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        return self.incr_all([(key, expiry)], amount)[0]
+
+    def incr_all(self, counters: Sequence[tuple[str, int]], amount: int = 1) -> list[int]:
+        """Count in several counters at once, each given by key and seconds; return their counts."""
         at = time.time()
         if at >= self._purge_at:
             self._purge_at = at + PURGE_SECONDS
             self._run("DELETE FROM counter WHERE expires <= ?", at)
-        row = self._run(
-            "INSERT INTO counter VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
-            " count = CASE WHEN expires <= ?4 THEN excluded.count ELSE count + ?2 END,"
-            " expires = CASE WHEN expires <= ?4 THEN excluded.expires ELSE expires END"
-            " RETURNING count",
-            key,
-            amount,
-            at + expiry,
-            at,
-        )
-        return int(row[0]) if row else amount
+        rows = [value for key, seconds in counters for value in (key, amount, at + seconds)]
+        counts = dict(self._run(_incr(len(counters)), *rows, at, at))
+        return [counts[key] for key, _ in counters]
+
+    def give_back(self, keys: Sequence[str]) -> None:
+        """Take one off each of these counters again."""
+        for key in keys:
+            self._run("UPDATE counter SET count = count - 1 WHERE key = ?", key)
 
     def get(self, key: str) -> int:
-        row = self._run("SELECT count FROM counter WHERE key = ? AND expires > ?", key, time.time())
-        return int(row[0]) if row else 0
+        rows = self._run(
+            "SELECT count FROM counter WHERE key = ? AND expires > ?", key, time.time()
+        )
+        return int(rows[0][0]) if rows else 0
 
     def get_expiry(self, key: str) -> float:
-        row = self._run("SELECT expires FROM counter WHERE key = ?", key)
-        return float(row[0]) if row else time.time()
+        rows = self._run("SELECT expires FROM counter WHERE key = ?", key)
+        return float(rows[0][0]) if rows else time.time()
 
     def check(self) -> bool:
-        return self._run("SELECT 1") is not None
+        return bool(self._run("SELECT 1"))
 
     def reset(self) -> int | None:
         self._run("DELETE FROM counter")
@@ -87,11 +92,11 @@ class CounterFile(Storage):
                 self._connection.close()
                 self._connection = None
 
-    def _run(self, statement: str, *values: Any) -> Any:
+    def _run(self, statement: str, *values: Any) -> list[Any]:
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
-            return self._connection.execute(statement, values).fetchone()
+            return self._connection.execute(statement, values).fetchall()
 
     def _open(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600)  # it names the addresses that are counted
@@ -109,6 +114,17 @@ class CounterFile(Storage):
             connection.close()
             raise
         return connection
+
+
+@cache
+def _incr(counters: int) -> str:
+    rows = ", ".join(["(?, ?, ?)"] * counters)
+    return (
+        f"INSERT INTO counter VALUES {rows} ON CONFLICT (key) DO UPDATE SET"  # noqa: S608
+        " count = CASE WHEN expires <= ? THEN excluded.count ELSE count + excluded.count END,"
+        " expires = CASE WHEN expires <= ? THEN excluded.expires ELSE expires END"
+        " RETURNING key, count"
+    )
 
 
 def client_network() -> str:
@@ -137,18 +153,28 @@ def _counts_itself() -> bool:
     return not request.path.startswith("/admin")
 
 
-def count(limit: str, scope: str, name: str) -> None:
-    """Count one more under the name in this scope. Raises TooMany when that is over the limit.
+def count(*limits: tuple[str, str, str]) -> None:
+    """Count one more under each of these limits. Raises TooMany when that is over one of them.
 
-    By the limiter's own strategy and counters. What a context or decorator of it looks up for each
-    request besides, which limits there may be, is known here and would take longer than a sign-up.
+    Each is given by its windows, its scope, and the name that is counted in it. A window after the
+    one that is over is not counted in: who is too fast for a minute does not lose an hour.
+
+    By the fixed windows and the counters of the limiter. What a context or decorator of it looks up
+    for each request besides is known here, and to count in one window after the other would take
+    as long as to store a sign-up.
     """
-    strategy = limiter.limiter
+    windows = [
+        (window, window.key_for(scope, name))
+        for limit, scope, name in limits
+        for window in _windows(limit)
+    ]
+    storage = cast(CounterFile, limiter.storage)
     try:
-        for window in _windows(limit):
-            if not strategy.hit(window, scope, name):
-                reset_at, _ = strategy.get_window_stats(window, scope, name)
-                raise TooMany(max(1, math.ceil(reset_at - time.time())))
+        counts = storage.incr_all([(key, window.get_expiry()) for window, key in windows])
+        for place, ((window, key), number) in enumerate(zip(windows, counts, strict=True)):
+            if number > window.amount:
+                storage.give_back([key for _, key in windows[place + 1 :]])
+                raise TooMany(max(1, math.ceil(storage.get_expiry(key) - time.time())))
     except sqlite3.Error as error:
         log.error("limits cannot be counted", error=first_line(error))
 

@@ -4,6 +4,7 @@ A message is claimed under a lease. The worker that dies with one in hand loses 
 runs out, and another sends it, perhaps for the second time: at least once, never lost.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 from crossroads import leases
+from crossroads.addresses import Address
 from models.announcement import PAUSED, Announcement
 from models.base import AnySession, now, table_of
 from models.enrollment import Enrollment
@@ -72,16 +74,12 @@ _OWED: Final = (
     *("attempts", "due_at", "error", "created_at"),
 )
 # Every sign-up does this: in one statement, made once, it costs it little.
-_OWE_RARELY: Final = (
-    insert(_MESSAGE)
-    .from_select(
-        _OWED,
-        select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _OWED)).where(
-            _TRIGGERED_SINCE.scalar_subquery() < bindparam("most")
-        ),
-        include_defaults=False,
-    )
-    .returning(_MESSAGE.c.id)
+_OWE_RARELY: Final = insert(_MESSAGE).from_select(
+    _OWED,
+    select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _OWED)).where(
+        _TRIGGERED_SINCE.scalar_subquery() < bindparam("most")
+    ),
+    include_defaults=False,
 )
 
 
@@ -98,7 +96,7 @@ def enqueue(
     `waiting` is the place on a waiting list that it is about.
     """
     session.flush()  # a lead added a moment ago has no id before that
-    session.execute(_OWE, _values(kind, lead, waiting, due_at or now()))
+    session.execute(_OWE, _to(lead, kind, waiting, due_at or now()))
 
 
 def enqueue_rarely(
@@ -116,19 +114,44 @@ def enqueue_rarely(
     one after the other. Returns whether the mail is owed.
     """
     session.flush()  # what is owed since a moment ago counts, too
+    values = _rarely(_to(lead, kind, waiting, now()), most)
+    return session.scalar(_OWE_RARELY.returning(_MESSAGE.c.id), values) is not None
+
+
+def enqueue_first(session: AnySession, kind: str, leads: Sequence[tuple[int, Address]]) -> None:
+    """Owe leads that were added just now, by number and address, a mail of this kind each.
+
+    As rarely as any other: who was erased, or waits for a place, may have been mailed lately.
+    """
     at = now()
-    values = _values(kind, lead, waiting, at)
-    lately = {"address": lead.address_hash, "since": at - HOUR, "most": most}
-    return session.scalar(_OWE_RARELY, {**values, **lately}) is not None
+    values = [_values(kind, number, address.typed, address.hash, at) for number, address in leads]
+    session.execute(_OWE_RARELY, [_rarely(one, MAILS_AN_HOUR) for one in values])
 
 
-def _values(kind: str, lead: Lead, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
+def _rarely(values: dict[str, Any], most: int) -> dict[str, Any]:
+    lately = {"address": values["address_hash"], "since": values["created_at"] - HOUR, "most": most}
+    return {**values, **lately}
+
+
+def _to(lead: Lead, kind: str, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
+    waiting_id = waiting.id if waiting else None
+    return _values(kind, lead.id, lead.email, lead.address_hash, due_at, waiting_id)
+
+
+def _values(
+    kind: str,
+    lead_id: int,
+    recipient: str,
+    address_hash: str,
+    due_at: datetime,
+    waiting_id: int | None = None,
+) -> dict[str, Any]:
     return {
         "kind": kind,
-        "lead_id": lead.id,
-        "waiting_id": waiting.id if waiting else None,
-        "recipient": lead.email,
-        "address_hash": lead.address_hash,
+        "lead_id": lead_id,
+        "waiting_id": waiting_id,
+        "recipient": recipient,
+        "address_hash": address_hash,
         "reference": new_reference(),
         "state": DUE,
         "attempts": 0,

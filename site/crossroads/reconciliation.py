@@ -160,8 +160,8 @@ class Sweep:
     def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
-            for one in listed:
-                stripe_events.receive(session, one, delivered=False)
+            if listed:
+                stripe_events.receive(session, listed, delivered=False)
             taken = stripe_events.take(session, ids, self._owner, now())
             session.commit()
         for event in taken:

@@ -2,7 +2,9 @@
 
 import errno
 import gc
+import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +22,9 @@ from models import db
 if TYPE_CHECKING:
     from granian.server.common import AbstractServer
 
-BLOCKING_THREADS = 4  # requests at a time in one worker; most wait for the database, not the CPU
+BLOCKING_THREADS = int(
+    __import__("os").environ.get("BT", "4")
+)  # requests at a time in one worker; most wait for the database, not the CPU
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
@@ -90,7 +94,18 @@ def web_server(target: str, *, host: str, port: int, workers: int) -> "AbstractS
     from granian.log import LogLevels
     from granian.server import Server
 
-    return Server(
+    # One listener that all workers share gives most connections of a burst to whoever wakes first:
+    # the kernel spreads them evenly over several. They stay open when a worker ends, and what waits
+    # at one is answered by the next worker at its place.
+    class Evenly(Server):  # type: ignore[misc, valid-type] # its class depends on the platform
+        def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
+            if sys.platform == "linux":
+                self._shd = listeners[idx] = listeners.get(idx) or self._ssp.build()
+                os.set_inheritable(self._shd.get_fd(), True)
+            return super()._spawn_worker(idx, target, callback_loader)
+
+    listeners: dict[int, Any] = {}
+    return Evenly(
         target,
         address=host,
         port=port,

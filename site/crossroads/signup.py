@@ -1,29 +1,24 @@
 """The answer to a sign-up form, whichever page it stands in and whatever one signs up for."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Response, current_app, make_response, request
 
-from crossroads import addresses, leads, limits, providers, waiting_list
+from crossroads import addresses, group_commit, leads, limits, providers, waiting_list
 from crossroads.consent import Evidence
 from crossroads.content import Course
 from crossroads.forms import TAGS, SignupForm, clean_tag
+from crossroads.group_commit import Store
 from crossroads.guard import host_of, refuse_cross_site, truncated_ip
-from crossroads.leads import Touch
+from crossroads.leads import SignUp, Touch
 from crossroads.metrics import SIGNUPS
 from crossroads.seats import Place
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
-from models import db, writing
 
 PAGE_LENGTH = 200
-TURN: Final = threading.Lock()
-TURN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,33 +66,17 @@ def empty_with_source() -> Signup:
     return Signup(form=form)
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    """Let one sign-up of this process be worked on at a time; who waits too long goes on anyway.
-
-    All of them want the interpreter and a database that has one writer. Several at once only take
-    these from each other, and the unlucky ones wait four times as long.
-    """
-    mine = TURN.acquire(timeout=TURN_SECONDS)
-    try:
-        yield
-    finally:
-        if mine:
-            TURN.release()
-
-
-@_turn()
 def answer(
     render: Callable[[Signup], str],
     *,
     name: str = "signup",
     wording: str = "",
-    capture: Callable[..., None] = leads.capture,
+    store: Store = leads.capture,
     apart: bool = False,
 ) -> Response:
     """Take the posted form and return the page in the state it is in now.
 
-    `render` gives the page's HTML for a Signup. `capture` stores what was asked for, and
+    `render` gives the page's HTML for a Signup. `store` writes what was asked for, and
     `wording` is what it takes to agree to it: to get our updates when not given. `name` is what
     the form is called in its evidence. A form that stands `apart`, at an address of its own,
     carries along where its reader came from.
@@ -112,16 +91,16 @@ def answer(
         form.carried = _known(touch)
     if form.action.data == "change":
         return _page(render, Signup(form=form, email=form.email.data or ""), 200)
-    limits.count(settings.signup_limit, "signup", limits.client_network())
-    if not form.validate():
+    counted = [(settings.signup_limit, "signup", limits.client_network())]
+    valid = form.validate()
+    if valid:
+        address = addresses.read(form.email.data, settings.suppression_key)
+        counted.append((settings.address_limit, "address", address.hash))
+    limits.count(*counted)
+    if not valid:
         SIGNUPS.labels("refused").inc()
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
-    address = addresses.read(form.email.data, settings.suppression_key)
-    limits.count(settings.address_limit, "address", address.hash)
-    session = db.session()
-    writing(session)
-    capture(
-        session,
+    signup = SignUp(
         address=address,
         name=form.name.data,
         touch=touch,
@@ -129,7 +108,7 @@ def answer(
         evidence=evidence(name, page=touch.page or request.path),
         suspect=bool(form.website.data),
     )
-    session.commit()
+    group_commit.commit(store, signup)
     SIGNUPS.labels("taken").inc()
     done = Signup(
         form=form,

@@ -53,14 +53,13 @@ class Reception:
     refused: str | None
 
 
-def receive(session: AnySession, event: Event, *, delivered: bool = True) -> None:
-    """Note an event as a job that is due. The same event again is no other job.
+def receive(session: AnySession, events: Sequence[Event], *, delivered: bool = True) -> None:
+    """Note events as jobs that are due. The same event again is no other job.
 
-    It was `delivered` to the webhook, or found in Stripe's list.
+    They were `delivered` to the webhook, or found in Stripe's list.
     """
     at = now()
-    session.execute(
-        _note(session.get_bind().dialect.name),
+    rows = [
         {
             "id": event.id,
             "kind": event.kind,
@@ -70,8 +69,10 @@ def receive(session: AnySession, event: Event, *, delivered: bool = True) -> Non
             "due_at": at,
             "received_at": at,
             "delivered": delivered,
-        },
-    )
+        }
+        for event in events
+    ]
+    session.execute(_note(session.get_bind().dialect.name), rows)
 
 
 @cache

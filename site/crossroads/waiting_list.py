@@ -5,6 +5,7 @@ That holds for an address that is confirmed for something else too. Whoever paid
 the last one was gone has asked for it with their money, and need not ask again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,10 +15,10 @@ from crossroads import consent, leads, outbox, suppressions
 from crossroads.addresses import Address
 from crossroads.consent import Evidence
 from crossroads.content import Cohort, Content, Course
-from crossroads.leads import CONFIRM_DAYS, Outcome, Touch
+from crossroads.leads import CONFIRM_DAYS, Outcome, SignUp, Touch
 from models import Lead, Order, Waiting, insert_for, now
 from models.base import AnySession
-from models.lead import HELD, UNSUBSCRIBED, WAITING, new_token
+from models.lead import UNSUBSCRIBED, WAITING, new_token
 
 WAITS: ColumnElement[bool] = Waiting.since.is_not(None) & Waiting.left_at.is_(None)
 
@@ -36,26 +37,21 @@ def named(content: Content, course: str, cohort: str) -> tuple[str, str]:
     return found.title if found else course, run.dates if run else cohort
 
 
-def join(
-    session: AnySession,
-    *,
-    course: Course,
-    cohort: Cohort,
-    address: Address,
-    name: str,
-    touch: Touch,
-    wording: str,
-    evidence: Evidence,
-    suspect: bool = False,
-) -> None:
-    """Record that someone asks for a place on the list: consent event, and mail that is owed."""
-    state = HELD if suspect else WAITING
-    lead = leads.find_or_add(session, address=address, name=name, touch=touch, state=state)
-    kind = consent.HELD_TO_WAIT if suspect else consent.ASKED_TO_WAIT
-    consent.record(session, lead, kind, evidence, wording)
-    waiting = _find_or_add(session, lead, course.slug, cohort.code)
-    if not suspect:
-        _ask(session, lead, waiting)
+def join(session: AnySession, signups: Sequence[SignUp], *, course: Course, cohort: Cohort) -> None:
+    """Record who asks for a place on the list: consent event, and mail that is owed."""
+    for signup in signups:
+        kind = consent.HELD_TO_WAIT if signup.suspect else consent.ASKED_TO_WAIT
+        lead = leads.find_or_add(
+            session,
+            address=signup.address,
+            name=signup.name,
+            touch=signup.touch,
+            state=consent.first_state(kind),
+        )
+        consent.record(session, lead, kind, signup.evidence, signup.wording)
+        waiting = _find_or_add(session, lead, course.slug, cohort.code)
+        if not signup.suspect:
+            _ask(session, lead, waiting)
 
 
 def keep_place(session: AnySession, order: Order) -> None:

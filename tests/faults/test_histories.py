@@ -131,7 +131,7 @@ class World:
         with Session(self.engine) as session:
             writing(session)
             for event in self.random.sample(events, self.random.randint(0, len(events))):
-                stripe_events.receive(session, event)
+                stripe_events.receive(session, [event])
             session.commit()
         Settler(self.engine, self.gateway, BASE).work()
 

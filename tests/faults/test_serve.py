@@ -238,6 +238,22 @@ def test_counters_are_summed_over_the_web_workers(product: Product) -> None:
     assert len(list((product.instance / "metrics").glob("counter_*.db"))) >= 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the workers share a listener")
+def test_connections_are_spread_over_the_web_workers(product: Product) -> None:
+    def open_files() -> list[int]:
+        folders = (Path(f"/proc/{worker}/fd") for worker in product.web_workers())
+        return [len(list(folder.iterdir())) for folder in folders]
+
+    before = open_files()
+    with ExitStack() as stack:
+        for _ in range(48):
+            connection = HTTPConnection("127.0.0.1", product.port, timeout=30)
+            stack.callback(connection.close)
+            connection.connect()
+        # Half each by chance: fewer than 8 of 48 come once in a million times.
+        wait_for(lambda: min(map(int.__sub__, open_files(), before)) >= 8)
+
+
 def test_change_of_places_reaches_every_web_worker_in_ten_seconds(product: Product) -> None:
     assert all("24 places left of 24" in shown(product.ask(COURSE).text) for _ in range(20))
     reserve = [FLASK, "seats", "reserve", "ai-pm-bootcamp", "2027-january", "23"]
@@ -251,8 +267,9 @@ def test_change_of_places_reaches_every_web_worker_in_ten_seconds(product: Produ
 def test_killed_web_worker_comes_back(product: Product) -> None:
     before = product.web_workers()
     os.kill(before[0], signal.SIGKILL)
-    with suppress(OSError):  # a connection that the dead one had taken
-        assert product.ask("/").status == 200, "the other one answers meanwhile"
+    for _ in range(8):
+        with suppress(OSError):  # a connection that the dead one had taken
+            assert product.ask("/").status == 200, "the other one answers, or the next one"
     wait_for(lambda: len(set(product.web_workers()) - {before[0]}) == 2)
     after = product.web_workers()
     assert before[1] in after

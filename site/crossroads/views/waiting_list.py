@@ -38,7 +38,7 @@ def join(slug: str) -> Response:
         render,
         name="waiting-list",
         wording=waiting_list.wording(content, course.slug, cohort.code),
-        capture=partial(waiting_list.join, course=course, cohort=cohort),
+        store=partial(waiting_list.join, course=course, cohort=cohort),
         apart=True,
     )
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, current_app, make_response, request
 
-from crossroads import stripe_events
+from crossroads import group_commit, stripe_events
 from crossroads.payments import BadEvent, Gateway
 from crossroads.settings import Settings
 from models import db, writing
@@ -34,10 +34,7 @@ def stripe() -> Response:
         _note_refused(body)
         abort(400)
     if event.kind in stripe_events.FOLLOWED and event.live == gateway.live:
-        session = db.session()
-        writing(session)
-        stripe_events.receive(session, event)
-        session.commit()
+        group_commit.commit(stripe_events.receive, event)
     return make_response("", 200, {"Cache-Control": "no-store"})
 
 

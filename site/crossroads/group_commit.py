@@ -1,0 +1,128 @@
+"""Group commit: what requests of one process store at the same time is committed at once.
+
+SQLite takes one writer at a time, and a commit waits for the disk however little it holds. Whoever
+comes while another commits leaves beside it what it has; the next one to commit takes along all
+that lies there. Each request goes on when its own is durable, as if it had been alone.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from flask import current_app
+
+from models import db
+from models.base import LOCK_SECONDS, AnySession, writing
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there the processes wait for SQLite's own lock
+    fcntl = None  # type: ignore[assignment]
+
+LOOK_SECONDS: Final = 0.0005
+
+Store = Callable[[AnySession, Sequence[Any]], None]
+Entry = tuple[Store, Any, "Future[None]"]
+
+
+class GroupCommit:
+    """Commits what several threads bring, each through the session of whoever happens to do it.
+
+    Processes take turns by a lock on `file`, which opens when the one before has committed, and
+    is gone with a process that is killed. Waiting for SQLite's own means to look again after
+    1, 2, 5 … 100 ms. Nothing depends on it: that one is waited for afterwards in any case.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._entries: deque[Entry] = deque()
+        self._leading = Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many items lie there."""
+        return len(self._entries)
+
+    def commit(self, session: AnySession, store: Store, item: Any) -> None:
+        """Return when `store` has written the item and it is durable.
+
+        `store` is given all items that lie there for it, and a session in a transaction that
+        writes; the one given here has begun none yet. Raises what it raises for this item alone.
+        """
+        entry = (store, item, Future[None]())
+        if session.get_bind().dialect.name != "sqlite":  # PostgreSQL groups commits by itself
+            _commit(session, [entry])
+        else:
+            self._entries.append(entry)
+            with self._leading:
+                if not entry[2].done():
+                    with self._turn():
+                        taken = [self._entries.popleft() for _ in range(len(self._entries))]
+                        _commit(session, taken)
+        entry[2].result(timeout=0)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other process commits; go on anyway after the time SQLite would wait."""
+        if fcntl is None:
+            yield
+            return
+        until = time.monotonic() + LOCK_SECONDS
+        file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            while not _locked(file) and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
+            yield
+        finally:
+            os.close(file)  # and with it goes the lock
+
+
+def commit(store: Store, item: Any) -> None:
+    """Return when the running app has the item stored and durable, as GroupCommit.commit does."""
+    group: GroupCommit = current_app.extensions["crossroads.commits"]
+    group.commit(db.session(), store, item)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _commit(session: AnySession, entries: Sequence[Entry]) -> None:
+    try:
+        writing(session)
+    except Exception as error:  # nobody's fault: it would be the same for each of them
+        session.rollback()
+        for _, _, done in entries:
+            done.set_exception(error)
+        return
+    try:
+        for store, items in _by_store(entries).items():
+            store(session, items)
+        session.commit()
+    except Exception as error:
+        session.rollback()
+        if len(entries) == 1:
+            entries[0][2].set_exception(error)
+        else:  # one that fails takes none of the others with it
+            for entry in entries:
+                _commit(session, [entry])
+        return
+    for _, _, done in entries:
+        done.set_result(None)
+
+
+def _by_store(entries: Sequence[Entry]) -> dict[Store, list[Any]]:
+    found: dict[Store, list[Any]] = {}
+    for store, item, _ in entries:
+        found.setdefault(store, []).append(item)
+    return found

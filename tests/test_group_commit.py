@@ -1,0 +1,174 @@
+"""Group commit: together when they come together, each as if alone, by turns with others."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+from sqlalchemy import Engine, event, select
+from sqlalchemy.orm import Session
+
+from crossroads import group_commit
+from crossroads.group_commit import GroupCommit
+from crossroads.logs import first_line
+from models import Suppression, base, now
+from models.base import AnySession
+from tests.databases import opened
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "ab")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def group(instance: Path) -> GroupCommit:
+    return GroupCommit(instance / "writer.lock")
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
+    with opened(sqlite_url) as engine:
+        yield engine
+
+
+def store(session: AnySession, names: Sequence[str]) -> None:
+    """Write a row for each name. Raises ValueError for a bad one, and when the database does."""
+    for name in names:
+        session.add(Suppression(address_hash=name, reason="bounced", since=now()))
+        session.flush()
+        if name.startswith("bad"):
+            raise ValueError(name)
+
+
+def stored(engine: Engine) -> set[str]:
+    with Session(engine) as session:
+        return set(session.scalars(select(Suppression.address_hash)))
+
+
+def bring(engine: Engine, group: GroupCommit, name: str) -> str:
+    """Commit a name as a request does; return what became of it."""
+    with Session(engine) as session:
+        try:
+            group.commit(session, store, name)
+        except Exception as error:
+            return f"{type(error).__name__}: {first_line(error)}"
+        with Session(engine) as other:  # it is there for everyone when commit returns
+            assert other.get(Suppression, name) is not None
+        return "stored"
+
+
+@contextmanager
+def commits(engine: Engine) -> Iterator[list[int]]:
+    """Count the commits of an engine."""
+    found: list[int] = []
+
+    def count(_: object) -> None:
+        found.append(1)
+
+    event.listen(engine, "commit", count)
+    yield found
+    event.remove(engine, "commit", count)
+
+
+def at_once(engine: Engine, group: GroupCommit, names: Sequence[str]) -> tuple[list[str], int]:
+    """Bring all names while somebody else has the turn; return what became of them, and commits."""
+    begun, go_on = Event(), Event()
+
+    def slowly(session: AnySession, items: Sequence[str]) -> None:
+        begun.set()
+        go_on.wait(10)
+        store(session, items)
+
+    def first() -> None:
+        with Session(engine) as session:
+            group.commit(session, slowly, "first")
+
+    with commits(engine) as found, ThreadPoolExecutor(len(names) + 1) as pool:
+        leading = pool.submit(first)
+        assert begun.wait(10)
+        coming = [pool.submit(bring, engine, group, name) for name in names]
+        until = time.monotonic() + 10
+        while group.waiting < len(names) and time.monotonic() < until:
+            time.sleep(0.001)
+        go_on.set()
+        leading.result()
+        return [one.result() for one in coming], len(found) - 1
+
+
+def test_what_comes_while_another_commits_is_committed_at_once(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    names = [f"n{number}" for number in range(20)]
+    said, number = at_once(sqlite_engine, group, names)
+    assert said == ["stored"] * 20
+    assert number == 1
+    assert stored(sqlite_engine) == {"first", *names}
+
+
+def test_one_that_fails_takes_none_of_the_others_with_it(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    said, _ = at_once(sqlite_engine, group, ["a", "bad one", "b", "bad two"])
+    assert said == ["stored", "ValueError: bad one", "stored", "ValueError: bad two"]
+    assert stored(sqlite_engine) == {"first", "a", "b"}
+
+
+def test_threads_without_a_pause_lose_nothing(engine: Engine, group: GroupCommit) -> None:
+    names = [f"n{number}" for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda name: bring(engine, group, name), names))
+    assert said == ["stored"] * 200
+    assert stored(engine) == set(names)
+
+
+def test_a_locked_database_is_waited_for_once_for_all(
+    sqlite_engine: Engine, group: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LOCK_SECONDS", 1)
+    began = time.monotonic()
+    with (
+        sqlite_engine.connect().execution_options(begin="IMMEDIATE") as holder,
+        holder.begin(),
+        ThreadPoolExecutor(8) as pool,
+    ):
+        said = list(pool.map(lambda name: bring(sqlite_engine, group, name), "abcdefgh"))
+    assert said == ["OperationalError: database is locked"] * 8
+    assert time.monotonic() - began < 6, "two waits, not one for each"
+    assert bring(sqlite_engine, group, "later") == "stored"
+    assert stored(sqlite_engine) == {"later"}
+
+
+def test_processes_take_turns_and_a_killed_one_has_none(
+    sqlite_engine: Engine, group: GroupCommit, instance: Path
+) -> None:
+    words = [sys.executable, "-c", HOLD, str(instance / "writer.lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(bring, sqlite_engine, group, "n")
+            time.sleep(0.2)
+            assert not coming.done()
+            other.kill()
+            assert coming.result(5) == "stored"
+
+
+def test_a_process_that_keeps_the_turn_is_not_waited_for_longer_than_the_database(
+    sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "LOCK_SECONDS", 0.3)
+    words = [sys.executable, "-c", HOLD, str(instance / "writer.lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert bring(sqlite_engine, group, "n") == "stored"
+        other.kill()
