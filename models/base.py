@@ -1,7 +1,7 @@
 """The declarative base, the time type, and how a transaction begins on each database."""
 
+import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
@@ -177,7 +177,7 @@ def scrub(engine: Engine) -> None:
 def _file_of(engine: Engine) -> tuple[int, int] | None:
     """Return what tells the engine's SQLite file from any other that may stand at its path."""
     try:
-        state = Path(engine.url.database or "").stat()
+        state = os.stat(engine.url.database or "")  # noqa: PTH116 - as quick as can be
     except OSError:
         return None
     return state.st_dev, state.st_ino

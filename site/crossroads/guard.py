@@ -1,5 +1,6 @@
 """What stands between the public and the site: headers, origins, and who is asking."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -57,7 +58,12 @@ def host_of(address: str) -> str:
 
 def client_ip() -> IPv4Address | IPv6Address | None:
     """Return the client's address, an IPv4 one as such however it was written."""
-    given = (request.remote_addr or "").partition("%")[0]
+    return _ip(request.remote_addr or "")
+
+
+@lru_cache(maxsize=1024)  # a request asks more than once
+def _ip(address: str) -> IPv4Address | IPv6Address | None:
+    given = address.partition("%")[0]
     try:
         # Some proxies add the port: 192.0.2.1:4711, [2001:db8::1]:4711.
         bare = (

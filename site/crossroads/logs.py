@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TextIO, cast
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 EMAIL = re.compile(r"""([^\s@<>"'(),:;=]{1,64}|"[^"\n]{1,64}")(@|%40)([\w.-]{1,253}|\[\S*?\])""")
 # What follows one of these in an address is a key, and belongs to its receiver alone.
 KEY = re.compile(r"(/(?:confirm|unsubscribe|waiting-list|orders|enrollments)/)[^\s/?#\"'<>]+")
+PLAIN = (int, float, bool, type(None))
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie")
 
 
@@ -84,13 +86,18 @@ def _mask(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> Mapping[str, Any] | str | bytes:
     for key, value in event.items():
-        if any(word in key.lower() for word in SECRET_WORDS):
+        if _secret(key):
             event[key] = "***"
         elif isinstance(value, str):
             event[key] = _masked(value)
-        elif not isinstance(value, int | float | bool | type(None)):
+        elif not isinstance(value, PLAIN):
             event[key] = _masked(str(value)) if not key.startswith("_") else value
     return event
+
+
+@lru_cache(maxsize=256)  # there are few, and every request's line has the same ones
+def _secret(key: str) -> bool:
+    return any(word in key.lower() for word in SECRET_WORDS)
 
 
 def _masked(text: str) -> str:

@@ -1,6 +1,6 @@
 """The answer to a sign-up form, whichever page it stands in and whatever one signs up for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -133,18 +133,19 @@ def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Respo
 
 def _touch(*, apart: bool) -> Touch:
     path, before = _page_before()
-    tags = {
-        tag: clean_tag(request.args.get(tag))
-        or clean_tag(request.form.get(tag))
-        or clean_tag(before.get(tag))
-        for tag in TAGS
-    }
+    places = (request.args, request.form, before)
+    tags = {tag: _first(place.get(tag) for place in places) for tag in TAGS}
     if not apart:
         return Touch(page=request.path[:PAGE_LENGTH], **tags)
     said = clean_tag(request.form.get("page")) or clean_tag(path) or ""
     # A form can claim to come from anywhere, and what a page is called outlives the person.
     known = said.removesuffix("/enroll") in current_content().pages
     return Touch(page=said if known else None, **tags)
+
+
+def _first(tags: Iterable[str | None]) -> str | None:
+    """Return the first of these that says something."""
+    return next((kept for tag in tags if tag and (kept := clean_tag(tag))), None)
 
 
 def _known(touch: Touch) -> dict[str, str]:

@@ -1,27 +1,33 @@
 """The least that Flask, WTForms and SQLAlchemy take to store a sign-up or an event durably.
 
-Same tables, same durability, and nothing that makes a site of it: no guard, limit, log, count or
-page. What the site takes besides is what these cost; what this takes, no Flask application saves.
+Same tables, same durability, the site's own group commit, and nothing that makes a site of it: no
+guard, limit, log, count or page. What the site takes besides is what these cost; what this takes,
+no Flask application saves.
 """
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from secrets import token_hex, token_urlsafe
+from typing import Any
 
 from flask import Flask, request
 from flask_wtf import FlaskForm
 from sqlalchemy import create_engine, insert
+from sqlalchemy.orm import Session
 from stripe import WebhookSignature
 from wtforms import BooleanField, StringField
 from wtforms.validators import DataRequired, Email, Length
 
+from crossroads.group_commit import GroupCommit
 from models import ConsentEvent, Lead, Message, StripeEvent, now
-from models.base import insert_on, prepare_engine, table_of
+from models.base import AnySession, insert_on, prepare_engine, table_of
 
 PAGE = "<!doctype html><title>Thank you</title>" + "We have written to you. " * 700
 LEAD = insert_on("sqlite", Lead).on_conflict_do_nothing(index_elements=["email_key"])
-ADD = LEAD.returning(table_of(Lead).c.id)
+ADD = LEAD.returning(table_of(Lead).c.email_key, table_of(Lead).c.id)
 AGREE, OWE = insert(table_of(ConsentEvent)), insert(table_of(Message))
 NOTE = insert_on("sqlite", StripeEvent).on_conflict_do_nothing(index_elements=["id"])
 
@@ -35,10 +41,23 @@ class SignupForm(FlaskForm):
     consent = BooleanField("Write to me", validators=[DataRequired()])
 
 
+def sign_up(session: AnySession, rows: Sequence[tuple[dict[str, Any], ...]]) -> None:
+    added = session.execute(ADD, [lead for lead, _, _ in rows])
+    numbers: dict[str, int] = dict(added.tuples())
+    found = [(numbers[lead["email_key"]], agreed, owed) for lead, agreed, owed in rows]
+    session.execute(AGREE, [{**agreed, "lead_id": number} for number, agreed, _ in found])
+    session.execute(OWE, [{**owed, "lead_id": number} for number, _, owed in found])
+
+
+def note(session: AnySession, events: Sequence[dict[str, Any]]) -> None:
+    session.execute(NOTE, events)
+
+
 def create_app(database_url: str, secret: str) -> Flask:
     app = Flask(__name__)
-    engine = create_engine(database_url, execution_options={"begin": "IMMEDIATE"})
+    engine = create_engine(database_url)
     prepare_engine(engine)
+    group = GroupCommit(Path(engine.url.database or "").with_suffix(".lock"))
 
     @app.route("/compare/<slug>", methods=["GET", "POST"])
     def compare(slug: str) -> str:
@@ -54,21 +73,18 @@ def create_app(database_url: str, secret: str) -> Flask:
                 "utm_medium": request.args.get("utm_medium"),
                 "utm_campaign": request.args.get("utm_campaign"),
             }  # fmt: skip
-            with engine.begin() as connection:
-                number = connection.scalar(ADD, lead)
-                agreed = {
-                    "lead_id": number, "address_hash": address, "kind": "given", "form": "signup",
-                    "wording": PAGE[:150], "wording_hash": address, "page": request.path,
-                    "ip": request.remote_addr, "user_agent": str(request.user_agent),
-                    "created_at": at,
-                }  # fmt: skip
-                connection.execute(AGREE, agreed)
-                owed = {
-                    "kind": "confirm", "lead_id": number, "recipient": form.email.data,
-                    "address_hash": address, "reference": token_hex(16), "state": "due",
-                    "attempts": 0, "due_at": at, "error": "", "created_at": at,
-                }  # fmt: skip
-                connection.execute(OWE, owed)
+            agreed = {
+                "address_hash": address, "kind": "given", "form": "signup", "wording": PAGE[:150],
+                "wording_hash": address, "page": request.path, "ip": request.remote_addr,
+                "user_agent": str(request.user_agent), "created_at": at,
+            }  # fmt: skip
+            owed = {
+                "kind": "confirm", "recipient": form.email.data, "address_hash": address,
+                "reference": token_hex(16), "state": "due", "attempts": 0, "due_at": at,
+                "error": "", "created_at": at,
+            }  # fmt: skip
+            with Session(engine) as session:
+                group.commit(session, sign_up, (lead, agreed, owed))
         return PAGE
 
     @app.post("/webhooks/stripe")
@@ -80,8 +96,8 @@ def create_app(database_url: str, secret: str) -> Flask:
             "id": found["id"], "kind": found["type"], "object_id": found["data"]["object"]["id"],
             "attempts": 0, "error": "", "due_at": at, "received_at": at, "delivered": True,
         }  # fmt: skip
-        with engine.begin() as connection:
-            connection.execute(NOTE, event)
+        with Session(engine) as session:
+            group.commit(session, note, event)
         return ""
 
     return app
