@@ -37,7 +37,7 @@ START = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def capture(session: Session, email: str = "maria@example.com", *, suspect: bool = False) -> None:
-    signup = leads.SignUp(
+    signup = leads.Submission(
         address=address(email),
         name="Maria",
         touch=Touch(),
@@ -158,7 +158,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(email=people, suspect=st.booleans())
     def ask_to_wait(self, email: str, suspect: bool) -> None:
-        asked = leads.SignUp(
+        asked = leads.Submission(
             address=address(email),
             name="",
             touch=Touch(),

@@ -13,12 +13,14 @@ import pytest
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
-from crossroads import group_commit
-from crossroads.group_commit import GroupCommit
+from crossroads import group_commit, leads
+from crossroads.group_commit import GroupCommit, Store
+from crossroads.leads import Touch
 from crossroads.logs import first_line
 from models import Suppression, base, now
 from models.base import AnySession
 from tests.databases import opened
+from tests.people import address
 
 HOLD = """
 import fcntl, sys, time
@@ -54,15 +56,15 @@ def stored(engine: Engine) -> set[str]:
         return set(session.scalars(select(Suppression.address_hash)))
 
 
-def bring(engine: Engine, group: GroupCommit, name: str) -> str:
+def bring(engine: Engine, group: GroupCommit, name: str, how: Store = store) -> str:
     """Commit a name as a request does; return what became of it."""
     with Session(engine) as session:
         try:
-            group.commit(session, store, name)
+            group.commit(session, how, name)
         except Exception as error:
             return f"{type(error).__name__}: {first_line(error)}"
-        with Session(engine) as other:  # it is there for everyone when commit returns
-            assert other.get(Suppression, name) is not None
+        if how is store:  # it is there for everyone when commit returns
+            assert name in stored(engine)
         return "stored"
 
 
@@ -79,7 +81,9 @@ def commits(engine: Engine) -> Iterator[list[int]]:
     event.remove(engine, "commit", count)
 
 
-def at_once(engine: Engine, group: GroupCommit, names: Sequence[str]) -> tuple[list[str], int]:
+def at_once(
+    engine: Engine, group: GroupCommit, names: Sequence[str], how: Store = store
+) -> tuple[list[str], int]:
     """Bring all names while somebody else has the turn; return what became of them, and commits."""
     begun, go_on = Event(), Event()
 
@@ -95,10 +99,12 @@ def at_once(engine: Engine, group: GroupCommit, names: Sequence[str]) -> tuple[l
     with commits(engine) as found, ThreadPoolExecutor(len(names) + 1) as pool:
         leading = pool.submit(first)
         assert begun.wait(10)
-        coming = [pool.submit(bring, engine, group, name) for name in names]
-        until = time.monotonic() + 10
-        while group.waiting < len(names) and time.monotonic() < until:
-            time.sleep(0.001)
+        coming = []
+        for number, name in enumerate(names, start=1):
+            coming.append(pool.submit(bring, engine, group, name, how))
+            until = time.monotonic() + 10
+            while group.queued < number and time.monotonic() < until:
+                time.sleep(0.001)
         go_on.set()
         leading.result()
         return [one.result() for one in coming], len(found) - 1
@@ -162,13 +168,32 @@ def test_processes_take_turns_and_a_killed_one_has_none(
             assert coming.result(5) == "stored"
 
 
-def test_a_process_that_keeps_the_turn_is_not_waited_for_longer_than_the_database(
+def test_a_process_that_keeps_the_turn_is_not_waited_for_for_ever(
     sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.3)
     words = [sys.executable, "-c", HOLD, str(instance / "writer.lock")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         assert bring(sqlite_engine, group, "n") == "stored"
         other.kill()
+
+
+def test_turns_that_cannot_be_seen_hold_nobody_up(sqlite_engine: Engine, instance: Path) -> None:
+    assert bring(sqlite_engine, GroupCommit(instance / "no folder" / "lock"), "n") == "stored"
+
+
+def test_a_row_that_was_taken_back_leaves_its_number_to_another(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    def join(session: AnySession, names: Sequence[str]) -> None:
+        for name in names:
+            leads.find_or_add(
+                session, address=address(name), name="", touch=Touch(), state="waiting"
+            )
+            if name.startswith("bad"):
+                raise ValueError(name)
+
+    said, _ = at_once(sqlite_engine, group, ["bad@x.example", "good@x.example"], join)
+    assert said == ["ValueError: b***@x.example", "stored"]

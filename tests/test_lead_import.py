@@ -66,7 +66,7 @@ def join(session: Session, email: str, *acts: str) -> None:
     """Have someone sign up, and do what is named after."""
     session.rollback()
     writing(session)
-    signup = leads.SignUp(
+    signup = leads.Submission(
         address=address(email), name="", touch=Touch(), wording="Email me.", evidence=PROOF
     )
     leads.capture(session, [signup])

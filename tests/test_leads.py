@@ -26,7 +26,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 def capture(session: Session, email: str = "maria@example.com", **touch: str) -> Lead:
-    signup = leads.SignUp(
+    signup = leads.Submission(
         address=address(email),
         name="Maria",
         touch=Touch(**touch),

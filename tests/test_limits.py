@@ -89,6 +89,18 @@ def test_who_is_too_fast_for_a_minute_does_not_lose_an_hour(
         assert knock(client) == 429, "the address has had four today"
 
 
+def test_who_is_refused_begins_no_other_window(make_app: Any) -> None:
+    client = make_app(signup_limit="1/minute", address_limit="3/hour").test_client()
+    with time_machine.travel(START, tick=False) as clock:
+        other = {**FORM, "email": "someone@example.org"}
+        assert client.post("/signup", data=other).status_code == 200
+        assert knock(client, "127.0.0.1") == 429, "the network has had its one"
+        clock.shift(3590)
+        assert [knock(client, f"192.0.2.{number}") for number in range(3)] == [200, 200, 200]
+        clock.shift(20)  # an hour after the refused one
+        assert knock(client, "192.0.2.9") == 429, "the hour began with the first that was taken"
+
+
 def test_reading_and_mending_a_typo_count_as_nothing(make_app: Any) -> None:
     client = make_app(signup_limit="2/minute").test_client()
     assert knock(client) == 200

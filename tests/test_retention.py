@@ -21,7 +21,7 @@ from tests.test_participants import name as name_seat
 
 
 def wait(session: Session, email: str) -> Waiting:
-    asked = leads.SignUp(
+    asked = leads.Submission(
         address=address(email), name="", touch=leads.Touch(), wording="Tell me.", evidence=PROOF
     )
     join(session, [asked], course=COURSE, cohort=SMALL)

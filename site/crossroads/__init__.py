@@ -36,12 +36,12 @@ from crossroads.views import (
     errors,
     health,
     pages,
-    signup,
     student,
-    waiting_list,
     webhooks,
 )
-from crossroads.views import participants as participants_view  # the verbs keep their name
+from crossroads.views import participants as participants_view  # the verbs keep their names
+from crossroads.views import signup as signup_view
+from crossroads.views import waiting_list as waiting_list_view
 from models import db
 from models.base import engine_options, prepare_engine
 
@@ -102,7 +102,16 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     guard.init_app(app, https=settings.base_url.startswith("https://"))
     desk.init_app(app)
     errors.init_app(app)
-    views = (pages, signup, waiting_list, checkout, participants_view, student, webhooks, health)
+    views = (
+        pages,
+        signup_view,
+        waiting_list_view,
+        checkout,
+        participants_view,
+        student,
+        webhooks,
+        health,
+    )
     rooms = (
         admin_session,
         admin_home,

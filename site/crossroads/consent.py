@@ -101,7 +101,7 @@ def event(
 
 
 def append(session: AnySession, events: Sequence[Mapping[str, Any]]) -> None:
-    """Append events to ledgers of leads that are in the state already that these lead to."""
+    """Append events to ledgers; the caller sees to the states of their leads."""
     session.execute(_APPEND, events)
 
 

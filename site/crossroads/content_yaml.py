@@ -138,15 +138,19 @@ class _Loader(_Composer, yaml.SafeLoader):
     """Reads as Python, and says best what is wrong."""
 
 
-class _QuickLoader(_Composer, yaml.CSafeLoader):
-    """Reads with libyaml, in a seventh of the time."""
+if yaml.__with_libyaml__:  # not where PyYAML was built without it
 
-    __init__ = yaml.CSafeLoader.__init__
+    class _QuickLoader(_Composer, yaml.CSafeLoader):
+        """Reads with libyaml, in a seventh of the time."""
+
+        __init__ = yaml.CSafeLoader.__init__
 
 
 def _quickly(text: str) -> yaml.Node | None:
     """Compose the text, or return None when there is something wrong with it."""
     node: yaml.Node | None = None
+    if not yaml.__with_libyaml__:
+        return node
     with suppress(yaml.YAMLError):
         node = _QuickLoader(text).get_single_node()
     return node

@@ -1,8 +1,8 @@
 """Group commit: what requests of one process store at the same time is committed at once.
 
 SQLite takes one writer at a time, and a commit waits for the disk however little it holds. Whoever
-comes while another commits leaves beside it what it has; the next one to commit takes along all
-that lies there. Each request goes on when its own is durable, as if it had been alone.
+comes while another commits queues what it has; the next one to commit takes along all that is
+queued. Each request goes on when its own is durable, as if it had been alone.
 """
 
 import os
@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -18,13 +18,14 @@ from typing import Any, Final
 from flask import current_app
 
 from models import db
-from models.base import LOCK_SECONDS, AnySession, writing
+from models.base import AnySession, writing
 
 try:
     import fcntl
 except ImportError:  # not on Windows: there the processes wait for SQLite's own lock
     fcntl = None  # type: ignore[assignment]
 
+TURN_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.0005
 
 Store = Callable[[AnySession, Sequence[Any]], None]
@@ -34,9 +35,9 @@ Entry = tuple[Store, Any, "Future[None]"]
 class GroupCommit:
     """Commits what several threads bring, each through the session of whoever happens to do it.
 
-    Processes take turns by a lock on `file`, which opens when the one before has committed, and
-    is gone with a process that is killed. Waiting for SQLite's own means to look again after
-    1, 2, 5 … 100 ms. Nothing depends on it: that one is waited for afterwards in any case.
+    Processes take turns by a lock on `file`, which opens when the one before has committed and is
+    gone with a process that is killed. It only saves time: who waits for SQLite's own lock, which
+    is what protects the data, looks again after 1, 2, 5 … 100 ms.
     """
 
     def __init__(self, file: Path) -> None:
@@ -45,14 +46,14 @@ class GroupCommit:
         self._leading = Lock()
 
     @property
-    def waiting(self) -> int:
-        """How many items lie there."""
+    def queued(self) -> int:
+        """How many items are queued."""
         return len(self._entries)
 
     def commit(self, session: AnySession, store: Store, item: Any) -> None:
         """Return when `store` has written the item and it is durable.
 
-        `store` is given all items that lie there for it, and a session in a transaction that
+        `store` is given all items that are queued for it, and a session in a transaction that
         writes; the one given here has begun none yet. Raises what it raises for this item alone.
         """
         entry = (store, item, Future[None]())
@@ -69,18 +70,19 @@ class GroupCommit:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait until no other process commits; go on anyway after the time SQLite would wait."""
-        if fcntl is None:
-            yield
-            return
-        until = time.monotonic() + LOCK_SECONDS
-        file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
+        """Wait a while until no other process commits, if that can be seen."""
+        file = None
+        with suppress(OSError):
+            file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            while not _locked(file) and time.monotonic() < until:
-                time.sleep(LOOK_SECONDS)
+            if file is not None and fcntl is not None:
+                until = time.monotonic() + TURN_SECONDS
+                while not _locked(file) and time.monotonic() < until:
+                    time.sleep(LOOK_SECONDS)
             yield
         finally:
-            os.close(file)  # and with it goes the lock
+            if file is not None:
+                os.close(file)  # and with it goes the lock
 
 
 def commit(store: Store, item: Any) -> None:
@@ -90,39 +92,51 @@ def commit(store: Store, item: Any) -> None:
 
 
 def _locked(file: int) -> bool:
+    """Lock the file if nobody has; True also where a file system knows no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        return True
     return True
 
 
 def _commit(session: AnySession, entries: Sequence[Entry]) -> None:
-    try:
-        writing(session)
-    except Exception as error:  # nobody's fault: it would be the same for each of them
-        session.rollback()
-        for _, _, done in entries:
-            done.set_exception(error)
-        return
-    try:
-        for store, items in _by_store(entries).items():
-            store(session, items)
-        session.commit()
-    except Exception as error:
-        session.rollback()
-        if len(entries) == 1:
-            entries[0][2].set_exception(error)
-        else:  # one that fails takes none of the others with it
-            for entry in entries:
-                _commit(session, [entry])
-        return
-    for _, _, done in entries:
-        done.set_result(None)
+    """Commit all of these together, or each alone: one that fails takes no other with it."""
+    groups = deque([entries])
+    while groups:
+        group = groups.popleft()
+        try:
+            writing(session)
+        except Exception as error:  # nobody's fault: it would be the same for those to come
+            session.rollback()
+            for one in (group, *groups):
+                _fail(one, error)
+            return
+        try:
+            for store, items in _by_store(group).items():
+                store(session, items)
+            session.commit()
+        except Exception as error:
+            session.rollback()
+            session.expunge_all()  # an id that was rolled back goes to another row
+            if len(group) == 1:
+                _fail(group, error)
+            else:
+                groups.extend([entry] for entry in group)
+        else:
+            for _, _, done in group:
+                done.set_result(None)
 
 
 def _by_store(entries: Sequence[Entry]) -> dict[Store, list[Any]]:
-    found: dict[Store, list[Any]] = {}
+    items: dict[Store, list[Any]] = {}
     for store, item, _ in entries:
-        found.setdefault(store, []).append(item)
-    return found
+        items.setdefault(store, []).append(item)
+    return items
+
+
+def _fail(entries: Sequence[Entry], error: Exception) -> None:
+    for _, _, done in entries:
+        done.set_exception(error)

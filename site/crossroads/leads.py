@@ -37,7 +37,7 @@ class Touch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignUp:
+class Submission:
     """What a form brought: who signs up, where they came from, what they agreed to and the proof.
 
     A `suspect` one, which a robot may have sent, is kept and owed nothing: autofill trips traps
@@ -51,64 +51,67 @@ class SignUp:
     evidence: Evidence
     suspect: bool = False
 
-    @property
-    def kind(self) -> str:
-        """The event that it is in the ledger."""
-        return consent.HELD if self.suspect else consent.GIVEN
 
-
-def capture(session: AnySession, signups: Sequence[SignUp]) -> None:
+def capture(session: AnySession, signups: Sequence[Submission]) -> None:
     """Record sign-ups: of each the lead if new, the consent event, and the mail that is owed.
 
     A known address keeps its name, its first touch and its state: only the owner of the
     mailbox can change that, with the link that is mailed.
     """
-    # In one order everywhere, so that two that add the same people never wait for each other.
-    signups = sorted(signups, key=lambda signup: signup.address.key)
     numbers = _add(session, signups)
-    new = {id(one): number for one in signups if (number := numbers.pop(one.address.key, None))}
-    _begin(session, [(new[id(one)], one) for one in signups if id(one) in new])
+    new: list[tuple[int, Submission]] = []
+    known = []
     for signup in signups:
-        if id(signup) not in new:
-            _capture_known(session, signup)
+        number = numbers.pop(signup.address.key, None)  # the first of equal ones is who was added
+        if number is None:
+            known.append(signup)
+        else:
+            new.append((number, signup))
+    _begin(session, new)
+    for signup in known:
+        _capture_known(session, signup)
 
 
-def _add(session: AnySession, signups: Sequence[SignUp]) -> dict[str, int]:
-    """Add those whose address is not known yet; return the numbers of their leads by its key."""
+def _add(session: AnySession, signups: Sequence[Submission]) -> dict[str, int]:
+    """Add those whose address is not known yet; return the ids of their leads by its key."""
     rows = [
-        _values(one.address, one.name, one.touch, consent.first_state(one.kind)) for one in signups
+        _values(one.address, one.name, one.touch, consent.first_state(_kind(one)))
+        for one in signups
     ]
     added = session.execute(_insert(session.get_bind().dialect.name), rows)
     return {key: number for number, key in added}
 
 
-def _begin(session: AnySession, added: Sequence[tuple[int, SignUp]]) -> None:
+def _begin(session: AnySession, added: Sequence[tuple[int, Submission]]) -> None:
     """Open the ledgers of leads that were added just now, and owe them the first mail."""
     if not added:
         return
-    consent.append(
-        session,
-        [
-            consent.event(number, one.address.hash, one.kind, one.evidence, one.wording)
-            for number, one in added
-        ],
-    )
+    events = [
+        consent.event(number, one.address.hash, _kind(one), one.evidence, one.wording)
+        for number, one in added
+    ]
+    consent.append(session, events)
     asked = [(number, one.address) for number, one in added if not one.suspect]
     if asked:
         outbox.enqueue_first(session, outbox.CONFIRM, asked)
 
 
-def _capture_known(session: AnySession, signup: SignUp) -> None:
+def _capture_known(session: AnySession, signup: Submission) -> None:
+    kind = _kind(signup)
     lead = find_or_add(
         session,
         address=signup.address,
         name=signup.name,
         touch=signup.touch,
-        state=consent.first_state(signup.kind),
+        state=consent.first_state(kind),
     )
-    consent.record(session, lead, signup.kind, signup.evidence, signup.wording)
+    consent.record(session, lead, kind, signup.evidence, signup.wording)
     if not signup.suspect:
         ask(session, lead)
+
+
+def _kind(signup: Submission) -> str:
+    return consent.HELD if signup.suspect else consent.GIVEN
 
 
 def ask(session: AnySession, lead: Lead) -> None:

@@ -3,11 +3,12 @@
 import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import cast
 
 import structlog
@@ -39,7 +40,7 @@ class CounterFile(Storage):
     def __init__(self, uri: str, wrap_exceptions: bool = False) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
         self._path = Path(uri.removeprefix(f"{SCHEME}://"))
-        self._lock = Lock()
+        self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._purge_at = 0.0
 
@@ -48,22 +49,24 @@ class CounterFile(Storage):
         return sqlite3.Error
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        return self.incr_all([(key, expiry)], amount)[0]
+        ((count, _),) = self._count([(key, expiry)], amount)
+        return count
 
-    def incr_all(self, counters: Sequence[tuple[str, int]], amount: int = 1) -> list[int]:
-        """Count in several counters at once, each given by key and seconds; return their counts."""
-        at = time.time()
-        if at >= self._purge_at:
-            self._purge_at = at + PURGE_SECONDS
-            self._run("DELETE FROM counter WHERE expires <= ?", at)
-        rows = [value for key, seconds in counters for value in (key, amount, at + seconds)]
-        counts = dict(self._run(_incr(len(counters)), *rows, at, at))
-        return [counts[key] for key, _ in counters]
+    def incr_up_to_the_first_over(self, counters: Sequence[tuple[str, int, int]]) -> float | None:
+        """Count in counters given by key, seconds and the most they take, in their order.
 
-    def give_back(self, keys: Sequence[str]) -> None:
-        """Take one off each of these counters again."""
-        for key in keys:
-            self._run("UPDATE counter SET count = count - 1 WHERE key = ?", key)
+        Those after the first that is over stay as they were. Returns when that one ends, in
+        seconds since 1970, or None when none is over.
+        """
+        keys = [(key, seconds) for key, seconds, _ in counters]
+        with self._transaction():
+            counts = self._count(keys)
+            over = next((n for n, (_, _, most) in enumerate(counters) if counts[n][0] > most), None)
+            if over is None:
+                return None
+            self._run("ROLLBACK TO before")
+            self._count(keys[: over + 1])
+            return counts[over][1]
 
     def get(self, key: str) -> int:
         rows = self._run(
@@ -92,6 +95,31 @@ class CounterFile(Storage):
                 self._connection.close()
                 self._connection = None
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._run("BEGIN IMMEDIATE")
+            try:
+                self._run("SAVEPOINT before")
+                yield
+                self._run("COMMIT")
+            except BaseException:
+                self._run("ROLLBACK")
+                raise
+
+    def _count(
+        self, counters: Sequence[tuple[str, int]], amount: int = 1
+    ) -> list[tuple[int, float]]:
+        """Count in all of these at once; return count and end of each."""
+        at = time.time()
+        if at >= self._purge_at:
+            self._purge_at = at + PURGE_SECONDS
+            self._run("DELETE FROM counter WHERE expires <= ?", at)
+        rows = [value for key, seconds in counters for value in (key, amount, at + seconds)]
+        counted = self._run(_upsert(len(counters)), *rows, at, at)
+        found = {key: (count, expires) for key, count, expires in counted}
+        return [found[key] for key, _ in counters]
+
     def _run(self, statement: str, *values: Any) -> list[Any]:
         with self._lock:
             if self._connection is None:
@@ -117,13 +145,13 @@ class CounterFile(Storage):
 
 
 @cache
-def _incr(counters: int) -> str:
+def _upsert(counters: int) -> str:
     rows = ", ".join(["(?, ?, ?)"] * counters)
     return (
         f"INSERT INTO counter VALUES {rows} ON CONFLICT (key) DO UPDATE SET"  # noqa: S608
         " count = CASE WHEN expires <= ? THEN excluded.count ELSE count + excluded.count END,"
         " expires = CASE WHEN expires <= ? THEN excluded.expires ELSE expires END"
-        " RETURNING key, count"
+        " RETURNING key, count, expires"
     )
 
 
@@ -156,27 +184,25 @@ def _counts_itself() -> bool:
 def count(*limits: tuple[str, str, str]) -> None:
     """Count one more under each of these limits. Raises TooMany when that is over one of them.
 
-    Each is given by its windows, its scope, and the name that is counted in it. A window after the
-    one that is over is not counted in: who is too fast for a minute does not lose an hour.
+    Each is given by its windows, its scope, and the name that is counted in it. In the windows
+    after the one that is over it is not counted: who is too fast for a minute loses no hour.
 
     By the fixed windows and the counters of the limiter. What a context or decorator of it looks up
     for each request besides is known here, and to count in one window after the other would take
     as long as to store a sign-up.
     """
-    windows = [
-        (window, window.key_for(scope, name))
+    counters = [
+        (window.key_for(scope, name), window.get_expiry(), window.amount)
         for limit, scope, name in limits
         for window in _windows(limit)
     ]
-    storage = cast(CounterFile, limiter.storage)
     try:
-        counts = storage.incr_all([(key, window.get_expiry()) for window, key in windows])
-        for place, ((window, key), number) in enumerate(zip(windows, counts, strict=True)):
-            if number > window.amount:
-                storage.give_back([key for _, key in windows[place + 1 :]])
-                raise TooMany(max(1, math.ceil(storage.get_expiry(key) - time.time())))
-    except sqlite3.Error as error:
+        until = cast(CounterFile, limiter.storage).incr_up_to_the_first_over(counters)
+    except (sqlite3.Error, OSError) as error:
         log.error("limits cannot be counted", error=first_line(error))
+        return
+    if until is not None:
+        raise TooMany(max(1, math.ceil(until - time.time())))
 
 
 @cache

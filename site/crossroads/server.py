@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -92,17 +91,19 @@ def web_server(target: str, *, host: str, port: int, workers: int) -> "AbstractS
     from granian.log import LogLevels
     from granian.server import Server
 
-    # One listener that all workers share gives most connections of a burst to whoever wakes first:
-    # the kernel spreads them evenly over several. They stay open when a worker ends, and what waits
-    # at one is answered by the next worker at its place.
+    # One listener that all workers share gives most connections of a burst to whoever wakes first;
+    # the kernel spreads them evenly over several. Each is bound here and listens once its worker
+    # has come up. It stays when that ends: what waits there meanwhile, the next worker answers.
     class Evenly(Server):  # type: ignore[misc, valid-type] # its class depends on the platform
         def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
             if sys.platform == "linux":
-                self._shd = listeners[idx] = listeners.get(idx) or self._ssp.build()
-                os.set_inheritable(self._shd.get_fd(), True)
+                if idx not in listeners:
+                    holder = self._ssp.build()
+                    listeners[idx] = holder, socket.socket(fileno=holder.get_fd())
+                self._shd, self._sso = listeners[idx]
             return super()._spawn_worker(idx, target, callback_loader)
 
-    listeners: dict[int, Any] = {}
+    listeners: dict[int, tuple[Any, socket.socket]] = {}
     return Evenly(
         target,
         address=host,

@@ -12,7 +12,7 @@ from crossroads.content import Course
 from crossroads.forms import TAGS, SignupForm, clean_tag
 from crossroads.group_commit import Store
 from crossroads.guard import host_of, refuse_cross_site, truncated_ip
-from crossroads.leads import SignUp, Touch
+from crossroads.leads import Submission, Touch
 from crossroads.metrics import SIGNUPS
 from crossroads.seats import Place
 from crossroads.settings import Settings
@@ -100,7 +100,7 @@ def answer(
     if not valid:
         SIGNUPS.labels("refused").inc()
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
-    signup = SignUp(
+    signup = Submission(
         address=address,
         name=form.name.data,
         touch=touch,

@@ -15,7 +15,7 @@ from crossroads import consent, leads, outbox, suppressions
 from crossroads.addresses import Address
 from crossroads.consent import Evidence
 from crossroads.content import Cohort, Content, Course
-from crossroads.leads import CONFIRM_DAYS, Outcome, SignUp, Touch
+from crossroads.leads import CONFIRM_DAYS, Outcome, Submission, Touch
 from models import Lead, Order, Waiting, insert_for, now
 from models.base import AnySession
 from models.lead import UNSUBSCRIBED, WAITING, new_token
@@ -37,7 +37,9 @@ def named(content: Content, course: str, cohort: str) -> tuple[str, str]:
     return found.title if found else course, run.dates if run else cohort
 
 
-def join(session: AnySession, signups: Sequence[SignUp], *, course: Course, cohort: Cohort) -> None:
+def join(
+    session: AnySession, signups: Sequence[Submission], *, course: Course, cohort: Cohort
+) -> None:
     """Record who asks for a place on the list: consent event, and mail that is owed."""
     for signup in signups:
         kind = consent.HELD_TO_WAIT if signup.suspect else consent.ASKED_TO_WAIT

@@ -360,3 +360,40 @@ def test_server_alone_stops_at_once_and_logs_as_the_site_does(
         first, second = [json.loads(line) for line in product.said().splitlines()]
         assert (first["event"], first["port"]) == ("web server starting", product.port)
         assert second["event"].startswith("Unexpected exit from worker-")
+
+
+SPAWNED = """
+import multiprocessing, sys
+from crossroads.server import web_server
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    web_server("spawned:app", host="127.0.0.1", port=int(sys.argv[1]), workers=2).serve()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"here"]
+"""
+
+
+def test_workers_that_do_not_inherit_have_their_listeners_too(tmp_path: Path) -> None:
+    """As Python starts processes on some systems, and from 3.14 on."""
+    (tmp_path / "spawned.py").write_text(SPAWNED)
+    port = free_port()
+    words = [sys.executable, str(tmp_path / "spawned.py"), str(port)]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(lambda: _answers(port))
+            assert all(_answers(port) for _ in range(20))
+        finally:
+            server.terminate()
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().read() == b"here"
+    except OSError:
+        return False
+    finally:
+        connection.close()
