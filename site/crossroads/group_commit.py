@@ -58,15 +58,44 @@ class GroupCommit:
         """
         entry = (store, item, Future[None]())
         if session.get_bind().dialect.name != "sqlite":  # PostgreSQL groups commits by itself
-            _commit(session, [entry])
+            self._commit(session, [entry])
         else:
             self._entries.append(entry)
             with self._leading:
                 if not entry[2].done():
                     with self._turn():
-                        taken = [self._entries.popleft() for _ in range(len(self._entries))]
-                        _commit(session, taken)
+                        self._commit(session, self._take())
         entry[2].result(timeout=0)
+
+    def _take(self) -> list[Entry]:
+        return [self._entries.popleft() for _ in range(len(self._entries))]
+
+    def _commit(self, session: AnySession, entries: Sequence[Entry]) -> None:
+        """Commit all of these together, or each alone: one that fails takes no other with it."""
+        groups = deque([entries])
+        while groups:
+            group = groups.popleft()
+            try:
+                writing(session)
+            except Exception as error:  # nobody's fault, and nobody is to wait as long again
+                session.rollback()
+                for one in (group, *groups, self._take()):
+                    _fail(one, error)
+                return
+            try:
+                for store, items in _by_store(group).items():
+                    store(session, items)
+                session.commit()
+            except Exception as error:
+                session.rollback()
+                session.expunge_all()  # an id that was rolled back goes to another row
+                if len(group) == 1:
+                    _fail(group, error)
+                else:
+                    groups.extend([entry] for entry in group)
+            else:
+                for _, _, done in group:
+                    done.set_result(None)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -100,34 +129,6 @@ def _locked(file: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _commit(session: AnySession, entries: Sequence[Entry]) -> None:
-    """Commit all of these together, or each alone: one that fails takes no other with it."""
-    groups = deque([entries])
-    while groups:
-        group = groups.popleft()
-        try:
-            writing(session)
-        except Exception as error:  # nobody's fault: it would be the same for those to come
-            session.rollback()
-            for one in (group, *groups):
-                _fail(one, error)
-            return
-        try:
-            for store, items in _by_store(group).items():
-                store(session, items)
-            session.commit()
-        except Exception as error:
-            session.rollback()
-            session.expunge_all()  # an id that was rolled back goes to another row
-            if len(group) == 1:
-                _fail(group, error)
-            else:
-                groups.extend([entry] for entry in group)
-        else:
-            for _, _, done in group:
-                done.set_result(None)
 
 
 def _by_store(entries: Sequence[Entry]) -> dict[Store, list[Any]]:
