@@ -320,7 +320,7 @@ def test_address_that_grows_when_spellings_are_compared_is_told_so(
 def test_hostile_strings_in_every_field_break_nothing(
     client: FlaskClient, session: Session
 ) -> None:
-    send_hostile(client, session, 250)
+    send_hostile(client, session, 60)
 
 
 def test_words_changed_since_the_page_was_opened_are_agreed_to_anew(
