@@ -43,7 +43,7 @@ class SignupForm(FlaskForm):
 
 def sign_up(session: AnySession, rows: Sequence[tuple[dict[str, Any], ...]]) -> None:
     added = session.execute(ADD, [lead for lead, _, _ in rows])
-    numbers: dict[str, int] = dict(added.tuples())
+    numbers: dict[str, int] = dict(added.tuples().all())
     found = [(numbers[lead["email_key"]], agreed, owed) for lead, agreed, owed in rows]
     session.execute(AGREE, [{**agreed, "lead_id": number} for number, agreed, _ in found])
     session.execute(OWE, [{**owed, "lead_id": number} for number, _, owed in found])
