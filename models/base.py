@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, Table, event
+from sqlalchemy import DateTime, Dialect, Engine, Index, Table, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, Session, scoped_session
@@ -81,6 +81,16 @@ def writing(session: AnySession) -> None:
     session.connection(execution_options={"begin": "IMMEDIATE"})
 
 
+def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """Return an index of those rows alone for which the SQL condition holds.
+
+    PostgreSQL's is given it when an engine for it is prepared: to do so here would load that
+    dialect, for a fortieth of every start.
+    """
+    condition = {"where": text(where)}
+    return Index(name, *columns, unique=unique, sqlite_where=condition["where"], info=condition)
+
+
 def table_of(model: type[Base]) -> Table:
     """Return a model's table: a statement of it goes past the ORM, in a fraction of its time."""
     return cast(Table, model.__table__)
@@ -125,6 +135,10 @@ def engine_options(url: str) -> dict[str, Any]:
 
 def prepare_engine(engine: Engine) -> None:
     """Set what each connection needs: durable, patient, with foreign keys enforced."""
+    if engine.dialect.name == "postgresql":
+        for table in Base.metadata.tables.values():
+            for index in table.indexes:
+                index.dialect_options["postgresql"].update(index.info)
     if engine.dialect.name != "sqlite":
         return
 

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now
+from models.base import Base, UTCDateTime, now, partial_index
 from models.lead import new_token
 
 
@@ -21,13 +21,8 @@ class Enrollment(Base):
 
     __tablename__ = "enrollment"
     __table_args__ = (
-        Index(
-            "uq_enrollment_order_id_seat",
-            "order_id",
-            "seat",
-            unique=True,
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
+        partial_index(
+            "uq_enrollment_order_id_seat", "order_id", "seat", unique=True, where="ended_at IS NULL"
         ),
         Index("ix_enrollment_order_id_seat", "order_id", "seat"),
         Index("ix_enrollment_course_cohort", "course", "cohort"),

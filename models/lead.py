@@ -3,10 +3,10 @@
 from datetime import datetime
 from secrets import token_urlsafe
 
-from sqlalchemy import Index, String, Text, text
+from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now
+from models.base import Base, UTCDateTime, now, partial_index
 
 PENDING = "pending"
 CONFIRMED = "confirmed"
@@ -36,11 +36,8 @@ class Lead(Base):
     __tablename__ = "lead"
     __table_args__ = (
         # Who has not confirmed is looked for by age, to be deleted; the others stay out of it.
-        Index(
-            "ix_lead_unconfirmed",
-            "last_signup_at",
-            sqlite_where=text("state IN ('pending', 'held', 'waiting')"),
-            postgresql_where=text("state IN ('pending', 'held', 'waiting')"),
+        partial_index(
+            "ix_lead_unconfirmed", "last_signup_at", where="state IN ('pending', 'held', 'waiting')"
         ),
         # What the desk's list is narrowed to, in the order in which it is shown.
         *(
@@ -48,12 +45,7 @@ class Lead(Base):
             for name in ("state", "page", "utm_campaign")
         ),
         # Who is still to be indexed by their words.
-        Index(
-            "ix_lead_unindexed",
-            "id",
-            sqlite_where=text("words IS NULL"),
-            postgresql_where=text("words IS NULL"),
-        ),
+        partial_index("ix_lead_unindexed", "id", where="words IS NULL"),
         {"sqlite_autoincrement": True},  # an id never names two people
     )
 

@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now
+from models.base import Base, UTCDateTime, now, partial_index
 
 DUE = "due"
 SENT = "sent"
@@ -33,37 +33,25 @@ class Message(Base):
     __tablename__ = "message"
     __table_args__ = (
         # Only what is still owed is looked up by time; the sent ones stay out of the index.
-        Index(
-            "ix_message_due",
-            "due_at",
-            sqlite_where=text("state = 'due'"),
-            postgresql_where=text("state = 'due'"),
-        ),
+        partial_index("ix_message_due", "due_at", where="state = 'due'"),
         # What was given up is counted and listed, and is rare.
-        Index(
-            "ix_message_dead",
-            "id",
-            sqlite_where=text("state = 'dead'"),
-            postgresql_where=text("state = 'dead'"),
-        ),
+        partial_index("ix_message_dead", "id", where="state = 'dead'"),
         # How an announcement goes is counted from the index alone.
-        Index(
+        partial_index(
             "ix_message_announcement",
             "announcement_id",
             "user_id",
             "state",
             "unsubscribed_at",
-            sqlite_where=text("announcement_id IS NOT NULL"),
-            postgresql_where=text("announcement_id IS NOT NULL"),
+            where="announcement_id IS NOT NULL",
         ),
         # And it goes to nobody twice.
-        Index(
+        partial_index(
             "uq_message_announcement_id_lead_id",
             "announcement_id",
             "lead_id",
             unique=True,
-            sqlite_where=text("announcement_id IS NOT NULL"),
-            postgresql_where=text("announcement_id IS NOT NULL"),
+            where="announcement_id IS NOT NULL",
         ),
         # What was mailed to an address lately is counted.
         Index("ix_message_address_hash_created_at", "address_hash", "created_at"),

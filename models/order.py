@@ -11,11 +11,10 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now
+from models.base import Base, UTCDateTime, now, partial_index
 from models.lead import new_token
 
 # What can happen to an order. Refunds and disputes come in several, each with its own statuses.
@@ -108,12 +107,11 @@ class OrderEvent(Base):
     __table_args__ = (
         UniqueConstraint("order_id", "kind", "subject", "status"),
         # An order ends unpaid once. Its payment may still come after that.
-        Index(
+        partial_index(
             "uq_order_event_end",
             "order_id",
             unique=True,
-            sqlite_where=text("kind IN ('failed', 'expired', 'canceled')"),
-            postgresql_where=text("kind IN ('failed', 'expired', 'canceled')"),
+            where="kind IN ('failed', 'expired', 'canceled')",
         ),
     )
 

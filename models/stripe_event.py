@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, String, Text, text
+from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now
+from models.base import Base, UTCDateTime, now, partial_index
 
 
 class StripeEvent(Base):
@@ -17,14 +17,7 @@ class StripeEvent(Base):
     """
 
     __tablename__ = "stripe_event"
-    __table_args__ = (
-        Index(
-            "ix_stripe_event_due",
-            "due_at",
-            sqlite_where=text("done_at IS NULL"),
-            postgresql_where=text("done_at IS NULL"),
-        ),
-    )
+    __table_args__ = (partial_index("ix_stripe_event_due", "due_at", where="done_at IS NULL"),)
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     kind: Mapped[str] = mapped_column(String(100))

@@ -28,7 +28,7 @@ SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 @click.command()
 @click.argument("subjects", nargs=-1, type=click.Choice(list(SUBJECTS)))
 @click.option("--rounds", default=5, show_default=True, help="How often each thing is measured.")
-@click.option("--seconds", default=3, show_default=True, help="How long a load lasts.")
+@click.option("--seconds", default=2, show_default=True, help="How long a load lasts.")
 def bench(subjects: tuple[str, ...], rounds: int, seconds: int) -> None:
     """Measure these SUBJECTS, or all of them."""
     if not load.is_there():
