@@ -6,6 +6,7 @@ queued. Each request goes on when its own is durable, as if it had been alone.
 """
 
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,8 @@ from flask import current_app
 from models import db
 from models.base import AnySession, writing
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # not on Windows: there the processes wait for SQLite's own lock
-    fcntl = None  # type: ignore[assignment]
 
 TURN_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.0005
@@ -104,7 +103,7 @@ class GroupCommit:
         with suppress(OSError):
             file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            if file is not None and fcntl is not None:
+            if file is not None:
                 until = time.monotonic() + TURN_SECONDS
                 while not _locked(file) and time.monotonic() < until:
                     time.sleep(LOOK_SECONDS)
@@ -121,13 +120,14 @@ def commit(store: Store, item: Any) -> None:
 
 
 def _locked(file: int) -> bool:
-    """Lock the file if nobody has; True also where a file system knows no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+    """Lock the file if nobody has; True also where there are no such locks."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # the file system knows none
+            return True
     return True
 
 

@@ -69,7 +69,19 @@ def capture(session: AnySession, signups: Sequence[Submission]) -> None:
             new.append((number, signup))
     _begin(session, new)
     for signup in known:
-        _capture_known(session, signup)
+        lead = record(session, signup, _kind(signup))
+        if not signup.suspect:
+            ask(session, lead)
+
+
+def record(session: AnySession, signup: Submission, kind: str) -> Lead:
+    """Append an event of this kind to the ledger of who signed up; return the lead, locked."""
+    state = consent.first_state(kind)
+    lead = find_or_add(
+        session, address=signup.address, name=signup.name, touch=signup.touch, state=state
+    )
+    consent.record(session, lead, kind, signup.evidence, signup.wording)
+    return lead
 
 
 def _add(session: AnySession, signups: Sequence[Submission]) -> dict[str, int]:
@@ -94,20 +106,6 @@ def _begin(session: AnySession, added: Sequence[tuple[int, Submission]]) -> None
     asked = [(number, one.address) for number, one in added if not one.suspect]
     if asked:
         outbox.enqueue_first(session, outbox.CONFIRM, asked)
-
-
-def _capture_known(session: AnySession, signup: Submission) -> None:
-    kind = _kind(signup)
-    lead = find_or_add(
-        session,
-        address=signup.address,
-        name=signup.name,
-        touch=signup.touch,
-        state=consent.first_state(kind),
-    )
-    consent.record(session, lead, kind, signup.evidence, signup.wording)
-    if not signup.suspect:
-        ask(session, lead)
 
 
 def _kind(signup: Submission) -> str:

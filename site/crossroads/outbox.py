@@ -81,6 +81,7 @@ _OWE_RARELY: Final = insert(_MESSAGE).from_select(
     ),
     include_defaults=False,
 )
+_OWE_RARELY_AND_TELL: Final = _OWE_RARELY.returning(_MESSAGE.c.id)
 
 
 def enqueue(
@@ -115,7 +116,7 @@ def enqueue_rarely(
     """
     session.flush()  # what is owed since a moment ago counts, too
     values = _rarely(_to(lead, kind, waiting, now()), most)
-    return session.scalar(_OWE_RARELY.returning(_MESSAGE.c.id), values) is not None
+    return session.scalar(_OWE_RARELY_AND_TELL, values) is not None
 
 
 def enqueue_first(session: AnySession, kind: str, leads: Sequence[tuple[int, Address]]) -> None:

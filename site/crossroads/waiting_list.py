@@ -43,14 +43,7 @@ def join(
     """Record who asks for a place on the list: consent event, and mail that is owed."""
     for signup in signups:
         kind = consent.HELD_TO_WAIT if signup.suspect else consent.ASKED_TO_WAIT
-        lead = leads.find_or_add(
-            session,
-            address=signup.address,
-            name=signup.name,
-            touch=signup.touch,
-            state=consent.first_state(kind),
-        )
-        consent.record(session, lead, kind, signup.evidence, signup.wording)
+        lead = leads.record(session, signup, kind)
         waiting = _find_or_add(session, lead, course.slug, cohort.code)
         if not signup.suspect:
             _ask(session, lead, waiting)
