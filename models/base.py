@@ -28,7 +28,7 @@ CONNECT_SECONDS = 5  # a PostgreSQL server that takes longer counts as away
 LOCK_SECONDS = 10  # whoever waits longer for a lock gives up, and says so
 
 
-class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
+class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=False):
     """Base of every table."""
 
 

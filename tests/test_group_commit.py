@@ -60,7 +60,7 @@ def bring(engine: Engine, group: GroupCommit, name: str, how: Store = store) -> 
     """Commit a name as a request does; return what became of it."""
     with Session(engine) as session:
         try:
-            group.commit(session, how, name)
+            group.commit(lambda: session, how, name)
         except Exception as error:
             return f"{type(error).__name__}: {first_line(error)}"
         if how is store:  # it is there for everyone when commit returns
@@ -94,7 +94,7 @@ def at_once(
 
     def first() -> None:
         with Session(engine) as session:
-            group.commit(session, slowly, "first")
+            group.commit(lambda: session, slowly, "first")
 
     with commits(engine) as found, ThreadPoolExecutor(len(names) + 1) as pool:
         leading = pool.submit(first)

@@ -1,7 +1,7 @@
 """Crossroads: comparison pages that turn readers into leads. This module only wires."""
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,13 @@ class DeskOnlySessions(SecureCookieSessionInterface):
         return None
 
 
+class Site(Flask):
+    """The application: none of its functions is async."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func  # to look at each again is a fortieth of what an answer takes
+
+
 def create_app(root: Path, settings: Settings | None = None) -> Flask:
     """Build the site from the folder that holds site/ and templates/.
 
@@ -65,7 +72,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     """
     settings = settings or settings_module.load(root)
     logs.configure(json=settings.production)
-    app = Flask(
+    app = Site(
         "crossroads",
         root_path=str(root),
         template_folder=str(root / "templates"),
@@ -90,7 +97,10 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         base=settings.stripe_api_base,
         waiting=BLOCKING_THREADS // 2,  # the others go on serving whoever does not pay
     )
-    app.extensions["crossroads.commits"] = GroupCommit(settings.instance / "writer.lock")
+    sqlite = settings.database_url.startswith("sqlite")
+    app.extensions["crossroads.commits"] = GroupCommit(
+        settings.instance / "writer.lock" if sqlite else None
+    )
     app.context_processor(lambda: _template_words(shelf, settings))
 
     requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)

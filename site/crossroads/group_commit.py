@@ -37,9 +37,11 @@ class GroupCommit:
     Processes take turns by a lock on `file`, which opens when the one before has committed and is
     gone with a process that is killed. It only saves time: who waits for SQLite's own lock, which
     is what protects the data, looks again after 1, 2, 5 … 100 ms.
+
+    Without a file everybody commits alone: PostgreSQL groups commits by itself.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
         self._entries: deque[Entry] = deque()
         self._leading = Lock()
@@ -49,21 +51,22 @@ class GroupCommit:
         """How many items are queued."""
         return len(self._entries)
 
-    def commit(self, session: AnySession, store: Store, item: Any) -> None:
+    def commit(self, session: Callable[[], AnySession], store: Store, item: Any) -> None:
         """Return when `store` has written the item and it is durable.
 
         `store` is given all items that are queued for it, and a session in a transaction that
-        writes; the one given here has begun none yet. Raises what it raises for this item alone.
+        writes. Raises what it raises for this item alone. `session` gives one that has begun no
+        transaction yet; it is asked for by whoever commits, and by nobody else.
         """
         entry = (store, item, Future[None]())
-        if session.get_bind().dialect.name != "sqlite":  # PostgreSQL groups commits by itself
-            self._commit(session, [entry])
+        if self._file is None:
+            self._commit(session(), [entry])
         else:
             self._entries.append(entry)
             with self._leading:
                 if not entry[2].done():
-                    with self._turn():
-                        self._commit(session, self._take())
+                    with _turn(self._file):
+                        self._commit(session(), self._take())
         entry[2].result(timeout=0)
 
     def _take(self) -> list[Entry]:
@@ -96,27 +99,28 @@ class GroupCommit:
                 for _, _, done in group:
                     done.set_result(None)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait a while until no other process commits, if that can be seen."""
-        file = None
-        with suppress(OSError):
-            file = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            if file is not None:
-                until = time.monotonic() + TURN_SECONDS
-                while not _locked(file) and time.monotonic() < until:
-                    time.sleep(LOOK_SECONDS)
-            yield
-        finally:
-            if file is not None:
-                os.close(file)  # and with it goes the lock
-
 
 def commit(store: Store, item: Any) -> None:
     """Return when the running app has the item stored and durable, as GroupCommit.commit does."""
     group: GroupCommit = current_app.extensions["crossroads.commits"]
-    group.commit(db.session(), store, item)
+    group.commit(db.session, store, item)
+
+
+@contextmanager
+def _turn(lock: Path) -> Iterator[None]:
+    """Wait a while until no other process commits, if that can be seen."""
+    file = None
+    with suppress(OSError):
+        file = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if file is not None:
+            until = time.monotonic() + TURN_SECONDS
+            while not _locked(file) and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
+        yield
+    finally:
+        if file is not None:
+            os.close(file)  # and with it goes the lock
 
 
 def _locked(file: int) -> bool:

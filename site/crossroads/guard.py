@@ -1,7 +1,7 @@
 """What stands between the public and the site: headers, origins, and who is asking."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
@@ -83,8 +83,8 @@ def truncated_ip() -> str | None:
     ip = client_ip()
     if ip is None:
         return None
-    network = ip_network((ip, 24 if ip.version == 4 else 48), strict=False)
-    return str(network.network_address)
+    hidden = 8 if ip.version == 4 else 80  # bits
+    return str(type(ip)(int(ip) >> hidden << hidden))
 
 
 def init_app(app: Flask, *, https: bool) -> None:
@@ -97,15 +97,21 @@ def init_app(app: Flask, *, https: bool) -> None:
         if LATE in request.environ:
             abort(408)
 
+    wanted = {
+        "Content-Security-Policy": POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+        "Cache-Control": PRIVATE,
+    }
+    if https:
+        wanted["Strict-Transport-Security"] = "max-age=31536000"
+
     @app.after_request
     def headers(response: Response) -> Response:
-        set_default = response.headers.setdefault
-        set_default("Content-Security-Policy", POLICY)
-        set_default("X-Content-Type-Options", "nosniff")
-        set_default("Referrer-Policy", "strict-origin-when-cross-origin")
-        set_default("Cross-Origin-Opener-Policy", "same-origin")
-        set_default("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-        set_default("Cache-Control", PRIVATE)
-        if https:
-            set_default("Strict-Transport-Security", "max-age=31536000")
+        given = {name.lower() for name, _ in response.headers}
+        response.headers.extend(
+            [(name, value) for name, value in wanted.items() if name.lower() not in given]
+        )
         return response

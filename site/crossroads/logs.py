@@ -19,6 +19,8 @@ SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie")
 
 def mask_email(text: str) -> str:
     """Return the text with every email address cut to its first letter: m***@example.com."""
+    if "@" not in text and "%40" not in text:
+        return text
     return EMAIL.sub(lambda match: match[1].strip('"')[:1] + "***" + match[2] + match[3], text)
 
 

@@ -84,7 +84,7 @@ def create_app(database_url: str, secret: str) -> Flask:
                 "error": "", "created_at": at,
             }  # fmt: skip
             with Session(engine) as session:
-                group.commit(session, sign_up, (lead, agreed, owed))
+                group.commit(lambda: session, sign_up, (lead, agreed, owed))
         return PAGE
 
     @app.post("/webhooks/stripe")
@@ -97,7 +97,7 @@ def create_app(database_url: str, secret: str) -> Flask:
             "attempts": 0, "error": "", "due_at": at, "received_at": at, "delivered": True,
         }  # fmt: skip
         with Session(engine) as session:
-            group.commit(session, note, event)
+            group.commit(lambda: session, note, event)
         return ""
 
     return app

@@ -9,6 +9,7 @@ from flask import (
     Response,
     abort,
     current_app,
+    get_template_attribute,
     make_response,
     render_template,
     request,
@@ -68,12 +69,14 @@ def _page(
     after a sign-up is stored: a transaction that has read can no longer begin to write.
     """
     settings: Settings = current_app.extensions["crossroads.settings"]
+    content = current_content()
 
     def render(state: Signup) -> str:
         # Whoever has signed up gets the page that everybody gets, with another section in it: to
         # render all of it again would be a fifth of the work that a sign-up is.
         if state.state == "done" and (around := _around_signup()):
-            return render_template("signup/section.html", signup=state).join(around)
+            section = get_template_attribute("macros.html", "signup_section")
+            return str(section(state, content.site.signup)).join(around)
         return render_template(
             template,
             signup=state,
