@@ -29,7 +29,7 @@ LOCK_SECONDS = 10  # whoever waits longer for a lock gives up, and says so
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=False):
-    """Base of every table."""
+    """Base of every table. A row is itself alone, and not shown: what it holds is personal."""
 
 
 Base.metadata.naming_convention = NAMING
