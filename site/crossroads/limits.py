@@ -1,10 +1,10 @@
 """Rate limits that all processes of one machine count together, in a small file of their own."""
 
+import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -25,10 +25,30 @@ SCHEME = "crossroads-counters"
 log = structlog.get_logger()
 
 PURGE_SECONDS = 60  # between two clean-ups of counters that ran out
+HIGHEST = 2**62
+# One statement, which commits itself: between two of a transaction another thread would take its
+# turn, and whoever counts would wait for that.
+COUNT = """
+WITH asked AS (
+  SELECT key AS place, json_extract(value, '$[0]') AS name,
+    json_extract(value, '$[1]') AS seconds, json_extract(value, '$[2]') AS most
+  FROM json_each(?1)
+), standing AS (
+  SELECT place, name, seconds, most, CASE WHEN expires > ?2 THEN count ELSE 0 END AS before
+  FROM asked LEFT JOIN counter ON counter.key = name
+)
+INSERT INTO counter (key, count, expires)
+SELECT name, ?3, ?2 + seconds FROM standing
+WHERE place <= coalesce((SELECT min(place) FROM standing WHERE before + ?3 > most), place)
+ON CONFLICT (key) DO UPDATE SET
+  count = CASE WHEN expires <= ?2 THEN excluded.count ELSE count + excluded.count END,
+  expires = CASE WHEN expires <= ?2 THEN excluded.expires ELSE expires END
+RETURNING key, count, expires
+"""
 
 
 class CounterFile(Storage):
-    """Counters in one SQLite file, each changed by a single statement that commits itself.
+    """Counters in one SQLite file, changed by single statements that commit themselves.
 
     They are kept apart from the site's database: a count must neither wait for a request's
     transaction nor be rolled back with it. Durability is off, since a count lost in a power cut
@@ -49,7 +69,7 @@ class CounterFile(Storage):
         return sqlite3.Error
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        ((count, _),) = self._count([(key, expiry)], amount)
+        ((_, count, _),) = self._count([(key, expiry, HIGHEST)], amount)
         return count
 
     def incr_up_to_the_first_over(self, counters: Sequence[tuple[str, int, int]]) -> float | None:
@@ -58,15 +78,9 @@ class CounterFile(Storage):
         Those after the first that is over stay as they were. Returns when that one ends, in
         seconds since 1970, or None when none is over.
         """
-        keys = [(key, seconds) for key, seconds, _ in counters]
-        with self._transaction():
-            counts = self._count(keys)
-            over = next((n for n, (_, _, most) in enumerate(counters) if counts[n][0] > most), None)
-            if over is None:
-                return None
-            self._run("ROLLBACK TO before")
-            self._count(keys[: over + 1])
-            return counts[over][1]
+        most = {key: most for key, _, most in counters}
+        counted = self._count(counters)
+        return next((expires for key, count, expires in counted if count > most[key]), None)
 
     def get(self, key: str) -> int:
         rows = self._run(
@@ -95,30 +109,15 @@ class CounterFile(Storage):
                 self._connection.close()
                 self._connection = None
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._run("BEGIN IMMEDIATE")
-            try:
-                self._run("SAVEPOINT before")
-                yield
-                self._run("COMMIT")
-            except BaseException:
-                self._run("ROLLBACK")
-                raise
-
     def _count(
-        self, counters: Sequence[tuple[str, int]], amount: int = 1
-    ) -> list[tuple[int, float]]:
-        """Count in all of these at once; return count and end of each."""
+        self, counters: Sequence[tuple[str, int, int]], amount: int = 1
+    ) -> list[tuple[str, int, float]]:
+        """Count in these up to the first that is over; return key, count and end of each."""
         at = time.time()
         if at >= self._purge_at:
             self._purge_at = at + PURGE_SECONDS
             self._run("DELETE FROM counter WHERE expires <= ?", at)
-        rows = [value for key, seconds in counters for value in (key, amount, at + seconds)]
-        counted = self._run(_upsert(len(counters)), *rows, at, at)
-        found = {key: (count, expires) for key, count, expires in counted}
-        return [found[key] for key, _ in counters]
+        return self._run(COUNT, json.dumps(counters), at, amount)
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
         with self._lock:
@@ -142,17 +141,6 @@ class CounterFile(Storage):
             connection.close()
             raise
         return connection
-
-
-@cache
-def _upsert(counters: int) -> str:
-    rows = ", ".join(["(?, ?, ?)"] * counters)
-    return (
-        f"INSERT INTO counter VALUES {rows} ON CONFLICT (key) DO UPDATE SET"  # noqa: S608
-        " count = CASE WHEN expires <= ? THEN excluded.count ELSE count + excluded.count END,"
-        " expires = CASE WHEN expires <= ? THEN excluded.expires ELSE expires END"
-        " RETURNING key, count, expires"
-    )
 
 
 def client_network() -> str:

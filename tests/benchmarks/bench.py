@@ -1,7 +1,8 @@
 """What every benchmark is told: where it may write, how often and how long it measures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,11 @@ class Bench:
     def shared(self) -> Path:
         """The folder for what one subject makes and others use, too."""
         return self.folder.parent
+
+    def in_seconds(self) -> Self:
+        """Measure for a second at a time, and as long in all.
+
+        The more often it is taken in turn with its baseline, the less of the machine's ups and
+        downs is left between the two. It is for what a second is enough for.
+        """
+        return replace(self, rounds=self.rounds * self.seconds, seconds=1)

@@ -37,6 +37,7 @@ FETCHED = re.compile(r'<(?:link rel="(?:stylesheet|preload|icon)"|script|img) [^
 
 
 def rows(bench: Bench) -> Iterator[Row]:
+    bench = bench.in_seconds()
     with ExitStack() as stack:
         ours = stack.enter_context(site(bench.folder / "page"))
         answer = ask(ours.port, PAGE, BROTLI)

@@ -22,6 +22,7 @@ MOST = 4000  # events a second that are prepared: more than any answer's rate
 
 
 def rows(bench: Bench) -> Iterator[Row]:
+    bench = bench.in_seconds()
     with ExitStack() as stack:
         ours = stack.enter_context(site(bench.folder / "site"))
         send(bench, ours, 1)
