@@ -263,10 +263,11 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
 ) -> None:
     cache = PageCache(
         inner,
-        paths=lambda: ["/page"],
+        paths=lambda: ["/page", "/legal"],
         stamp=lambda: inner.stamp,
         version=lambda: inner.version,
         base_url="https://example.org",
+        later=["/legal"],
         poll=POLL,
     )
     before = threading.active_count()
@@ -278,8 +279,11 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
         assert plain(browser.get("/page")) == TEXT
         time.sleep(3 * POLL)
         assert inner.asked == ["GET /page"]
+        assert plain(browser.get("/legal")) == plain(browser.get("/legal")) == TEXT
+        assert inner.asked == ["GET /page", "GET /legal"]
         inner.version, inner.text = 2, "Other words."
         wait_for(lambda: plain(browser.get("/page")) == "Other words.")
+        wait_for(lambda: plain(browser.get("/legal")) == "Other words.")
     finally:
         cache.close()
 

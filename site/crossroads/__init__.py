@@ -200,6 +200,7 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
         paths=lambda: pages.paths(shelf.content, shelf.digest),
         stamp=shelf.refresh,
         version=version,
+        later=pages.LEGAL,
         base_url=settings.base_url,
     )
     app.extensions["crossroads.pages"] = cache

@@ -1,13 +1,17 @@
-"""Markdown as people of the house write it: to HTML that can do no harm, and to plain text."""
+"""Markdown as people of the house write it: to HTML that can do no harm, and to plain text.
 
-from typing import Final
+Its libraries are loaded by the first text: no site has one when it starts.
+"""
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
 from markupsafe import Markup
 
-_MARKDOWN: Final = MarkdownIt("js-default")
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.tree import SyntaxTreeNode
+
 _TAGS: Final = {
     "a", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "li", "ol", "p", "pre", "s",
     "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
@@ -15,31 +19,41 @@ _TAGS: Final = {
 _SCHEMES: Final = {"http", "https", "mailto"}
 
 
+@cache
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("js-default")
+
+
 def to_html(text: str, base_url: str = "") -> Markup:
     """Return the HTML, without scripts, pictures or raw HTML.
 
     With `base_url` links to our own pages, which begin with a slash, are made whole.
     """
+    import nh3
 
     def whole(tag: str, name: str, value: str) -> str | None:
         return _whole(value, base_url) if (tag, name) == ("a", "href") else value
 
     html = nh3.clean(
-        _MARKDOWN.render(text), tags=_TAGS, url_schemes=_SCHEMES, attribute_filter=whole
+        _markdown().render(text), tags=_TAGS, url_schemes=_SCHEMES, attribute_filter=whole
     )
     return Markup(html)  # noqa: S704 - nh3 has cleaned it
 
 
 def to_text(text: str, base_url: str = "") -> str:
     """Return the same words as plain text: a link is followed by its address."""
-    return _blocks(SyntaxTreeNode(_MARKDOWN.parse(text)), base_url)
+    from markdown_it.tree import SyntaxTreeNode
+
+    return _blocks(SyntaxTreeNode(_markdown().parse(text)), base_url)
 
 
-def _blocks(node: SyntaxTreeNode, base_url: str, gap: str = "\n\n") -> str:
+def _blocks(node: "SyntaxTreeNode", base_url: str, gap: str = "\n\n") -> str:
     return gap.join(filter(None, (_block(child, base_url) for child in node.children)))
 
 
-def _block(node: SyntaxTreeNode, base_url: str) -> str:
+def _block(node: "SyntaxTreeNode", base_url: str) -> str:
     match node.type:
         case "heading" | "paragraph" | "th" | "td":
             return "".join(_inline(child, base_url) for child in node.children)
@@ -65,7 +79,7 @@ def _block(node: SyntaxTreeNode, base_url: str) -> str:
             return node.content
 
 
-def _inline(node: SyntaxTreeNode, base_url: str) -> str:
+def _inline(node: "SyntaxTreeNode", base_url: str) -> str:
     match node.type:
         case "softbreak" | "hardbreak":
             return "\n"

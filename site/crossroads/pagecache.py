@@ -5,7 +5,7 @@ to Flask. One thread a process renders the pages again when what they show has c
 """
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from http import HTTPStatus
@@ -60,7 +60,8 @@ class PageCache:
     `paths` lists the addresses; `stamp` changes with the files, asked before each answer (a
     constant in production); `version` changes with what pages show from the database and the
     clock, asked by the thread every `poll` seconds. While either cannot be read, or a page
-    cannot be rendered, the last good bytes stay.
+    cannot be rendered, the last good bytes stay. The pages in `later` are those that a start need
+    not wait for: the first who asks for one has it rendered.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class PageCache:
         stamp: Callable[[], Hashable],
         version: Callable[[], Hashable],
         base_url: str,
+        later: Collection[str] = (),
         poll: float = POLL_SECONDS,
     ) -> None:
         self._app = app
@@ -78,6 +80,7 @@ class PageCache:
         self._stamp_now = stamp
         self._version_now = version
         self._base_url = base_url
+        self._later = frozenset(later)
         self.poll = poll  # may be changed until the first page is asked for
         self._pages: dict[str, Page] = {}
         self._paths: frozenset[str] = frozenset(paths())
@@ -108,7 +111,7 @@ class PageCache:
         return page["identity"].body if page else None
 
     def fill(self, file: Path) -> None:
-        """Render every page now, if what they show is other than it was. Raises what that raises.
+        """Render the pages now, if what they show is other than it was. Raises what that raises.
 
         Before the server's processes part, so that they share the bytes and what made them. What
         the pages are compressed to is kept in the file: to do it anew is a tenth of a start.
@@ -121,7 +124,7 @@ class PageCache:
             return made[body]
 
         self._compress = compress
-        self._refresh()
+        self._refresh(but=self._later)
         self._compress = compression.compressed
         if {compression.digest(body) for body in made} != kept.keys():
             compression.keep(file, made.items())
@@ -197,19 +200,19 @@ class PageCache:
             if self._ended.wait(self.poll * polls):
                 return
 
-    def _refresh(self) -> bool:
+    def _refresh(self, *, but: Collection[str] = ()) -> bool:
         """Render the pages again when what they show has changed. False when one could not be."""
         current = self._version_now()
         if current != self._version:
-            if not self._render_all():
+            if not self._render_all(self._paths.difference(but)):
                 return False
             self._version = current
         return True
 
-    def _render_all(self) -> bool:
+    def _render_all(self, paths: Collection[str]) -> bool:
         stamp = self._stamp
         pages = {}
-        for path in self._paths:
+        for path in paths:
             if self._ended.is_set():
                 return False
             page = self._render(path)
@@ -218,7 +221,7 @@ class PageCache:
         with self._lock:
             if stamp == self._stamp:
                 self._pages = {**self._pages, **pages}
-        return len(pages) == len(self._paths)
+        return len(pages) == len(paths)
 
 
 def make_page(body: bytes, headers: Headers, compress: Callable[[bytes], Compressed]) -> Page:

@@ -46,6 +46,9 @@ SERVED_FROM_MEMORY = (
 )
 
 
+LEGAL = ("/privacy", "/terms")  # read by few, and nothing else has to be made from Markdown
+
+
 def paths(content: Content, digest: str) -> list[str]:
     """List every address that is the same for every visitor."""
     return [

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 
+import click
+
 from tests.benchmarks import load, signups
 from tests.benchmarks.desk import Desk
 from tests.benchmarks.exports import filled
@@ -58,6 +60,8 @@ def leads(told: Long) -> Iterator[Series]:
             size = ours.database.stat().st_size / 2**20
         searching = (searched - began) / SEARCHES * 1000
         lines.append((number, taken.rate, taken.p99, searching, exported, size))
+        # The next takes ten times as long, and its disk may not be large enough.
+        click.echo("  " + "  ".join(f"{figure:,.1f}" for figure in lines[-1]), err=True)
     headings = (
         ("sign-ups", "/s"),
         ("sign-ups, p99", "ms"),
