@@ -22,8 +22,13 @@ TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 def clean_tag(value: str | None) -> str | None:
     """Return a campaign tag fit to store: nobody typed it, so what cannot be kept is cut off."""
-    kept = "".join(c for c in value or "" if unicodedata.category(c) not in ("Cc", "Cs"))
-    return kept.strip()[:TAG_LENGTH] or None
+    return _without_controls(value or "").strip()[:TAG_LENGTH] or None
+
+
+def _without_controls(text: str) -> str:
+    if text.isprintable():  # as most are, which is known at once
+        return text
+    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cs"))
 
 
 def _strip(value: str | None) -> str:
@@ -61,7 +66,7 @@ def _short_lived(email: str) -> str | None:
 def _check_name(name: str) -> None:
     if len(name) > NAME_LENGTH:
         raise ValidationError(f"Enter a name of at most {NAME_LENGTH} characters")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+    if name != _without_controls(name):
         raise ValidationError("Enter a name on one line, without control characters")
 
 
