@@ -1,6 +1,7 @@
 """The made-up year: believable, the same again, and whole on both databases."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,14 @@ def test_command_says_what_it_added(app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["demo", "fill", "--leads", "120"])
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("120 leads, ")
+
+
+def test_no_log_is_left_for_the_next_start_to_read(app: Flask) -> None:
+    app.test_cli_runner().invoke(args=["demo", "fill", "--leads", "120"])
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            log = Path(f"{db.engine.url.database}-wal")
+            assert not log.exists() or log.stat().st_size == 0
 
 
 def test_production_is_left_alone(make_app: Any) -> None:

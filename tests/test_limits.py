@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import time_machine
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -49,6 +52,35 @@ def test_counter_ends_with_its_window(counters: CounterFile) -> None:
         clock.shift(1)
         assert counters.get("key") == 0
         assert counters.incr("key", 60) == 1
+    counters.close()
+
+
+MOMENTS = [0, 1, 30, 60, 3599, 3600, 86_400]  # seconds from one to the next
+WINDOWS = {"minute": (60, 1), "hour": (3600, 3), "day": (86_400, 5), "never": (10, 10**9)}
+
+
+@given(st.lists(st.tuples(st.sampled_from(MOMENTS), st.permutations(sorted(WINDOWS))), max_size=30))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_counted_up_to_the_first_that_is_over(
+    counters: CounterFile, asked: list[tuple[int, list[str]]]
+) -> None:
+    counters.reset()
+    kept: dict[str, tuple[int, float]] = {}
+    with time_machine.travel(START, tick=False) as clock:
+        for seconds, names in asked:
+            clock.shift(seconds)
+            at, over = time.time(), None
+            for name in names:
+                length, most = WINDOWS[name]
+                count, ends = kept.get(name, (0, 0))
+                kept[name] = (count + 1, ends) if ends > at else (1, at + length)
+                if kept[name][0] > most:
+                    over = kept[name][1]
+                    break
+            ordered = [(name, *WINDOWS[name]) for name in names]
+            assert counters.incr_up_to_the_first_over(ordered) == over
+            for name, (count, ends) in kept.items():
+                assert counters.get(name) == (count if ends > at else 0)
     counters.close()
 
 
