@@ -288,7 +288,7 @@ def test_no_sequence_makes_anyone_mailable_who_did_not_confirm_since(engine: Eng
         given,
         settings=settings(
             # What may follow what is no matter of the database; its slower one gets a few.
-            max_examples=30 if engine.dialect.name == "sqlite" else 6,
+            max_examples=20 if engine.dialect.name == "sqlite" else 6,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -166,7 +166,7 @@ def test_the_choices_are_what_leads_came_with(session: Session) -> None:
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

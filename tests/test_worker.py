@@ -177,7 +177,6 @@ def test_answer_lost_after_the_mail_was_taken_sends_the_same_mail_again(
 def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mailer, "DEADLINE", 0.3)
     queue(engine, "confirm", "first", "second")
     worker = make_worker(engine, server.url)
 
@@ -187,7 +186,9 @@ def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
         let_time_pass(engine)
 
     server.stalled_at = "rcpt"
-    all_fail("closed")
+    with monkeypatch.context() as hurried:
+        hurried.setattr(mailer, "DEADLINE", 0.3)
+        all_fail("closed")
     server.stalled_at = ""
     for stage in ("mail", "rcpt", "data"):
         server.replies[stage] = ["reset"] * 2
