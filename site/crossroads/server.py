@@ -71,6 +71,7 @@ def serve(settings: Settings, engine: Engine, pages: PageCache) -> None:
     """
     require_free_port(settings.host, settings.port, "PORT")
     require_schema(engine)
+    log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
     metrics.share_between_processes(settings.instance / "metrics")
     pages.fill(settings.instance / "compressed.zip")
     # Requests within the command's own context leave their session open until it ends: with the
@@ -81,7 +82,6 @@ def serve(settings: Settings, engine: Engine, pages: PageCache) -> None:
     # 700, as Python does by itself, they cost it 7 % of its time.
     gc.set_threshold(10_000)
 
-    log.info("web server starting", host=settings.host, port=settings.port, url=settings.base_url)
     web_server("wsgi:app", host=settings.host, port=settings.port, workers=settings.workers).serve()
 
 
