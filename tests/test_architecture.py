@@ -43,8 +43,8 @@ LAYERS = [
 # Domain and edges: what they need is handed to them, so they can be used without a request.
 WITHOUT_FLASK = [name for layer in LAYERS[1:3] for name in layer] + ["worker"]
 ONE_IMPORTER = {"smtplib": "mailer", "stripe": "payments"}
-HEAVY = {"alembic", "dns", "flask_migrate", "honcho", "icalendar", "psycopg", "resvg_py",
-         "rich", "smtplib", "stripe"}  # fmt: skip
+HEAVY = {"alembic", "dns", "flask_migrate", "honcho", "icalendar", "markdown_it", "nh3", "psycopg",
+         "resvg_py", "rich", "smtplib", "stripe"}  # fmt: skip
 FLASKS_OWN = {"db", "limiter", "routes", "run", "shell"}  # commands of Flask and its extensions
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, select
@@ -128,12 +129,35 @@ def test_one_that_fails_takes_none_of_the_others_with_it(
     assert stored(sqlite_engine) == {"first", "a", "b"}
 
 
-def test_threads_without_a_pause_lose_nothing(engine: Engine, group: GroupCommit) -> None:
+def test_threads_without_a_pause_lose_nothing(engine: Engine, instance: Path) -> None:
+    sqlite = engine.dialect.name == "sqlite"
+    group = GroupCommit(instance / "writer.lock" if sqlite else None)
     names = [f"n{number}" for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
         said = list(pool.map(lambda name: bring(engine, group, name), names))
     assert said == ["stored"] * 200
     assert stored(engine) == set(names)
+
+
+def test_only_on_sqlite_processes_take_turns(
+    make_app: Any, instance: Path, database_url: str
+) -> None:
+    form = {"email": "maria@example.com", "consent": "yes"}
+    answer = make_app(database_url=database_url).test_client().post("/signup", data=form)
+    assert answer.status_code == 200
+    assert (instance / "writer.lock").exists() == database_url.startswith("sqlite")
+
+
+def test_who_gets_no_session_leaves_nothing_behind(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    def away() -> Session:
+        raise ConnectionError("no session")
+
+    with pytest.raises(ConnectionError):
+        group.commit(away, store, "refused")
+    assert bring(sqlite_engine, group, "taken") == "stored"
+    assert stored(sqlite_engine) == {"taken"}
 
 
 def test_a_locked_database_is_waited_for_once_for_all(

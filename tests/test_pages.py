@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from crossroads.content import read
+from crossroads.pagecache import PageCache
 from tests.conftest import ROOT
 from tests.test_signup import shown
 
@@ -189,6 +191,16 @@ def test_course_page_says_what_is_sold_and_for_how_much(client: FlaskClient) -> 
     for cohort in course.cohorts:
         assert f"{cohort.seats} places left" in words
         assert f'href="{COURSE}/enroll?cohort={cohort.code}"' in html
+
+
+def test_legal_pages_alone_wait_for_their_first_reader(app: Flask, tmp_path: Path) -> None:
+    pages: PageCache = app.extensions["crossroads.pages"]
+    pages.fill(tmp_path / "compressed.zip")
+    paths = ["/", "/privacy", "/terms"]
+    assert [pages.kept(path) is not None for path in paths] == [True, False, False]
+    client = app.test_client()
+    assert [client.get(path).status_code for path in paths] == [200, 200, 200]
+    assert all(pages.kept(path) for path in paths)
 
 
 def test_site_map_lists_every_page_and_robots_names_it(client: FlaskClient) -> None:

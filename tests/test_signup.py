@@ -81,6 +81,24 @@ def test_exact_words_beside_the_box_are_kept_with_the_consent(
     assert (event.page, event.user_agent, event.ip) == (PAGE, "Tester/1.0", "127.0.0.0")
 
 
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("203.0.113.77", "203.0.113.0"),
+        ("2001:db8:1234:5678::9", "2001:db8:1234::"),
+        ("::ffff:203.0.113.77", "203.0.113.0"),
+        ("fe80::1%eth0", "fe80::"),
+        ("[2001:db8:1:2::9]:4711", "2001:db8:1::"),
+        ("nobody", None),
+    ],
+)
+def test_evidence_names_a_region_and_no_person(
+    client: FlaskClient, session: Session, address: str, kept: str | None
+) -> None:
+    client.post(PAGE, data=GOOD, environ_base={"REMOTE_ADDR": address})
+    assert session.scalars(select(ConsentEvent.ip)).all() == [kept]
+
+
 def test_page_and_campaign_come_along_from_the_query(client: FlaskClient, session: Session) -> None:
     client.post(f"{PAGE}?utm_source=news&utm_campaign=fall%202026&other=1", data=GOOD)
     lead = session.scalars(select(Lead)).one()

@@ -60,20 +60,25 @@ class GroupCommit:
         """
         entry = (store, item, Future[None]())
         if self._file is None:
-            self._commit(session(), [entry])
+            self._commit(session, [entry])
         else:
             self._entries.append(entry)
             with self._leading:
                 if not entry[2].done():
                     with _turn(self._file):
-                        self._commit(session(), self._take())
+                        self._commit(session, self._take())
         entry[2].result(timeout=0)
 
     def _take(self) -> list[Entry]:
         return [self._entries.popleft() for _ in range(len(self._entries))]
 
-    def _commit(self, session: AnySession, entries: Sequence[Entry]) -> None:
+    def _commit(self, opened: Callable[[], AnySession], entries: Sequence[Entry]) -> None:
         """Commit all of these together, or each alone: one that fails takes no other with it."""
+        try:
+            session = opened()
+        except Exception as error:
+            _fail(entries, error)
+            return
         groups = deque([entries])
         while groups:
             group = groups.popleft()

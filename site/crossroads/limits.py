@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 from typing import cast
 
 import structlog
@@ -60,7 +60,7 @@ class CounterFile(Storage):
     def __init__(self, uri: str, wrap_exceptions: bool = False) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
         self._path = Path(uri.removeprefix(f"{SCHEME}://"))
-        self._lock = RLock()
+        self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._purge_at = 0.0
 
