@@ -1,6 +1,7 @@
 """The declarative base, the time type, and how a transaction begins on each database."""
 
 import os
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,6 +70,16 @@ class UTCDateTime(TypeDecorator[datetime]):
 def now() -> datetime:
     """Return the present moment, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def moment() -> bytes:
+    """Return the present millisecond in six bytes, for names to begin with.
+
+    What is named one after the other then stands side by side in an index. Strewn among a million,
+    each name would have a page of its own written, which a sign-up with three takes longer for.
+    https://www.rfc-editor.org/rfc/rfc9562#section-6.13
+    """
+    return (time.time_ns() // 1_000_000).to_bytes(6, "big")
 
 
 def writing(session: AnySession) -> None:

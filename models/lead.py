@@ -1,12 +1,13 @@
 """People who signed up."""
 
+from base64 import urlsafe_b64encode
 from datetime import datetime
-from secrets import token_urlsafe
+from secrets import token_bytes
 
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now, partial_index
+from models.base import Base, UTCDateTime, moment, now, partial_index
 
 PENDING = "pending"
 CONFIRMED = "confirmed"
@@ -18,8 +19,11 @@ STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD, WAITING, ERASED)
 
 
 def new_token() -> str:
-    """Return a random name for an address that only its receiver may know: 192 bits, 32 letters."""
-    return token_urlsafe(24)
+    """Return a name for an address that only its receiver may know: 32 letters.
+
+    After the moment come 144 random bits.
+    """
+    return urlsafe_b64encode(moment() + token_bytes(18)).decode()
 
 
 class Lead(Base):

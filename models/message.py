@@ -1,12 +1,12 @@
 """The outbox: mail that is owed, written in the transaction that causes it."""
 
 from datetime import datetime
-from uuid import uuid4
+from secrets import token_hex
 
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, UTCDateTime, now, partial_index
+from models.base import Base, UTCDateTime, moment, now, partial_index
 
 DUE = "due"
 SENT = "sent"
@@ -17,7 +17,7 @@ STATES = (DUE, SENT, HELD, DEAD)
 
 def new_reference() -> str:
     """Return the part of a Message-ID before the @, the same for every try of one message."""
-    return uuid4().hex
+    return moment().hex() + token_hex(10)
 
 
 class Message(Base):

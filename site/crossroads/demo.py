@@ -7,7 +7,7 @@ the seed, the rows that are there already, and the day.
 import gc
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -181,7 +181,7 @@ class Year:
         nameless = self._choices({True: 12, False: 88}, number)
         browsers = draw.choices(BROWSERS, k=number)
         networks = draw.choices(NETWORKS, k=number)
-        confirm, unsubscribe = self._tokens(number), self._tokens(number)
+        confirm, unsubscribe = self._tokens(moments), self._tokens(moments)
         leads, events, buyers = [], [], []
         for place, moment in enumerate(moments):
             lead_id = first + place
@@ -224,7 +224,8 @@ class Year:
     def _bought(self, buyers: list[Values]) -> Iterator[Rows]:
         """Draw an order for each of the buyers: three of four are paid."""
         number = len(buyers)
-        keys, tokens = self._tokens(number), self._tokens(number)
+        moments = [moment for *_, moment in buyers]
+        keys, tokens = self._tokens(moments), self._tokens(moments)
         paid_ones = self._choices({True: 76, False: 24}, number)
         seats_asked = self._choices({1: 82, 2: 11, 3: 5, 5: 2}, number)
         orders: list[Values] = []
@@ -249,7 +250,7 @@ class Year:
                 events.append((order, EXPIRED, "demo", "", "", "", *none, ended_at))
                 continue
             events.append((order, PAID, "demo", "", "", "", amount, 0, 0, amount, ended_at))
-            for seat, token in enumerate(self._tokens(seats), start=1):
+            for seat, token in enumerate(self._tokens([moment] * seats), start=1):
                 owner = (email, name, hashed) if seat == 1 else (None, "", "")
                 enrollments.append(
                     (order, seat, course.slug, cohort, *owner, token, True, ended_at)
@@ -290,7 +291,13 @@ class Year:
     def _choices(self, weights: Mapping[Any, float], number: int) -> list[Any]:
         return self._random.choices(list(weights), list(weights.values()), k=number)
 
-    def _tokens(self, number: int) -> list[str]:
-        """Return as many names as `lead.new_token` makes, all of one draw."""
-        drawn = urlsafe_b64encode(self._random.randbytes(24 * number)).decode()
-        return [drawn[place : place + 32] for place in range(0, 32 * number, 32)]
+    def _tokens(self, moments: Sequence[int]) -> list[str]:
+        """Return names as `lead.new_token` makes them at these moments."""
+        began = int(self._begin.timestamp())
+        drawn = self._random.randbytes(18 * len(moments))
+        return [
+            urlsafe_b64encode(
+                (1000 * (began + moment)).to_bytes(6, "big") + drawn[18 * place : 18 * place + 18]
+            ).decode()
+            for place, moment in enumerate(moments)
+        ]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from secrets import token_hex, token_urlsafe
+from secrets import token_hex
 from typing import Any
 
 from flask import Flask, request
@@ -24,6 +24,8 @@ from wtforms.validators import DataRequired, Email, Length
 from crossroads.group_commit import GroupCommit
 from models import ConsentEvent, Lead, Message, StripeEvent, now
 from models.base import AnySession, insert_on, prepare_engine, table_of
+from models.lead import new_token
+from models.message import new_reference
 
 PAGE = "<!doctype html><title>Thank you</title>" + "We have written to you. " * 700
 LEAD = insert_on("sqlite", Lead).on_conflict_do_nothing(index_elements=["email_key"])
@@ -67,7 +69,7 @@ def create_app(database_url: str, secret: str) -> Flask:
             lead = {
                 "email": form.email.data, "email_key": form.email.data, "address_hash": address,
                 "name": form.name.data, "state": "pending", "page": request.path,
-                "confirm_token": token_urlsafe(24), "unsubscribe_token": token_urlsafe(24),
+                "confirm_token": new_token(), "unsubscribe_token": new_token(),
                 "confirm_until": at + timedelta(days=7), "created_at": at, "last_signup_at": at,
                 "utm_source": request.args.get("utm_source"),
                 "utm_medium": request.args.get("utm_medium"),
@@ -80,7 +82,7 @@ def create_app(database_url: str, secret: str) -> Flask:
             }  # fmt: skip
             owed = {
                 "kind": "confirm", "recipient": form.email.data, "address_hash": address,
-                "reference": token_hex(16), "state": "due", "attempts": 0, "due_at": at,
+                "reference": new_reference(), "state": "due", "attempts": 0, "due_at": at,
                 "error": "", "created_at": at,
             }  # fmt: skip
             with Session(engine) as session:

@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from secrets import token_hex, token_urlsafe
+from secrets import token_hex
 
+from models.lead import new_token
+from models.message import new_reference
 from tests.benchmarks import commits, load, naive
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.commits import Rows
@@ -100,8 +102,7 @@ def signup_rows(database: Path) -> Callable[[], Rows]:
         email = f"{address[:12]}@example.com"
         lead = {
             **last["lead"], "id": number, "email": email, "email_key": email,
-            "address_hash": address, "confirm_token": token_urlsafe(24),
-            "unsubscribe_token": token_urlsafe(24),
+            "address_hash": address, "confirm_token": new_token(), "unsubscribe_token": new_token(),
         }  # fmt: skip
         consent = {
             **last["consent_event"],
@@ -111,7 +112,7 @@ def signup_rows(database: Path) -> Callable[[], Rows]:
         }
         message = {
             **last["message"], "id": number, "lead_id": number, "recipient": email,
-            "address_hash": address, "reference": token_hex(16),
+            "address_hash": address, "reference": new_reference(),
         }  # fmt: skip
         return list(zip(TABLES, (lead, consent, message), strict=True))
 
