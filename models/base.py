@@ -172,6 +172,9 @@ def prepare_engine(engine: Engine) -> None:
             "journal_mode = WAL",
             "synchronous = FULL",  # an acknowledged sign-up survives a power cut
             "foreign_keys = ON",
+            # 16 MB of changes before they are put in their places, which a million leads have all
+            # over the file: after every 4 MB, as is usual, it takes a tenth of a sign-up's time.
+            "wal_autocheckpoint = 4000",
             "secure_delete = ON",  # who was erased is not found in the file either
         ):
             cursor.execute(f"PRAGMA {pragma}")
