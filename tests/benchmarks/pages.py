@@ -63,6 +63,10 @@ def rows(bench: Bench) -> Iterator[Row]:
             what="comparison page", figures=page, unit="/s", against=NGINX, baselines=baselines[1],
             least=0.60,
         )  # fmt: skip
+        # As near as the web server lets anything in Python come.
+        yield Row(
+            what=BARE, figures=baselines[0], unit="/s", against=NGINX, baselines=baselines[1]
+        )
     else:
         yield Row(
             what="comparison page", against=NGINX, least=0.60, skipped="apt-get install nginx-light"
