@@ -64,9 +64,7 @@ def rows(bench: Bench) -> Iterator[Row]:
             least=0.60,
         )  # fmt: skip
         # As near as the web server lets anything in Python come.
-        yield Row(
-            what=BARE, figures=baselines[0], unit="/s", against=NGINX, baselines=baselines[1]
-        )
+        yield Row(what=BARE, figures=baselines[0], unit="/s", against=NGINX, baselines=baselines[1])
     else:
         yield Row(
             what="comparison page", against=NGINX, least=0.60, skipped="apt-get install nginx-light"
