@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import brotli
 import pytest
@@ -286,6 +286,18 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
         wait_for(lambda: plain(browser.get("/legal")) == "Other words.")
     finally:
         cache.close()
+
+
+def test_page_that_has_not_changed_is_not_compressed_again(inner: Inner, browser: Client) -> None:
+    cache = cast(PageCache, browser.application)
+    assert plain(browser.get("/page")) == TEXT
+    wait_for(lambda: len(inner.asked) > 1)  # by the thread, too
+    time.sleep(2 * POLL)
+    before, asked = cache.kept("/page"), len(inner.asked)
+    inner.version = 2
+    wait_for(lambda: len(inner.asked) > asked)
+    time.sleep(2 * POLL)
+    assert cache.kept("/page") is before
 
 
 def test_late_rendering_does_not_replace_a_newer_one(inner: Inner) -> None:

@@ -177,6 +177,9 @@ class PageCache:
         body = b"".join(body_parts)
         if not status.startswith(str(HTTPStatus.OK.value)):
             return None
+        page = self._pages.get(path)
+        if page is not None and page["identity"].body == body:  # to compress it takes longest
+            return page
         return make_page(body, headers, self._compress)
 
     def _start(self) -> None:
