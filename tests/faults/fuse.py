@@ -1,11 +1,11 @@
 """The flask command with a fuse: a process that is killed at a chosen step of a purchase.
 
 `python -m tests.faults.fuse serve` is `flask serve`, but while there is a file at FUSE, which
-holds a number, every step makes that number smaller; at the step that makes it nothing the file
-goes, the name of the step is written beside it, and the process ends as by kill -9. Then it is
-started again, as a service manager would. A step is either side of a commit that has written
-something, and either side of a call to Stripe: no other moment leaves anything behind that
-another process could see.
+holds a number, every step makes that number smaller, or every one of a name that stands behind the
+number; at the step that makes it nothing the file goes, the name of the step is written beside it,
+and the process ends as by kill -9. Then it is started again, as a service manager would. A step is
+either side of a commit that has written something, and either side of a call to Stripe: no other
+moment leaves anything behind that another process could see.
 """
 
 import os
@@ -32,11 +32,13 @@ def step(name: str) -> None:
     """Burn a step of the fuse, if there is one, and end with it."""
     with _burning:
         try:
-            left = int(FUSE.read_text()) - 1
+            number, _, only = FUSE.read_text().partition(" ")
         except FileNotFoundError:
             return
-        if left > 0:
-            FUSE.write_text(str(left))
+        if only not in ("", name):
+            return
+        if int(number) > 1:
+            FUSE.write_text(f"{int(number) - 1} {only}")
             return
         FUSE.with_suffix(".burnt").write_text(name)
         FUSE.unlink()

@@ -76,10 +76,10 @@ class Shop:
     def fuse(self, command: str) -> Path:
         return self.folder / f"{command}.fuse"
 
-    def light(self, command: str, steps: int) -> None:
-        """Have a command killed at the last of so many steps from now on."""
+    def light(self, command: str, steps: int, name: str = "") -> None:
+        """Have a command killed at the last of so many steps from now on, or steps of that name."""
         draft = self.fuse(command).with_suffix(".new")
-        draft.write_text(str(steps))
+        draft.write_text(f"{steps} {name}")
         draft.replace(self.fuse(command))
 
     def is_burnt(self, command: str) -> bool:
