@@ -13,7 +13,7 @@ import click
 
 from tests.benchmarks import load
 from tests.benchmarks.figures import Row, table
-from tests.benchmarks.long import growth, lighthouse, mixed, slow
+from tests.benchmarks.long import disk, growth, lighthouse, mixed, slow
 from tests.benchmarks.long.series import Long, Series
 from tests.benchmarks.sites import ROOT
 
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Long], Iterator[Row | Series]]] = {
     "leads": growth.leads,
     "mixed": mixed.found,
     "slow": slow.found,
+    "disk": disk.found,
     "lighthouse": lighthouse.found,
 }
 

@@ -1,0 +1,70 @@
+"""Sign-ups and events against raw inserts on slower disks: what a goal of either comes down to.
+
+A disk that says at once that it has written leaves only the processor's time to compare. `strace`
+makes each flush take longer, for the site and for the raw inserts alike.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from tests.benchmarks import commits, signups, webhooks
+from tests.benchmarks.figures import Row
+from tests.benchmarks.long.series import Long, Series
+from tests.benchmarks.sites import FLASK, Site, command, environment, process
+from tests.ports import free_port
+
+DELAYS = (0, 500, 1000, 2000, 5000)  # microseconds that a flush takes longer
+ROWS = {"sign-ups": signups.signup_rows, "events": webhooks.event_rows}
+
+
+def found(told: Long) -> Iterator[Row | Series]:
+    if not shutil.which("strace"):
+        yield Row(what="slower disks", skipped="apt-get install strace")
+        return
+    lines = []
+    for delay in DELAYS:
+        slow = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o"]
+        slow += ["/dev/null", "-e", f"inject=fsync,fdatasync:delay_exit={delay}"]
+        lines.append((delay, *against_raw(told, told.folder / str(delay), slow)))
+    yield Series(
+        name="storing",
+        by="microseconds a flush is slowed by",
+        headings=[
+            heading
+            for what in ROWS
+            for heading in ((what, "/s"), (f"raw {what}", "/s"), (f"{what}, of raw", "times"))
+        ],
+        lines=lines,
+    )
+
+
+def against_raw(told: Long, folder: Path, slow: list[str]) -> Iterator[float]:
+    """Yield the site's rate, that of raw inserts and their ratio, for each kind of rows."""
+    instance, port = folder / "site", free_port()
+    instance.mkdir(parents=True)
+    variables = environment(instance, port=str(port))
+    command(variables, "setup")
+    with process([*slow, FLASK, "serve"], port, folder / "serve.txt", variables) as number:
+        ours = Site(f"http://127.0.0.1:{port}", port, number, instance, variables["DATABASE_URL"])
+        signups.sign_up(told, ours.url)
+        taken = signups.sign_up(told, ours.url).rate
+        webhooks.send(told, ours, 1)
+        rates = (taken, webhooks.send(told, ours, told.seconds))
+    for what, rate in zip(ROWS, rates, strict=True):
+        raw = folder / f"{what}.db"
+        commits.copy(ours.database, raw)
+        words = [sys.executable, "-m", __spec__.name, what, str(ours.database), str(raw)]
+        done = subprocess.run(
+            [*slow, *words, str(told.seconds)], capture_output=True, text=True, check=True
+        )
+        yield from (rate, float(done.stdout), rate / float(done.stdout))
+
+
+if __name__ == "__main__":
+    what, ours, raw, seconds = sys.argv[1:]
+    click.echo(commits.rate(Path(raw), ROWS[what](Path(ours)), float(seconds)))
