@@ -1,7 +1,7 @@
 """Measure how the site's cost grows, and what hours of it do: `make bench-long`, or a part of it.
 
-`make bench-long ARGS="leads --size 0.01"` takes minutes. All of it takes most of an hour. Leaves
-tables and plots in instance/bench-long/.
+`make bench-long ARGS="leads --size 0.01"` takes minutes. All of it takes two hours, and 45 GB of
+disk. Leaves tables and plots in instance/bench-long/.
 """
 
 import time
