@@ -72,14 +72,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def moment() -> bytes:
-    """Return the present millisecond in six bytes, for names to begin with.
+def moment(at: int | None = None) -> bytes:
+    """Return the present millisecond, or a second since 1970, in six bytes for names to begin with.
 
     What is named one after the other then stands side by side in an index. Strewn among a million,
     each name would have a page of its own written, which a sign-up with three takes longer for.
     https://www.rfc-editor.org/rfc/rfc9562#section-6.13
     """
-    return (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    milliseconds = time.time_ns() // 1_000_000 if at is None else 1000 * at
+    return milliseconds.to_bytes(6, "big")
 
 
 def writing(session: AnySession) -> None:

@@ -1,6 +1,7 @@
 """People who signed up."""
 
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from datetime import datetime
 from secrets import token_bytes
 
@@ -18,12 +19,12 @@ ERASED = "erased"  # the number stays, and names nobody
 STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD, WAITING, ERASED)
 
 
-def new_token() -> str:
+def new_token(at: int | None = None, draw: Callable[[int], bytes] = token_bytes) -> str:
     """Return a name for an address that only its receiver may know: 32 letters.
 
-    After the moment come 144 random bits.
+    After the moment come 144 random bits. Made-up people have theirs of another time and draw.
     """
-    return urlsafe_b64encode(moment() + token_bytes(18)).decode()
+    return urlsafe_b64encode(moment(at) + draw(18)).decode()
 
 
 class Lead(Base):

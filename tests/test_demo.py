@@ -119,9 +119,8 @@ def test_command_says_what_it_added(app: Flask) -> None:
 def test_no_log_is_left_for_the_next_start_to_read(app: Flask) -> None:
     app.test_cli_runner().invoke(args=["demo", "fill", "--leads", "120"])
     with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            log = Path(f"{db.engine.url.database}-wal")
-            assert not log.exists() or log.stat().st_size == 0
+        log = Path(f"{db.engine.url.database}-wal")
+    assert not log.exists() or log.stat().st_size == 0
 
 
 def test_production_is_left_alone(make_app: Any) -> None:

@@ -279,9 +279,13 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
         assert plain(browser.get("/page")) == TEXT
         time.sleep(3 * POLL)
         assert inner.asked == ["GET /page"]
+        inner.version = 2
+        wait_for(lambda: len(inner.asked) > 1)
+        time.sleep(3 * POLL)
+        assert inner.asked == ["GET /page"] * 2, "nobody has asked for the other"
         assert plain(browser.get("/legal")) == plain(browser.get("/legal")) == TEXT
-        assert inner.asked == ["GET /page", "GET /legal"]
-        inner.version, inner.text = 2, "Other words."
+        assert inner.asked == ["GET /page", "GET /page", "GET /legal"]
+        inner.version, inner.text = 3, "Other words."
         wait_for(lambda: plain(browser.get("/page")) == "Other words.")
         wait_for(lambda: plain(browser.get("/legal")) == "Other words.")
     finally:

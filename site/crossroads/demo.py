@@ -5,7 +5,6 @@ the seed, the rows that are there already, and the day.
 """
 
 import gc
-from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from crossroads.demo_tables import WORD, Values, highest, indexed_at_last, load,
 from crossroads.leads import CONFIRM_DAYS, Touch
 from models import ConsentEvent, Enrollment, Lead, Order, OrderEvent, now
 from models.base import table_of
-from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
+from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, new_token
 from models.order import EXPIRED, PAID, PLACED
 
 PART = 25_000  # leads that are drawn at once
@@ -292,12 +291,6 @@ class Year:
         return self._random.choices(list(weights), list(weights.values()), k=number)
 
     def _tokens(self, moments: Sequence[int]) -> list[str]:
-        """Return names as `lead.new_token` makes them at these moments."""
+        """Return a token of each moment."""
         began = int(self._begin.timestamp())
-        drawn = self._random.randbytes(18 * len(moments))
-        return [
-            urlsafe_b64encode(
-                (1000 * (began + moment)).to_bytes(6, "big") + drawn[18 * place : 18 * place + 18]
-            ).decode()
-            for place, moment in enumerate(moments)
-        ]
+        return [new_token(began + moment, self._random.randbytes) for moment in moments]

@@ -60,8 +60,8 @@ class PageCache:
     `paths` lists the addresses; `stamp` changes with the files, asked before each answer (a
     constant in production); `version` changes with what pages show from the database and the
     clock, asked by the thread every `poll` seconds. While either cannot be read, or a page
-    cannot be rendered, the last good bytes stay. The pages in `later` are those that a start need
-    not wait for: the first who asks for one has it rendered.
+    cannot be rendered, the last good bytes stay. The pages in `later` are not
+    rendered before somebody asks for one.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class PageCache:
             return made[body]
 
         self._compress = compress
-        self._refresh(but=self._later)
+        self._refresh()
         self._compress = compression.compressed
         if {compression.digest(body) for body in made} != kept.keys():
             compression.keep(file, made.items())
@@ -203,17 +203,18 @@ class PageCache:
             if self._ended.wait(self.poll * polls):
                 return
 
-    def _refresh(self, *, but: Collection[str] = ()) -> bool:
+    def _refresh(self) -> bool:
         """Render the pages again when what they show has changed. False when one could not be."""
         current = self._version_now()
         if current != self._version:
-            if not self._render_all(self._paths.difference(but)):
+            if not self._render_all():
                 return False
             self._version = current
         return True
 
-    def _render_all(self, paths: Collection[str]) -> bool:
+    def _render_all(self) -> bool:
         stamp = self._stamp
+        paths = self._paths - (self._later - self._pages.keys())
         pages = {}
         for path in paths:
             if self._ended.is_set():

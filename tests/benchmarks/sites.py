@@ -65,13 +65,16 @@ def command(variables: dict[str, str], *words: str) -> str:
 
 
 @contextmanager
-def site(instance: Path, **given: str) -> Iterator[Site]:
-    """Run `flask serve` in production, its tables made, with data in `instance`."""
+def site(instance: Path, under: Sequence[str] = (), **given: str) -> Iterator[Site]:
+    """Run `flask serve` in production, its tables made, with data in `instance`.
+
+    `under` are the words of a command that runs it, and leaves it the process that was started.
+    """
     instance.mkdir(parents=True, exist_ok=True)
     port = free_port()
     variables = environment(instance, port=str(port), **given)
     command(variables, "setup")
-    with process([FLASK, "serve"], port, instance / "serve.txt", variables) as number:
+    with process([*under, FLASK, "serve"], port, instance / "serve.txt", variables) as number:
         yield Site(f"http://127.0.0.1:{port}", port, number, instance, variables["DATABASE_URL"])
 
 

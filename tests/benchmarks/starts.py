@@ -39,18 +39,11 @@ def rows(bench: Bench) -> Iterator[Row]:
     ours, theirs, libraries = interleave(
         bench.in_seconds().rounds, start, lambda: run(IMPORTS), lambda: run(LIBRARIES)
     )
-    yield Row(
-        what="start of flask serve to its first answer",
-        figures=ours,
-        unit="s",
-        against=f'python -c "{IMPORTS}"',
-        baselines=theirs,
-        most=1.5,
-    )
-    yield Row(
-        what="import of the libraries that it starts with",
-        figures=libraries,
-        unit="s",
-        against=f'python -c "{IMPORTS}"',
-        baselines=theirs,
-    )
+    for what, figures, most in (
+        ("start of flask serve to its first answer", ours, 1.5),
+        ("import of the libraries that it starts with", libraries, None),
+    ):
+        yield Row(
+            what=what, figures=figures, unit="s",
+            against=f'python -c "{IMPORTS}"', baselines=theirs, most=most,
+        )  # fmt: skip

@@ -44,8 +44,6 @@ SERVED_FROM_MEMORY = (
     *("admin.css", "admin.js", "site.css", "site.js"),
     "fonts/familjen-grotesk.woff2",
 )
-
-
 LEGAL = ("/privacy", "/terms")  # read by few, and nothing else has to be made from Markdown
 
 
@@ -72,14 +70,13 @@ def _page(
     after a sign-up is stored: a transaction that has read can no longer begin to write.
     """
     settings: Settings = current_app.extensions["crossroads.settings"]
-    content = current_content()
 
     def render(state: Signup) -> str:
         # Whoever has signed up gets the page that everybody gets, with another section in it: to
         # render all of it again would be a fifth of the work that a sign-up is.
         if state.state == "done" and (around := _around_signup()):
             section = get_template_attribute("macros.html", "signup_section")
-            return str(section(state, content.site.signup)).join(around)
+            return str(section(state, current_content().site.signup)).join(around)
         return render_template(
             template,
             signup=state,

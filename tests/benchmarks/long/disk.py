@@ -15,8 +15,7 @@ import click
 from tests.benchmarks import commits, signups, webhooks
 from tests.benchmarks.figures import Row
 from tests.benchmarks.long.series import Long, Series
-from tests.benchmarks.sites import FLASK, Site, command, environment, process
-from tests.ports import free_port
+from tests.benchmarks.sites import site
 
 DELAYS = (0, 500, 1000, 2000, 5000)  # microseconds that a flush takes longer
 ROWS = {"sign-ups": signups.signup_rows, "events": webhooks.event_rows}
@@ -45,12 +44,7 @@ def found(told: Long) -> Iterator[Row | Series]:
 
 def against_raw(told: Long, folder: Path, slow: list[str]) -> Iterator[float]:
     """Yield the site's rate, that of raw inserts and their ratio, for each kind of rows."""
-    instance, port = folder / "site", free_port()
-    instance.mkdir(parents=True)
-    variables = environment(instance, port=str(port))
-    command(variables, "setup")
-    with process([*slow, FLASK, "serve"], port, folder / "serve.txt", variables) as number:
-        ours = Site(f"http://127.0.0.1:{port}", port, number, instance, variables["DATABASE_URL"])
+    with site(folder / "site", slow) as ours:
         signups.sign_up(told, ours.url)
         taken = signups.sign_up(told, ours.url).rate
         webhooks.send(told, ours, 1)

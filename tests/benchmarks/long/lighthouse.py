@@ -49,8 +49,8 @@ def found(told: Long) -> Iterator[Row]:
     ]
     yield Row(what=what, figures=[min(scores)], least=100)
     for audit, (shown, unit_in, unit, most) in AUDITS.items():
-        figures = [report["audits"][audit]["numericValue"] / unit_in for report in reports]
-        yield Row(what=f"{shown} on the worst page", figures=[max(figures)], unit=unit, most=most)
+        worst = max(report["audits"][audit]["numericValue"] for report in reports) / unit_in
+        yield Row(what=f"{shown} on the worst page", figures=[worst], unit=unit, most=most)
     worst = max(report["audits"]["total-blocking-time"]["numericValue"] for report in lines)
     yield Row(what="the same of a page of one line, of as many looks", figures=[worst], unit="ms")
 
