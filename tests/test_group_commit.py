@@ -1,7 +1,5 @@
 """Group commit: together when they come together, each as if alone, by turns with others."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
-from crossroads import group_commit, leads
+from crossroads import leads, turns
 from crossroads.group_commit import GroupCommit, Store
 from crossroads.leads import Touch
 from crossroads.logs import first_line
@@ -22,14 +20,7 @@ from models import Suppression, base, now
 from models.base import AnySession
 from tests.databases import opened
 from tests.people import address
-
-HOLD = """
-import fcntl, sys, time
-file = open(sys.argv[1], "ab")
-fcntl.flock(file, fcntl.LOCK_EX)
-print("held", flush=True)
-time.sleep(60)
-"""
+from tests.turns import another_turn
 
 
 @pytest.fixture
@@ -180,28 +171,20 @@ def test_a_locked_database_is_waited_for_once_for_all(
 def test_processes_take_turns_and_a_killed_one_has_none(
     sqlite_engine: Engine, group: GroupCommit, instance: Path
 ) -> None:
-    words = [sys.executable, "-c", HOLD, str(instance / "writer.lock")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(bring, sqlite_engine, group, "n")
-            time.sleep(0.2)
-            assert not coming.done()
-            other.kill()
-            assert coming.result(5) == "stored"
+    with another_turn(instance / "writer.lock") as other, ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(bring, sqlite_engine, group, "n")
+        time.sleep(0.2)
+        assert not coming.done()
+        other.kill()
+        assert coming.result(5) == "stored"
 
 
 def test_a_process_that_keeps_the_turn_is_not_waited_for_for_ever(
     sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.3)
-    words = [sys.executable, "-c", HOLD, str(instance / "writer.lock")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.3)
+    with another_turn(instance / "writer.lock"):
         assert bring(sqlite_engine, group, "n") == "stored"
-        other.kill()
 
 
 def test_turns_that_cannot_be_seen_hold_nobody_up(sqlite_engine: Engine, instance: Path) -> None:

@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,8 +18,10 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from crossroads import turns
 from crossroads.limits import SCHEME, CounterFile
 from models import Lead
+from tests.turns import another_turn
 
 FORM = {"email": "maria@example.org", "name": "Maria <b>Lopez</b>", "consent": "yes"}
 START = datetime(2027, 3, 4, 10, 0, 5, tzinfo=UTC)
@@ -39,6 +43,28 @@ def test_threads_count_together(counters: CounterFile) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: counters.incr("shared", 60), range(200)))
     assert sorted(found) == list(range(1, 201))
+    counters.close()
+
+
+def test_processes_count_together(counters: CounterFile, instance: Path) -> None:
+    code = (
+        "import sys; from crossroads.limits import CounterFile; counters = CounterFile(sys.argv[1])"
+        "; print(*(counters.incr('shared', 600) for _ in range(500)))"
+    )
+    words = [sys.executable, "-c", code, f"{SCHEME}://{instance / 'limits.db'}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        found = [counters.incr("shared", 600) for _ in range(500)]
+        theirs, _ = other.communicate(timeout=60)
+    assert sorted([*found, *map(int, theirs.split())]) == list(range(1, 1001))
+    counters.close()
+
+
+def test_a_process_that_keeps_the_turn_does_not_stop_the_count(
+    counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.2)
+    with another_turn(instance / "limits.lock"):
+        assert counters.incr("key", 60) == 1
     counters.close()
 
 

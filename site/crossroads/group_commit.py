@@ -5,27 +5,18 @@ comes while another commits queues what it has; the next one to commit takes alo
 queued. Each request goes on when its own is durable, as if it had been alone.
 """
 
-import os
-import sys
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 from flask import current_app
 
+from crossroads.turns import turn
 from models import db
 from models.base import AnySession, writing
-
-if sys.platform != "win32":
-    import fcntl
-
-TURN_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 0.0005
 
 Store = Callable[[AnySession, Sequence[Any]], None]
 Entry = tuple[Store, Any, "Future[None]"]
@@ -34,11 +25,8 @@ Entry = tuple[Store, Any, "Future[None]"]
 class GroupCommit:
     """Commits what several threads bring, each through the session of whoever happens to do it.
 
-    Processes take turns by a lock on `file`, which opens when the one before has committed and is
-    gone with a process that is killed. It only saves time: who waits for SQLite's own lock, which
-    is what protects the data, looks again after 1, 2, 5 … 100 ms.
-
-    Without a file everybody commits alone: PostgreSQL groups commits by itself.
+    Processes take turns at `file`. Without one everybody commits alone: PostgreSQL groups commits
+    by itself.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -65,7 +53,7 @@ class GroupCommit:
             self._entries.append(entry)
             with self._leading:
                 if not entry[2].done():
-                    with _turn(self._file):
+                    with turn(self._file):
                         self._commit(session, self._take())
         entry[2].result(timeout=0)
 
@@ -109,35 +97,6 @@ def commit(store: Store, item: Any) -> None:
     """Return when the running app has the item stored and durable, as GroupCommit.commit does."""
     group: GroupCommit = current_app.extensions["crossroads.commits"]
     group.commit(db.session, store, item)
-
-
-@contextmanager
-def _turn(lock: Path) -> Iterator[None]:
-    """Wait a while until no other process commits, if that can be seen."""
-    file = None
-    with suppress(OSError):
-        file = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        if file is not None:
-            until = time.monotonic() + TURN_SECONDS
-            while not _locked(file) and time.monotonic() < until:
-                time.sleep(LOOK_SECONDS)
-        yield
-    finally:
-        if file is not None:
-            os.close(file)  # and with it goes the lock
-
-
-def _locked(file: int) -> bool:
-    """Lock the file if nobody has; True also where there are no such locks."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # the file system knows none
-            return True
-    return True
 
 
 def _by_store(entries: Sequence[Entry]) -> dict[Store, list[Any]]:

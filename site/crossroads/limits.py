@@ -20,6 +20,7 @@ from limits.typing import Any
 
 from crossroads.guard import client_ip
 from crossroads.logs import first_line
+from crossroads.turns import turn
 
 SCHEME = "crossroads-counters"
 log = structlog.get_logger()
@@ -52,7 +53,7 @@ class CounterFile(Storage):
 
     They are kept apart from the site's database: a count must neither wait for a request's
     transaction nor be rolled back with it. Durability is off, since a count lost in a power cut
-    harms nobody.
+    harms nobody. The processes take turns, for all of a process wait while one thread counts.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the registry of limits wants a list
@@ -123,7 +124,8 @@ class CounterFile(Storage):
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
-            return self._connection.execute(statement, values).fetchall()
+            with turn(self._path.with_suffix(".lock")):
+                return self._connection.execute(statement, values).fetchall()
 
     def _open(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600)  # it names the addresses that are counted
