@@ -22,7 +22,7 @@ class ConsentEvent(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     lead_id: Mapped[int] = mapped_column(ForeignKey("lead.id"), index=True)
-    address_hash: Mapped[str] = mapped_column(String(64), index=True)
+    address_hash: Mapped[str] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(16))
     form: Mapped[str] = mapped_column(String(32))
     wording: Mapped[str] = mapped_column(Text, default="")

@@ -53,6 +53,8 @@ class Message(Base):
             unique=True,
             where="announcement_id IS NOT NULL",
         ),
+        # Most mail is about no order.
+        partial_index("ix_message_order_id", "order_id", where="order_id IS NOT NULL"),
         # What was mailed to an address lately is counted.
         Index("ix_message_address_hash_created_at", "address_hash", "created_at"),
     )
@@ -63,7 +65,7 @@ class Message(Base):
     address_hash: Mapped[str] = mapped_column(String(64))
     reference: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_reference)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("lead.id"), index=True, default=None)
-    order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), index=True, default=None)
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("order.id"), default=None)
     order_event_id: Mapped[int | None] = mapped_column(ForeignKey("order_event.id"), default=None)
     enrollment_id: Mapped[int | None] = mapped_column(ForeignKey("enrollment.id"), default=None)
     waiting_id: Mapped[int | None] = mapped_column(ForeignKey("waiting_list.id"), default=None)

@@ -21,7 +21,7 @@ from models import db
 if TYPE_CHECKING:
     from granian.server.common import AbstractServer
 
-BLOCKING_THREADS = 8  # requests at a time in one worker; most wait for the database, not the CPU
+BLOCKING_THREADS = 6  # requests at a time in one worker; most wait for the database, not the CPU
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
