@@ -127,9 +127,10 @@ def insert_on(dialect: str, model: type[Base] | Table) -> "sqlite.Insert | postg
     return postgresql.insert(model)
 
 
-def engine_options(url: str) -> dict[str, Any]:
-    """Return how to open an engine on this address."""
-    options: dict[str, Any] = {"hide_parameters": True}  # values are addresses and tokens
+def engine_options(url: str, threads: int) -> dict[str, Any]:
+    """Return how to open an engine on this address for so many threads."""
+    # A connection for each stays open. Values of parameters are addresses and tokens.
+    options: dict[str, Any] = {"pool_size": threads, "hide_parameters": True}
     if url.startswith("postgresql"):
         # A server that was started again, or is gone, costs one short look and no request.
         settings = {

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from crossroads import create_app, settings
 from models import db
@@ -59,6 +60,24 @@ def opened(url: str) -> Iterator[Engine]:
     prepare_engine(engine)
     yield engine
     engine.dispose()
+
+
+def plans(session: Session, ask: Callable[[], object]) -> list[str]:
+    """Return how SQLite goes about each statement of what is asked, in its own words."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        asked.append((statement, values))
+
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", note)
+    ask()
+    event.remove(connection, "before_cursor_execute", note)
+    explained = [
+        connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        for statement, values in asked
+    ]
+    return [" ".join(row.detail for row in rows) for rows in explained]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
-from crossroads import leads, turns
+from crossroads import group_commit, leads
 from crossroads.group_commit import GroupCommit, Store
 from crossroads.leads import Touch
 from crossroads.logs import first_line
@@ -182,9 +182,11 @@ def test_processes_take_turns_and_a_killed_one_has_none(
 def test_a_process_that_keeps_the_turn_is_not_waited_for_for_ever(
     sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.3)
     with another_turn(instance / "writer.lock"):
+        began = time.monotonic()
         assert bring(sqlite_engine, group, "n") == "stored"
+        assert 0.3 <= time.monotonic() - began < 5
 
 
 def test_turns_that_cannot_be_seen_hold_nobody_up(sqlite_engine: Engine, instance: Path) -> None:

@@ -2,8 +2,6 @@
 
 import re
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from crossroads import turns
+from crossroads import limits
 from crossroads.limits import SCHEME, CounterFile
 from models import Lead
 from tests.turns import another_turn
@@ -46,25 +44,27 @@ def test_threads_count_together(counters: CounterFile) -> None:
     counters.close()
 
 
-def test_processes_count_together(counters: CounterFile, instance: Path) -> None:
-    code = (
-        "import sys; from crossroads.limits import CounterFile; counters = CounterFile(sys.argv[1])"
-        "; print(*(counters.incr('shared', 600) for _ in range(500)))"
-    )
-    words = [sys.executable, "-c", code, f"{SCHEME}://{instance / 'limits.db'}"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
-        found = [counters.incr("shared", 600) for _ in range(500)]
-        theirs, _ = other.communicate(timeout=60)
-    assert sorted([*found, *map(int, theirs.split())]) == list(range(1, 1001))
+def test_processes_take_turns_to_count_and_a_killed_one_has_none(
+    counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "TURN_SECONDS", 30)
+    with another_turn(instance / "limits.lock") as other, ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(counters.incr, "key", 60)
+        time.sleep(0.2)
+        assert not coming.done()
+        other.kill()
+        assert coming.result(5) == 1
     counters.close()
 
 
 def test_a_process_that_keeps_the_turn_does_not_stop_the_count(
     counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "TURN_SECONDS", 0.3)
     with another_turn(instance / "limits.lock"):
+        began = time.monotonic()
         assert counters.incr("key", 60) == 1
+        assert 0.3 <= time.monotonic() - began < 5
     counters.close()
 
 

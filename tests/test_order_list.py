@@ -18,6 +18,7 @@ from crossroads.payments import Event
 from models import Message, Order, OrderEvent, StripeEvent, now, writing
 from models.order import PAID
 from tests.content_files import REAL
+from tests.databases import opened, plans
 from tests.order_states import COHORT, NARROW, SOLD, STATES, bring
 from tests.test_orders import COURSE
 
@@ -243,3 +244,13 @@ def test_undelivered_mail_is_shown_to_those_it_concerns(session: Session) -> Non
     assert seen(leads=True, orders=True) == (2, {"receipt", "confirm"})
     assert seen(leads=True, orders=False) == (1, {"confirm"})
     assert seen(leads=False, orders=True) == (1, {"receipt"})
+
+
+@pytest.mark.parametrize(("leads", "orders"), [(True, True), (True, False), (False, True)])
+def test_undelivered_mail_is_found_without_a_look_at_other_mail(
+    sqlite_url: str, leads: bool, orders: bool
+) -> None:
+    with opened(sqlite_url) as engine, Session(engine) as session:
+        found = plans(session, lambda: overview.undelivered(session, leads=leads, orders=orders))
+    assert len(found) == 2
+    assert all("ix_message_dead" in plan for plan in found), found

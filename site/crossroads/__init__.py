@@ -20,7 +20,7 @@ from crossroads.group_commit import GroupCommit
 from crossroads.intake import Intake
 from crossroads.pagecache import PageCache
 from crossroads.payments import Gateway
-from crossroads.server import BLOCKING_THREADS
+from crossroads.server import BLOCKING_THREADS, WAITING_THREADS
 from crossroads.settings import Settings
 from crossroads.shelf import Shelf
 from crossroads.views import (
@@ -95,7 +95,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     app.extensions["crossroads.gateway"] = Gateway(
         settings.stripe_secret_key,
         base=settings.stripe_api_base,
-        waiting=BLOCKING_THREADS // 2,  # the others go on serving whoever does not pay
+        waiting=WAITING_THREADS,
     )
     sqlite = settings.database_url.startswith("sqlite")
     app.extensions["crossroads.commits"] = GroupCommit(
@@ -143,7 +143,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url),
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url, BLOCKING_THREADS),
         "MAX_CONTENT_LENGTH": FORM_BYTES,
         "MAX_FORM_MEMORY_SIZE": FORM_BYTES,
         "MAX_FORM_PARTS": 100,
@@ -191,8 +191,7 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
         with app.app_context():
             return site_version.current(db.session), int(time.time()) // QUARTER_HOUR
 
-    # Half of the threads stay free for those who only read.
-    inner: Any = Intake(app.wsgi_app, most=webhooks.EVENT_BYTES, at_once=BLOCKING_THREADS // 2)
+    inner: Any = Intake(app.wsgi_app, most=webhooks.EVENT_BYTES, at_once=WAITING_THREADS)
     if settings.trusted_proxies:
         inner = ProxyFix(inner, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
     cache = PageCache(

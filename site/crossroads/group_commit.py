@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from flask import current_app
 
 from crossroads.turns import turn
 from models import db
 from models.base import AnySession, writing
+
+TURN_SECONDS: Final = 1.0
 
 Store = Callable[[AnySession, Sequence[Any]], None]
 Entry = tuple[Store, Any, "Future[None]"]
@@ -53,7 +55,7 @@ class GroupCommit:
             self._entries.append(entry)
             with self._leading:
                 if not entry[2].done():
-                    with turn(self._file):
+                    with turn(self._file, patience=TURN_SECONDS):
                         self._commit(session, self._take())
         entry[2].result(timeout=0)
 

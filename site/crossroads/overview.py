@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select, true
 
 from models import Hold, Lead, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
@@ -113,11 +113,13 @@ def newest(session: AnySession) -> Sequence[Lead]:
 def undelivered(session: AnySession, *, leads: bool, orders: bool) -> tuple[int, Sequence[Message]]:
     """Count the mails to leads, to buyers or to both that were given up; return the last ones."""
     given_up = Message.state == DEAD
+    whose: ColumnElement[bool] = true()
     if not (leads and orders):
-        given_up &= Message.order_id.is_(None) if leads else Message.order_id.is_not(None)
-    query = select(Message).where(given_up).order_by(Message.id.desc()).limit(NEWEST)
-    count = session.scalar(select(func.count(Message.id)).where(given_up)) or 0
-    return count, session.scalars(query).all()
+        whose = Message.order_id.is_(None) if leads else Message.order_id.is_not(None)
+    # Not given as a condition, for which SQLite would look at all mail that is about an order.
+    number = select(func.count(Message.id).filter(whose)).where(given_up)
+    query = select(Message).where(given_up, whose).order_by(Message.id.desc()).limit(NEWEST)
+    return session.scalar(number) or 0, session.scalars(query).all()
 
 
 def sales(session: AnySession, at: datetime) -> Sales:

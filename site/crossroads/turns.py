@@ -1,8 +1,8 @@
 """Turns that the processes of one machine take at something they share, each for a moment.
 
 SQLite has whoever finds its file locked look again after 1, 2, 5 … 100 ms. Where processes write
-all the time, many wait long for what is held for a fraction of a millisecond. A turn ends all that
-waiting at once, and is gone with a process that is killed. It only saves time: what protects the
+all the time, many wait much longer than the file is held. Whoever waits for a turn looks every
+fifth of a millisecond, and a process that is killed has none. It only saves time: what protects the
 data is SQLite's own lock.
 """
 
@@ -17,19 +17,18 @@ from typing import Final
 if sys.platform != "win32":
     import fcntl
 
-PATIENCE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.0002
 
 
 @contextmanager
-def turn(lock: Path) -> Iterator[None]:
-    """Wait a while until no other process has its turn at this file, if that can be seen."""
+def turn(lock: Path, *, patience: float) -> Iterator[None]:
+    """Wait until no other process has its turn at this file, for so many seconds at the most."""
     file = None
-    with suppress(OSError):
+    with suppress(OSError):  # then it goes without a turn, and SQLite has it wait
         file = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         if file is not None:
-            until = time.monotonic() + PATIENCE_SECONDS
+            until = time.monotonic() + patience
             while not _locked(file) and time.monotonic() < until:
                 time.sleep(LOOK_SECONDS)
         yield

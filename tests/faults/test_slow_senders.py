@@ -7,13 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.web_server import serving, status_of
+from tests.faults.web_server import HEAD, send, serving, status_of
 
 FORM = b"email=maria%40example.com&consent=yes"
-HEAD = (
-    b"POST /signup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    b"Content-Type: application/x-www-form-urlencoded\r\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +17,6 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a site that runs in one worker."""
     with serving(tmp_path_factory.mktemp("instance")) as number:
         yield number
-
-
-def send(port: int, head: bytes, body: bytes) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", port), timeout=30)
-    client.sendall(head + b"\r\n" + body)
-    return client
 
 
 def answer(client: socket.socket) -> bytes:

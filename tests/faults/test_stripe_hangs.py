@@ -6,13 +6,15 @@ The waiting of a buyer ends in time, and whoever only reads or signs up notices 
 import re
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
 import pytest
 
-from tests.faults.web_server import serving
+from crossroads.server import BLOCKING_THREADS, WAITING_THREADS
+from tests.faults.web_server import HEAD, send, serving
 from tests.purchases import COURSE_PAGE, ENROLL, JANUARY, hidden, words
 from tests.sandbox_server import Page, SandboxServer, eventually, fetch
 
@@ -24,8 +26,9 @@ PAGES = ("/compare", COURSE_PAGE, "/signup", ENROLL)
 
 @pytest.fixture
 def site(tmp_path: Path, sandbox: SandboxServer) -> Iterator[str]:
-    """The address of a site that runs in one worker, of whose threads four answer."""
-    with serving(tmp_path / "site", stripe_api_base=sandbox.url) as port:
+    """The address of a site that runs in one worker, behind a proxy."""
+    given = {"stripe_api_base": sandbox.url, "trusted_proxies": "1"}
+    with serving(tmp_path / "site", **given) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -40,8 +43,23 @@ def timed(call: Callable[[], Page]) -> tuple[float, Page]:
     return time.monotonic() - began, page
 
 
-def buy(site: str, given: dict[str, str]) -> tuple[float, Page]:
-    return timed(lambda: fetch(site + ENROLL, form=given))
+def buy(site: str, given: dict[str, str], ip: str = "192.0.2.1") -> tuple[float, Page]:
+    headers = {"X-Forwarded-For": ip}
+    return timed(lambda: fetch(site + ENROLL, form=given, headers=headers))
+
+
+@contextmanager
+def buyers(site: str, sandbox: SandboxServer) -> Iterator[list[Future[tuple[float, Page]]]]:
+    """Have a buyer for each thread, and Stripe silent: as many wait for it as may."""
+    forms = [form(site, f"buyer{number}@example.com") for number in range(BLOCKING_THREADS)]
+    hang(sandbox)
+    with ThreadPoolExecutor(len(forms)) as pool:
+        # No network holds more than a few seats at a time.
+        coming = [
+            pool.submit(buy, site, one, f"192.0.2.{number}") for number, one in enumerate(forms)
+        ]
+        eventually(lambda: len(sandbox.state()["faults"]) and waiting(sandbox) >= WAITING_THREADS)
+        yield coming
 
 
 def hang(sandbox: SandboxServer, **given: str) -> None:
@@ -65,20 +83,29 @@ def test_buyers_get_a_page_in_time_and_nobody_else_waits(site: str, sandbox: San
     for number in range(3):
         visit(site, number)  # the first of all draws what is then kept
     calm = median(visit(site, 10 + number) for number in range(10))
-    forms = [form(site, f"buyer{number}@example.com") for number in range(4)]
-    hang(sandbox)
-    with ThreadPoolExecutor(len(forms)) as pool:
-        buyers = [pool.submit(buy, site, one) for one in forms]
-        eventually(lambda: len(sandbox.state()["faults"]) and waiting(sandbox) >= 2)
+    with buyers(site, sandbox) as coming:
         visits = [visit(site, 100 + number) for number in range(20)]
-        assert not all(one.done() for one in buyers), "nobody waited while the others read"
-        answers = [one.result() for one in buyers]
+        assert not all(one.done() for one in coming), "nobody waited while the others read"
+        answers = [one.result() for one in coming]
     for seconds, page in answers:
         assert seconds < BUYER_WAITS
         assert page.status == 503
         assert "Nothing was charged" in words(page.text)
     assert median(visits) < max(3 * calm, READER_WAITS)
     assert max(visits) < 4 * READER_WAITS
+
+
+def test_half_sent_forms_besides_keep_nobody_from_reading(
+    site: str, sandbox: SandboxServer
+) -> None:
+    port = int(site.rpartition(":")[2])
+    with buyers(site, sandbox) as coming, ExitStack() as until_then:
+        for _ in range(2 * BLOCKING_THREADS):
+            until_then.enter_context(send(port, HEAD + b"Content-Length: 100\r\n", b"ema"))
+        time.sleep(0.3)
+        took = [timed(lambda: fetch(site + "/signup"))[0] for _ in range(20)]
+        assert not all(one.done() for one in coming), "nobody waited while the others read"
+        assert max(took) < 4 * READER_WAITS
 
 
 def waiting(sandbox: SandboxServer) -> int:

@@ -1,6 +1,7 @@
 """The real web server in one worker, as `flask serve` runs it, with data of its own."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,11 @@ from tests.conftest import ROOT
 from tests.ports import free_port
 
 FLASK = Path(sys.executable).parent / "flask"
+
+HEAD = (
+    b"POST /signup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n"
+)
 
 
 @contextmanager
@@ -39,6 +45,13 @@ def serving(instance: Path, **settings: str) -> Iterator[int]:
             yield port
         finally:
             server.terminate()
+
+
+def send(port: int, head: bytes, body: bytes) -> socket.socket:
+    """Send a request, or the beginning of one, and return the connection."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client.sendall(head + b"\r\n" + body)
+    return client
 
 
 def status_of(port: int, address: str) -> int:

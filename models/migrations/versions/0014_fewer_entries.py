@@ -1,7 +1,7 @@
 """fewer entries: no index holds what nobody looks up
 
-An event of the ledger is found by its lead, and most mail is about no order. At random places of
-an index each entry has a page of its own written: one in four that a sign-up had.
+An event of the ledger is found by its lead. By its address each had an entry of its own at a random
+place, and with it one more page written for every sign-up. And most mail is about no order.
 
 Revision 0014 follows 0013.
 """
