@@ -21,9 +21,8 @@ from models import db
 if TYPE_CHECKING:
     from granian.server.common import AbstractServer
 
-BLOCKING_THREADS = 6  # requests at a time in one worker; most wait for the database, not the CPU
-# So many may wait for Stripe, and as many for forms that come slowly: a third is free all the time.
-WAITING_THREADS = BLOCKING_THREADS // 3
+BLOCKING_THREADS = 8  # requests at a time in one worker; most wait for the database, not the CPU
+WAITING_THREADS = 3  # of them wait for Stripe, 3 for forms that come slowly, and 2 are always free
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
