@@ -116,7 +116,7 @@ def undelivered(session: AnySession, *, leads: bool, orders: bool) -> tuple[int,
     whose: ColumnElement[bool] = true()
     if not (leads and orders):
         whose = Message.order_id.is_(None) if leads else Message.order_id.is_not(None)
-    # Not given as a condition, for which SQLite would look at all mail that is about an order.
+    # Counted with a filter: as a condition it has SQLite look at all mail that is about an order.
     number = select(func.count(Message.id).filter(whose)).where(given_up)
     query = select(Message).where(given_up, whose).order_by(Message.id.desc()).limit(NEWEST)
     return session.scalar(number) or 0, session.scalars(query).all()
