@@ -18,7 +18,7 @@ from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.signups import sign_up
 from tests.benchmarks.sites import Site
 
-TIMES: Final = 40  # each address is asked for, in turn with its like
+TIMES: Final = 80  # each address is asked for, in turn with its like
 LOOKS: Final = {
     "all": ["", "sort=email", "sort=oldest"],
     "its last page": ["after=51", "sort=oldest&before=51"],
