@@ -21,7 +21,7 @@ LINE = b"<!doctype html><html lang=en><title>One line</title><p>One line"
 TRIES = 3  # at times it misses the beginning of what it records, and says so
 # What else happens on the machine is in every number: its makers advise to take a median.
 # https://github.com/GoogleChrome/lighthouse/blob/main/docs/variability.md
-LOOKS = 3
+LOOKS = 5
 # Of the audits' numbers: what is shown, how often its unit goes into theirs, and the most.
 # https://web.dev/articles/vitals
 AUDITS = {
@@ -74,7 +74,7 @@ def looks(url: str) -> list[dict[str, Any]]:
 
 def number(page: list[dict[str, Any]], audit: str) -> float:
     """Return what the audit found of a page, the median of its looks."""
-    return median(report["audits"][audit]["numericValue"] for report in page)
+    return median(float(report["audits"][audit]["numericValue"]) for report in page)
 
 
 def look(url: str) -> dict[str, Any]:
