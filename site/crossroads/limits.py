@@ -63,6 +63,7 @@ class CounterFile(Storage):
     def __init__(self, uri: str, wrap_exceptions: bool = False) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
         self._path = Path(uri.removeprefix(f"{SCHEME}://"))
+        self._turns = self._path.with_suffix(".lock")
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._purge_at = 0.0
@@ -126,7 +127,7 @@ class CounterFile(Storage):
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
-            with turn(self._path.with_suffix(".lock"), patience=TURN_SECONDS):
+            with turn(self._turns, patience=TURN_SECONDS):
                 return self._connection.execute(statement, values).fetchall()
 
     def _open(self) -> sqlite3.Connection:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from tests.ports import free_port
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 LINE = b"<!doctype html><html lang=en><title>One line</title><p>One line"
 TRIES = 3  # at times it misses the beginning of what it records, and says so
-# What else happens on the machine is in every number: its makers advise to take a median.
+# What else happens on the machine is in every number: its makers advise five looks' median.
 # https://github.com/GoogleChrome/lighthouse/blob/main/docs/variability.md
 LOOKS = 5
 # Of the audits' numbers: what is shown, how often its unit goes into theirs, and the most.
@@ -44,37 +43,32 @@ def found(told: Long) -> Iterator[Row]:
     )
     command(variables, "setup")
     with process([FLASK, "serve"], port, told.folder / "serve.txt", variables):
-        reports = [looks(f"http://127.0.0.1:{port}{path}") for path in pages(port)]
+        paths = pages(port)
+        rounds = [[look(f"http://127.0.0.1:{port}{path}") for path in paths] for _ in range(LOOKS)]
     # What the browser itself takes on this machine, slowed down as for a telephone.
     with bare(told.folder, [("Content-Type", "text/html")], LINE) as port:
-        lines = [looks(f"http://127.0.0.1:{port}/") for _ in reports]
+        lines = [[look(f"http://127.0.0.1:{port}/") for _ in paths] for _ in range(LOOKS)]
     scores = [
-        100 * median(report["categories"][name]["score"] for report in page)
-        for page in reports
-        for name in CATEGORIES
+        min(report["categories"][name]["score"] * 100 for report in reports for name in CATEGORIES)
+        for reports in rounds
     ]
-    yield Row(what=what, figures=[min(scores)], least=100)
+    yield Row(what=what, figures=scores, least=100)
     for audit, (shown, unit_in, unit, most) in AUDITS.items():
-        worst = max(number(page, audit) for page in reports) / unit_in
-        yield Row(what=f"{shown} on the worst page", figures=[worst], unit=unit, most=most)
-    worst = max(number(page, "total-blocking-time") for page in lines)
-    yield Row(what="the same of a page of one line, of as many looks", figures=[worst], unit="ms")
+        figures = [worst(reports, audit) / unit_in for reports in rounds]
+        yield Row(what=f"{shown} on the worst page", figures=figures, unit=unit, most=most)
+    figures = [worst(reports, "total-blocking-time") for reports in lines]
+    yield Row(what="the same of a page of one line, of as many looks", figures=figures, unit="ms")
+
+
+def worst(reports: list[dict[str, Any]], audit: str) -> float:
+    """Return the highest number that the audit found."""
+    return max(float(report["audits"][audit]["numericValue"]) for report in reports)
 
 
 def pages(port: int) -> list[str]:
     """Return the paths that the site tells search engines."""
     text = ask(port, "/sitemap.xml").read().decode()
     return [urlsplit(address).path for address in re.findall(r"<loc>([^<]+)</loc>", text)]
-
-
-def looks(url: str) -> list[dict[str, Any]]:
-    """Return the reports of several looks at a page."""
-    return [look(url) for _ in range(LOOKS)]
-
-
-def number(page: list[dict[str, Any]], audit: str) -> float:
-    """Return what the audit found of a page, the median of its looks."""
-    return median(float(report["audits"][audit]["numericValue"]) for report in page)
 
 
 def look(url: str) -> dict[str, Any]:
