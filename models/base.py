@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, Index, Table, event, text
+from sqlalchemy import DateTime, Dialect, Engine, Index, Table, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, Session, scoped_session
@@ -27,6 +27,14 @@ NAMING = {
 
 CONNECT_SECONDS = 5  # a PostgreSQL server that takes longer counts as away
 LOCK_SECONDS = 10  # whoever waits longer for a lock gives up, and says so
+# What PostgreSQL is told at the start of each connection. The first only shows that it arrived.
+ARRIVED = "crossroads.session"
+SESSION = {
+    ARRIVED: "1",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "random_page_cost": "1.1",  # rows lie in memory, or on a disk that has no arm to move
+    "jit": "off",  # no query here is worth compiling, however dear it looks
+}
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=False):
@@ -132,16 +140,16 @@ def engine_options(url: str, threads: int) -> dict[str, Any]:
     # A connection for each stays open. Values of parameters are addresses and tokens.
     options: dict[str, Any] = {"pool_size": threads, "hide_parameters": True}
     if url.startswith("postgresql"):
-        # A server that was started again, or is gone, costs one short look and no request.
-        settings = {
-            "lock_timeout": f"{LOCK_SECONDS}s",
-            "random_page_cost": "1.1",  # rows lie in memory, or on a disk that has no arm to move
-            "jit": "off",  # no query here is worth compiling, however dear it looks
-        }
+        # What the address itself asks for comes last, and wins.
+        asked = make_url(url).query.get("options", "")
+        wanted = [f"-c {name}={value}" for name, value in SESSION.items()]
         connect = {
             "connect_timeout": CONNECT_SECONDS,
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+            "options": " ".join(
+                [*wanted, *((asked,) if isinstance(asked, str) else asked)]
+            ).strip(),
         }
+        # A server that was started again, or is gone, costs one short look and no request.
         options |= {"pool_pre_ping": True, "connect_args": connect}
     return options
 
@@ -152,6 +160,7 @@ def prepare_engine(engine: Engine) -> None:
         for table in Base.metadata.tables.values():
             for index in table.indexes:
                 index.dialect_options["postgresql"].update(index.info)
+        _behind_a_pooler(engine)
     if engine.dialect.name != "sqlite":
         return
 
@@ -187,6 +196,44 @@ def prepare_engine(engine: Engine) -> None:
     def begin(connection: Any) -> None:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _behind_a_pooler(engine: Engine) -> None:
+    """Make PostgreSQL behind PgBouncer right, which may give each transaction another server.
+
+    By default it refuses `options` at the start of a connection; told to, it drops them. Prepared
+    statements are then at another server than the one that is asked, and what holds for a session
+    has to be said in each transaction.
+    https://www.pgbouncer.org/features.html#sql-feature-map-for-pooling-modes
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def start(
+        dialect: Dialect, _record: Any, arguments: Any, given: dict[str, Any]
+    ) -> DBAPIConnection | None:
+        try:
+            return dialect.connect(*arguments, **given)
+        except engine.dialect.loaded_dbapi.OperationalError as error:
+            if "unsupported startup parameter" not in str(error):
+                raise
+        asked = engine.url.query.get("options", "")
+        given["options"] = asked if isinstance(asked, str) else " ".join(asked)
+        return dialect.connect(*arguments, **given)
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: ConnectionPoolEntry) -> None:
+        found = connection.execute(f"SELECT current_setting('{ARRIVED}', true)").fetchone()
+        connection.rollback()
+        record.info["pooler"] = not found[0]
+        if record.info["pooler"]:
+            connection.prepare_threshold = None
+
+    said = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SESSION.items())
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        if connection.info["pooler"]:
+            connection.exec_driver_sql(f"SELECT {said}")
 
 
 def scrub(engine: Engine) -> None:
