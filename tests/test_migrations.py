@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import addresses, schema
 from models import Base, ConsentEvent, Lead, Message, Order, OrderEvent, db, now, writing
+from tests.databases import administering, named
 from tests.people import hashed
 
 NEXT = """
@@ -248,6 +249,26 @@ def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:
     assert result.exit_code != 0
     assert shape(engine_of(app)) == {}
     flask(app, "db", "upgrade")
+
+
+def test_a_database_that_is_not_utf_8_is_refused_before_it_has_tables(
+    make_app: Any, postgres: str
+) -> None:
+    with administering(postgres) as connection:
+        connection.execute(
+            text(
+                "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
+                "TEMPLATE template0"
+            )
+        )
+    app = make_app(database_url=named(postgres, "latin"))
+    result = app.test_cli_runner().invoke(args=["setup"])
+    assert result.exit_code == 1
+    assert "encoded in LATIN1" in result.output
+    assert "ENCODING 'UTF8'" in result.output
+    assert inspect(engine_of(app)).get_table_names() == []
+    ready = app.test_client().get("/readyz")
+    assert ready.status_code == 503
 
 
 def test_fault_says_what_to_do(app: Flask) -> None:

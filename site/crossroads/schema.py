@@ -33,6 +33,14 @@ def fault(engine: Engine) -> Fault | None:
     known = revisions()
     head = known[-1]
     with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            encoding = connection.scalar(text("SHOW server_encoding"))
+            if encoding != "UTF8":
+                return Fault(
+                    f"the database is encoded in {encoding}, which cannot store every name: "
+                    "create one with ENCODING 'UTF8' TEMPLATE template0",
+                    older=False,
+                )
         current = None
         if inspect(connection).has_table("alembic_version"):
             current = connection.scalar(text("SELECT version_num FROM alembic_version"))
