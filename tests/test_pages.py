@@ -230,3 +230,42 @@ def test_addresses_come_from_the_settings_and_never_from_the_host_header(
         assert "evil.example" not in client.get(address, headers={"Host": "evil.example"}).text
     answer = client.post("/signup", data={"email": "x"}, headers={"Host": "evil.example"})
     assert "evil.example" not in answer.text
+
+
+def share_picture(client: FlaskClient, path: str) -> bytes:
+    """Return the picture that a page names for those who share it."""
+    page = client.get(path).text
+    address = re.search(r'property="og:image" content="http://localhost(/share/[^"]+)"', page)
+    assert address
+    with client.get(address[1]) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "image/png"
+        return answer.get_data()
+
+
+def test_share_picture_is_there_without_set_up_and_follows_an_edit(
+    make_app: Any, site_root: Path
+) -> None:
+    client = make_app(root=site_root).test_client()
+    path = "/courses/ai-pm-bootcamp"
+    first = share_picture(client, path)
+    assert first.startswith(b"\x89PNG")
+    assert share_picture(client, path) == first
+    file = site_root / "site" / "content" / "courses" / "ai-pm-bootcamp.yaml"
+    file.write_text(file.read_text().replace("hours_per_week: 6", "hours_per_week: 7"))
+    assert share_picture(client, path) != first
+    added = file.with_name("ai-pm-short.yaml")
+    words = file.read_text().replace("slug: ai-pm-bootcamp", "slug: ai-pm-short")
+    added.write_text(words.replace("AI PM Bootcamp & Certification", "AI PM in a Weekend"))
+    assert share_picture(client, "/courses/ai-pm-short") != first
+
+
+def test_share_picture_is_sent_where_it_cannot_be_stored(make_app: Any, instance: Path) -> None:
+    client = make_app().test_client()
+    (instance / "share").write_text("no folder")
+    assert share_picture(client, "/").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["nothing.png", "drawn.json", "../secret_key", "compare/x.png"])
+def test_share_picture_of_no_page_is_not_found(client: FlaskClient, name: str) -> None:
+    assert client.get(f"/share/{name}").status_code == 404

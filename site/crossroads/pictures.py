@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final, NamedTuple
@@ -101,7 +101,7 @@ def write(content: Content, folder: Path) -> list[Path]:
     new: dict[str, str] = {}
     drawn: list[Path] = []
     for name, svg in _svgs(content):
-        new[name] = hashlib.sha256(f"{resvg_py.__version__}{svg}".encode()).hexdigest()
+        new[name] = _digest(svg)
         target = folder / name
         if old.get(name) != new[name] or not target.is_file():
             _replace(target, _png(svg))
@@ -113,9 +113,31 @@ def write(content: Content, folder: Path) -> list[Path]:
     return drawn
 
 
+def current(content: Content, folder: Path, name: str) -> Path | bytes | None:
+    """Return the picture of a page as it is now, drawn first if need be; None for no page's name.
+
+    The file, or the bytes where the folder cannot be written, as on a full disk.
+    """
+    svg = next((svg() for one, svg in _pages(content) if one == name), None)
+    if svg is None:
+        return None
+    digest = _digest(svg)
+    known = _digests(folder / _DIGESTS)
+    target = folder / name
+    if known.get(name) == digest and target.is_file():
+        return target
+    png = _png(svg)
+    try:
+        _replace(target, png)
+        _replace(folder / _DIGESTS, json.dumps({**known, name: digest}, indent=1).encode())
+    except OSError:
+        return png
+    return target
+
+
 def missing(content: Content, folder: Path) -> list[str]:
     """Name the pictures that are not in `folder`."""
-    return [name for name, _ in _svgs(content) if not (folder / name).is_file()]
+    return [name for name, _ in _pages(content) if not (folder / name).is_file()]
 
 
 def fit(parts: Sequence[str], box: Box) -> Block:
@@ -190,12 +212,22 @@ def _width(text: str, size: int, box: Box) -> float:
 
 
 def _svgs(content: Content) -> Iterator[tuple[str, str]]:
+    for name, svg in _pages(content):
+        yield name, svg()
+
+
+def _pages(content: Content) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the name of each picture, and what returns it as SVG."""
     brand = content.site.brand
-    yield "site.png", _site_svg(content.site)
+    yield "site.png", partial(_site_svg, content.site)
     for comparison in content.comparisons:
-        yield f"compare/{comparison.slug}.png", _comparison_svg(comparison, brand)
+        yield f"compare/{comparison.slug}.png", partial(_comparison_svg, comparison, brand)
     for course in content.courses:
-        yield f"courses/{course.slug}.png", _course_svg(course, brand)
+        yield f"courses/{course.slug}.png", partial(_course_svg, course, brand)
+
+
+def _digest(svg: str) -> str:
+    return hashlib.sha256(f"{resvg_py.__version__}{svg}".encode()).hexdigest()
 
 
 def _comparison_svg(comparison: Comparison, brand: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from io import BytesIO
 from pathlib import PurePath
 
 from flask import (
@@ -13,7 +14,7 @@ from flask import (
     make_response,
     render_template,
     request,
-    send_from_directory,
+    send_file,
 )
 
 from crossroads import seats, signup
@@ -207,8 +208,15 @@ def favicon() -> Response:
 
 @bp.get("/share/<path:name>")
 def share(name: str) -> Response:
+    """Send a page's picture, drawn now if the page was added or changed since the last start."""
+    from crossroads import pictures  # here alone: it loads a renderer that no other page needs
+
     settings: Settings = current_app.extensions["crossroads.settings"]
-    return send_from_directory(settings.share_folder, name, max_age=3600)
+    found = pictures.current(current_content(), settings.share_folder, name)
+    if found is None:
+        abort(404)
+    sent = BytesIO(found) if isinstance(found, bytes) else found
+    return send_file(sent, mimetype="image/png", max_age=3600)
 
 
 @bp.get("/static/<digest>/<path:name>")

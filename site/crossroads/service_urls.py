@@ -1,0 +1,79 @@
+"""Addresses of the database and the mail server, as an operator writes them or a host gives them.
+
+What cannot be used is refused in one sentence that says what to write instead.
+"""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+# An address that names no driver leaves the choice open; these are the ones we install.
+# postgres:// is what Heroku, Render, Fly and DigitalOcean give: SQLAlchemy dropped it in 1.4.
+DRIVERS: Final = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "sqlite": "sqlite",
+}
+# https://www.rfc-editor.org/rfc/rfc3986#section-3.2: a user name or password holds none of these.
+ESCAPES: Final = "write / as %2F, # as %23, ? as %3F, @ as %40 and % as %25 in user and password"
+
+
+def database_url(value: str) -> str:
+    """Return an address that SQLAlchemy opens with a driver of ours. Raises ValueError."""
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):  # the latter from a port that is no number
+        raise ValueError("must look like sqlite:////path/to/file or postgresql://…") from None
+    backend = url.drivername.partition("+")[0]
+    if backend not in DRIVERS:
+        raise ValueError(f"must be SQLite or PostgreSQL, not {backend}")
+    if backend == "sqlite":
+        if (url.database or ":memory:") == ":memory:":
+            raise ValueError("must name a file: every process would have its own empty memory")
+    else:
+        _require_postgresql(url)
+    return url.set(drivername=DRIVERS[backend]).render_as_string(hide_password=False)
+
+
+def _require_postgresql(url: URL) -> None:
+    if "@" in (url.host or "") or "@" in (url.database or "").partition("?")[0]:
+        raise ValueError(f"has a second @: {ESCAPES}")
+    if not url.query:
+        return
+    from psycopg import Error
+    from psycopg.conninfo import make_conninfo
+
+    for name in url.query:
+        try:
+            make_conninfo("", **{name: "1"})
+        except Error:
+            raise ValueError(
+                f"has the parameter {name}, which PostgreSQL's own client does not know: "
+                "remove it from the address"
+            ) from None
+
+
+def smtp_url(value: str) -> str:
+    """Return the address of a mail server as it is. Raises ValueError."""
+    scheme, _, rest = value.partition("://")
+    if scheme.lower() in ("smtp", "smtps"):
+        ended = re.search(r"[/?#](?=.*@)", rest)
+        if ended or re.search(r"%(?![0-9a-fA-F]{2})", rest):
+            raise ValueError(
+                f"has a {ended[0] if ended else '%'} in its user or password: {ESCAPES}"
+            )
+    if not has_host(value) or urlsplit(value).scheme not in ("smtp", "smtps"):
+        raise ValueError("must look like smtp://user:password@host:587 or smtps://host:465")
+    return value
+
+
+def has_host(address: str) -> bool:
+    """Tell whether an address has a host, and a port in range if it has one."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
