@@ -5,6 +5,7 @@ PRODUCTION = {
     "secret_key": "hunter2-" * 5,
     "suppression_key": "letmein-" * 5,
     "base_url": "https://courses.internal",
+    "trusted_proxies": "1",
     "stripe_secret_key": "sk_test_hunter2",
     "stripe_webhook_secret": "whsec_hunter2",
     "smtp_url": "smtp://postman:hunter2@127.0.0.1:1",

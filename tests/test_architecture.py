@@ -23,7 +23,7 @@ LAYERS = [
     ["models"],
     ["composer", "compression", "content", "content_fields", "content_rules", "content_schema",
      "content_yaml", "domains", "logs", "mailer", "markdown", "metrics", "money", "payments",
-     "pictures", "providers", "schema", "settings", "turns"],
+     "pictures", "providers", "proxies", "schema", "service_urls", "settings", "turns"],
     ["addresses", "announcements", "calendars", "consent", "demo", "demo_people", "demo_tables",
      "disputes", "doctor", "duplicates", "enrollment_list", "enrollments", "export", "gate",
      "lead_file",

@@ -109,8 +109,7 @@ def test_what_was_not_set_up_is_named_with_what_to_do(examine: Examine) -> None:
     found = examine()
     assert found.code == 1
     assert found.about("wrong: the database has no tables yet: run flask db upgrade")
-    assert found.about("wrong: share picture site.png is missing: run flask setup")
-    assert len(found.about("share picture")) == 3
+    assert found.about("share pictures: drawn when first asked for: site.png")
 
 
 def test_database_that_is_away_is_named(examine: Examine, tmp_path: Path) -> None:
@@ -277,3 +276,35 @@ def test_key_that_addresses_were_not_hashed_with_is_named(make_app: Any) -> None
     other = verdict(make_app(suppression_key="x" * 40))
     assert other.code == 1
     assert [line for line in other.wrong if line.startswith("SUPPRESSION_KEY: is not the one")]
+
+
+def test_proxy_that_the_setting_does_not_know_is_logged_once_and_named(
+    make_app: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app()
+    client = app.test_client()
+    assert not [one for one in verdict(app).wrong if one.startswith("TRUSTED_PROXIES")]
+    for _ in range(3):
+        client.get("/signup", headers={"X-Forwarded-For": "198.51.100.1"})
+    assert capsys.readouterr().err.count("TRUSTED_PROXIES does not match") == 1
+    (told,) = [one for one in verdict(app).wrong if one.startswith("TRUSTED_PROXIES")]
+    assert "is 0, but requests come through a proxy" in told
+    right = verdict(make_app(trusted_proxies=1))
+    assert right.about("proxies in front: 1")
+    assert not [one for one in right.wrong if one.startswith("TRUSTED_PROXIES")]
+
+
+def test_more_proxies_than_there_are_is_named_with_the_right_number(make_app: Any) -> None:
+    app = make_app(trusted_proxies=2)
+    app.test_client().get("/signup", headers={"X-Forwarded-For": "198.51.100.1"})
+    (told,) = [one for one in verdict(app).wrong if one.startswith("TRUSTED_PROXIES")]
+    assert told.endswith("Set it to 1")
+
+
+def test_https_without_a_proxy_is_named(examine: Examine) -> None:
+    (told,) = [
+        one
+        for one in examine(**{**SELLING, "trusted_proxies": "0"}).wrong
+        if one.startswith("TRUSTED_PROXIES")
+    ]
+    assert "the https of BASE_URL comes from a proxy" in told

@@ -253,6 +253,14 @@ def test_slash_too_many_is_taken_off(client: FlaskClient, asked: str, told: str)
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+def test_slash_too_few_leads_to_a_path_of_this_site_whatever_host_was_sent(
+    client: FlaskClient,
+) -> None:
+    answer = client.get("/admin?utm_source=mail", headers={"Host": "evil.example"})
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == "/admin/?utm_source=mail"
+
+
 @pytest.mark.parametrize("path", ["/nothing/", "//evil.example/", "/\\evil.example/", "/static/"])
 def test_slash_too_many_leads_nowhere_else(client: FlaskClient, path: str) -> None:
     is_error_page(client.get("/", environ_overrides={"PATH_INFO": path}), 404)

@@ -4,8 +4,10 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from sqlalchemy import make_url
 
 from crossroads import settings
 from crossroads.settings import Settings, SettingsError
@@ -105,6 +107,7 @@ def test_production_names_all_that_is_missing_at_once(instance: Path) -> None:
         "SUPPRESSION_KEY",
         "DATABASE_URL",
         "BASE_URL",
+        "TRUSTED_PROXIES",
         "STRIPE_SECRET_KEY",
         "STRIPE_WEBHOOK_SECRET",
         "SMTP_URL",
@@ -117,7 +120,7 @@ def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -
     found = problems(instance, env="production", port="many", base_url="example", workers="0")
     names = [line.partition(":")[0] for line in found]
     missing = ["SECRET_KEY", "SUPPRESSION_KEY", "DATABASE_URL", "SMTP_URL", "MAIL_FROM"]
-    missing += ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"]
+    missing += ["TRUSTED_PROXIES", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"]
     assert sorted(names) == sorted(["PORT", "WORKERS", "BASE_URL", *missing])
     assert "PORT: must be a valid integer, not 'many'" in found
 
@@ -166,6 +169,49 @@ def test_bad_value_is_one_line_without_a_secret(instance: Path, name: str, value
     assert found.startswith(f"{name.upper()}: must ")
     assert "hunter2" not in found
     assert "\n" not in found
+
+
+# What ends the user or the password of an address, and so makes another host of the rest.
+ENDS = ["/", "#", "?"]
+
+
+@pytest.mark.parametrize("character", [*ENDS, "%"])
+@pytest.mark.parametrize("where", ["smtp://us{}er:pass@host:587", "smtps://user:pa{}ss@host"])
+def test_mail_password_with_a_reserved_character_says_how_to_write_it(
+    instance: Path, where: str, character: str
+) -> None:
+    (found,) = problems(instance, smtp_url=where.format(character))
+    assert found.startswith(f"SMTP_URL: has a {character} in its user or password: write / as %2F")
+    assert "pass" not in found.replace("password", "")
+    written = where.format(quote(character, safe=""))
+    assert load(instance, smtp_url=written).smtp_url == written
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_database_address_as_hosts_give_it_is_taken(instance: Path, scheme: str) -> None:
+    given = f"{scheme}://user:Se/cr#et@db.internal:5432/shop?sslmode=require&options=-c%20jit%3Don"
+    url = make_url(load(instance, database_url=given).database_url)
+    assert (url.drivername, url.password, url.host) == (
+        "postgresql+psycopg",
+        "Se/cr#et",
+        "db.internal",
+    )
+    assert url.query == {"sslmode": "require", "options": "-c jit=on"}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("postgres://u:hunter2@db/shop?pgbouncer=true", "has the parameter pgbouncer, which"),
+        ("postgresql://u:hun@ter2@db/shop", "has a second @: write / as %2F"),
+    ],
+)
+def test_database_address_that_would_fail_later_is_refused(
+    instance: Path, value: str, told: str
+) -> None:
+    (found,) = problems(instance, database_url=value)
+    assert found.startswith(f"DATABASE_URL: {told}")
+    assert "hunter2" not in found
 
 
 @pytest.mark.parametrize(

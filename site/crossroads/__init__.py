@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable, Hashable
 from functools import cache
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NoReturn
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import RequestRedirect
 
-from crossroads import cli, consent, desk, guard, limits, logs, requestlog, site_version
+from crossroads import cli, consent, desk, guard, limits, logs, proxies, requestlog, site_version
 from crossroads import settings as settings_module
 from crossroads.content import ContentError
 from crossroads.group_commit import GroupCommit
@@ -64,6 +65,15 @@ class Site(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func  # to look at each again is a fortieth of what an answer takes
 
+    def raise_routing_exception(self, request: Request) -> NoReturn:
+        """Redirect to a path of this site: Werkzeug would name the Host that was sent, and http."""
+        error = request.routing_exception
+        if isinstance(error, RequestRedirect):
+            parts = urlsplit(error.new_url)
+            query = f"?{parts.query}" if parts.query else ""
+            error.new_url = f"/{parts.path.lstrip('/')}{query}"
+        super().raise_routing_exception(request)
+
 
 def create_app(root: Path, settings: Settings | None = None) -> Flask:
     """Build the site from the folder that holds site/ and templates/.
@@ -109,7 +119,11 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         prepare_engine(db.engine)
     CSRFProtect(app)
     limits.limiter.init_app(app)
-    guard.init_app(app, https=settings.base_url.startswith("https://"))
+    guard.init_app(
+        app,
+        https=settings.base_url.startswith("https://"),
+        proxies=proxies.Watch(settings.instance, settings.trusted_proxies),
+    )
     desk.init_app(app)
     errors.init_app(app)
     views = (

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, request
 
 from crossroads.intake import LATE
+from crossroads.proxies import Watch
 
 # No page of ours fetches by script. Lighthouse does: from within the page, it looks for robots.txt.
 POLICY = (
@@ -87,11 +88,12 @@ def truncated_ip() -> str | None:
     return str(type(ip)(int(ip) >> hidden << hidden))
 
 
-def init_app(app: Flask, *, https: bool) -> None:
+def init_app(app: Flask, *, https: bool, proxies: Watch) -> None:
     """Add the security headers to every answer, and the safe cache rule where none is set."""
 
     @app.before_request
     def refuse() -> None:
+        proxies.look(request.environ.get("HTTP_X_FORWARDED_FOR") or "")
         if "\0" in request.path:  # no address of ours has one, and PostgreSQL fails on it
             abort(404)
         if LATE in request.environ:

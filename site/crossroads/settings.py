@@ -12,12 +12,10 @@ from urllib.parse import urlsplit
 from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+
+from crossroads import service_urls
 
 SECRET_LENGTH = 32
-# An address that names no driver leaves the choice open; these are the ones we install.
-DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 
 
 class SettingsError(Exception):
@@ -112,27 +110,12 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_a_database(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            url = make_url(value)
-        except (ArgumentError, ValueError):  # the latter from a port that is no number
-            raise ValueError("must look like sqlite:////path/to/file or postgresql://…") from None
-        backend = url.drivername.partition("+")[0]
-        if backend not in DRIVERS:
-            raise ValueError(f"must be SQLite or PostgreSQL, not {backend}")
-        if backend == "sqlite" and (url.database or ":memory:") == ":memory:":
-            raise ValueError("must name a file: every process would have its own empty memory")
-        return url.set(drivername=DRIVERS[backend]).render_as_string(hide_password=False)
+        return service_urls.database_url(value) if value else value
 
     @field_validator("smtp_url")
     @classmethod
     def _is_a_mail_server(cls, value: str) -> str:
-        if not value:
-            return value
-        if not _has_host(value) or urlsplit(value).scheme not in ("smtp", "smtps"):
-            raise ValueError("must look like smtp://user:password@host:587 or smtps://host:465")
-        return value
+        return service_urls.smtp_url(value) if value else value
 
     @field_validator("mail_from")
     @classmethod
@@ -237,17 +220,10 @@ def _sentence(fault: Any) -> str:
     return f"{name}: {message[0].lower()}{message[1:]}{shown}"
 
 
-def _has_host(address: str) -> bool:
-    """Tell whether an address has a host, and a port in range if it has one."""
-    try:
-        parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 def _is_origin(address: str) -> bool:
-    return _has_host(address) and bool(re.fullmatch(r"https?://[^/?#@]+", address, re.IGNORECASE))
+    return service_urls.has_host(address) and bool(
+        re.fullmatch(r"https?://[^/?#@]+", address, re.IGNORECASE)
+    )
 
 
 def _is_loopback(address: str) -> bool:
@@ -323,6 +299,11 @@ def _unsafe(settings: Settings) -> list[str]:
         problems.append("DATABASE_URL: set it to postgresql://… or sqlite:////path/to/file")
     if not settings.base_url.startswith("https://"):
         problems.append("BASE_URL: set it to the site's https:// address")
+    if "trusted_proxies" not in settings.model_fields_set:
+        problems.append(
+            "TRUSTED_PROXIES: set it to the number of proxies in front of the site, 1 as a rule: "
+            "0 if they send no X-Forwarded-For, then all visitors count as one"
+        )
     if not settings.stripe_secret_key:
         problems.append("STRIPE_SECRET_KEY: set it to the secret key of your Stripe account")
     if not settings.stripe_webhook_secret:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads import content as content_module
-from crossroads import money, schema
+from crossroads import money, proxies, schema
 from crossroads.addresses import address_hash
 from crossroads.content import Content
 from crossroads.doctor import account, webhook
@@ -37,6 +37,7 @@ def examine(
     """
     yield from _database(engine)
     yield from _addresses(settings, engine)
+    yield from _proxies(settings)
     whose = yield from account.examine(settings, gateway)
     yield from webhook.examine(settings, engine, gateway, whose)
     yield from _prices(content)
@@ -72,6 +73,23 @@ def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
             "SUPPRESSION_KEY: is not the one that stored addresses were hashed with, so nobody who "
             "was erased or bounced is known: put that one back",
         )
+
+
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    problem = proxies.noted(settings.instance, settings.trusted_proxies)
+    if (
+        problem is None
+        and settings.base_url.startswith("https://")
+        and not settings.trusted_proxies
+    ):
+        problem = (
+            "TRUSTED_PROXIES: is 0, but the https of BASE_URL comes from a proxy in front: set it "
+            "to the number of proxies, or all visitors count as one"
+        )
+    if problem:
+        yield Finding("wrong", problem)
+    elif settings.trusted_proxies:
+        yield Finding("fine", f"proxies in front: {settings.trusted_proxies}")
 
 
 def _prices(content: Content) -> Iterator[Finding]:
@@ -118,7 +136,5 @@ def _pictures(settings: Settings, content: Content) -> Iterator[Finding]:
     from crossroads import pictures  # loads a renderer that nothing else here needs
 
     missing = pictures.missing(content, settings.share_folder)
-    for name in missing:
-        yield Finding("wrong", f"share picture {name} is missing: run flask setup")
-    if not missing:
-        yield Finding("fine", "share pictures")
+    later = f": drawn when first asked for: {', '.join(missing)}" if missing else ""
+    yield Finding("fine", f"share pictures{later}")

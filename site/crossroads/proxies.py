@@ -1,0 +1,67 @@
+"""Proxies in front of the site: does TRUSTED_PROXIES match what requests say?
+
+With too small or too large a number every visitor has the proxy's own address: all of them share
+one rate limit and one share of seats, and the consent record holds no visitor's network.
+"""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+FILE: Final = "proxies.json"  # in INSTANCE: what the web server saw, for the doctor
+
+log = structlog.get_logger()
+
+
+class Watch:
+    """Looks at requests until one does not match the setting; logs that and notes it for doctor."""
+
+    def __init__(self, instance: Path, trusted: int) -> None:
+        self._instance = instance
+        self._trusted = trusted
+        self._done = False
+
+    def look(self, forwarded: str) -> None:
+        """Look at a request by its X-Forwarded-For, as the nearest proxy sent it."""
+        if self._done:
+            return
+        hops = len([hop for hop in forwarded.split(",") if hop.strip()])
+        problem = mismatch(self._trusted, hops)
+        if problem is None:
+            return
+        self._done = True
+        log.warning("TRUSTED_PROXIES does not match", problem=problem)
+        with suppress(OSError):  # a full disk: the log has it
+            seen = json.dumps({"trusted": self._trusted, "hops": hops})
+            (self._instance / FILE).write_text(seen)
+
+
+def mismatch(trusted: int, hops: int) -> str | None:
+    """Return what is wrong with TRUSTED_PROXIES where requests come over so many hops, or None.
+
+    A request without the header tells nothing: a health check asks past the proxy. More hops than
+    proxies are the visitor's own words.
+    """
+    if hops and not trusted:
+        return (
+            "TRUSTED_PROXIES: is 0, but requests come through a proxy (X-Forwarded-For): all "
+            "visitors count as one. Set it to the number of proxies in front, 1 as a rule"
+        )
+    if hops and hops < trusted:
+        return (
+            f"TRUSTED_PROXIES: is {trusted}, but X-Forwarded-For names {hops}: all visitors count "
+            f"as one. Set it to {hops}"
+        )
+    return None
+
+
+def noted(instance: Path, trusted: int) -> str | None:
+    """Return the problem that the web server has seen with the setting as it is now, or None."""
+    try:
+        seen = json.loads((instance / FILE).read_bytes())
+        return mismatch(trusted, int(seen["hops"])) if seen["trusted"] == trusted else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
