@@ -21,6 +21,7 @@ from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.lead_list import LeadFilter
 from crossroads.ledger import Balance
 from crossroads.listing import Filter, cleaned
+from crossroads.mail_headers import one_line
 from crossroads.mail_list import MailFilter
 from crossroads.order_list import OrderFilter
 from crossroads.users import password_problem
@@ -164,7 +165,7 @@ class AnnouncementForm(DeskForm):
         self.waiting.choices = _choices(everyone, waited_for, before.waiting)
 
     def validate_subject(self, field: Field) -> None:
-        field.data = " ".join(cleaned(field.data, keep="\t\r\n").split())
+        field.data = one_line(cleaned(field.data, keep="\t\r\n"))
         if not field.data:
             raise ValidationError("Enter a subject: it is the first thing people read")
         if len(field.data) > SUBJECT_LENGTH:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ import css_inline
 from email_validator import validate_email
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from crossroads import mail_headers
 from crossroads.settings import Settings
 
 
@@ -21,15 +22,32 @@ class NoAddress(Exception):
     """What a mail should go to is no address."""
 
 
+class _Subject(str):
+    """A subject as it was written. Python's own class would decode what looks like RFC 2047."""
+
+    name = "Subject"
+    __slots__ = ()
+
+
 class _MailPolicy(EmailPolicy):
     """Lines of at most 76 characters (RFC 2045, RFC 2047), but machine-read headers unfolded.
 
     Python folds a long address in List-Unsubscribe into encoded words, which no mail program
-    reads as an address: one-click unsubscribe would be lost.
+    reads as an address: one-click unsubscribe would be lost. Subject and names are folded by
+    mail_headers, since Python loses spaces.
     """
 
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        if name == _Subject.name:
+            return name, _Subject(value)
+        return super().header_store_parse(name, value)
+
     def fold_binary(self, name: str, value: Any) -> bytes:
-        if name.lower().startswith("list-") or name.lower() == "message-id":
+        if name == _Subject.name:
+            return f"{mail_headers.subject(value)}{self.linesep}".encode()
+        if name in ("From", "To"):
+            return f"{mail_headers.mailboxes(name, value.addresses)}{self.linesep}".encode()
+        if name.startswith("List-") or name == "Message-ID":
             return f"{name}: {value}{self.linesep}".encode("ascii")
         return super().fold_binary(name, value)
 
@@ -72,7 +90,8 @@ class Composer:
         message = EmailMessage(policy=POLICY)
         message["From"] = self._from
         message["To"] = _recipient(recipient)
-        message["Subject"] = " ".join(self.render(f"{kind}/subject.txt", context).split())
+        subject = self.render(f"{kind}/subject.txt", context)
+        message["Subject"] = mail_headers.one_line(subject)
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{reference}@{self._host}>"
         message["Auto-Submitted"] = "auto-generated"
@@ -104,7 +123,7 @@ def as_bytes(message: EmailMessage) -> bytes:
 
 def sender(text: str) -> Address:
     """Return MAIL_FROM, which the settings have checked. Raises ValueError if it is no address."""
-    name, address = parseaddr(text)
+    name, address = mail_headers.parse_mailbox(text)
     return _address(address, name)
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from crossroads import service_urls
+from crossroads import mail_headers, service_urls
 
 SECRET_LENGTH = 32
 
@@ -122,7 +121,7 @@ class Settings(BaseSettings):
     def _is_a_sender(cls, value: str) -> str:
         try:
             validate_email(
-                parseaddr(value)[1],
+                mail_headers.parse_mailbox(value)[1],
                 check_deliverability=False,
                 test_environment=True,
                 allow_smtputf8=False,

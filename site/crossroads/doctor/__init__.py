@@ -5,7 +5,6 @@ What it says never holds a key or a password. It sends no mail and moves no mone
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import Final
 
 from sqlalchemy import Engine, select
@@ -19,6 +18,7 @@ from crossroads.content import Content
 from crossroads.doctor import account, webhook
 from crossroads.doctor.finding import Finding
 from crossroads.logs import first_line
+from crossroads.mail_headers import parse_mailbox
 from crossroads.mailer import Mailer, PermanentFailure, TemporaryFailure
 from crossroads.payments import Gateway
 from crossroads.settings import Settings
@@ -108,7 +108,7 @@ def _prices(content: Content) -> Iterator[Finding]:
 
 
 def _mail(settings: Settings, mailer: Mailer) -> Iterator[Finding]:
-    sample = parseaddr(settings.mail_from)[1].rpartition("@")[2] in SAMPLE_DOMAINS
+    sample = parse_mailbox(settings.mail_from)[1].rpartition("@")[2] in SAMPLE_DOMAINS
     if sample and settings.smtp_url:
         yield Finding(
             "wrong", "MAIL_FROM: is a sample: set it to your own, like The Team <hello@your.domain>"
