@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +41,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 
 def rows(body: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(body.decode(), newline=""), strict=True))
+    return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
 
 
 def write(engine: Engine, sheet: Sheet, which: Filter) -> bytes:
@@ -194,7 +195,7 @@ def test_desk_sends_the_whole_file_of_what_is_filtered(
     with send(client, f"/admin/{room}/export", form, page=f"/admin/{room}") as answer:
         body = answer.data
     assert answer.status_code == 200
-    assert body.splitlines()[0].decode() == head
+    assert body.splitlines()[0] == BOM_UTF8 + head.encode()
     assert len(rows(body)) == count
     assert int(answer.headers["Content-Length"]) == len(body)
     assert answer.headers["Cache-Control"] == "no-store"
@@ -246,7 +247,7 @@ def test_command_line_writes_the_same_bytes(sold: Flask, tmp_path: Path) -> None
     assert target.read_bytes() == body
     assert target.stat().st_mode & 0o777 == 0o600
     result = runner.invoke(args=["orders", "export", "--format", "csv", "--output", "-"])
-    assert result.stdout_bytes == body
+    assert BOM_UTF8 + result.stdout_bytes == body
 
 
 def test_command_line_narrows_like_the_desk(sold: Flask) -> None:
@@ -271,10 +272,10 @@ def test_command_line_writes_who_sits_where(sold: Flask) -> None:
         body = answer.data
     runner = sold.test_cli_runner()
     command = ["enrollments", "export", "--output", "-"]
-    assert runner.invoke(args=command).stdout_bytes == body
+    assert BOM_UTF8 + runner.invoke(args=command).stdout_bytes == body
     assert len(rows(body)) > 0
     narrowed = runner.invoke(args=[*command, "--course", NARROW]).stdout_bytes
-    assert narrowed == body
+    assert BOM_UTF8 + narrowed == body
     for options in (("--course", "elsewhere"), ("--search", "nobody")):
         assert rows(runner.invoke(args=[*command, *options]).stdout_bytes) == []
 

@@ -30,7 +30,7 @@ def send(sheet: Sheet, which: Filter) -> Response:
     kind: str = form.format.data
     file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115, closed when sent
     try:
-        rows = export.write(db.engine, sheet, which, kind, cast(IO[bytes], file))
+        rows = export.write(db.engine, sheet, which, kind, cast(IO[bytes], file), signed=True)
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
     except BaseException:

@@ -1,5 +1,6 @@
 """Rows of the desk as a file of some kind, read in one snapshot, at constant memory."""
 
+import codecs
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ KINDS: Final = {
     "jsonl": (jsonl_file.write, "application/jsonl"),
 }
 
+# Without it Excel reads a CSV file in the machine's own encoding, and José becomes JosÃ©.
+SIGNATURES: Final = {"csv": codecs.BOM_UTF8}
+
 
 def write(
     engine: Engine,
@@ -31,11 +35,14 @@ def write(
     kind: str,
     file: IO[bytes],
     progress: Progress | None = None,
+    *,
+    signed: bool = False,
 ) -> int:
     """Write the rows that are meant to a binary file, lowest number first; return how many.
 
-    `kind` is one of KINDS. All are read in one snapshot, which holds up nobody who writes, and
-    ends with the file. `progress` is called with the number of rows of each part.
+    `kind` is one of KINDS. With `signed`, CSV begins with a byte order mark: right for a file that
+    is opened in Excel, wrong for a pipe. All are read in one snapshot, which holds up nobody who
+    writes, and ends with the file. `progress` is called with the number of rows of each part.
     """
     written = 0
 
@@ -45,6 +52,8 @@ def write(
         if progress is not None:
             progress(rows)
 
+    if signed:
+        file.write(SIGNATURES.get(kind, b""))
     make, _ = KINDS[kind]
     with engine.connect() as connection:
         make(connection, sheet, which, file, done)
@@ -64,7 +73,7 @@ def write_whole(
     Returns how many rows there are. Raises OSError when it cannot be written.
     """
     with whole(target) as file:
-        return write(engine, sheet, which, kind, file, progress)
+        return write(engine, sheet, which, kind, file, progress, signed=True)
 
 
 @contextmanager

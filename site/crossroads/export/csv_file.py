@@ -6,7 +6,8 @@ one string comes for a thousand rows.
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy import (
 )
 
 from crossroads.export import rows
-from crossroads.export.sheet import SIGNS, Sheet
+from crossroads.export.sheet import OPERATORS, SEPARATORS, SIGNS, SKIPPED, Sheet
 from crossroads.listing import Filter
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 # Bytes that no text in UTF-8 holds, so what is stored cannot be taken for them.
 CELL, ROW = b"\xff", b"\xfe"
+# A formula's start in UTF-8, where a wide sign is no single byte.
+FOLLOWS = b"[%b]*(?:%b)" % (
+    SKIPPED.encode(),
+    b"|".join(re.escape(one.encode()) for one in OPERATORS),
+)
+# For each separator, where a formula follows it. One by one they are found at the speed of memchr.
+INNER = {
+    mark: re.compile(re.escape(mark) + b"(?=" + FOLLOWS + b")")
+    for mark in (one.encode() for one in SEPARATORS)
+}
+# What COPY puts quotes around, and the separators that are within quotes alone.
+QUOTED = re.compile(rb'"(?:[^"]|"")*"')
+WITHIN_QUOTES = (b",", b"\r", b"\n")
+ANYWHERE = tuple(mark for mark in INNER if mark not in WITHIN_QUOTES)
 
 
 def write(
@@ -78,9 +93,12 @@ def _copied(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
         for part in _received(copy, driver.pgconn):
             text = b"".join(part)
             if text.count(b"\n") != len(part):  # some stand inside of quotes
-                yield b"".join(bytes(line[:-1]) + b"\r\n" for line in part), len(part)
+                text = ROW.join([bytes(line[:-1]) for line in part])
             else:
-                yield text.replace(b"\n", b"\r\n"), len(part)
+                text = text[:-1].replace(b"\n", ROW)
+            if b'"' in text:
+                text = QUOTED.sub(lambda cell: _defused(cell[0], WITHIN_QUOTES), text)
+            yield _defused(text, ANYWHERE).replace(ROW, b"\r\n") + b"\r\n", len(part)
 
 
 def _received(copy: "Copy", connection: "PGconn") -> Iterator[list["Buffer"]]:
@@ -141,7 +159,16 @@ def _packed(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
         driver.text_factory = str
 
 
+def _defused(text: bytes, separators: Iterable[bytes]) -> bytes:
+    """Do to many cells at once what sheet.defuse does within one."""
+    for mark in separators:
+        if mark in text:
+            text = INNER[mark].sub(mark + b"'", text)
+    return text
+
+
 def _lines(packed: bytes) -> bytes:
+    packed = _defused(packed, INNER)
     if not any(mark in packed for mark in (b'"', b",", b"\r", b"\n")):
         return packed.replace(CELL, b",").replace(ROW, b"\r\n") + b"\r\n"
     return b"".join(b",".join(map(_quoted, row.split(CELL))) + b"\r\n" for row in packed.split(ROW))
@@ -162,12 +189,12 @@ def _is_text(column: ColumnElement[Any]) -> bool:
 
 
 def _safe(column: ColumnElement[Any], order: str, nothing: ColumnElement[Any]) -> Case[Any]:
-    """Do to a column what sheet.defuse does to a text; NULL and empty become `nothing`.
+    """Do to a column what sheet.defuse does to a text's start; NULL and empty become `nothing`.
 
     Almost every cell starts with a letter, a digit or a slash, and one comparison tells. `order`
     is the collation by code points.
     """
-    start = func.substr(func.ltrim(column, _word("'")), 1, 1)
+    start = func.substr(func.ltrim(column, _word(SKIPPED)), 1, 1)
     return case(
         (_within(column, "A", "＀", order), column),
         (or_(column.is_(None), column == _word("")), nothing),

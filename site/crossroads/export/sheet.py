@@ -7,11 +7,20 @@ from typing import Any
 
 from sqlalchemy import FromClause
 
-# What a spreadsheet takes for a formula, the wide signs of East Asian keyboards included, after
-# any quotes an earlier export put before it.
+# What a spreadsheet takes for a formula at the start of a cell, the wide signs of East Asian
+# keyboards included, after spaces and quotes and after what an earlier export put before it.
 # https://owasp.org/www-community/attacks/CSV_Injection
-SIGNS = "=+-@＝＋－＠\t\r\n"
-FORMULA = re.compile(f"'*[{re.escape(SIGNS)}]")
+OPERATORS = "=+-@＝＋－＠"
+SIGNS = f"{OPERATORS}\t\r\n"
+SKIPPED = " '\""
+# What a program may take for the end of a cell: Excel separates by `;` where the decimal sign is a
+# comma, and others guess. For a program with another separator our quotes are ordinary characters,
+# so they protect nothing, and a line break within them ends the row.
+SEPARATORS = ";|:\t,\r\n"
+FORMULA = re.compile(f"[{SKIPPED}]*[{re.escape(SIGNS)}]")
+AHEAD = f"(?=[{SKIPPED}]*[{re.escape(OPERATORS)}])"
+INNER = re.compile(f"([{SEPARATORS}]){AHEAD}")
+DEFUSED = re.compile(f"([{SEPARATORS}])'{AHEAD}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +39,12 @@ class Sheet:
 
 
 def defuse(text: str) -> str:
-    """Put a quote before what a spreadsheet would run."""
-    return f"'{text}" if FORMULA.match(text) else text
+    """Put a quote before what a spreadsheet would run, whatever it takes for a separator."""
+    safe = INNER.sub(r"\1'", text)
+    return f"'{safe}" if FORMULA.match(text) else safe
 
 
 def undo(cell: str) -> str:
     """Return what defuse() made a cell of."""
-    return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
+    first = cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
+    return DEFUSED.sub(r"\1", first)
