@@ -13,6 +13,8 @@ from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass, Session, scoped_s
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.types import TypeDecorator
 
+from models import folding
+
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
@@ -190,6 +192,7 @@ def prepare_engine(engine: Engine) -> None:
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        folding.teach(connection)
         record.info["file"] = _file_of(engine)
 
     @event.listens_for(engine, "begin")

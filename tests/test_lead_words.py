@@ -1,5 +1,6 @@
 """Search of leads by their words, on both databases: what it finds, and that it forgets."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from crossroads import lead_words, listing, retention
 from crossroads.indexer import Indexer
 from crossroads.lead_list import LEADS, LeadFilter
-from models import Lead, LeadWord, now, writing
+from models import Lead, LeadWord, folding, now, writing
 from models.lead_word import WORD_LENGTH
 from tests.desk_visits import lead
 
@@ -60,8 +61,12 @@ def found(session: Session, term: str, **given: str) -> set[int]:
 
 
 def plain(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
+    """Return the text as a search compares it, told in another way than the code tells it."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    apart = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", folded))
+    for letter, other in folding.OTHERS.items():
+        apart = apart.replace(letter, other)
+    return " ".join(unicodedata.normalize("NFC", apart).split())
 
 
 def in_word(letter: str) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, literal, or_, select, true, 
 
 from models import Enrollment, Lead, Message, Order
 from models.base import AnySession
+from models.folding import fold, folded
 
 PAGE_SIZE = 50
 COUNTED = 2_500  # rows; who wants to know of more than that asks
@@ -268,21 +269,14 @@ def counted(session: AnySession, query: Select[Any]) -> int:
 
 
 def names_person(table: type[Lead] | type[Order], term: str) -> ColumnElement[bool]:
-    """Say that a person's address or name holds the term, in any case."""
-    key = unicodedata.normalize("NFKC", term).casefold()
-    return or_(
-        table.email_key.contains(key, autoescape=True),
-        # The key spells a domain in ASCII; the address has it as it was typed.
-        *([] if term.isascii() else [table.email.icontains(term, autoescape=True)]),
-        holds(table.name, term),
-    )
+    """Say that a person's address or name holds the term, in any case, with or without accents."""
+    # The key spells a domain in ASCII; the address has it as it was typed.
+    return or_(holds(table.email_key, term), holds(table.email, term), holds(table.name, term))
 
 
 def holds(column: Any, term: str) -> ColumnElement[bool]:
-    """Say that a column holds the term, in any case."""
-    # SQLite folds the case of ASCII letters only. For others the usual spellings are tried.
-    spellings = {term} if term.isascii() else {term, term.lower(), term.upper(), term.title()}
-    return or_(*(column.icontains(spelling, autoescape=True) for spelling in sorted(spellings)))
+    """Say that a column holds the term, in any case, with or without accents."""
+    return folded(column).contains(fold(term), autoescape=True)
 
 
 def cleaned(text: str | None, *, keep: str = "") -> str:
