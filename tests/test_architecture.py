@@ -32,7 +32,7 @@ LAYERS = [
      "letters", "listing", "mail_list", "order_list", "order_record", "orders", "outbox",
      "overview", "participants", "person", "preview", "refunds",
      "retention", "seats", "site_version", "standings", "stripe_events", "suppressions", "users",
-     "waiting_list"],
+     "waiting_list", "zone_rules"],
     ["settlement", "matching", "reconciliation", "loops", "worker", "keeper", "indexer", "settler",
      "sweeper", "limits", "intake", "guard", "requestlog", "shelf", "pagecache", "forms",
      "admin_forms", "desk", "browse", "download", "signup", "order_page", "migrations", "server",

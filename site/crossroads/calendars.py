@@ -2,22 +2,26 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from crossroads import zone_rules
 from crossroads.content import Cohort, Course
 from crossroads.content_fields import DAYS
 from crossroads.content_schema import Weekly
+from crossroads.zone_rules import Zone
 from models.base import now
 
 if TYPE_CHECKING:
-    from icalendar import Event
+    from icalendar import Event, Timezone
 
 State = Literal["ahead", "running", "over"]
 
 A_DAY = timedelta(days=1)
 A_WEEK = timedelta(days=7)
+GREENWICH = Zone(timedelta())
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -62,35 +66,84 @@ def write(course: Course, cohort: Cohort, link: str) -> bytes:
     """Return an iCalendar file (RFC 5545) with one weekly event for each weekly session.
 
     Times are in the cohort's time zone, whose rules the file carries along: 6 pm stays 6 pm
-    when the clocks change. A cohort without weekly sessions gets one event over all its days.
+    when the clocks change. Where they follow no yearly rule, as around Ramadan in Morocco, a weekly
+    session is one event in UTC for each stretch between two changes: that is right for programs
+    that read no exceptions, too. A cohort without weekly sessions is one event over all its days.
     """
-    from icalendar import Calendar, vRecur  # here alone: it takes as long to import as Flask
+    from icalendar import Calendar  # here alone: it takes as long to import as Flask
 
     calendar = Calendar()
     calendar.add("prodid", "-//Crossroads//EN")
     calendar.add("version", "2.0")
-    for number, weekly in enumerate(cohort.weekly):
-        days = _days(cohort, weekly)
-        if not days:
-            continue
-        first = _meeting(cohort, weekly, days[0])
-        event = _event(course, cohort, link, f"{number}")
-        event.add("dtstart", first.starts)
-        event.add("dtend", first.ends)
-        # The end counts in UTC and is part of the series (RFC 5545 section 3.3.10).
-        last = _meeting(cohort, weekly, days[-1]).starts.astimezone(UTC)
-        event.add("rrule", vRecur({"FREQ": "WEEKLY", "UNTIL": last}))
-        calendar.add_component(event)
-    if not calendar.events:
+    held = [[_meeting(cohort, one, day) for day in _days(cohort, one)] for one in cohort.weekly]
+    moments = [moment for line in held for one in line for moment in (one.starts, one.ends)]
+    zone = zone_rules.simple(cohort.timezone, moments) if moments else None
+    if zone is not None and zone != GREENWICH:
+        calendar.add_component(_timezone(cohort.timezone, zone, min(moments).year))
+    for number, line in enumerate(held):
+        if zone is not None and zone != GREENWICH:
+            stretches = [(f"{number}", line)] if line else []
+        else:
+            stretches = [
+                (f"{number}" if part == 0 else f"{number}-{part}", _in_utc(some))
+                for part, some in enumerate(_by_offset(line))
+            ]
+        for name, some in stretches:
+            calendar.add_component(_series(course, cohort, link, name, some))
+    if not moments:
         event = _event(course, cohort, link, "all")
         event.add("dtstart", cohort.starts)
         event.add("dtend", cohort.ends + A_DAY)  # the end is not part of it
         calendar.add_component(event)
-    # The rules of the years around: those of half a century would outweigh the rest of the file.
-    calendar.add_missing_timezones(
-        first_date=date(cohort.starts.year - 1, 1, 1), last_date=date(cohort.ends.year + 2, 1, 1)
-    )
     return bytes(calendar.to_ical())
+
+
+def _by_offset(line: list[Meeting]) -> list[list[Meeting]]:
+    """Divide a weekly session where the clocks change, before or within it."""
+
+    def offsets(one: Meeting) -> tuple[timedelta | None, timedelta | None]:
+        return one.starts.utcoffset(), one.ends.utcoffset()
+
+    return [list(some) for _, some in groupby(line, key=offsets)]
+
+
+def _in_utc(line: list[Meeting]) -> list[Meeting]:
+    return [
+        Meeting(starts=one.starts.astimezone(UTC), ends=one.ends.astimezone(UTC)) for one in line
+    ]
+
+
+def _series(course: Course, cohort: Cohort, link: str, name: str, line: list[Meeting]) -> "Event":
+    from icalendar import vRecur
+
+    event = _event(course, cohort, link, name)
+    event.add("dtstart", line[0].starts)
+    event.add("dtend", line[0].ends)
+    # The end counts in UTC and is part of the series (RFC 5545 section 3.3.10).
+    event.add("rrule", vRecur({"FREQ": "WEEKLY", "UNTIL": line[-1].starts.astimezone(UTC)}))
+    return event
+
+
+def _timezone(name: str, zone: Zone, year: int) -> "Timezone":
+    """Return the zone as a part of the file, its rules in force from the year before this one."""
+    from icalendar import Timezone, TimezoneDaylight, TimezoneStandard, vRecur
+
+    said = Timezone()
+    said.add("tzid", name)
+    if not zone.rules:
+        always = TimezoneStandard()
+        always.add("dtstart", datetime(year - 1, 1, 1))  # noqa: DTZ001 - by the clocks there
+        always.add("tzoffsetfrom", zone.standard)
+        always.add("tzoffsetto", zone.standard)
+        said.add_component(always)
+    for rule in zone.rules:
+        change = TimezoneStandard() if rule.after == zone.standard else TimezoneDaylight()
+        change.add("dtstart", rule.first_onset(year - 1))
+        change.add("rrule", vRecur(rule.recurrence))
+        change.add("tzoffsetfrom", rule.before)
+        change.add("tzoffsetto", rule.after)
+        said.add_component(change)
+    return said
 
 
 def _days(cohort: Cohort, weekly: Weekly) -> list[date]:
