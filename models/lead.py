@@ -30,7 +30,7 @@ def new_token(at: int | None = None, draw: Callable[[int], bytes] = token_bytes)
 class Lead(Base):
     """One person by email address, with where they first came from and where they came from last.
 
-    `email` is kept as typed, since that is where mail goes; `email_key` is what makes two
+    `email` is where mail goes, the one spelling of the mailbox; `email_key` is what makes two
     spellings one person, and `address_hash` its HMAC under SUPPRESSION_KEY. `state` is where they
     stand with our updates; what they wait for is in the waiting list. What is not known of a
     touch is NULL, never a guess. `last_signup_at` is when the form was last sent, by the person

@@ -23,7 +23,7 @@ from tests.test_signup import shown
 COURSE = read(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]
 ENROLL = f"/courses/{COURSE.slug}/enroll"
-GOOD = {"cohort": COHORT.code, "seats": "2", "name": "Ada Lovelace", "email": "Ada@example.com"}
+GOOD = {"cohort": COHORT.code, "seats": "2", "name": "Ada Lovelace", "email": "ada@example.com"}
 
 
 @pytest.fixture

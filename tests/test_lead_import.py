@@ -112,7 +112,7 @@ def test_who_agreed_elsewhere_is_mailable_and_the_ledger_says_why(
     assert result.stdout.splitlines()[-1] == "2 leads added"
     lead = session.scalars(select(Lead).order_by(Lead.id)).first()
     assert lead is not None
-    assert (lead.email, lead.name, lead.state) == ("Maria@Example.com", "Maria", "confirmed")
+    assert (lead.email, lead.name, lead.state) == ("maria@example.com", "Maria", "confirmed")
     assert (lead.page, lead.utm_source, lead.last_utm_source) == (None, None, None)
     (event,) = consent.ledger(session, lead.id)
     assert (event.kind, event.form, event.wording) == ("imported", "import", "Fair in Ulm: a card")

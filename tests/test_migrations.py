@@ -12,7 +12,18 @@ from sqlalchemy import Engine, MetaData, inspect, select, text
 from sqlalchemy.orm import Session
 
 from crossroads import addresses, schema
-from models import Base, ConsentEvent, Lead, Message, Order, OrderEvent, db, now, writing
+from models import (
+    Base,
+    ConsentEvent,
+    Lead,
+    Message,
+    Order,
+    OrderEvent,
+    Suppression,
+    db,
+    now,
+    writing,
+)
 from tests.databases import administering, named
 from tests.people import hashed
 
@@ -310,3 +321,38 @@ def leads(engine: Engine) -> list[str]:
     query = select(Lead.email).join(ConsentEvent, ConsentEvent.lead_id == Lead.id)
     with Session(engine) as session:
         return list(session.scalars(query))
+
+
+def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "setup")
+    flask(app, "db", "downgrade", "0015")
+    key = app.extensions["crossroads.settings"].suppression_key
+    folded = addresses.address_hash("strasse@example.com", key)
+    street = addresses.read("straße@example.com", key)
+    assert street.former == folded
+    with Session(engine) as session:
+        writing(session)
+        lead = Lead(
+            email="Straße@example.com",
+            email_key="strasse@example.com",
+            address_hash=folded,
+            confirm_until=now(),
+        )
+        session.add_all([lead, Suppression(address_hash=folded, reason="bounced", since=now())])
+        session.flush()
+        session.add(
+            Message(kind="confirm", lead_id=lead.id, recipient=lead.email, address_hash=folded)
+        )
+        session.commit()
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        lead = session.scalars(select(Lead)).one()
+        assert (lead.email_key, lead.address_hash) == (street.key, street.hash)
+        assert session.scalars(select(Message.address_hash)).all() == [street.hash]
+        held = session.scalars(select(Suppression.address_hash)).all()
+        assert set(held) == {folded, street.hash}
+    flask(app, "db", "downgrade", "0015")
+    with Session(engine) as session:
+        lead = session.scalars(select(Lead)).one()
+        assert (lead.email_key, lead.address_hash) == ("strasse@example.com", folded)

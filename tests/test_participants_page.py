@@ -89,7 +89,7 @@ def test_named_in_one_go_then_the_page_says_so(
         ({"name": "", "email": "ben@example.com"}, ZOE, "Enter the name of who takes this place"),
         ({"name": "Ben", "email": ""}, ZOE, "Enter an email address, like name@example.com"),
         (ZOE, ZOE, "This person has place 2 already: each place needs someone else"),
-        (BEN, {"name": "M", "email": "Maria@example.com"}, "This person has place 1 already"),
+        (BEN, {"name": "M", "email": "maria@example.com"}, "This person has place 1 already"),
     ],
 )
 def test_mistakes_are_named_and_lose_nothing_typed(

@@ -22,7 +22,7 @@ from tests.test_orders import paid
 from tests.test_participants import bought as seats_bought
 from tests.test_participants import name as name_seat
 
-EMAIL = "Zebedee.Quill@marmalade-lane.example"
+EMAIL = "zebedee.quill@marmalade-lane.example"
 TRACES = ("zebedee", "quill", "marmalade", "203.0.113", "telltale", "cheese-letter")
 FORM = {"email": EMAIL, "name": "Zebedee Quillfeather", "consent": "yes"}
 BROWSER = {"User-Agent": "TellTale/9.1"}

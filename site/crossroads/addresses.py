@@ -1,47 +1,159 @@
-"""Email addresses: as typed, as compared, and as a keyed hash that outlives them."""
+"""Email addresses: as pasted, as mailed, as compared, and as a keyed hash that outlives them."""
 
 import hmac
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import unquote
 
+import idna
 from email_validator import EmailSyntaxError, validate_email
 
 KEY_LENGTH = 320  # what the columns hold
+EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+PLAIN = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]*[a-z0-9]")  # as most are: nothing to clean
+# Letters and marks that show nothing, besides the category Cf:
+# https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
+UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+SCHEME = re.compile(r"mailto:(?://)?", re.IGNORECASE)
+NAMED = re.compile(r"([^<>]*)<([^<>]*)>[ .,;]*")
+AROUND_AT = re.compile(r" *@ *")
+DOTS = str.maketrans("\u3002\uff61", "..")  # what a domain's dot is on a Japanese keyboard
+OPENING, CLOSING = '<(["\u201c\u201e\u00ab', '>)]"\u201d\u201c\u00bb.,;: '
+JOINERS = "\u200c\u200d"
+APOSTROPHES = "'\u2018\u2019"  # letters of a mailbox's name, too, where they are no pair
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """An address as typed, where mail goes; its key, by which spellings are one; the key's hash."""
+    """An address: where mail goes, its key, by which spellings are one, and the key's hash.
+
+    `typed` is the one spelling that is mailed, whatever was typed. `former` is the hash that the
+    address had under the key of releases before migration 0016, None where it is the same:
+    suppressions of erased people are stored under it.
+    """
 
     typed: str
     key: str
     hash: str
+    former: str | None = None
 
 
 def read(email: str, suppression_key: str) -> Address:
-    """Return an address that was typed. Raises email_validator.EmailNotValidError."""
+    """Return an address that was typed or pasted. Raises email_validator.EmailNotValidError."""
     key = email_key(email)
-    return Address(typed=email, key=key, hash=address_hash(key, suppression_key))
+    meant = cleaned(email)
+    hashed = address_hash(key, suppression_key)
+    if meant.isascii():
+        return Address(typed=meant, key=key, hash=hashed)
+    former = former_key(key)
+    other = address_hash(former, suppression_key) if former != key else None
+    return Address(typed=meant, key=key, hash=hashed, former=other)
 
 
 @lru_cache(maxsize=256)  # a form, its answer and its mail ask for the same one in turn
-def email_key(email: str) -> str:
-    """Return what two spellings of one person's address have in common.
+def cleaned(text: str) -> str:
+    """Return the one spelling of the address that was pasted, as it is shown, stored and mailed.
 
-    Case and Unicode form do not tell people apart, and a domain is one in both its spellings:
-    RFC 5321 lets a mailbox name be case-sensitive, but no provider of note does so.
-    Raises email_validator.EmailNotValidError, also for an address whose key grows too long to
-    keep: there are letters that stand for eighteen others.
+    Without what nobody sees, a mailto:, a name before it, brackets, quotes and stops around it; in
+    plain letters for full-width ones, and in lower case: two spellings that have one key are one
+    mailbox, so nobody can divert another's mail by typing the address in another form first.
+    RFC 5321 section 2.4 allows mailboxes that differ in case alone, and discourages them; we know
+    of no provider that has them.
+    What is no single address comes back without unseen signs and outer spaces, and nothing else is
+    changed: whoever typed it sees it again.
     """
-    address = validate_email(email, check_deliverability=False)
-    local = unicodedata.normalize("NFKC", address.local_part).casefold()
-    key = f"{local}@{address.ascii_domain or address.domain}"
-    if len(key) > KEY_LENGTH:
+    if PLAIN.fullmatch(text):
+        return text
+    text = visible(text).strip()
+    found = unicodedata.normalize("NFKC", text)
+    if not found.isprintable():  # a line break is no slip of the hand
+        return text
+    found = SCHEME.sub("", found, count=1) if (link := SCHEME.match(found)) else found
+    if link:
+        found = visible(unquote(found.partition("?")[0]))
+    found = _bare(_of_named(found))
+    if found.count("@") != 1:
+        return text
+    mailbox, _, domain = AROUND_AT.sub("@", found).partition("@")
+    return f"{folded(mailbox)}@{domain.translate(DOTS).lower()}"
+
+
+def folded(text: str) -> str:
+    """Return letters as they are compared: compatibility forms as plain ones, in lower case.
+
+    Lower case as in RFC 8265 section 3.3, not case folding, which makes "ss" of the letter ß and
+    one of both small sigmas: those are two mailboxes. An I with a dot stays one with two signs.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+
+
+def visible(text: str) -> str:
+    """Return a text without the signs that show nothing, and with one kind of space."""
+    if text.isascii():
+        return text.replace("\t", " ")
+    shown = []
+    text = UNSEEN.sub("", text)
+    for place, sign in enumerate(text):
+        kind = unicodedata.category(sign)
+        if kind != "Cf" or (sign in JOINERS and _joins(text, place)):
+            shown.append(" " if kind == "Zs" or sign == "\t" else sign)
+    return "".join(shown)
+
+
+@lru_cache(maxsize=256)
+def email_key(email: str) -> str:
+    """Return what all spellings of one mailbox have in common: cleaned, with an ASCII domain.
+
+    Raises email_validator.EmailNotValidError, also for an address that grows too long to keep:
+    there are letters that stand for eighteen others.
+    """
+    meant = cleaned(email)
+    address = validate_email(meant, check_deliverability=False)
+    key = f"{folded(address.local_part)}@{address.ascii_domain or address.domain}"
+    if len(key) > KEY_LENGTH or len(meant) > EMAIL_LENGTH:
         raise EmailSyntaxError("The address is too long.")
     return key
+
+
+def former_key(key: str) -> str:
+    """Return the key that the address had before migration 0016, which folded case further."""
+    mailbox, _, domain = key.rpartition("@")
+    return f"{unicodedata.normalize('NFKC', mailbox).casefold()}@{domain}"
 
 
 def address_hash(key: str, suppression_key: str) -> str:
     """Return the HMAC-SHA256 of an address's key in hex: nobody without the key can guess it."""
     return hmac.digest(suppression_key.encode(), key.encode(), "sha256").hex()
+
+
+def _joins(text: str, place: int) -> bool:
+    """Tell whether a joiner changes what a word is: then the address without it is another's.
+
+    https://www.rfc-editor.org/rfc/rfc5892#appendix-A.1
+    """
+    try:
+        return idna.core.valid_contextj(text, place)
+    except ValueError:  # a letter that has no name
+        return False
+
+
+def _of_named(text: str) -> str:
+    """Return the address of `Name <address>`, unless the name is one more address."""
+    match = NAMED.fullmatch(text)
+    if match is None:
+        return text
+    name, address = _bare(match[1]), _bare(match[2])
+    same = "@" not in name or folded(name) == folded(address)
+    return address if same and "@" in address else text
+
+
+def _bare(text: str) -> str:
+    """Return a text without brackets, quotes, stops and spaces around it."""
+    text = text.strip().lstrip(OPENING + " ").rstrip(CLOSING)
+    if text[:1] in APOSTROPHES and text[-1:] in APOSTROPHES:
+        text = text[1:-1].strip()
+    return text

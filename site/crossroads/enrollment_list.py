@@ -1,12 +1,13 @@
 """The list of seats that are paid for and not given back: who sits where."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import join
 
+from crossroads import addresses
 from crossroads.export import Sheet
 from crossroads.listing import NEWEST, Filter, Listing, holds, names_person
 from crossroads.order_list import in_course
@@ -39,6 +40,8 @@ SHEET = Sheet(
 @dataclass(frozen=True, kw_only=True)
 class EnrollmentFilter(Filter):
     """Which seats are meant. `course` is a course's slug, or slug/code for one cohort of it."""
+
+    READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
     q: str = ""
     course: str = ""

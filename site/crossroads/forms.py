@@ -10,13 +10,13 @@ from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
 from crossroads import providers
-from crossroads.addresses import email_key
+from crossroads.addresses import EMAIL_LENGTH, cleaned, email_key
 from crossroads.consent import wording_hash
 
-EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_LENGTH = 100
 TAG_LENGTH = 200
 SEATS_AT_ONCE = 20
+DOTTED = "i\u0307"  # what \u0130 is in lower case: it looks like an i, and is another mailbox's
 TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 
@@ -35,6 +35,10 @@ def _strip(value: str | None) -> str:
     return (value or "").strip()
 
 
+def _address(value: str | None) -> str:
+    return cleaned(value or "")
+
+
 def _email_sentence(typed: str) -> str | None:
     """Return what to do about an address, or None when it can be mailed."""
     if not typed:
@@ -43,10 +47,14 @@ def _email_sentence(typed: str) -> str | None:
         return f"Enter an email address of at most {EMAIL_LENGTH} characters"
     if typed.count("@") != 1:
         return "Enter one email address with a single @, like name@example.com"
+    if " " in typed:
+        return "Enter an email address without spaces, like name@example.com"
+    mailbox, _, domain = typed.partition("@")
+    if DOTTED in mailbox:
+        return "Enter the letter i of the email address without the second dot of \u0130"
     try:
         email_key(typed)
     except EmailNotValidError:
-        domain = typed.partition("@")[2]
         if domain and "." not in domain:
             return "Enter an email address with a full domain, like name@example.com"
         return "Enter an email address that mail can reach, like name@example.com"
@@ -86,7 +94,7 @@ class EnrollForm(PublicForm):
     cohort = RadioField("Dates", validate_choice=False)
     seats = StringField("Number of places", default="1", filters=[_strip])
     name = StringField("Name", filters=[_strip])
-    email = StringField("Email address", filters=[_strip])
+    email = StringField("Email address", filters=[_address])
     request_key = HiddenField()
     amount = HiddenField()
 
@@ -113,7 +121,7 @@ class ParticipantForm(PublicForm):
     """Who takes a seat. `turn` counts how often the seat was named when the form was made."""
 
     name = StringField("Name", filters=[_strip])
-    email = StringField("Email address", filters=[_strip])
+    email = StringField("Email address", filters=[_address])
     turn = HiddenField()
 
     @property
@@ -138,7 +146,7 @@ class SignupForm(PublicForm):
     What it carries along of the page before it comes with it unasked: nobody typed it.
     """
 
-    email = StringField("Email address", filters=[_strip])
+    email = StringField("Email address", filters=[_address])
     name = StringField("Name (optional)", filters=[_strip])
     consent = BooleanField()
     website = StringField("Leave this field empty", filters=[_strip])

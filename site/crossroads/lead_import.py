@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    update,
 )
 
 from crossroads import consent
@@ -52,12 +53,15 @@ STAGED = Table(
     Column("source", Text),
     Column("source_hash", String(64)),
     Column("suppressed", String(16)),
+    # What the suppressions know the address by: that of an erased person may have its former hash.
+    Column("held_hash", String(64)),
+    Column("former_hash", String(64)),
     prefixes=["TEMPORARY"],
 )
 # Whom nobody knows here, and whose mail nothing holds back.
 NEW = (
     ~exists().where(Lead.email_key == STAGED.c.email_key),
-    ~exists().where(Suppression.address_hash == STAGED.c.address_hash),
+    ~exists().where(Suppression.address_hash == STAGED.c.held_hash),
 )
 
 
@@ -94,13 +98,15 @@ def stage(session: AnySession, rows: Iterable[Mapping[str, Any]]) -> int:
     while chunk := list(islice(staged, CHUNK)):
         connection.execute(put, chunk)
         given += len(chunk)
+    formers = STAGED.c.former_hash.in_(select(Suppression.address_hash))
+    connection.execute(update(STAGED).where(formers).values(held_hash=STAGED.c.former_hash))
     connection.execute(text("ANALYZE imported_lead"))  # or PostgreSQL plans for an empty table
     return given - (session.scalar(select(func.count()).select_from(STAGED)) or 0)
 
 
 def weigh(session: AnySession) -> Outcome:
     """Return what would become of the staged leads now."""
-    held = Suppression.address_hash == STAGED.c.address_hash
+    held = Suppression.address_hash == STAGED.c.held_hash
     same = Lead.email_key == STAGED.c.email_key
     known = select(Lead.state, func.count()).join(STAGED, same)
     suppressed = select(Suppression.reason, func.count()).join(STAGED, held)
@@ -183,6 +189,8 @@ def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
         "source": source,
         "source_hash": _hash(source),
         "suppressed": row["suppressed"],
+        "held_hash": address.hash,
+        "former_hash": address.former,
     }
 
 

@@ -1,12 +1,12 @@
 """The list of leads as the desk looks at it, what it exports, and one lead's record."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, func, select
 
-from crossroads import lead_words
+from crossroads import addresses, lead_words
 from crossroads.export import Sheet
 from crossroads.listing import NEWEST, Filter, Listing, Narrowed, counted
 from crossroads.order_list import in_course
@@ -84,6 +84,8 @@ class LeadFilter(Filter):
     """Which leads are meant. `waiting` is a course's slug, or slug/code for one cohort of it."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
+
+    READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
     q: str = ""
     state: str = ""

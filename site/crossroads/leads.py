@@ -67,6 +67,7 @@ def capture(session: AnySession, signups: Sequence[Submission]) -> None:
             known.append(signup)
         else:
             new.append((number, signup))
+            suppressions.inherit(session, signup.address)
     _begin(session, new)
     for signup in known:
         lead = record(session, signup, _kind(signup))
@@ -133,10 +134,15 @@ def find_or_add(
     while True:
         added = session.execute(_insert(session.get_bind().dialect.name), values).first()
         if added is not None:
+            suppressions.inherit(session, address)
             return _added(session, added.id, values)
         lead = session.scalar(_query(Lead.email_key == address.key, lock=True))
         if lead is not None:  # or it was erased in between
             break
+    if lead.email.rpartition("@")[0] != address.typed.rpartition("@")[0]:
+        # Stored before there was one spelling to mail.
+        lead_words.forget(session, [lead.id])
+        lead.email, lead.words = address.typed, None
     if lead.state != CONFIRMED:
         lead.last_signup_at = values["last_signup_at"]
         for field, value in _last(touch).items():

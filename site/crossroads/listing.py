@@ -2,7 +2,7 @@
 
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -31,15 +31,19 @@ Row = TypeVar("Row", Lead, Order, Enrollment, Message)
 class Filter(ABC):
     """Which rows are meant. An empty field leaves its condition out.
 
-    `KNOWN` names the values that a field may have, where not everything can be meant.
+    `KNOWN` names the values that a field may have, where not everything can be meant; `READ` says
+    how a field is read, where it may be pasted from elsewhere.
     """
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {}
+    READ: ClassVar[Mapping[str, Callable[[str], str]]] = {}
 
     @classmethod
     def of(cls, **given: str | None) -> Self:
         """Read what a person typed or an address holds; what cannot be meant is left out."""
         kept = {name: _clean(value or "") for name, value in given.items()}
+        for name, reader in cls.READ.items():
+            kept[name] = reader(kept.get(name, ""))
         for name, known in cls.KNOWN.items():
             if kept.get(name) not in known:
                 kept.pop(name, None)

@@ -1,12 +1,12 @@
 """The outbox as the desk looks at it: which mail is meant, and what its kinds are called."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement
 
-from crossroads import outbox
+from crossroads import addresses, outbox
 from crossroads.listing import NEWEST, Filter, Listing, holds
 from models import Message
 from models.message import DEAD, STATES
@@ -44,6 +44,8 @@ class MailFilter(Filter):
     """Which mails are meant."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES, "kind": NAMES}
+
+    READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
     q: str = ""
     state: str = ""

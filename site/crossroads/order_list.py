@@ -1,14 +1,14 @@
 """The list of orders as the desk looks at it, and what it exports."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.orm import aliased, outerjoin
 
-from crossroads import ledger
+from crossroads import addresses, ledger
 from crossroads.content import Content
 from crossroads.export import Sheet
 from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
@@ -88,6 +88,8 @@ class OrderFilter(Filter):
     """Which orders are meant. `course` is a course's slug, or slug/code for one cohort of it."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
+
+    READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
     q: str = ""
     state: str = ""

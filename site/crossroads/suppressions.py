@@ -2,6 +2,7 @@
 
 from sqlalchemy import delete
 
+from crossroads.addresses import Address
 from models import Suppression, insert_for, now
 from models.base import AnySession
 from models.suppression import ERASED
@@ -24,6 +25,19 @@ def add(session: AnySession, address_hash: str, reason: str) -> None:
             set_={"since": at, **({"reason": reason} if reason == ERASED else {})},
         )
     )
+
+
+def inherit(session: AnySession, address: Address) -> None:
+    """Hold back a lead just added as its address was held back under its former key, if it was.
+
+    An erased person's address is not known, so the migration could not store it anew.
+    """
+    former = find(session, address.former) if address.former else None
+    if former is not None:
+        insert = insert_for(session, Suppression).values(
+            address_hash=address.hash, reason=former.reason, since=former.since
+        )
+        session.execute(insert.on_conflict_do_nothing(index_elements=[Suppression.address_hash]))
 
 
 def lift(session: AnySession, address_hash: str) -> None:

@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from email_validator import EmailNotValidError
 from sqlalchemy import delete, or_, select, update
 
-from crossroads.addresses import email_key
+from crossroads.addresses import cleaned, email_key
 from models.base import AnySession, now
 from models.user import OWNER, ROLES, StaffSession, User
 
@@ -72,7 +72,7 @@ def add(
     if session.scalar(select(User.id).where(User.email_key == key)) is not None:
         raise UserError(f"{email}: this address has an account already")
     user = User(
-        email=email,
+        email=cleaned(email),
         email_key=key,
         role=role,
         password_hash=hash_password(password),

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, select
 
 from crossroads import consent, leads, outbox, suppressions
-from crossroads.addresses import Address
+from crossroads.addresses import Address, cleaned
 from crossroads.consent import Evidence
 from crossroads.content import Cohort, Content, Course
 from crossroads.leads import CONFIRM_DAYS, Outcome, Submission, Touch
@@ -57,7 +57,7 @@ def keep_place(session: AnySession, order: Order) -> None:
     """
     if not order.email or suppressions.find(session, order.address_hash):
         return
-    address = Address(typed=order.email, key=order.email_key, hash=order.address_hash)
+    address = Address(typed=cleaned(order.email), key=order.email_key, hash=order.address_hash)
     page = f"/courses/{order.course}/enroll"
     lead = leads.of_address(session, address, lock=True) or leads.find_or_add(
         session, address=address, name=order.name, touch=Touch(page=page), state=WAITING
