@@ -1,4 +1,7 @@
-"""Rate limits that all processes of one machine count together, in a small file of their own."""
+"""Rate limits that all processes of one machine count together, in a small file of their own.
+
+While the file cannot be used each process counts for itself, so that a full disk opens no door.
+"""
 
 import json
 import math
@@ -27,6 +30,21 @@ log = structlog.get_logger()
 
 TURN_SECONDS = 0.05  # to count takes a tenth of a millisecond
 PURGE_SECONDS = 60  # between two clean-ups of counters that ran out
+# Until a file that could not be used is tried again. A locked one is given up after 5 seconds, for
+# which every request that counts has to wait.
+RETRY_SECONDS = 30.0
+TABLE = """
+CREATE TABLE IF NOT EXISTS counter (
+  key TEXT PRIMARY KEY, count INTEGER NOT NULL, expires REAL NOT NULL
+) WITHOUT ROWID
+"""
+# Adds what was counted elsewhere meanwhile.
+ADD = """
+INSERT INTO counter (key, count, expires) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+  count = CASE WHEN expires <= ?4 THEN excluded.count ELSE count + excluded.count END,
+  expires = max(expires, excluded.expires)
+"""
 HIGHEST = 2**62
 # One statement, which commits itself: between two of a transaction another thread would take its
 # turn, and whoever counts would wait for that.
@@ -56,6 +74,9 @@ class CounterFile(Storage):
     transaction nor be rolled back with it. Durability is off, since a count lost in a power cut
     harms nobody. The processes take turns: a thread that waits for the file keeps all others of its
     process waiting.
+
+    When the file cannot be read or written, this process counts by the same statements in memory,
+    and adds that to the file once it can: with several processes, up to as many times the limit.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the registry of limits wants a list
@@ -66,6 +87,8 @@ class CounterFile(Storage):
         self._turns = self._path.with_suffix(".lock")
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
+        self._memory: sqlite3.Connection | None = None  # only while the file cannot be used
+        self._retry_at = 0.0
         self._purge_at = 0.0
 
     @property
@@ -107,11 +130,12 @@ class CounterFile(Storage):
         self._run("DELETE FROM counter WHERE key = ?", key)
 
     def close(self) -> None:
-        """Close the file; the next use opens it again."""
+        """Close the file, and forget what was counted without it; the next use opens it again."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._close_file()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
 
     def _count(
         self, counters: Sequence[tuple[str, int, int]], amount: int = 1
@@ -125,10 +149,54 @@ class CounterFile(Storage):
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
         with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
-            with turn(self._turns, patience=TURN_SECONDS):
-                return self._connection.execute(statement, values).fetchall()
+            if self._memory is None or time.monotonic() >= self._retry_at:
+                try:
+                    return self._run_in_file(statement, values)
+                except (sqlite3.Error, OSError) as error:
+                    self._fall_back(error)
+            assert self._memory is not None  # noqa: S101 - it is there whenever the file is not
+            return self._memory.execute(statement, values).fetchall()
+
+    def _run_in_file(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        if self._connection is None:
+            self._connection = self._open()
+        with turn(self._turns, patience=TURN_SECONDS):
+            if self._memory is not None:
+                self._return_to(self._connection, self._memory)
+            return self._connection.execute(statement, values).fetchall()
+
+    def _fall_back(self, error: Exception) -> None:
+        """Count in memory from now on. Said once, not at each try to return to the file."""
+        self._close_file()
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if self._memory is None:
+            self._memory = sqlite3.connect(
+                ":memory:", isolation_level=None, check_same_thread=False
+            )
+            self._memory.execute(TABLE)
+            log.error(
+                "limits cannot be counted in their file: each process counts alone",
+                file=str(self._path),
+                error=first_line(error),
+            )
+
+    def _return_to(self, file: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+        """Add to the file what was counted without it. Raises when it still cannot be written."""
+        at = time.time()
+        counted = memory.execute("SELECT key, count, expires FROM counter").fetchall()
+        file.execute("BEGIN IMMEDIATE")
+        # A counter of no use, so that the file is written even when nothing was counted.
+        for key, count_, expires in [("", 0, at), *counted]:
+            file.execute(ADD, (key, count_, expires, at))
+        file.execute("COMMIT")
+        memory.close()
+        self._memory = None
+        log.info("limits are counted in their file again", file=str(self._path))
+
+    def _close_file(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _open(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600)  # it names the addresses that are counted
@@ -138,10 +206,7 @@ class CounterFile(Storage):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS counter (key TEXT PRIMARY KEY, count INTEGER NOT NULL,"
-                " expires REAL NOT NULL) WITHOUT ROWID"
-            )
+            connection.execute(TABLE)
         except sqlite3.Error:
             connection.close()
             raise
@@ -164,8 +229,8 @@ class TooMany(Exception):
         self.seconds = seconds
 
 
-# A broken counter file must not take the site down: errors are logged and the request goes on.
-limiter = Limiter(key_func=client_network, swallow_errors=True)
+# It swallows no errors: a request that could not be counted would be a door without a limit.
+limiter = Limiter(key_func=client_network)
 
 
 @limiter.request_filter
@@ -189,11 +254,7 @@ def count(*limits: tuple[str, str, str]) -> None:
         for limit, scope, name in limits
         for window in _windows(limit)
     ]
-    try:
-        until = cast(CounterFile, limiter.storage).incr_up_to_the_first_over(counters)
-    except (sqlite3.Error, OSError) as error:
-        log.error("limits cannot be counted", error=first_line(error))
-        return
+    until = cast(CounterFile, limiter.storage).incr_up_to_the_first_over(counters)
     if until is not None:
         raise TooMany(max(1, math.ceil(until - time.time())))
 
