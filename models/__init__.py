@@ -8,7 +8,7 @@ from models.enrollment import Enrollment
 from models.lead import Lead
 from models.lead_word import LeadWord
 from models.message import Message
-from models.order import Hold, Order, OrderEvent
+from models.order import CheckoutRequest, Hold, Order, OrderEvent
 from models.reconciliation import Reconciliation
 from models.site_version import SiteVersion
 from models.stripe_event import RefusedEvent, StripeEvent
@@ -19,6 +19,7 @@ from models.waiting_list import Waiting
 __all__ = [
     "Announcement",
     "Base",
+    "CheckoutRequest",
     "Cohort",
     "ConsentEvent",
     "Enrollment",

@@ -135,18 +135,28 @@ class OrderEvent(Base):
 
 
 class Hold(Base):
-    """Seats taken off the offer for an open order. The row goes when the order ends.
-
-    One buyer holds once in a cohort: whoever starts anew ends the old order first.
-    """
+    """Seats taken off the offer for an open order. The row goes when the order ends."""
 
     __tablename__ = "hold"
-    __table_args__ = (UniqueConstraint("course", "cohort", "email_key"),)
+    __table_args__ = (Index("ix_hold_course_cohort", "course", "cohort"),)
 
     order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), primary_key=True)
     course: Mapped[str] = mapped_column(String(100))
     cohort: Mapped[str] = mapped_column(String(50))
-    email_key: Mapped[str] = mapped_column(String(320))
+    email_key: Mapped[str] = mapped_column(String(320), index=True)
     seats: Mapped[int]
     network: Mapped[str] = mapped_column(String(50), index=True)
     until: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class CheckoutRequest(Base):
+    """An order whose buyer waits for its payment page: a job of the worker, deleted when done.
+
+    `due_at` is when the next worker may take it.
+    """
+
+    __tablename__ = "checkout_request"
+
+    order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    attempts: Mapped[int] = mapped_column(default=0)

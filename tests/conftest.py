@@ -78,6 +78,9 @@ def make_app(
         given.setdefault("base_url", "http://localhost")
         given.setdefault("signup_limit", "100000/minute")
         given.setdefault("address_limit", "100000/minute")
+        given.setdefault("order_limit", "100000/minute")
+        given.setdefault("order_address_limit", "100000/minute")
+        given.setdefault("order_look_limit", "100000/minute")
         given.setdefault("suppression_key", SUPPRESSION_KEY)
         app = create_app(root, settings.load(root, instance=instance, **given))
         app.jinja_env.bytecode_cache = compiled

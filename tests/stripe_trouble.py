@@ -17,6 +17,10 @@ from tests.sandbox_server import SandboxServer, start
 
 SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it
 PATIENCE = (0.2, 0.2)
+# Many buyers, and each of them in a hurry.
+UNLIMITED = dict.fromkeys(
+    ("order_limit", "order_address_limit", "order_look_limit"), "100000/minute"
+)
 
 DATABASES = ("sqlite", "postgresql")
 SILENT = ("timeout", "slow")
@@ -93,7 +97,7 @@ def sites(
                 stock = request.getfixturevalue("stock")
                 url = stock.take()
                 stack.callback(stock.give_back, url)
-            given = {"base_url": "http://localhost", "stripe_api_base": sandbox.url}
+            given = {"base_url": "http://localhost", "stripe_api_base": sandbox.url, **UNLIMITED}
             built = create_app(
                 ROOT, settings.load(ROOT, instance=folder, database_url=url, **given)
             )

@@ -141,8 +141,9 @@ def test_new_attempt_ends_the_older_one_first(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     before = left(session)
-    buy(client)
-    assert buy(client, seats="1").status_code == 303
+    form = {"request_key": key(client)}
+    buy(client, **form)
+    assert buy(client, **form, seats="1").status_code == 303
     assert left(session) == before - 1
     assert count(session, Hold) == 1
     states = sorted(one["status"] for one in sandbox.state()["sessions"])
@@ -152,8 +153,9 @@ def test_new_attempt_ends_the_older_one_first(
 def test_whoever_has_just_paid_is_told_so_instead_of_paying_again(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
-    sandbox.pay(buy(client).location)
-    again = buy(client)
+    form = {"request_key": key(client)}
+    sandbox.pay(buy(client, **form).location)
+    again = buy(client, **form, seats="1")
     assert again.status_code == 409
     assert count(session, Order) == 1
     assert count(session, Enrollment) == 2

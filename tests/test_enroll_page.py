@@ -1,6 +1,7 @@
 """The order's summary: what a buyer reads before paying, and what is refused there."""
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from crossroads import money, orders
+from crossroads import money, seats
 from tests.purchases import (
     APRIL,
     COURSE,
@@ -17,6 +18,8 @@ from tests.purchases import (
     bought,
     buttons,
     buy,
+    heading,
+    hidden,
     leave,
     placed,
     title,
@@ -221,33 +224,150 @@ def test_double_click_on_the_last_place_leads_to_it(client: FlaskClient, session
     assert len(placed(session)) == 1
 
 
-def test_one_network_is_told_what_to_do_about_its_open_orders(client: FlaskClient) -> None:
-    for number in range(orders.HOLDS_A_NETWORK):
-        assert buy(client, email=f"p{number}@example.com").status_code == 303
-    answer = buy(client, email="one.more@example.com")
+def test_two_orders_of_one_visitor_never_hold_every_seat(
+    client: FlaskClient, session: Session
+) -> None:
+    for number, email in ((10, "maria@example.com"), (5, "another@example.com")):
+        assert buy(client, seats=str(number), email=email).status_code == 303
+    for email in ("maria@example.com", "third@example.com"):
+        answer = buy(client, email=email)
+        assert answer.status_code == 429
+        assert title(answer.text).startswith("Error: ")
+        read = words(answer.text)
+        assert "Nothing was charged. Unpaid orders can hold 10 seats for one email" in read
+        assert "and 15 for one network" in read  # whichever of the two it was
+        assert f'value="{email}"' in answer.text
+    assert seats.left(session, COURSE, JANUARY) == JANUARY.seats - 15
+
+
+def test_sixth_buyer_of_a_firm_gets_a_seat(client: FlaskClient) -> None:
+    for number in range(12):
+        assert buy(client, email=f"p{number}@firm.example").status_code == 303
+
+
+def test_order_that_asks_for_more_seats_than_anyone_may_hold_is_told_how_many(
+    client: FlaskClient, session: Session
+) -> None:
+    answer = buy(client, seats="12")
     assert answer.status_code == 429
-    assert "Several orders from your network wait for payment." in words(answer.text)
-    assert 'value="one.more@example.com"' in answer.text
+    assert "Ask for fewer seats" in words(answer.text)
+    assert placed(session) == []
+
+
+def test_settings_say_how_many_seats_may_be_held(make_app: Any, sandbox: SandboxServer) -> None:
+    given = {"held_seats_per_address": 12, "held_seats_per_network": 13}
+    client = make_app(stripe_api_base=sandbox.url, **given).test_client()
+    assert buy(client, seats="12").status_code == 303
+    assert buy(client, seats="2", email="other@example.com").status_code == 429
+    assert buy(client, email="other@example.com").status_code == 303
+
+
+def test_typing_the_address_of_another_ends_no_order_and_tells_nothing(
+    client: FlaskClient, session: Session, sandbox: SandboxServer
+) -> None:
+    theirs, url = bought(client, session)
+    stranger = buy(client, name="Mallory", seats="2")
+    assert stranger.status_code == 303
+    assert client.get(f"/orders/{theirs.token}").status_code == 200
+    assert {one["status"] for one in sandbox.state()["sessions"]} == {"open"}
+    sandbox.pay(url)
+    assert heading(client.get(f"/orders/{theirs.token}").text) == "You're in"
+    assert buy(client, name="Mallory").status_code == 303  # nor whether it was paid
+
+
+def test_order_page_leads_to_the_form_which_replaces_that_order(
+    client: FlaskClient, session: Session, sandbox: SandboxServer
+) -> None:
+    first, _ = bought(client, session, seats="10", name="Zoë & Co")
+    page = client.get(f"/orders/{first.token}").text
+    fields = {name: unescape(value) for name, value in hidden(page).items()}
+    shown = client.post(ENROLL, data={**fields, "action": "change"})
+    assert (shown.status_code, shown.headers["Cache-Control"]) == (200, "no-store")
+    assert len(placed(session)) == 1
+    for value in ('value="Zoë &amp; Co"', 'value="maria@example.com"', 'value="10"'):
+        assert value in shown.text
+    fields = {**fields, **hidden(shown.text), "seats": "9", "amount": ""}
+    assert client.post(ENROLL, data=fields).status_code == 303
+    older, newer = placed(session)
+    assert (older.state, newer.state, newer.seats) == ("canceled", "open", 9)
+    assert sorted(one["status"] for one in sandbox.state()["sessions"]) == ["expired", "open"]
+
+
+def test_order_that_cannot_be_replaced_by_what_is_asked_for_stays(
+    client: FlaskClient, session: Session
+) -> None:
+    form = typed(client)
+    client.post(ENROLL, data=form)
+    leave(session, JANUARY, 3)
+    for number, status in (("5", 409), ("11", 409)):
+        answer = client.post(ENROLL, data={**form, "seats": number, "amount": ""})
+        assert answer.status_code == status
+    assert [one.state for one in placed(session)] == ["open"]
+    answer = client.post(ENROLL, data={**form, "seats": "4", "amount": ""})
+    assert answer.status_code == 303  # its own seat is one of the four
+    assert [one.state for one in placed(session)] == ["canceled", "open"]
+
+
+def test_change_that_is_taken_back_is_another_order(client: FlaskClient, session: Session) -> None:
+    form = typed(client)
+    for number in ("1", "2", "1", "1"):
+        answer = client.post(ENROLL, data={**form, "seats": number, "amount": ""})
+        assert answer.status_code == 303
+    made = placed(session)
+    assert [(one.seats, one.state) for one in made] == [
+        (1, "canceled"), (2, "canceled"), (1, "open"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limit", "changed"),
+    [("order_limit", "email"), ("order_address_limit", "network")],
+)
+def test_orders_are_limited_and_the_form_is_kept(
+    make_app: Any, session: Session, sandbox: SandboxServer, limit: str, changed: str
+) -> None:
+    given = {limit: "3/hour", "trusted_proxies": 1}
+    client = make_app(stripe_api_base=sandbox.url, **given).test_client()
+
+    def order(number: int, **form: str) -> Any:
+        ip = f"192.0.2.{number}" if changed == "network" else "192.0.2.1"
+        email = f"p{number}@example.com" if changed == "email" else "maria@example.com"
+        filled = {**typed(client), "email": email, "amount": "", **form}
+        return client.post(ENROLL, data=filled, headers={"X-Forwarded-For": ip})
+
+    for number in (1, 2, 3):
+        twice = hidden(client.get(ENROLL).text)
+        assert order(number, **twice).status_code == 303
+        assert order(number, **twice).status_code == 303  # a double click counts once
+    refused = order(4)
+    assert refused.status_code == 429
+    assert 3500 < int(refused.headers["Retry-After"]) <= 3600
+    assert "Send it again" in refused.text or "send it again" in refused.text
+    assert 'name="seats" value="1"' in refused.text
+    calls = len(sandbox.state()["sessions"])
+    assert (len(placed(session)), calls) == (3, 3)
 
 
 def test_order_that_was_paid_meanwhile_is_not_bought_twice(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
-    _, url = bought(client, session)
+    form = hidden(client.get(ENROLL).text)
+    _, url = bought(client, session, request_key=form["request_key"])
     sandbox.pay(url)
-    answer = buy(client)
+    answer = buy(client, seats="2", request_key=form["request_key"])
     assert answer.status_code == 409
     assert "is paid already, or its payment is on its way" in words(answer.text)
     assert len(placed(session)) == 1
-    assert buy(client).status_code == 303  # another place is wanted after all
+    assert buy(client, seats="2", request_key=form["request_key"]).status_code == 303  # after all
 
 
 def test_unpaid_order_that_cannot_be_replaced_is_told(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
-    bought(client, session)
+    form = hidden(client.get(ENROLL).text)
+    bought(client, session, request_key=form["request_key"])
     sandbox.control("fault", kind="500", times=5)
-    answer = buy(client, seats="2")
+    answer = buy(client, seats="2", request_key=form["request_key"])
     assert answer.status_code == 503
     assert "Nothing was charged just now." in words(answer.text)
     assert len(placed(session)) == 1

@@ -45,8 +45,8 @@ def test_open_order_can_be_paid_or_canceled_and_says_how_long(
     html = order_page(client, order)
     assert heading(html) == "Not paid yet"
     read = words(html)
-    assert "No payment was taken. We hold your 2 places for you for another 32 minutes." in read
-    assert buttons(html) == ["Pay $2,400 with Stripe", "Cancel this order"]
+    assert "No payment was taken. We hold your 2 places for you for another 35 minutes." in read
+    assert buttons(html) == ["Pay $2,400 with Stripe", "Change this order", "Cancel this order"]
     assert client.post(f"/orders/{order.token}", data={"action": "pay"}).location == url
 
 
@@ -265,7 +265,7 @@ def test_pay_page_that_cannot_be_opened_keeps_the_order(
     answer = buy(client)
     assert answer.status_code == 503
     assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert heading(answer.text) == "We cannot reach Stripe"
+    assert heading(answer.text) == "The payment page did not open"
     assert "Nothing was charged" in words(answer.text)
     assert buttons(answer.text) == ["Try again"]
     assert refresh(answer.text) is None
@@ -301,7 +301,7 @@ def test_order_that_cannot_be_canceled_says_that_it_ends_by_itself(
     answer = client.post(f"/orders/{order.token}", data={"action": "cancel"})
     assert answer.status_code == 503
     assert heading(answer.text) == "Not canceled yet"
-    assert "it ends by itself in 32 minutes, and no payment is taken" in words(answer.text)
+    assert "it ends by itself in 35 minutes, and no payment is taken" in words(answer.text)
     assert buttons(answer.text) == ["Try to cancel again"]
 
 

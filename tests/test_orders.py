@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 
 from crossroads import ledger, order_record, orders, seats
 from crossroads.content import Cohort, Course, read
-from crossroads.orders import Foreign, Holding, OrderError, SoldOut, TooManyHolds
+from crossroads.holds import HoldLimits, TooManyHeld
+from crossroads.order_requests import key
+from crossroads.orders import Foreign, OrderError, Replaces, SoldOut
 from crossroads.payments import Checkout
 from models import Cohort as CohortRow
 from models import (
@@ -32,6 +34,7 @@ from tests.people import address
 
 COURSE = read(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]
+LIMITS = HoldLimits(per_address=10, per_network=15)
 SMALL = COHORT.model_copy(update={"seats": 10})
 
 
@@ -48,6 +51,7 @@ def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **g
         "name": "Maria",
         "number": 1,
         "network": token_hex(4),
+        "limits": LIMITS,
     }
     return orders.place(session, course, cohort, **{**defaults, **given})
 
@@ -112,7 +116,7 @@ def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
 def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Session) -> None:
     order = place(session)
     hold = session.get_one(Hold, order.id)
-    assert order.session_until > now() + timedelta(minutes=31)
+    assert order.session_until > now() + timedelta(minutes=34)  # a clock 4 minutes slow sells
     assert hold.until > order.session_until + timedelta(minutes=5)
     assert hold.until < now() + timedelta(hours=1)  # whoever leaves holds it no longer
 
@@ -123,12 +127,36 @@ def test_same_request_again_is_the_same_order(session: Session) -> None:
     assert left(session) == 9
 
 
-def test_second_order_of_a_buyer_in_a_cohort_names_the_first(session: Session) -> None:
-    first = place(session)
-    with pytest.raises(Holding) as caught:
-        place(session, email="MARIA@example.com")
+def test_changed_form_or_the_token_names_the_order_that_is_replaced(session: Session) -> None:
+    first = place(session, request_key=key("f1", "1"), number=8)
+    with pytest.raises(Replaces) as caught:  # its own seats are free for it
+        place(session, request_key=key("f1", "2"), number=10, email="other@example.com")
     assert caught.value.order is first
-    place(session, email="other@example.com")
+    with pytest.raises(Replaces) as caught:
+        place(session, request_key=key("f2", "1"), number=10, replaced=first.token)
+    assert caught.value.order is first
+    orders.end(session, first, "canceled", "buyer")
+    second = place(session, request_key=key("f1", "2"), number=10)
+    assert second is not first
+    orders.end(session, second, "canceled", "buyer")
+    again = place(session, request_key=key("f1", "1"), number=8)  # and back to what it was
+    assert again is not first
+    assert place(session, request_key=key("f1", "1"), number=8) is again
+    assert left(session) == 2
+
+
+def test_address_alone_ends_no_order_of_another(session: Session) -> None:
+    first = place(session, request_key=key("f1", "1"))
+    second = place(session, request_key=key("f2", "1"), replaced="x", email="MARIA@example.com")
+    assert second is not first
+    assert {ledger.of(session, one).state for one in (first, second)} == {"open"}
+    assert left(session) == 8
+
+
+def test_order_in_another_course_is_not_replaced(session: Session) -> None:
+    other = COURSE.model_copy(update={"slug": "another"})
+    first = place(session, course=other)
+    assert place(session, replaced=first.token) is not first
 
 
 def test_more_seats_than_are_left_are_refused_with_their_number(session: Session) -> None:
@@ -138,12 +166,31 @@ def test_more_seats_than_are_left_are_refused_with_their_number(session: Session
     assert caught.value.left == 2
 
 
-def test_one_network_holds_only_so_much(session: Session) -> None:
-    for number in range(orders.HOLDS_A_NETWORK):
-        place(session, email=f"p{number}@example.com", network="192.0.2.1")
-    with pytest.raises(TooManyHolds):
-        place(session, email="one-more@example.com", network="192.0.2.1")
-    place(session, email="elsewhere@example.com", network="198.51.100.1")
+def test_one_network_holds_so_many_seats_whatever_addresses_it_types(session: Session) -> None:
+    for number in range(3):
+        place(session, COHORT, email=f"p{number}@example.com", network="192.0.2.1", number=4)
+    for number in (4, 12):
+        with pytest.raises(TooManyHeld):
+            place(session, COHORT, email="m@example.com", network="192.0.2.1", number=number)
+    place(session, COHORT, email="m@example.com", network="192.0.2.1", number=3)
+    with pytest.raises(TooManyHeld):  # in whatever cohort
+        place(session, COURSE.cohorts[1], email="n@example.com", network="192.0.2.1")
+    place(session, COHORT, email="elsewhere@example.com", network="198.51.100.1")
+
+
+def test_one_address_holds_so_many_seats_wherever_it_is_typed(session: Session) -> None:
+    first = place(session, COHORT, number=6)
+    for number in (5, 18):
+        with pytest.raises(TooManyHeld):
+            place(session, COHORT, email="MARIA@example.com", number=number)
+    second = place(session, COHORT, number=4)
+    with pytest.raises(TooManyHeld):
+        place(session, COURSE.cohorts[1])
+    with pytest.raises(Replaces):  # what is replaced is held no longer
+        place(session, COHORT, number=6, replaced=first.token)
+    for order in (first, second):
+        orders.end(session, order, "canceled", "buyer")
+    place(session, COHORT, number=10)
 
 
 def test_paid_order_enrolls_and_owes_receipt_and_welcome(session: Session) -> None:
@@ -202,7 +249,7 @@ def placed_at_once(engine: Engine, buyers: int, **given: Callable[[int], object]
             try:
                 asked: dict[str, Any] = {name: value(number) for name, value in given.items()}
                 place(session, email=f"buyer{number}@example.com", **asked)
-            except OrderError:
+            except (OrderError, TooManyHeld):
                 session.rollback()
                 return False
             session.commit()
@@ -224,7 +271,7 @@ def test_one_network_holds_only_so_much_in_all_cohorts_at_once(engine: Engine) -
         return COURSE.cohorts[number % len(COURSE.cohorts)]
 
     got = placed_at_once(engine, 24, cohort=cohort, network=lambda _: "192.0.2.1")
-    assert got == orders.HOLDS_A_NETWORK
+    assert got == LIMITS.per_network
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ class PublicForm(FlaskForm):
 class EnrollForm(PublicForm):
     """Who buys how many seats of which cohort. `request_key` makes a double click one order.
 
-    `amount` is what the button said, in the currency's smallest unit.
+    `amount` is what the button said, in the currency's smallest unit. `replaces` is the token of
+    the buyer's order that this one is to replace; `action` is "change" to be shown the form.
     """
 
     cohort = RadioField("Dates", validate_choice=False)
@@ -97,6 +98,8 @@ class EnrollForm(PublicForm):
     email = StringField("Email address", filters=[_address])
     request_key = HiddenField()
     amount = HiddenField()
+    replaces = HiddenField()
+    action = HiddenField()
 
     def validate_cohort(self, field: Field) -> None:
         if field.data not in [value for value, _ in field.choices or ()]:

@@ -1,5 +1,6 @@
 """The page of an order, whichever form of it was sent: where it stands, and what can be done."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -7,11 +8,14 @@ from typing import Final, Literal
 
 import structlog
 from flask import Response, abort, current_app, g, make_response, render_template, request
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import (
     calendars,
     enrollments,
     ledger,
+    limits,
     orders,
     participants,
     settlement,
@@ -20,6 +24,7 @@ from crossroads import (
 from crossroads.content import Cohort
 from crossroads.forms import ParticipantForm
 from crossroads.guard import policy_with_payment
+from crossroads.limits import TooMany
 from crossroads.orders import Foreign
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused
 from crossroads.settings import Settings
@@ -27,9 +32,13 @@ from crossroads.shelf import current_content
 from models import Order, db, now
 from models.order import UNSEATED
 
-Trouble = Literal["", "pay", "cancel", "look", "invoice"]  # what Stripe was asked for in vain
+# What Stripe was asked for in vain; "refused" is a payment page that it will not open.
+Trouble = Literal["", "pay", "refused", "cancel", "look", "invoice"]
 # Seconds until a page that waits looks again by itself; one that wants an answer does not.
 AGAIN: Final = {"open": 30, "pending": 120, "look": 10}
+AGAIN_WAITING: Final = 2
+LATE_SECONDS: Final = 15.0  # within which the payment page opens: later the page says so
+WAITING_SECONDS: Final = 120.0  # how long a page waits for it
 DONE: Final = ("named", "invited")
 
 log = structlog.get_logger()
@@ -44,18 +53,28 @@ class Naming:
 
 
 def show(
-    order: Order, *, trouble: Trouble = "", naming: Naming | None = None, status: int = 200
+    order: Order,
+    *,
+    trouble: Trouble = "",
+    naming: Naming | None = None,
+    waited: float | None = None,
+    status: int = 200,
 ) -> Response:
-    """Return the page, after a look at what Stripe says of a payment that may still come."""
+    """Return the page, after a look at what Stripe says of a payment that may still come.
+
+    `waited` is for how many seconds the buyer has waited for the payment page, if at all.
+    """
     order = detached(order)
     confirming = False  # a copy of a checkout that has run out was paid, and its money comes later
     failed = trouble != ""  # what was asked for, and not only the look at Stripe
     try:
         if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
+            _count_look(order)
             settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
         elif not trouble and orders.recoverable(order):
+            _count_look(order)
             confirming = settlement.look_for_copies(db.engine, gateway(), order, "order page")
-    except (PaymentsAway, PaymentsRefused, Foreign) as error:
+    except (TooMany, PaymentsAway, PaymentsRefused, Foreign) as error:
         # What is known here is shown; the worker goes on asking.
         log.warning("order page not fresh", order=order.id, error=str(error))
         trouble = "look"
@@ -92,7 +111,12 @@ def show(
         confirming=confirming,
         minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
         total=orders.total(order),
-        again=AGAIN.get("pending" if confirming else trouble or balance.state),
+        waiting=waited is not None,
+        late=waited is not None and waited >= LATE_SECONDS,
+        again=AGAIN_WAITING
+        if waited is not None
+        else AGAIN.get("pending" if confirming else trouble or balance.state),
+        here=f"?pay={request.args['pay']}" if waited is not None else "",
         still="still" in request.args,
         recovery=order.session_url if orders.recoverable(order) else None,
         noindex=True,
@@ -113,6 +137,29 @@ def private(page: str, status: int) -> Response:
     answer = make_response(page, status, {"Cache-Control": "no-store"})
     answer.headers["Content-Security-Policy"] = policy_with_payment(settings().pay_page_origins)
     return answer
+
+
+def waited(since: str) -> float | None:
+    """Return for how many seconds a buyer has waited for the payment page, or None.
+
+    `since` is what the page's address says, in seconds since 1970. After some time nobody is sent
+    on from there, as it may be a page that a browser goes back to.
+    """
+    seconds = time.time() - int(since) if since.isdecimal() and len(since) < 12 else -1
+    return seconds if 0 <= seconds < WAITING_SECONDS else None
+
+
+def onward(address: str) -> AnyResponse:
+    """Lead to a page which is not told the address of this one, as that holds a token."""
+    answer = redirect(address, 303)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def _count_look(order: Order) -> None:
+    """Count a look at what Stripe says of an order. Raises TooMany."""
+    limits.count((settings().order_look_limit, "order looks", order.token))
 
 
 def find(token: str) -> Order:

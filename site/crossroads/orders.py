@@ -3,11 +3,23 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import or_, select
 
-from crossroads import duplicates, ledger, money, outbox, refunds, seats, site_version, waiting_list
+from crossroads import (
+    checkout_queue,
+    duplicates,
+    holds,
+    ledger,
+    money,
+    order_requests,
+    outbox,
+    refunds,
+    seats,
+    waiting_list,
+)
 from crossroads.addresses import Address
 from crossroads.content import Cohort, Course
+from crossroads.holds import HoldLimits
 from crossroads.ledger import State, lock, record
 from crossroads.payments import Checkout, Options, Purchase
 from models import Enrollment, Hold, Order, OrderEvent, now
@@ -23,11 +35,9 @@ from models.order import (
     UNSEATED,
 )
 
-# Stripe refuses less than 30 minutes by its own clock; ours may differ.
+# Stripe refuses less than 30 minutes by its own clock, and ours may be some minutes slow.
 # https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
-CHECKOUT_MINUTES = 32
-HOLD_MINUTES = 45  # longer than the checkout lives, so that no paid seat was given away before
-HOLDS_A_NETWORK = 5
+CHECKOUT_MINUTES = 35
 # How long Stripe makes copies of a checkout that has run out.
 # https://docs.stripe.com/payments/checkout/abandoned-carts
 RECOVERABLE = timedelta(days=30)
@@ -45,16 +55,12 @@ class SoldOut(OrderError):
         self.left = left
 
 
-class Holding(OrderError):
-    """The buyer has an open order in this cohort already: `order`."""
+class Replaces(OrderError):
+    """The order can be placed once the one that it replaces has ended: `order`."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(f"order {order.id} is open")
         self.order = order
-
-
-class TooManyHolds(OrderError):
-    """The network holds seats with as many open orders as it may."""
 
 
 class Foreign(Exception):
@@ -71,35 +77,25 @@ def place(
     name: str,
     number: int,
     network: str,
+    limits: HoldLimits,
+    replaced: str = "",
 ) -> Order:
     """Take `number` seats off the offer for an order at the price of the content as it is now.
 
-    The same request again returns the order that it made. Raises SoldOut, TooManyHolds, and
-    Holding when the address has another open order in the cohort.
+    The same request again returns the order that it made, unless that was canceled. One of the
+    buyer's that has the token `replaced`, or that the same form made, is replaced: it is to end
+    first. Raises SoldOut, TooManyHeld, and when neither holds, Replaces for such an order.
     """
     seats.lock(session, course, cohort)
-    again = session.scalar(select(Order).where(Order.request_key == request_key))
+    again = order_requests.made(session, request_key)
     if again is not None:
         return again
-    held = session.scalar(
-        select(Order)
-        .join(Hold, Hold.order_id == Order.id)
-        .where(
-            Hold.course == course.slug, Hold.cohort == cohort.code, Hold.email_key == address.key
-        )
-    )
-    if held is not None:
-        raise Holding(held)
+    older = order_requests.older(session, course, request_key, replaced)
     left = seats.left(session, course, cohort)
+    if older is not None and older.cohort == cohort.code:
+        left += older.seats
     if number > left:
         raise SoldOut(max(left, 0))
-    # This row is one for the whole site: from here on nobody takes seats in another cohort either,
-    # and the network's holds stay as they are counted.
-    site_version.advance(session)
-    holds = session.scalar(select(func.count()).where(Hold.network == network)) or 0
-    if holds >= HOLDS_A_NETWORK:
-        raise TooManyHolds(network)
-    at = now()
     order = Order(
         course=course.slug,
         cohort=cohort.code,
@@ -112,22 +108,15 @@ def place(
         unit_amount=course.price.amount,
         currency=course.price.currency,
         checkout_options=course.checkout.model_dump(exclude_defaults=True),
-        session_until=at + timedelta(minutes=CHECKOUT_MINUTES),
-        request_key=request_key,
+        session_until=now() + timedelta(minutes=CHECKOUT_MINUTES),
+        request_key=order_requests.fresh_key(session, request_key),
     )
+    holds.require_room(session, limits, order, network, older)
+    if older is not None:
+        raise Replaces(older)
     session.add(order)
     session.flush()
-    session.add(
-        Hold(
-            order_id=order.id,
-            course=order.course,
-            cohort=order.cohort,
-            email_key=address.key,
-            seats=number,
-            network=network,
-            until=at + timedelta(minutes=HOLD_MINUTES),
-        )
-    )
+    holds.take(session, order, network)
     record(session, order, PLACED, "buyer")
     return order
 
@@ -167,6 +156,7 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     if order.session_id is None and ours:
         order.session_id = checkout.id
         order.session_url = checkout.url
+    checkout_queue.remove(session, order_id)
     return order
 
 
@@ -210,7 +200,7 @@ def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
     """End an order that was not paid and give its seats back; one that has ended stays as it is."""
     if ledger.of(session, order).state in ledger.UNDECIDED:
         record(session, order, kind, cause)
-        _release(session, order)
+        holds.release(session, order)
         if kind == FAILED:  # days after the buyer was through, who may look at no page any more
             outbox.enqueue_for_order(session, outbox.FAILED, order)
 
@@ -226,9 +216,7 @@ def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enro
     """Take a person out of orders and seats; what was sold, and for how much, stays."""
     for order in theirs:
         order.email = order.email_key = order.name = ""
-        hold = session.get(Hold, order.id)
-        if hold is not None:
-            hold.email_key, hold.network = f"erased-{order.id}", ""
+        holds.erase(session, order)
     for seat in own_seats:
         seat.email, seat.name = None, ""
 
@@ -333,7 +321,7 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
                 address_hash=order.address_hash if buyers and order.email else "",
             )
         )
-    _release(session, order)
+    holds.release(session, order)
     outbox.enqueue_for_order(session, outbox.RECEIPT, order)
     outbox.enqueue_for_order(session, outbox.ENROLLED, order)
 
@@ -341,8 +329,3 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
 def _seats_again(session: AnySession, order: Order) -> bool:
     """Tell whether the seats that were given back are still free, and let nobody else take them."""
     return seats.lock_free(session, order.course, order.cohort) >= order.seats
-
-
-def _release(session: AnySession, order: Order) -> None:
-    session.execute(delete(Hold).where(Hold.order_id == order.id))
-    site_version.advance(session)

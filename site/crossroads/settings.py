@@ -78,6 +78,19 @@ class Settings(BaseSettings):
     address_limit: str = Field(
         "20/hour;60/day", description="sign-ups taken for one email address, from anywhere"
     )
+    order_limit: str = Field("30/minute;200/hour", description="orders taken from one IP address")
+    order_address_limit: str = Field(
+        "20/hour;60/day", description="orders taken for one email address, from anywhere"
+    )
+    order_look_limit: str = Field(
+        "10/minute", description="how often the page of an unpaid order asks Stripe about it"
+    )
+    held_seats_per_address: int = Field(
+        10, ge=1, description="seats that unpaid orders with one email address may hold"
+    )
+    held_seats_per_network: int = Field(
+        15, ge=1, description="seats that unpaid orders from one IP address may hold"
+    )
     pending_days: int = Field(
         30,
         ge=1,
@@ -130,7 +143,9 @@ class Settings(BaseSettings):
             raise ValueError("must look like The Team <hello@example.com>") from None
         return value
 
-    @field_validator("signup_limit", "address_limit")
+    @field_validator(
+        "signup_limit", "address_limit", "order_limit", "order_address_limit", "order_look_limit"
+    )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
         from limits import parse_many

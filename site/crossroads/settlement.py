@@ -29,7 +29,7 @@ from crossroads.payments import (
     Purchase,
     Refund,
 )
-from models import Order, StripeEvent, now, writing
+from models import Order, StripeEvent, writing
 from models.order import CANCELED, EXPIRED
 
 
@@ -282,16 +282,16 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
     """Return the id of the order's checkout, or None when Stripe never made one and never will.
 
     An answer of Stripe may have been lost: asking again with the same key finds what was made.
-    When nothing was and its time is over, Stripe refuses to make it. (Keys are forgotten after
-    a day. A checkout from before whose answer was lost was never shown to anyone either: a buyer
-    is sent on only after it is stored.)
+    When nothing was and less than 30 minutes are left of its time, Stripe refuses to make it, now
+    and later. (Keys are forgotten after a day. A checkout from before whose answer was lost was
+    never shown to anyone either: a buyer is sent on only after it is stored.)
     """
     if order.session_id is not None:
         return order.session_id
     try:
         return open_checkout(engine, gateway, order, base_url).id
     except PaymentsRefused as error:
-        if error.param == "expires_at" and order.session_until < now():
+        if error.param == "expires_at":
             return None
         raise
 

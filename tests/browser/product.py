@@ -63,6 +63,7 @@ def running(folder: Path) -> Iterator[Product]:
         "PORT": str(port),
         "SANDBOX_PORT": str(sandbox_port),
         "SIGNUP_LIMIT": "10000/minute",
+        "ORDER_LIMIT": "10000/minute",
     }
     flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
     site, sandbox = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"

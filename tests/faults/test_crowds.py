@@ -9,7 +9,8 @@ from threading import Event
 import pytest
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, orders
+from crossroads import ledger
+from crossroads.settings import Settings
 from models import Enrollment, Hold, Message, Order, StripeEvent
 from tests.faults.crowd import Call, Reply, all_at_once, post
 from tests.faults.shop import Shop, form, order_address
@@ -105,10 +106,11 @@ def test_one_network_holds_no_more_than_it_may_however_fast_it_asks(site: Shop) 
     ]
     replies = all_at_once([post(f"{site.url}{ENROLL}", filled, "10.2.2.2") for filled in forms])
     refused = [reply for reply in replies if reply.status == 429]
-    assert len(site.all(Hold)) == orders.HOLDS_A_NETWORK
-    assert len(refused) == len(forms) - orders.HOLDS_A_NETWORK
+    most = Settings.model_fields["held_seats_per_network"].default
+    assert len(site.all(Hold)) == most
+    assert len(refused) == len(forms) - most
     for reply in refused:
-        assert "Several orders from your network wait for payment" in words(reply.text)
+        assert "Too many seats would wait for payment" in words(reply.text)
 
 
 def test_hundred_shuffled_duplicates_at_once_enroll_once(site: Shop, endpoint: Endpoint) -> None:

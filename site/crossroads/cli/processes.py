@@ -57,6 +57,7 @@ def serve() -> None:
 @with_tables
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
+    from crossroads.checkout_opener import AT_ONCE, CheckoutOpener
     from crossroads.indexer import Indexer
     from crossroads.keeper import Keeper
     from crossroads.settler import Settler
@@ -64,7 +65,8 @@ def worker() -> None:
 
     stripe = db.engine, gateway(), settings().base_url
     keeper = Keeper(db.engine, settings().pending_days)
-    loops = Settler(*stripe), Sweeper(*stripe), keeper, Indexer(db.engine)
+    openers = [CheckoutOpener(*stripe) for _ in range(AT_ONCE)]
+    loops = Settler(*stripe), Sweeper(*stripe), keeper, Indexer(db.engine), *openers
     beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
     for thread in beside:
         thread.start()

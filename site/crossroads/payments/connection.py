@@ -11,7 +11,7 @@ from random import uniform
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypedDict, TypeVar
 
-from crossroads.payments.errors import PaymentsAway, PaymentsBusy, our_errors
+from crossroads.payments.errors import PaymentsAway, PaymentsBusy, PaymentsCrowded, our_errors
 
 if TYPE_CHECKING:
     import requests
@@ -125,7 +125,7 @@ class Connection:
             yield
             return
         if not self._waiting.acquire(blocking=False):
-            raise PaymentsAway("too many buyers are waiting for Stripe already")
+            raise PaymentsCrowded("all threads that may wait for Stripe are waiting")
         try:
             yield
         finally:

@@ -32,6 +32,10 @@ class PaymentsAway(PaymentsError):
         self.key_spent = key_spent
 
 
+class PaymentsCrowded(PaymentsAway):
+    """As many threads of this process wait for Stripe as may: it was not asked at all."""
+
+
 class PaymentsBusy(PaymentsAway):
     """Stripe was asked too often, and did nothing. `seconds` is how long it wants to be left alone.
 

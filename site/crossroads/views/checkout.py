@@ -1,6 +1,6 @@
 """From the course page to Stripe and back: the order's summary, its start, its page."""
 
-from hashlib import sha256
+import time
 from secrets import token_urlsafe
 
 import structlog
@@ -16,8 +16,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import (
     addresses,
+    checkout_queue,
+    limits,
     money,
     order_page,
+    order_requests,
     orders,
     providers,
     seats,
@@ -27,10 +30,11 @@ from crossroads import (
 from crossroads.content import Course
 from crossroads.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
 from crossroads.guard import refuse_cross_site
+from crossroads.holds import HoldLimits, TooManyHeld
 from crossroads.ledger import State
 from crossroads.limits import client_network
-from crossroads.orders import Foreign, Holding, SoldOut, TooManyHolds
-from crossroads.payments import PaymentsAway, PaymentsRefused
+from crossroads.orders import Foreign, Replaces, SoldOut
+from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused
 from crossroads.seats import Place
 from crossroads.shelf import current_content
 from crossroads.signup import Signup, ToWait
@@ -52,10 +56,16 @@ def ask(slug: str) -> Response:
 
 @bp.post("/courses/<slug>/enroll")
 def enroll(slug: str) -> AnyResponse:
-    """Take the seats, then send the buyer to Stripe: two transactions, with the call between."""
-    refuse_cross_site(order_page.settings().base_url)
+    """Take the seats, then send the buyer to Stripe: two transactions, with the call between.
+
+    Raises TooMany.
+    """
     course = _course(slug)
     form = EnrollForm()
+    if form.action.data == "change":  # the order page asks for the form, and nothing is done yet
+        form.request_key.data = token_urlsafe(24)
+        return _summary(course, form)
+    refuse_cross_site(order_page.settings().base_url)
     # Full ones too: the last place may be held by the very order that this form has made before.
     form.cohort.choices = _choices(_places(course))
     db.session.rollback()  # what was read above may not stand before what is written below
@@ -69,8 +79,8 @@ def enroll(slug: str) -> AnyResponse:
         placed = _place(course, form)
     except SoldOut as error:
         return _summary(course, form, 409, notice="full", left=error.left)
-    except TooManyHolds:
-        return _summary(course, form, 429, notice="holds")
+    except TooManyHeld:
+        return _summary(course, form, 429, notice="held")
     except (PaymentsAway, PaymentsRefused, Foreign) as error:
         log.warning("older order not ended", error=str(error))
         return _summary(course, form, 503, notice="away")
@@ -80,17 +90,31 @@ def enroll(slug: str) -> AnyResponse:
 
 
 @bp.get("/orders/<token>")
-def order(token: str) -> Response:
-    """Show where the order stands, after a look at what Stripe says: a reload does no harm."""
-    return order_page.show(order_page.find(token))
+def order(token: str) -> AnyResponse:
+    """Show where the order stands, after a look at what Stripe says: a reload does no harm.
+
+    A buyer who waits for the payment page, and nobody else, is sent on to it once it is made.
+    """
+    found = order_page.find(token)
+    waited = order_page.waited(request.args.get("pay", ""))
+    if waited is None or order_page.state(found) != "open":
+        return order_page.show(found)
+    queued = checkout_queue.has(db.session, found.id)
+    db.session.refresh(found)  # after that look: the worker may just have made it
+    if found.session_url is not None:
+        return order_page.onward(found.session_url)
+    if not queued:  # the worker has given up
+        return order_page.show(found, trouble="pay")
+    return order_page.show(found, waited=waited)
 
 
 @bp.post("/orders/<token>")
 def act(token: str) -> AnyResponse:
-    """Go on to pay, or cancel an order that is not paid."""
+    """Go on to pay, or cancel an order that is not paid. Raises TooMany."""
     # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
     # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
     found = order_page.detached(order_page.find(token))
+    limits.count((order_page.settings().order_look_limit, "order", found.token))
     if request.form.get("action") == "cancel":
         try:
             _cancel(found, "buyer")
@@ -123,12 +147,22 @@ def invoice(token: str) -> AnyResponse:
 
 
 def _place(course: Course, form: EnrollForm) -> Order | None:
-    """Place the order; an older one that the buyer has open in the cohort is ended first.
+    """Place the order; the one that it replaces is ended first.
 
     None when that one turns out to be paid: then it is not a new one that is wanted.
     """
     cohort = course.cohort(form.cohort.data)
     assert cohort is not None  # noqa: S101 - the form offers no other
+    settings = order_page.settings()
+    address = addresses.read(form.email.data, settings.suppression_key)
+    request_key = _request_key(form)
+    known = order_requests.made(db.session, request_key) is not None
+    db.session.rollback()
+    if not known:
+        limits.count(
+            (settings.order_limit, "orders", client_network()),
+            (settings.order_address_limit, "orders of an address", address.hash),
+        )
     while True:
         writing(db.session)
         try:
@@ -136,15 +170,17 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
                 db.session,
                 course,
                 cohort,
-                request_key=_request_key(form),
-                address=addresses.read(form.email.data, order_page.settings().suppression_key),
+                request_key=request_key,
+                address=address,
                 name=form.name.data,
                 number=int(form.seats.data),
                 network=client_network(),
+                limits=_held_seats(),
+                replaced=form.replaces.data or "",
             )
             db.session.commit()
             return placed
-        except Holding as error:
+        except Replaces as error:
             older = error.order
             db.session.expunge(older)
             db.session.rollback()
@@ -160,7 +196,10 @@ def _cancel(order: Order, cause: str) -> State:
 
 
 def _to_stripe(order: Order) -> AnyResponse:
-    """Send the buyer to the order's checkout, made now if it was not, while it can be paid."""
+    """Send the buyer to the order's checkout, made now if it was not, while it can be paid.
+
+    When as many wait for Stripe as may, the worker makes it and the order's page waits for it.
+    """
     detached = order_page.detached(order)
     if order_page.state(detached) != "open":
         return redirect(f"/orders/{detached.token}", 303)
@@ -171,12 +210,21 @@ def _to_stripe(order: Order) -> AnyResponse:
                 db.engine, order_page.gateway(), detached, order_page.settings().base_url
             )
             url = checkout.url
+        except PaymentsCrowded:
+            return _queue(detached)
         except (PaymentsAway, PaymentsRefused) as error:
             log.warning("checkout not opened", order=detached.id, error=str(error))
-            return order_page.show(detached, trouble="pay")
-    answer = redirect(url or f"/orders/{detached.token}", 303)
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
+            refused = isinstance(error, PaymentsRefused)
+            return order_page.show(detached, trouble="refused" if refused else "pay")
+    return order_page.onward(url or f"/orders/{detached.token}")
+
+
+def _queue(order: Order) -> AnyResponse:
+    writing(db.session)
+    checkout_queue.add(db.session, order.id)
+    db.session.commit()
+    log.info("checkout queued", order=order.id)
+    return order_page.onward(f"/orders/{order.token}?pay={int(time.time())}")
 
 
 def _summary(
@@ -204,6 +252,7 @@ def _summary(
         full=full,
         to_wait=_to_wait(course, wanted if notice == "full" and wanted else full, form),
         notice=notice,
+        held_seats=_held_seats(),
         left=left,
         number=number,
         meant=providers.meant(form.email.data or ""),
@@ -215,6 +264,13 @@ def _summary(
         noindex=True,
     )
     return order_page.private(page, status)
+
+
+def _held_seats() -> HoldLimits:
+    settings = order_page.settings()
+    return HoldLimits(
+        per_address=settings.held_seats_per_address, per_network=settings.held_seats_per_network
+    )
 
 
 def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | None:
@@ -237,12 +293,11 @@ def _choices(places: list[Place]) -> list[tuple[str, str]]:
 def _request_key(form: EnrollForm) -> str:
     """Return one key for the same form with the same words in it, however often it is sent.
 
-    Whoever comes back from the pay page and asks for something else wants another order.
+    Its first half names the form: a buyer who comes back to it from the payment page and asks for
+    something else replaces the order that was made with it.
     """
-    typed = [form[name].data or "" for name in ("request_key", "cohort", "seats", "name", "email")]
-    if not typed[0]:
-        typed[0] = token_urlsafe(24)
-    return sha256("\0".join(typed).encode()).hexdigest()
+    typed = [form[name].data or "" for name in ("cohort", "seats", "name", "email")]
+    return order_requests.key(form.request_key.data or token_urlsafe(24), "\0".join(typed))
 
 
 def _course(slug: str) -> Course:
