@@ -6,6 +6,7 @@ from models.cohort import Cohort
 from models.consent import ConsentEvent
 from models.enrollment import Enrollment
 from models.lead import Lead
+from models.lead_import import LeadImport
 from models.lead_word import LeadWord
 from models.message import Message
 from models.order import CheckoutRequest, Hold, Order, OrderEvent
@@ -25,6 +26,7 @@ __all__ = [
     "Enrollment",
     "Hold",
     "Lead",
+    "LeadImport",
     "LeadWord",
     "Message",
     "Order",

@@ -51,6 +51,8 @@ class Lead(Base):
         ),
         # Who is still to be indexed by their words.
         partial_index("ix_lead_unindexed", "id", where="words IS NULL"),
+        # Which leads an import added.
+        partial_index("ix_lead_import_id", "import_id", where="import_id IS NOT NULL"),
         {"sqlite_autoincrement": True},  # an id never names two people
     )
 
@@ -82,3 +84,5 @@ class Lead(Base):
     confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     unsubscribed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     words: Mapped[str | None] = mapped_column(Text, default=None)
+    # Of the import that added it. No foreign key: SQLite would copy the table to add one.
+    import_id: Mapped[int | None] = mapped_column(default=None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import Engine, MetaData, inspect, select, text
+from sqlalchemy import Engine, MetaData, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
 from crossroads import addresses, schema
@@ -24,6 +24,7 @@ from models import (
     now,
     writing,
 )
+from models.base import table_of
 from tests.databases import administering, named
 from tests.people import hashed
 
@@ -333,26 +334,29 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
     assert street.former == folded
     with Session(engine) as session:
         writing(session)
-        lead = Lead(
-            email="Straße@example.com",
-            email_key="strasse@example.com",
-            address_hash=folded,
-            confirm_until=now(),
-        )
-        session.add_all([lead, Suppression(address_hash=folded, reason="bounced", since=now())])
-        session.flush()
-        session.add(
-            Message(kind="confirm", lead_id=lead.id, recipient=lead.email, address_hash=folded)
-        )
+        email = "Straße@example.com"
+        values = {  # of the columns that there were
+            "email": email,
+            "email_key": "strasse@example.com",
+            "address_hash": folded,
+            "name": "",
+            "state": "pending",
+            "confirm_token": "a",
+            "unsubscribe_token": "b",
+            **dict.fromkeys(("confirm_until", "created_at", "last_signup_at"), now()),
+        }
+        number = session.scalar(insert(table_of(Lead)).values(values).returning(Lead.id))
+        session.add(Suppression(address_hash=folded, reason="bounced", since=now()))
+        session.add(Message(kind="confirm", lead_id=number, recipient=email, address_hash=folded))
         session.commit()
     flask(app, "db", "upgrade")
     with Session(engine) as session:
-        lead = session.scalars(select(Lead)).one()
-        assert (lead.email_key, lead.address_hash) == (street.key, street.hash)
+        lead = session.execute(select(Lead.email_key, Lead.address_hash)).one()
+        assert tuple(lead) == (street.key, street.hash)
         assert session.scalars(select(Message.address_hash)).all() == [street.hash]
         held = session.scalars(select(Suppression.address_hash)).all()
         assert set(held) == {folded, street.hash}
     flask(app, "db", "downgrade", "0015")
     with Session(engine) as session:
-        lead = session.scalars(select(Lead)).one()
-        assert (lead.email_key, lead.address_hash) == ("strasse@example.com", folded)
+        lead = session.execute(select(Lead.email_key, Lead.address_hash)).one()
+        assert tuple(lead) == ("strasse@example.com", folded)
