@@ -1,34 +1,30 @@
 """A CSV file of leads, from our own export or from elsewhere, read and checked line by line."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import IO, Any, Final
 
 from email_validator import EmailNotValidError
 
-from crossroads import addresses, export
-from models.lead import CONFIRMED, STATES, UNSUBSCRIBED
+from crossroads import addresses, export, lead_columns, lead_status, lead_times
+from crossroads.lead_columns import TEXTS, TIMES, TOUCH, Column, Unclear
+from crossroads.lead_csv import Broken, NoTable, Table
+from crossroads.lead_status import NotKnown, Rule, Standing
+from crossroads.lead_survey import survey
+from models.lead import CONFIRMED, UNSUBSCRIBED
 from models.suppression import BOUNCED, ERASED
 
-MISTAKES_TOLD = 50
-DELIMITERS = (",", ";", "\t")
-SAME: Final = {"e-mail": "email", "email_address": "email", "e-mail_address": "email"}
-TOUCH = ("page", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
-# The columns that hold text, and how many characters of it.
-TEXTS: Final[Mapping[str, int]] = {
-    "name": 100,
-    **dict.fromkeys(TOUCH, 200),
-    **dict.fromkeys((f"last_{name}" for name in TOUCH), 200),
-    "consent_source": 1000,
-}
-TIMES = ("signed_up_at", "last_signup_at", "confirmed_at", "unsubscribed_at")
-COLUMNS = frozenset({"email", "state", "suppressed", *TEXTS, *TIMES})
-UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+MISTAKES_TOLD: Final = 50
+UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # A byte that is no UTF-8, as Python keeps it.
-FOREIGN = re.compile(r"[\udc80-\udcff]")
+FOREIGN: Final = re.compile(r"[\udc80-\udcff]")
+NOT_UTF8: Final = (
+    'is not UTF-8: save the file as "CSV UTF-8", or give --encoding windows-1252 if it is that'
+)
+# What a spreadsheet makes of a long number: the other digits are lost.
+ROUNDED: Final = re.compile(r"[+-]?\d[.,]\d+E\+\d+")
+ORDER: Final = list(Standing)  # the last one that any column says counts
 
 
 class NoLeads(Exception):
@@ -43,63 +39,101 @@ class LeadFile:
     """Yields what a file says of each person who agreed or left, in the file's order.
 
     A row is a mapping with `address`, `state` (confirmed or unsubscribed), `suppressed` (why their
-    mail is held back, or None), and the columns of TEXTS and TIMES, None where nothing is said.
-    Who never confirmed is left out and counted. Lines with a mistake are told in `mistakes`, the
-    first 50 of them, and counted in `wrong`; nothing is known of them before the end.
+    mail is held back, or None), `said` (the column and the word by which they are gone, or None),
+    and the columns of TEXTS and TIMES, None where nothing is said. Those who never confirmed are
+    left out and counted. Lines with a mistake are told in `mistakes`, the first 50 of them, and
+    counted in `wrong`; nothing is known of them before the end.
     """
 
-    def __init__(self, file: IO[bytes], *, suppression_key: str, source: str = "") -> None:
-        """Read the first line. `source` is where they agreed, for lines that do not say it.
+    def __init__(
+        self,
+        file: IO[bytes],
+        *,
+        suppression_key: str,
+        source: str = "",
+        name: str = "file",
+        named: Mapping[str, str] | None = None,
+        ignored: Iterable[str] = (),
+        encoding: str = "",
+        zone: tzinfo | None = None,
+        day_first: bool | None = None,
+    ) -> None:
+        """Look through the file, which is read again for its rows.
 
-        Raises NoLeads.
+        `source` is where they agreed, for lines that do not say it, and `name` the file's, for
+        the proof that someone left. `named` maps our names of
+        columns to the file's, `ignored` are columns to leave out. `zone` is that of times without
+        one, and `day_first` tells whether 1/2/2026 is in February. Raises NoLeads.
         """
         self.mistakes: list[str] = []
         self.wrong = self.lines = self.unconfirmed = 0
         self._key = suppression_key
         self._source = source
-        self._text = io.TextIOWrapper(
-            file, encoding="utf-8-sig", errors="surrogateescape", newline=""
-        )
-        first = self._text.readline()
-        found = [(one, _names(first, one)) for one in DELIMITERS]
-        self._delimiter, self._names = max(found, key=lambda one: len(COLUMNS.intersection(one[1])))
-        self.ignored = [name for name in self._names if name and name not in COLUMNS]
-        if "email" not in self._names:
-            raise NoLeads(
-                'line 1: no column is called "email": the first line names the columns, and the '
-                "file is CSV in UTF-8"
+        self._name = name
+        self._zone = zone
+        named = named or {}
+        try:
+            self._table = Table(
+                file,
+                encoding=encoding,
+                fits=lambda heads: lead_columns.fits(heads, named.values()),
             )
-        for name in COLUMNS:
-            if self._names.count(name) > 1:
-                raise NoLeads(f"line 1: two columns are called {name}: take one of them out")
-        if not source and "consent_source" not in self._names:
+            heads = self._table.heads
+            if any(map(FOREIGN.search, heads)):
+                raise NoLeads(f"line 1: {NOT_UTF8}")
+            self._plan = lead_columns.plan(heads, named, ignored)
+        except (NoTable, Unclear) as error:
+            raise NoLeads(f"line 1: {error}") from None
+        self._reads = self._plan.reads
+        self._check()
+        # Only what our own export put before a formula is taken off again.
+        self._ours = {"signed_up_at", "last_signup_at"} <= set(heads)
+        found = survey(self._plan, self._surveyed(), day_first)
+        if found.problems:
+            raise NoLeads("\n".join(found.problems))
+        self._first = found.day_first
+        self._judges = [one for one in self._plan.judges if one[0].head not in found.harmless]
+        self.ignored = [*self._plan.left_out, *sorted(found.harmless)]
+        self.judged = [column.head for column, _ in self._judges]
+        self.as_utc = zone is None and any(
+            column.head != name for name in TIMES for column in self._reads.get(name, ())
+        )
+
+    def _check(self) -> None:
+        """Raise NoLeads when columns lack without which nobody can be taken."""
+        if "email" not in self._reads:
+            heads = ", ".join(self._table.heads) or "none"
+            raise NoLeads(
+                'line 1: no column is called "email". If another one holds the addresses, give '
+                f'--column email="…" with its name. The columns are: {heads}'
+            )
+        if not self._source and "consent_source" not in self._reads:
             raise NoLeads(
                 "where did they agree to be mailed, and to what? Say it with --consent-source, or "
                 "for each line in a column consent_source"
             )
 
+    def _surveyed(self) -> Iterator[Sequence[str]]:
+        """Yield the rows up to one that is no CSV: it is told when the rows are read."""
+        try:
+            for _, cells in self._table.rows():
+                yield cells
+        except Broken:
+            return
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        reader = csv.reader(self._text, delimiter=self._delimiter, strict=True)
-        while True:
-            number = reader.line_num + 2  # the first line was read apart
-            try:
-                cells = next(reader)
-            except StopIteration:
-                break
-            except csv.Error:
-                self._note(f"line {number}: a quote is open or stands in the middle of a cell")
-                break
-            if not any(cells):
-                continue
-            self.lines += 1
-            try:
-                row = self._row(cells)
-            except Wrong as mistake:
-                self._note(f"line {number}: {mistake}")
-                continue
-            if row is not None:
-                yield row
-        self._text.detach()  # or the caller's file would be closed with the wrapper
+        try:
+            for number, cells in self._table.rows():
+                self.lines += 1
+                try:
+                    row = self._row(cells)
+                except Wrong as mistake:
+                    self._note(f"line {number}: {mistake}")
+                    continue
+                if row is not None:
+                    yield row
+        except Broken as error:
+            self._note(f"line {error.line}: {error}")
 
     def _note(self, mistake: str) -> None:
         self.wrong += 1
@@ -107,74 +141,110 @@ class LeadFile:
             self.mistakes.append(mistake)
 
     def _row(self, cells: list[str]) -> dict[str, Any] | None:
-        """Return what a line says, None for who never confirmed. Raises Wrong."""
-        if len(cells) != len(self._names):
+        """Return what a line says, None for someone who never confirmed. Raises Wrong."""
+        if any(cells[len(self._table.heads) :]):
             raise Wrong(
-                f"has another number of cells than the first line ({len(cells)}, not "
-                f"{len(self._names)}): put quotes around a cell that holds the sign between cells"
+                f"has more cells than the first line ({len(cells)}, not "
+                f"{len(self._table.heads)}): put quotes around a cell that holds the sign between "
+                "cells"
             )
-        given = {
-            name: export.undo(cell).strip()
-            for name, cell in zip(self._names, cells, strict=True)
-            if name in COLUMNS
-        }
-        state = given.pop("state", "") or CONFIRMED
-        if state not in STATES:
-            raise Wrong(f"state: is one of {', '.join(STATES)}, or empty for confirmed")
-        if state not in (CONFIRMED, UNSUBSCRIBED):
+        standing, said = self._standing(cells)
+        suppressed = self._text(cells, "suppressed") or None
+        if suppressed not in (None, BOUNCED, ERASED):
+            standing, said = self._judged(
+                standing, said, self._reads["suppressed"][0], Rule.GONE, cells
+            )
+            suppressed = None
+        if standing is Standing.UNCONFIRMED:
             self.unconfirmed += 1
             return None
-        suppressed = given.pop("suppressed", "") or None
-        if suppressed not in (None, BOUNCED, ERASED):
-            raise Wrong(f"suppressed: is {BOUNCED}, {ERASED} or empty")
-        email = given.pop("email")
-        row: dict[str, Any] = {"state": state, "suppressed": suppressed}
-        row["address"] = self._address(email)
+        gone = standing in (Standing.LEFT, Standing.BOUNCED)
+        row: dict[str, Any] = {"state": UNSUBSCRIBED if gone else CONFIRMED}
+        row["said"] = f"{self._name}: {said}" if gone else None
+        row["suppressed"] = suppressed or (BOUNCED if standing is Standing.BOUNCED else None)
+        row["address"] = self._address(self._text(cells, "email"))
         for name, most in TEXTS.items():
-            row[name] = _text(name, given.get(name, ""), most)
+            row[name] = _text(name, self._text(cells, name), most)
+        row["name"] = row["name"] or self._full_name(cells)
         row["consent_source"] = row["consent_source"] or self._source
         if not row["consent_source"]:
             raise Wrong("consent_source: say where they agreed, or give --consent-source for all")
         for name in TIMES:
-            row[name] = _time(name, given.get(name, ""))
+            row[name] = self._time(cells, name)
         return row
+
+    def _standing(self, cells: list[str]) -> tuple[Standing, str | None]:
+        """Return the worst that any column says of a person, and where it says so."""
+        standing, said = Standing.AGREED, None
+        for column, rule in self._judges:
+            standing, said = self._judged(standing, said, column, rule, cells)
+        return standing, said
+
+    def _judged(
+        self, before: Standing, said: str | None, column: Column, rule: Rule, cells: list[str]
+    ) -> tuple[Standing, str | None]:
+        cell = cells[column.place].strip()
+        try:
+            found = lead_status.standing(rule, cell)
+        except NotKnown:
+            raise Wrong(
+                f'{column.head}: "{cell[:40]}" is not known here: write active, pending, bounced '
+                "or unsubscribed, whichever it means"
+            ) from None
+        if found is None or ORDER.index(found) <= ORDER.index(before):
+            return before, said
+        free = rule in (Rule.LEFT_WHEN, Rule.BOUNCED_WHY)  # reasons may name people
+        return found, column.head if free or not cell else f'{column.head}: "{cell[:40]}"'
+
+    def _text(self, cells: list[str], name: str) -> str:
+        """Return what the first column that says something holds under a name of ours."""
+        for column in self._reads.get(name, ()):
+            if cell := self._cell(cells, column):
+                return cell
+        return ""
+
+    def _cell(self, cells: list[str], column: Column) -> str:
+        cell = cells[column.place]
+        return (export.undo(cell) if self._ours else cell).strip()
+
+    def _full_name(self, cells: list[str]) -> str | None:
+        parts = [self._text(cells, name) for name in lead_columns.PARTS]
+        return _text("name", " ".join(filter(None, parts)), TEXTS["name"])
 
     def _address(self, email: str) -> addresses.Address:
         if FOREIGN.search(email):
-            raise Wrong("email: is not UTF-8: save the file as CSV UTF-8")
+            raise Wrong(f"email: {NOT_UTF8}")
         try:
             return addresses.read(email, self._key)
         except EmailNotValidError as error:
             raise Wrong(f"email: {error}") from None
 
-
-def _names(line: str, delimiter: str) -> list[str]:
-    """Return the columns that the first line names, in the words of our own export."""
-    try:
-        cells = next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:  # a cell without end
-        return []
-    names = [export.undo(cell).strip().casefold().replace(" ", "_") for cell in cells]
-    return [SAME.get(name, name) for name in names]
+    def _time(self, cells: list[str], name: str) -> datetime | None:
+        for column in self._reads.get(name, ()):
+            cell = self._cell(cells, column)
+            if not cell or lead_status.NO_TIME.fullmatch(cell) or cell == "0":
+                continue
+            if name == "unsubscribed_at" and not lead_times.looks_like_time(cell):
+                continue  # the column may as well hold a yes
+            # Our own export writes the zone: a time without it was rewritten by another program.
+            zone = self._zone or (None if column.head == name else UTC)
+            try:
+                return lead_times.read(cell, zone, self._first[column.place])
+            except lead_times.NoTime as error:
+                raise Wrong(f"{column.head}: {error}") from None
+        return None
 
 
 def _text(name: str, text: str, most: int) -> str | None:
     if FOREIGN.search(text):
-        raise Wrong(f"{name}: is not UTF-8: save the file as CSV UTF-8")
+        raise Wrong(f"{name}: {NOT_UTF8}")
     if UNPRINTED.search(text):
         raise Wrong(f"{name}: is one line, without control characters")
     if len(text) > most:
         raise Wrong(f"{name}: has {len(text)} characters, and at most {most} are kept")
+    if name.removeprefix("last_") in TOUCH and ROUNDED.fullmatch(text):
+        raise Wrong(
+            f'{name}: "{text}" is a long number that a spreadsheet has rounded: take the column '
+            f'from the first file, or give --ignore "{name}"'
+        )
     return text or None
-
-
-def _time(name: str, text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Wrong(f"{name}: is a time with its zone, like 2026-11-23T08:00:00Z") from None

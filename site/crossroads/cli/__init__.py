@@ -19,6 +19,8 @@ COMMANDS: Final = {
     },
     "doctor": "doctor:examine",
 }
+# Commands of a group that are in a module of their own.
+MORE: Final = {"leads": "lead_imports"}
 MIGRATE: Final = "db"
 
 
@@ -36,6 +38,9 @@ class Commands(AppGroup):
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name].partition(":")
             command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+            if cmd_name in MORE and isinstance(command, click.Group):
+                for more in import_module(f"{__name__}.{MORE[cmd_name]}").commands:
+                    command.add_command(more)
             return command
         if cmd_name == MIGRATE:
             from crossroads import migrations

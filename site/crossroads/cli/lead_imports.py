@@ -1,0 +1,252 @@
+"""Imports of leads from files, and taking them back; beside the other commands of `flask leads`."""
+
+import getpass
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+from sqlalchemy.orm import Session
+
+from crossroads import lead_batches, lead_columns, lead_import
+from crossroads.console import count, fail, progress, settings, with_tables
+from crossroads.lead_file import LeadFile, NoLeads
+from crossroads.lead_import import Outcome
+from models import db, writing
+from models.base import scrub
+
+# Seconds between two parts of a long import: who waits to write asks again every 0.1 seconds.
+BREATH = 0.15
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--consent-source", default="", help="where they agreed, and to what; kept as proof")
+@click.option("--dry-run", is_flag=True, help="say what would happen, and write nothing")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=HEAD",
+    help=f"the column to read as one of {', '.join(lead_columns.NAMES)}; repeatable",
+)
+@click.option(
+    "--ignore", "ignored", multiple=True, metavar="HEAD", help="leave this column out; repeatable"
+)
+@click.option("--encoding", default="", help="of a file that is not UTF-8, like windows-1252")
+@click.option("--time-zone", default="", help="of times without one, like Europe/Berlin")
+@click.option(
+    "--dates",
+    type=click.Choice(["day-first", "month-first"]),
+    help="how to read dates like 1/2/2026",
+)
+@with_tables
+def import_leads(
+    file: Path,
+    consent_source: str,
+    dry_run: bool,
+    columns: tuple[str, ...],
+    ignored: tuple[str, ...],
+    encoding: str,
+    time_zone: str,
+    dates: str | None,
+) -> None:
+    """Add people who agreed elsewhere, from a CSV file, ours or another's.
+
+    People whom the file marks as gone are never mailed, and are unsubscribed if they had confirmed
+    here. Nobody becomes mailable who is known here or whose address is suppressed. A file with a
+    mistake is not taken at all; a second run changes nothing.
+    """
+    given = {
+        "source": consent_source,
+        "name": file.name,
+        "named": _named(columns),
+        "ignored": ignored,
+        "encoding": encoding,
+        "zone": _zone(time_zone),
+        "day_first": None if dates is None else dates == "day-first",
+    }
+    # One connection for all of it: the staged rows are seen by no other.
+    with db.engine.connect() as connection, Session(connection) as session:
+        read, repeated = _stage(session, file, given)
+        outcome = lead_import.weigh(session)
+        parts = lead_import.parts(session)
+        session.rollback()
+        for line in _told(read, repeated, outcome, would=dry_run):
+            click.echo(line)
+        if not dry_run:
+            _take(session, outcome, parts, file=file.name, source=consent_source, lines=read.lines)
+
+
+def _named(columns: tuple[str, ...]) -> dict[str, str]:
+    """Read --column email=Emailadresse."""
+    named = {}
+    for one in columns:
+        name, sign, head = one.partition("=")
+        if not sign or name not in lead_columns.NAMES:
+            fail(f"--column {one}: write NAME=HEAD, NAME one of {', '.join(lead_columns.NAMES)}")
+        named[name] = head
+    return named
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fail(f"--time-zone {name}: not a time zone; one looks like Europe/Berlin")
+
+
+def _take(
+    session: Session, outcome: Outcome, parts: list[range], *, file: str, source: str, lines: int
+) -> None:
+    """Write what was staged, in parts, and say how much of it there was."""
+    if not outcome.added and not outcome.unsubscribed and not outcome.held:
+        click.echo("0 leads added")
+        return
+    number: int | None = None
+    added = gone = 0
+    with progress("Adding", len(parts)) as advance:
+        for part in parts:
+            writing(session)
+            record = lead_batches.find(session, number) if number else None
+            record = record or lead_import.begin(
+                session, file=file, by=_account(), source=source, lines=lines
+            )
+            number = record.id
+            record.added += lead_import.write(session, part, number)
+            record.unsubscribed += lead_import.take_off(session, part)
+            record.held += lead_import.hold(session, part)
+            added, gone = record.added, record.unsubscribed
+            session.commit()
+            advance(1)
+            time.sleep(BREATH if len(parts) > 1 else 0)
+    if gone:
+        click.echo(f"{count(gone, 'lead')} unsubscribed")
+    click.echo(f"import {number}; to take it back: flask leads undo {number}")
+    click.echo(f"{count(added, 'lead')} added")
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFile, int]:
+    """Check the whole file, and put its people where no one else sees them."""
+    with file.open("rb") as opened, progress("Checking", file.stat().st_size) as advance:
+        try:
+            read = LeadFile(opened, suppression_key=settings().suppression_key, **given)
+        except NoLeads as error:
+            fail("\n".join(f"{file}: {line}" for line in str(error).splitlines()))
+
+        def rows() -> Iterator[dict[str, Any]]:
+            seen = 0
+            for row in read:
+                yield row
+                if read.lines % 1000 == 0:
+                    advance(opened.tell() - seen)
+                    seen = opened.tell()
+
+        repeated = lead_import.stage(session, rows())
+    session.commit()
+    if read.wrong:
+        more = read.wrong - len(read.mistakes)
+        told = [*read.mistakes, *([f"and {count(more, 'mistake')} more"] if more else [])]
+        lines = "\n".join(f"{file}: {mistake}" for mistake in told)
+        fail(f"nothing was imported: {count(read.wrong, 'mistake')} in the file\n{lines}")
+    return read, repeated
+
+
+def _told(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> Iterator[str]:
+    """Say what an import does, or would do, with everybody in the file."""
+    if would:
+        yield "nothing is written; this is what would happen:"
+    if read.ignored:
+        yield f"columns left out: {', '.join(read.ignored)}"
+    if read.judged:
+        yield f"columns that say who left: {', '.join(read.judged)}"
+    if read.as_utc:
+        yield "times without a zone are read as UTC, unless --time-zone names another"
+    yield count(read.lines, "line") + " read"
+    if repeated:
+        yield f"{repeated} named again: taken once"
+    if read.unconfirmed:
+        yield f"{read.unconfirmed} never confirmed: left out"
+    for reason, number in sorted(outcome.suppressed.items()):
+        yield f"{number} held back here ({reason}): left as they are"
+    for state, number in sorted(outcome.known.items()):
+        yield f"{number} known here ({state}): left as they are"
+    if outcome.unsubscribed:
+        yield f"{outcome.unsubscribed} confirmed here and gone by the file: to unsubscribe"
+    if outcome.held:
+        yield f"{outcome.held} confirmed here and bounced by the file: to hold back"
+    for state, number in sorted(outcome.added.items()):
+        yield f"{number} to add as {state}"
+    if outcome.never_mailed:
+        yield f"{outcome.never_mailed} of them with an address that bounced: held back"
+
+
+@click.command("imports")
+@with_tables
+def imports() -> None:
+    """List the imports, the newest first: when, which file, by whom, what came of it."""
+    found = lead_batches.all_of_them(db.session)
+    for one in found:
+        words = [count(one.added, "lead") + " added"]
+        words += [f"{one.unsubscribed} unsubscribed"] if one.unsubscribed else []
+        words += [f"{one.held} held back"] if one.held else []
+        if one.undone_at:
+            words.append(f"undone {one.undone_at:%Y-%m-%d %H:%M}, {one.removed} removed")
+        click.echo(
+            f"{one.id}  {one.created_at:%Y-%m-%d %H:%M} UTC  {one.file}  by {one.imported_by}: "
+            f"{count(one.lines, 'line')}, {', '.join(words)}"
+        )
+    if not found:
+        click.echo("no imports yet")
+
+
+@click.command("undo")
+@click.argument("number", type=int)
+@click.option("--yes", is_flag=True, help="do not ask")
+@with_tables
+def undo(number: int, yes: bool) -> None:
+    """Remove the leads that an import added and that have done nothing since.
+
+    NUMBER is the import's, as `flask leads imports` lists it. Nobody is subscribed again by it.
+    """
+    record = lead_batches.find(db.session, number)
+    if record is None:
+        fail(f"no import has the number {number}: flask leads imports lists them")
+    left = lead_batches.weigh(db.session, number)
+    click.echo(f"{count(left.removed, 'lead')} to remove", err=True)
+    for reason, kept in left.kept.items():
+        click.echo(f"{kept} to keep ({reason})", err=True)
+    if record.unsubscribed:
+        click.echo(f"{record.unsubscribed} were unsubscribed by it: they stay so", err=True)
+    if record.held:
+        click.echo(f"{record.held} were held back by it: they stay so", err=True)
+    total = left.removed + sum(left.kept.values())
+    db.session.rollback()
+    if not yes:
+        click.confirm("Remove them for good?", abort=True, err=True)
+    removed, last = 0, 0
+    with progress("Removing", total) as advance:
+        while True:
+            writing(db.session)
+            record = lead_batches.find(db.session, number)
+            part = record and lead_batches.undo(db.session, record, last)
+            db.session.commit()
+            if not part:
+                break
+            removed, last = removed + part[0], part[1]
+            advance(lead_batches.AT_ONCE)
+            time.sleep(BREATH)
+    scrub(db.engine)
+    click.echo(f"{count(removed, 'lead')} removed")
+
+
+commands = (import_leads, imports, undo)

@@ -1,0 +1,327 @@
+"""Files that other programs wrote: nobody is mailed whom they mark as gone, the rest is read."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from crossroads import consent, export, lead_batches, lead_import, suppressions
+from crossroads.lead_list import SHEET, LeadFilter
+from models import ConsentEvent, Lead, LeadImport, Suppression, db
+from models.base import AnySession
+from tests.conftest import ROOT
+from tests.order_states import bring
+from tests.people import SUPPRESSION_KEY, hashed
+from tests.test_lead_import import everything, flask, join, mailable, take
+
+DATA = ROOT / "tests" / "data" / "leads"
+PROGRAMS = sorted(file.stem for file in DATA.glob("*.csv") if file.stem != "mailchimp-names")
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str) -> Flask:
+    built: Flask = make_app(database_url=database_url, suppression_key=SUPPRESSION_KEY)
+    return built
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    with app.app_context():
+        engine = db.engine
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def site(make_app: Any) -> Flask:
+    """A site for what does not depend on the database."""
+    built: Flask = make_app(suppression_key=SUPPRESSION_KEY)
+    return built
+
+
+@pytest.fixture
+def there(site: Flask) -> Iterator[Session]:
+    with site.app_context():
+        engine = db.engine
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "people.csv"
+
+
+def confirmed(session: AnySession) -> set[str]:
+    return set(session.scalars(select(Lead.email).where(Lead.state == "confirmed")))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_only_those_who_agreed_are_mailable_whatever_program_wrote_the_file(
+    site: Flask, there: Session, file: Path, program: str
+) -> None:
+    result = take(site, file, (DATA / f"{program}.csv").read_bytes())
+    assert result.exit_code == 0, result.stderr
+    assert confirmed(there) == {"yes@example.com"}
+    assert mailable(there) == {"yes@example.com"}
+    lead = there.scalars(select(Lead).where(Lead.email == "yes@example.com")).one()
+    assert lead.name in ("Ann Example", "Ann", "")
+    for one in there.scalars(select(Lead)):
+        assert consent.state_of(consent.ledger(there, one.id)) == one.state
+
+
+def test_a_no_in_a_file_takes_off_those_who_confirmed_here(
+    app: Flask, session: Session, file: Path
+) -> None:
+    for name in ("left", "dead", "soon", "stays", "again"):
+        join(session, f"{name}@example.com", *(() if name == "soon" else ("confirm",)))
+    text = (
+        "email,status\nleft@example.com,unsubscribed\ndead@example.com,bounced\n"
+        "soon@example.com,unsubscribed\nstays@example.com,active\nagain@example.com,pending\n"
+    )
+    before = everything(session)
+    would = take(app, file, text, "--dry-run")
+    assert "2 confirmed here and gone by the file: to unsubscribe" in would.stdout
+    assert everything(session) == before
+    old = session.scalars(select(Lead).where(Lead.email == "left@example.com")).one().confirm_token
+    session.rollback()
+    assert "2 leads unsubscribed" in take(app, file, text).stdout
+    found = {lead.email.partition("@")[0]: lead for lead in session.scalars(select(Lead))}
+    assert {name: lead.state for name, lead in found.items()} == {
+        "left": "unsubscribed",
+        "dead": "unsubscribed",
+        "soon": "pending",
+        "stays": "confirmed",
+        "again": "confirmed",
+    }
+    event = consent.ledger(session, found["left"].id)[-1]
+    assert (event.kind, event.form) == ("unsubscribed", "import")
+    assert event.wording == 'people.csv: status: "unsubscribed"'
+    assert found["left"].confirm_token != old
+    held = suppressions.find(session, hashed("dead@example.com"))
+    assert held is not None and held.reason == "bounced"
+    assert mailable(session) == {"stays@example.com", "again@example.com"}
+    after = everything(session)
+    assert take(app, file, text).exit_code == 0
+    assert everything(session) == after
+
+
+def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
+    app: Flask, session: Session, file: Path
+) -> None:
+    join(session, "dead@example.com", "confirm")
+    take(app, file, "email,state,suppressed\ndead@example.com,confirmed,bounced\n")
+    session.rollback()
+    assert mailable(session) == set()
+    kinds = session.scalars(select(ConsentEvent.kind).order_by(ConsentEvent.id)).all()
+    assert kinds[-1] == "bounced"
+    assert session.scalars(select(LeadImport.held)).one() == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("Lead status", ["hot", "cold"]),
+        ("Newsletter", ["yes", "no"]),
+        ("Kündigungsstatus", ["ja", "nein"]),
+        ("GDPR agreed", ["true", "false"]),
+        ("Status", ["7", "8"]),
+        ("State", ["dormant", "fresh"]),
+        ("Zustand", ["gut", "unsubscribed"]),
+        ("Tags", ["vip", '"vip","unsubscribed"']),
+        ("Bounces total", ["0", "3"]),
+        ("Permission note", ["call first", ""]),
+    ],
+)
+def test_column_that_could_say_who_left_stops_the_import_until_it_is_ignored(
+    site: Flask, there: Session, file: Path, head: str, cells: list[str]
+) -> None:
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells]
+    text = f"email,{head}\na@example.com,{quoted[0]}\nb@example.com,{quoted[1]}\n"
+    result = take(site, file, text)
+    assert result.exit_code == 1
+    assert f'column "{head}" could say who left' in result.stderr
+    assert f'--ignore "{head}"' in result.stderr
+    assert there.scalars(select(Lead)).all() == []
+    there.rollback()
+    result = take(site, file, text, "--ignore", head)
+    assert f"columns left out: {head}" in result.stdout
+    assert result.stdout.endswith("2 leads added\n")
+
+
+def test_state_of_a_country_is_told_by_its_values(site: Flask, there: Session, file: Path) -> None:
+    result = take(site, file, "email,State\na@example.com,CA\nb@example.com,New York\n")
+    assert result.exit_code == 0, result.stderr
+    assert confirmed(there) == {"a@example.com", "b@example.com"}
+    result = take(site, file, "email,State\nc@example.com,CA\nd@example.com,unsubscribed\n")
+    assert result.exit_code == 1
+    assert 'holds both states of a country ("CA")' in result.stderr
+
+
+def test_value_that_is_not_known_is_told_with_its_line_and_column(site: Flask, file: Path) -> None:
+    result = take(site, file, "email,Status\na@example.com,active\nb@example.com,lapsed\n")
+    assert result.exit_code == 1
+    assert 'line 3: Status: "lapsed" is not known here: write active' in result.stderr
+
+
+def test_names_and_times_of_consent_are_kept(site: Flask, there: Session, file: Path) -> None:
+    result = take(site, file, (DATA / "mailchimp-names.csv").read_bytes())
+    assert result.exit_code == 0, result.stderr
+    lead = there.scalars(select(Lead)).one()
+    assert lead.name == "Ann Example, Jr."
+    assert lead.created_at == datetime(2018, 2, 12, 17, 59, 31, tzinfo=UTC)
+    assert lead.confirmed_at == datetime(2018, 2, 12, 18, 6, 58, tzinfo=UTC)
+
+
+def test_columns_may_be_named(site: Flask, there: Session, file: Path) -> None:
+    text = "Wohin;Wer;Wann\nann@example.com;Ann;2.1.2026 10:00\n"
+    options = ("--column", "email=Wohin", "--column", "name=Wer", "--column", "confirmed_at=Wann")
+    result = take(site, file, text, *options, "--time-zone", "Europe/Berlin")
+    assert result.exit_code == 0, result.stderr
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.email, lead.name) == ("ann@example.com", "Ann")
+    assert lead.confirmed_at == datetime(2026, 1, 2, 9, tzinfo=UTC)
+    there.rollback()
+    assert 'no column is called "Nirgends"' in take(site, file, text, "--ignore", "Nirgends").stderr
+    assert "write NAME=HEAD" in take(site, file, text, "--column", "mail=Wohin").stderr
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"sep=;\r\nemail;name\r\nann@example.com;Ann\r\n",
+        "email\tname\r\nann@example.com\tAnn\r\n".encode("utf-16"),
+        b'"E-Mail\nAddress";"name"\nann@example.com;Ann\n',
+        b"email,note,name,x\nann@example.com," + b"y" * 300_000 + b",Ann\n",
+        b"\xef\xbb\xbfname;e-mail;;\r\nAnn;Ann <ann@example.com>;;\r\n",
+    ],
+    ids=["sep", "utf-16", "line break in a head", "huge cell", "short row"],
+)
+def test_file_as_spreadsheets_write_it_is_read(
+    site: Flask, there: Session, file: Path, data: bytes
+) -> None:
+    result = take(site, file, data)
+    assert result.exit_code == 0, result.stderr
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.email, lead.name) == ("ann@example.com", "Ann")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PK\x03\x04whatever", "is a workbook, not CSV"),
+        (b'email,name\na@example.com,"Ann\n', "line 2: a quote that opens here is never closed"),
+        (b'email,name\na@example.com,"Ann"n\n', "line 2: a quote stands in the middle"),
+        (b"email,name\na@example.com," + b"y" * 200_000 + b"\n", "name: has 200000 characters"),
+        (b"email,joined,Created\na@example.com,x,1/2/2026 10:00\n", "--dates day-first"),
+        (b"email,Created\na@example.com,soon\n", "line 2: Created: is a time, like"),
+        (b"email,utm_term\na@example.com,1.23457E+17\n", "that a spreadsheet has rounded"),
+        (b"email,signed_up_at\na@example.com,2026-02-01 10:00\n", "give --time-zone"),
+        ("email,Vörname\n".encode("cp1252"), "line 1: is not UTF-8"),
+        (b"E-mail,Email Address\n", "could both be the email"),
+    ],
+)  # fmt: skip
+def test_file_that_is_refused_is_told_the_true_reason(
+    site: Flask, there: Session, file: Path, data: bytes, told: str
+) -> None:
+    result = take(site, file, data)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert there.scalars(select(Lead)).all() == []
+
+
+def test_other_encoding_and_order_of_dates_can_be_said(
+    site: Flask, there: Session, file: Path
+) -> None:
+    text = "email;Vorname;Created\nann@example.com;Zoë;1/2/2026 10:00\n".encode("cp1252")
+    options = ("--encoding", "windows-1252", "--dates", "day-first")
+    assert take(site, file, text, *options).exit_code == 0
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.name, lead.created_at) == ("Zoë", datetime(2026, 2, 1, 10, tzinfo=UTC))
+
+
+def test_our_export_with_short_rows_and_other_separators_is_read(
+    app: Flask, session: Session, file: Path
+) -> None:
+    """Excel leaves out the empty cells at a row's end, from the 16th row on, and writes `;`."""
+    join(session, "=p@example.com", "confirm")
+    join(session, "gone@example.com", "confirm", "unsubscribe")
+    join(session, "dead@example.com", "confirm", "bounce")
+    with app.app_context():
+        export.write_whole(db.engine, SHEET, LeadFilter(), "csv", file)
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    short = "\r\n".join(line.rstrip(",").replace(",", ";") for line in lines)
+    before = everything(session)
+    result = take(app, file, "\ufeff" + short + "\r\n")
+    assert result.exit_code == 0, result.stderr
+    assert everything(session) == before
+
+
+def test_only_our_own_export_has_quotes_taken_off(site: Flask, there: Session, file: Path) -> None:
+    take(site, file, "email,name\n'=a@example.com,'=b\n")
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.email, lead.name) == ("'=a@example.com", "'=b")
+
+
+def test_import_is_undone_but_for_those_who_did_something_since(
+    app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lead_batches, "AT_ONCE", 2)
+    join(session, "here@example.com", "confirm")
+    names = ["idle1", "idle2", "idle3", "buyer", "left", "again"]
+    text = "email,status\nhere@example.com,unsubscribed\nno@example.com,unsubscribed\n"
+    text += "".join(f"{name}@example.com,active\n" for name in names)
+    take(app, file, text)
+    bring(session, "paid", email="buyer@example.com")
+    session.commit()
+    join(session, "left@example.com", "unsubscribe")
+    join(session, "again@example.com")
+    listed = flask(app, "leads", "imports").stdout
+    assert "people.csv" in listed and "7 leads added, 1 unsubscribed" in listed
+    before = everything(session)
+    asked = app.test_cli_runner().invoke(args=["leads", "undo", "1"], input="n\n")
+    assert asked.exit_code == 1
+    assert everything(session) == before
+    result = flask(app, "leads", "undo", "1", "--yes")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("3 leads removed\n")
+    assert "1 were unsubscribed by it: they stay so" in result.stderr
+    left = {lead.email.partition("@")[0]: lead.state for lead in session.scalars(select(Lead))}
+    assert left == {
+        "here": "unsubscribed",
+        "no": "unsubscribed",
+        "left": "unsubscribed",
+        "buyer": "confirmed",
+        "again": "confirmed",
+    }
+    orphans = select(ConsentEvent.id).where(ConsentEvent.lead_id.not_in(select(Lead.id)))
+    assert session.scalars(orphans).all() == []
+    session.rollback()
+    assert "3 removed" in flask(app, "leads", "imports").stdout
+    assert flask(app, "leads", "undo", "1", "--yes").stdout.endswith("0 leads removed\n")
+    assert "no import has the number 9" in flask(app, "leads", "undo", "9").stderr
+
+
+def test_undo_keeps_what_holds_an_address_back(app: Flask, session: Session, file: Path) -> None:
+    take(app, file, "email,state,suppressed\ndead@example.com,confirmed,bounced\n")
+    flask(app, "leads", "undo", "1", "--yes")
+    assert session.scalars(select(Lead)).all() == []
+    assert session.scalars(select(Suppression.reason)).all() == ["bounced"]
+
+
+def test_long_file_that_takes_people_off_goes_in_by_parts(
+    app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lead_import, "PART", 2)
+    for number in range(3):
+        join(session, f"p{number}@example.com", "confirm")
+    text = "email,status\n" + "".join(f"p{number}@example.com,deleted\n" for number in range(5))
+    take(app, file, text)
+    record = session.scalars(select(LeadImport)).one()
+    assert (record.added, record.unsubscribed, record.lines) == (2, 3, 5)
+    assert confirmed(session) == set()
