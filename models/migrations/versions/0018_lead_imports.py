@@ -1,6 +1,6 @@
 """lead imports: which file brought which leads, so that an import can be undone
 
-Revision 0017 follows 0016.
+Revision 0018 follows 0017.
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 import models.base
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
