@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 
 from flask import request
-from flask_wtf import FlaskForm
 from wtforms import (
     Field,
     HiddenField,
@@ -18,6 +17,7 @@ from wtforms.validators import ValidationError
 
 from crossroads import export, mail_list, money, order_list, refunds
 from crossroads.enrollment_list import EnrollmentFilter
+from crossroads.forms import SiteForm
 from crossroads.lead_list import LeadFilter
 from crossroads.ledger import Balance
 from crossroads.listing import Filter, cleaned
@@ -45,11 +45,8 @@ BODY_LENGTH = 8_000  # in Markdown; the whole mail stays under 30 KB
 RATE_MAX = 6_000
 
 
-class DeskForm(FlaskForm):
+class DeskForm(SiteForm):
     """A form that leaves the token to the guard at the door."""
-
-    class Meta:
-        csrf = False
 
 
 class SignInForm(DeskForm):

@@ -5,6 +5,7 @@ import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError
+from flask import request
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
@@ -16,8 +17,8 @@ from crossroads.consent import wording_hash
 NAME_LENGTH = 100
 TAG_LENGTH = 200
 SEATS_AT_ONCE = 20
-DOTTED = "i\u0307"  # what \u0130 is in lower case: it looks like an i, and is another mailbox's
 TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+DOTTED = "i\u0307"  # what \u0130 is in lower case: it looks like an i, and is another mailbox's
 
 
 def clean_tag(value: str | None) -> str | None:
@@ -78,11 +79,24 @@ def _check_name(name: str) -> None:
         raise ValidationError("Enter a name on one line, without control characters")
 
 
-class PublicForm(FlaskForm):
-    """A form without a session: the same bytes for every visitor."""
+class SiteForm(FlaskForm):
+    """A form that takes the fields of forms alone: Flask-WTF would take JSON and files for them.
+
+    What checks the public forms is the request's origin, and those of the desk their token, before
+    any is read.
+    """
 
     class Meta:
         csrf = False
+
+        def wrap_formdata(self, _form: FlaskForm, formdata: Any) -> Any:
+            if formdata is None or hasattr(formdata, "getlist"):  # given by the view
+                return formdata
+            return request.form or None if request.method == "POST" else None
+
+
+class PublicForm(SiteForm):
+    """A form without a session: the same bytes for every visitor."""
 
 
 class EnrollForm(PublicForm):

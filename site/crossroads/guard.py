@@ -17,6 +17,10 @@ POLICY = (
 )
 PUBLIC = "public, max-age=0, must-revalidate"
 PRIVATE = "no-store"
+TAKE_FORMS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+# Endpoints that are sent something else than a form; all others answer it with 415.
+OTHER_BODIES = frozenset({"webhooks.stripe"})
 
 
 def policy_with_payment(origins: list[str]) -> str:
@@ -88,6 +92,15 @@ def truncated_ip() -> str | None:
     return str(type(ip)(int(ip) >> hidden << hidden))
 
 
+def _is_form() -> bool:
+    """Tell whether the body is one that a form sends, or empty, or for an address that has none."""
+    if request.url_rule is None or request.endpoint in OTHER_BODIES:
+        return True
+    if request.mimetype in FORMS:
+        return True
+    return not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ
+
+
 def init_app(app: Flask, *, https: bool, proxies: Watch) -> None:
     """Add the security headers to every answer, and the safe cache rule where none is set."""
 
@@ -98,6 +111,8 @@ def init_app(app: Flask, *, https: bool, proxies: Watch) -> None:
             abort(404)
         if LATE in request.environ:
             abort(408)
+        if request.method in TAKE_FORMS and not _is_form():
+            abort(415)
 
     wanted = {
         "Content-Security-Policy": POLICY,

@@ -45,6 +45,11 @@ WORDS = {
         "That is more than this form can take",
         "Go back, shorten what you typed and send it again. Nothing was saved.",
     ),
+    415: (
+        "This address takes forms only",
+        "Send the fields as a form sends them, as application/x-www-form-urlencoded or "
+        "multipart/form-data. Nothing was saved.",
+    ),
     429: ("Too many tries", "Nothing is lost. Wait, then send it again."),
     500: (
         "Our fault",
