@@ -7,7 +7,7 @@ from flask import Flask
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads.forms import TAGS
+from crossroads.campaign_links import TAGS
 from models import Lead, db
 from tests.hostile import hostile
 from tests.mail_server import MailServer

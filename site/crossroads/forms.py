@@ -17,7 +17,6 @@ from crossroads.consent import wording_hash
 NAME_LENGTH = 100
 TAG_LENGTH = 200
 SEATS_AT_ONCE = 20
-TAGS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 DOTTED = "i\u0307"  # what \u0130 is in lower case: it looks like an i, and is another mailbox's
 
 

@@ -2,10 +2,12 @@
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
 
+from crossroads import mailed_links
 from crossroads.intake import LATE
 from crossroads.proxies import Watch
 
@@ -113,6 +115,11 @@ def init_app(app: Flask, *, https: bool, proxies: Watch) -> None:
             abort(408)
         if request.method in TAKE_FORMS and not _is_form():
             abort(415)
+
+    @app.url_value_preprocessor
+    def read_token(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+        if values and "token" in values:
+            values["token"] = mailed_links.token(values["token"])
 
     wanted = {
         "Content-Security-Policy": POLICY,

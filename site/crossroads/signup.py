@@ -2,14 +2,23 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from flask import Response, current_app, make_response, request
 
-from crossroads import addresses, group_commit, leads, limits, providers, waiting_list
+from crossroads import (
+    addresses,
+    campaign_links,
+    group_commit,
+    leads,
+    limits,
+    providers,
+    waiting_list,
+)
+from crossroads.campaign_links import TAGS
 from crossroads.consent import Evidence
 from crossroads.content import Course
-from crossroads.forms import TAGS, SignupForm, clean_tag
+from crossroads.forms import SignupForm, clean_tag
 from crossroads.group_commit import Store
 from crossroads.guard import host_of, refuse_cross_site, truncated_ip
 from crossroads.leads import Submission, Touch
@@ -133,7 +142,8 @@ def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Respo
 
 def _touch(*, apart: bool) -> Touch:
     path, before = _page_before()
-    places = (request.args, request.form, before)
+    query = request.query_string.decode(errors="replace")
+    places = (campaign_links.read(query), request.form, before)
     tags = {tag: _first(place.get(tag) for place in places) for tag in TAGS}
     if not apart:
         return Touch(page=request.path[:PAGE_LENGTH], **tags)
@@ -160,7 +170,7 @@ def _page_before() -> tuple[str | None, dict[str, str]]:
     before = urlsplit(request.referrer or "")
     if before.path == request.path:
         return None, {}
-    return before.path, {name: values[0] for name, values in parse_qs(before.query).items()}
+    return before.path, campaign_links.read(before.query)
 
 
 def _settings() -> Settings:

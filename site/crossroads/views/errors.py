@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import desk
+from crossroads import desk, mailed_links
 from crossroads.content import ContentError
 from crossroads.guard import CrossSite, policy_with_payment
 from crossroads.limits import TooMany, seconds_to_wait
@@ -113,8 +113,11 @@ def init_app(app: Flask) -> None:
         if isinstance(original, DATABASE_AWAY):
             return database_away(original)
         status = error.code or 500
-        if status == 404 and (address := _without_slash()):
-            return redirect(address, 308)
+        if status == 404 and (address := _meant()):
+            moved = redirect(address, 308)
+            # The address may hold a token.
+            moved.headers.update({"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+            return moved
         answer = _page(status)
         if status == 405 and (allow := dict(error.get_headers()).get("Allow")):
             answer.headers["Allow"] = allow
@@ -249,16 +252,20 @@ def _typed() -> list[tuple[str, str]] | None:
         return None
 
 
-def _without_slash() -> str | None:
-    """Return the address of the page that was asked for with a slash too many, if there is one."""
-    bare = "/" + request.path.strip("/")
+def _meant() -> str | None:
+    """Return the page that was meant by an address with a slash or other signs stuck to it."""
+    meant = mailed_links.clean(request.path)
     routes = current_app.create_url_adapter(request)
-    if request.method not in ("GET", "HEAD") or bare == request.path or routes is None:
+    if meant is None or routes is None:
         return None
-    if not routes.test(bare, "GET"):
+    path, added = meant
+    if request.method not in ("GET", "HEAD") and not mailed_links.MAILED.match(path):
+        return None  # a form that was typed is not lost on the way
+    if not routes.test(path, "GET" if request.method == "HEAD" else request.method):
         return None
-    query = request.query_string.decode("latin-1")
-    return quote(bare) + (f"?{query}" if query else "")
+    queries = (quote(added, safe="=&;%+"), request.query_string.decode("latin-1"))
+    query = "&".join(one for one in queries if one)
+    return quote(path) + (f"?{query}" if query else "")
 
 
 def _template_fault(error: Exception) -> str | None:

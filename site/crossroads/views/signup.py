@@ -2,8 +2,7 @@
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from crossroads import announcements, leads, signup
-from crossroads.forms import clean_tag
+from crossroads import announcements, leads, mailed_links, signup
 from crossroads.settings import Settings
 from crossroads.signup import Signup, evidence
 from models import db, now, writing
@@ -71,7 +70,9 @@ def unsubscribe(token: str) -> Response:
     proof = evidence("one-click" if one_click else "unsubscribe")
     writing(db.session)
     left_at = None if undo else now()
-    announcements.credit(db.session, token, clean_tag(request.args.get("mail")) or "", left_at)
+    announcements.credit(
+        db.session, token, mailed_links.reference(request.args.get("mail", "")), left_at
+    )
     act = leads.undo_unsubscribe if undo else leads.unsubscribe
     outcome = act(db.session, token, proof)
     db.session.commit()
