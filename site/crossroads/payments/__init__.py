@@ -18,6 +18,7 @@ from crossroads.payments.errors import (
     PaymentsError,
     PaymentsForbidden,
     PaymentsRefused,
+    PaymentsUnclear,
 )
 from crossroads.payments.events import TOLERANCE, Event
 from crossroads.payments.gateway import Gateway
@@ -44,6 +45,7 @@ __all__ = [
     "PaymentsError",
     "PaymentsForbidden",
     "PaymentsRefused",
+    "PaymentsUnclear",
     "Presentment",
     "Purchase",
     "Refund",

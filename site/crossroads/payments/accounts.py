@@ -7,7 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from crossroads.payments.connection import expect
+from crossroads.payments.fields import NotUnderstood, fields
 
 if TYPE_CHECKING:
     import stripe
@@ -38,21 +38,23 @@ class Endpoint:
 
 def account(found: stripe.Balance) -> Account:
     """Tell whose key it is by its balance, the one object that every account has."""
-    expect(found, "balance")
+    live = fields(found, "balance").flag("livemode")
     answer = found.last_response
-    if answer is None:
-        raise TypeError("an answer without headers")
-    return Account(live=found.livemode, clock=parsedate_to_datetime(answer.headers["Date"]))
+    try:
+        clock = parsedate_to_datetime(answer.headers["Date"] if answer else "")
+    except (LookupError, ValueError):
+        raise NotUnderstood("balance's Date header") from None
+    return Account(live=live, clock=clock)
 
 
 def endpoint(found: stripe.WebhookEndpoint) -> Endpoint:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(found, "webhook_endpoint")
+    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    read = fields(found, "webhook_endpoint")
     return Endpoint(
-        id=found.id,
-        url=found.url,
-        kinds=tuple(found.enabled_events),
-        enabled=found.status == "enabled",
-        live=found.livemode,
-        version=found.api_version,
+        id=read.text("id"),
+        url=read.text("url"),
+        kinds=read.texts("enabled_events"),
+        enabled=read.text("status") == "enabled",
+        live=read.flag("livemode"),
+        version=read.maybe_text("api_version"),
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from crossroads.payments.connection import expect, id_of
+from crossroads.payments.fields import Fields, fields
 
 if TYPE_CHECKING:
     from stripe.checkout import Session
@@ -174,60 +174,75 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
 
 
 def checkout(session: Session) -> Checkout:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(session, "checkout.session")
-    details = session.total_details
-    items = session.line_items
-    customer = session.customer_details
-    recovery = session.after_expiration and session.after_expiration.recovery
-    shown = session.presentment_details
-    notes = session.metadata
-    codes = (id_of(one.promotion_code) for one in session.discounts or ())
+    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    read = fields(session, "checkout.session")
+    details = read.maybe_inner("total_details")
+    items = read.maybe_inner("line_items")
+    notes = read.maybe_inner("metadata")
+    consent = read.maybe_inner("consent")
+    expired = read.maybe_inner("after_expiration")
+    recovery = expired.maybe_inner("recovery") if expired else None
+    payment = read.text("payment_status")
+    codes = (one.link("promotion_code") for one in read.every("discounts"))
     return Checkout(
-        id=session.id,
-        reference=session.client_reference_id,
-        made_for=notes[MADE_FOR] if notes and MADE_FOR in notes else None,
-        status=cast(Status, session.status or "open"),
-        paid=session.payment_status in ("paid", "no_payment_required"),
-        failed=_has_failed(session),
-        url=session.url,
-        currency=(session.currency or "").upper(),
-        quantity=sum(item.quantity or 0 for item in items.data) if items else 0,
-        amount_subtotal=session.amount_subtotal or 0,
-        amount_discount=details.amount_discount if details else 0,
-        amount_tax=details.amount_tax if details else 0,
-        amount_total=session.amount_total or 0,
-        payment_intent=id_of(session.payment_intent),
-        created_at=datetime.fromtimestamp(session.created, UTC),
-        free=session.payment_status == "no_payment_required",
-        live=session.livemode,
+        id=read.text("id"),
+        reference=read.maybe_text("client_reference_id"),
+        made_for=notes.maybe_text(MADE_FOR) if notes else None,
+        status=cast(Status, read.maybe_text("status") or "open"),
+        paid=payment in ("paid", "no_payment_required"),
+        failed=_has_failed(read),
+        url=read.maybe_text("url"),
+        currency=(read.maybe_text("currency") or "").upper(),
+        quantity=sum(one.maybe_number("quantity") or 0 for one in items.every("data"))
+        if items
+        else 0,
+        amount_subtotal=read.maybe_number("amount_subtotal") or 0,
+        amount_discount=details.number("amount_discount") if details else 0,
+        amount_tax=details.number("amount_tax") if details else 0,
+        amount_total=read.maybe_number("amount_total") or 0,
+        payment_intent=read.link("payment_intent"),
+        created_at=read.time("created"),
+        free=payment == "no_payment_required",
+        live=read.flag("livemode"),
         promotion_codes=tuple(code for code in codes if code),
-        tax_ids=tuple(
-            TaxId(kind=one.type, value=one.value or "")
-            for one in (customer.tax_ids if customer else None) or ()
-        ),
-        terms_accepted=bool(session.consent and session.consent.terms_of_service == "accepted"),
-        invoice=id_of(session.invoice),
-        presentment=Presentment(
-            amount=shown.presentment_amount, currency=shown.presentment_currency.upper()
-        )
-        if shown
-        else None,
-        recovered_from=session.recovered_from,
-        recovery_url=recovery.url if recovery else None,
+        tax_ids=_tax_ids(read),
+        terms_accepted=consent is not None and consent.maybe_text("terms_of_service") == "accepted",
+        invoice=read.link("invoice"),
+        presentment=_presentment(read),
+        recovered_from=read.maybe_text("recovered_from"),
+        recovery_url=recovery.maybe_text("url") if recovery else None,
     )
 
 
-def _has_failed(session: Session) -> bool:
+def _tax_ids(session: Fields) -> tuple[TaxId, ...]:
+    customer = session.maybe_inner("customer_details")
+    return tuple(
+        TaxId(kind=one.text("type"), value=one.maybe_text("value") or "")
+        for one in (customer.every("tax_ids") if customer else ())
+    )
+
+
+def _presentment(session: Fields) -> Presentment | None:
+    """Return what the buyer was shown; Stripe leaves it out where it converted no price."""
+    shown = session.maybe_inner("presentment_details")
+    if shown is None:
+        return None
+    return Presentment(
+        amount=shown.number("presentment_amount"),
+        currency=shown.text("presentment_currency").upper(),
+    )
+
+
+def _has_failed(session: Fields) -> bool:
     """Tell whether a payment that was to come later will not come.
 
     The session itself stays complete and unpaid for ever; only its payment knows.
     https://docs.stripe.com/payments/paymentintents/lifecycle
     """
-    intent = session.payment_intent
+    intent = session.expanded("payment_intent")
     return (
-        session.status == "complete"
-        and session.payment_status == "unpaid"
-        and not isinstance(intent, str | None)
-        and intent.status in ("requires_payment_method", "canceled")
+        session.maybe_text("status") == "complete"
+        and session.text("payment_status") == "unpaid"
+        and intent is not None
+        and intent.text("status") in ("requires_payment_method", "canceled")
     )

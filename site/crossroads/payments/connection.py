@@ -9,9 +9,10 @@ from copy import copy
 from functools import cached_property
 from random import uniform
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypedDict, TypeVar
 
 from crossroads.payments.errors import PaymentsAway, PaymentsBusy, PaymentsCrowded, our_errors
+from crossroads.payments.fields import fields
 
 if TYPE_CHECKING:
     import requests
@@ -25,13 +26,6 @@ RETRIES = 2
 BUSY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds, each up to a quarter longer, before asking again
 LONGEST_WAIT = 30.0  # seconds that Stripe may ask for; for more nobody waits
 PAGE: Final = 100  # the most that Stripe lists at once
-
-
-class Linked(Protocol):
-    """An object of Stripe's that others name by its id."""
-
-    @property
-    def id(self) -> str: ...
 
 
 T = TypeVar("T")
@@ -161,17 +155,8 @@ class Connection:
 
 def _page(page: stripe.ListObject[L], take: Callable[[L], R]) -> tuple[Sequence[R], str | None]:
     """Return what is on a page of a list, and the id that the next begins after, if any."""
-    expect(page, "list")
+    read = fields(page, "list")
+    more = read.flag("has_more")
+    every = list(read.every("data"))
     found = [take(one) for one in page.data]
-    return found, str(page.data[-1]["id"]) if page.has_more else None
-
-
-def expect(found: stripe.StripeObject | dict[str, Any], kind: str) -> None:
-    """Raise TypeError when an answer is of another kind than was asked for."""
-    if found["object"] != kind:
-        raise TypeError(f"expected a {kind}, not {found['object']}")
-
-
-def id_of(link: str | Linked | None) -> str | None:
-    """Return the id that a field names, whether Stripe sent the id alone or the whole object."""
-    return link if link is None or isinstance(link, str) else link.id
+    return found, every[-1].text("id") if more and every else None

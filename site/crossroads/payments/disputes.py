@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, cast
 
-from crossroads.payments.connection import expect, id_of
+from crossroads.payments.fields import fields
 
 if TYPE_CHECKING:
     import stripe
@@ -55,17 +55,19 @@ class Dispute:
 
 
 def dispute(found: stripe.Dispute) -> Dispute:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(found, "dispute")
-    due = found.evidence_details.due_by
+    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    read = fields(found, "dispute")
+    charge = read.link("charge")
+    if charge is None:
+        raise read.fault("charge")
     return Dispute(
-        id=found.id,
-        payment_intent=id_of(found.payment_intent),
-        charge=id_of(found.charge) or "",
-        amount=found.amount,
-        currency=found.currency.upper(),
-        status=cast(Status, found.status),
-        reason=found.reason,
-        due_by=datetime.fromtimestamp(due, UTC) if due else None,
-        created_at=datetime.fromtimestamp(found.created, UTC),
+        id=read.text("id"),
+        payment_intent=read.link("payment_intent"),
+        charge=charge,
+        amount=read.number("amount"),
+        currency=read.text("currency").upper(),
+        status=cast(Status, read.text("status")),
+        reason=read.text("reason"),
+        due_by=read.inner("evidence_details").maybe_time("due_by"),
+        created_at=read.time("created"),
     )

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from crossroads.payments.fields import NotUnderstood
+
 if TYPE_CHECKING:
     import stripe
 
@@ -34,6 +36,13 @@ class PaymentsAway(PaymentsError):
 
 class PaymentsCrowded(PaymentsAway):
     """As many threads of this process wait for Stripe as may: it was not asked at all."""
+
+
+class PaymentsUnclear(PaymentsAway):
+    """Stripe answered, and this site does not understand the answer: the fault is ours.
+
+    The text names the object and the field. What was asked may have been done.
+    """
 
 
 class PaymentsBusy(PaymentsAway):
@@ -101,6 +110,8 @@ def our_errors() -> Iterator[None]:
         changed = isinstance(error, stripe.IdempotencyError) and error.http_status == 400
         spent = changed or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR
         raise PaymentsAway(type(error).__name__, key_spent=spent) from None
+    except NotUnderstood as error:
+        raise PaymentsUnclear(f"answer not understood: {error}") from None
     # An answer that is no Stripe object: cut off, of another type, or not even text.
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise PaymentsAway(f"answer not understood: {type(error).__name__}") from None

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from crossroads.payments.connection import expect
 from crossroads.payments.errors import BadEvent
+from crossroads.payments.fields import Fields
 
 if TYPE_CHECKING:
     import stripe
 
+KINDS: Final = ("event", "v2.core.event")
+# Ids are up to 255 characters: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider
+# The signs are those of all the examples at https://docs.stripe.com/api; a NUL or half a surrogate
+# pair is nothing that PostgreSQL or UTF-8 could hold.
+ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 TOLERANCE: Final = 300  # seconds that a signed event may be old
 
 
@@ -32,20 +38,58 @@ class Event:
     version: str | None = None
     pending: int = 0
 
+    @property
+    def followable(self) -> bool:
+        """Tell whether it names itself and an object, so that what happened can be asked for."""
+        return bool(self.id and self.object_id)
+
 
 def event(found: stripe.Event | dict[str, Any]) -> Event:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(found, "event")
+    """Copy what we need out of Stripe's object. Raises NotUnderstood.
+
+    What an event tells of need not have an id, and a thin event tells of no object at all: such
+    events have an empty `object_id` and are not followable.
+    https://docs.stripe.com/event-destinations#thin-events
+    """
+    read = Fields(found, "event")
+    if read.text("object") not in KINDS:
+        raise read.fault("object")
     return Event(
-        id=found["id"],
-        kind=found["type"],
-        object_id=str(found["data"]["object"]["id"]),
-        live=found["livemode"],
-        created_at=datetime.fromtimestamp(found["created"], UTC),
-        version=found["api_version"],
-        # Stripe's own object has no get().
-        pending=found["pending_webhooks"] if "pending_webhooks" in found else 0,  # noqa: SIM401
+        id=_id_of(found),
+        kind=read.text("type"),
+        object_id=_object_id(found),
+        live=_value_of(found, "livemode") is True,
+        created_at=_created(read, _value_of(found, "created")),
+        version=read.maybe_text("api_version"),
+        pending=read.maybe_number("pending_webhooks") or 0,
     )
+
+
+def _object_id(found: Any) -> str:
+    """Return the id of the object that an event tells of, "" when it has none."""
+    return _id_of(_value_of(_value_of(found, "data"), "object"))
+
+
+def _id_of(found: Any) -> str:
+    """Return the id of an object, "" when it has none that can be an id of Stripe's."""
+    said = _value_of(found, "id")
+    return said if isinstance(said, str) and ID.fullmatch(said) else ""
+
+
+def _created(read: Fields, said: object) -> datetime:
+    """Return when it happened: in seconds, and in a thin event as a text of RFC 3339."""
+    if not isinstance(said, str):
+        return read.time("created")
+    try:
+        return datetime.fromisoformat(said).astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise read.fault("created") from None
+
+
+def _value_of(found: Any, field: str) -> Any:
+    """Return a field of what may be no object at all, None when there is no such field."""
+    no_object = found is None or isinstance(found, str | bool | int | float | list)
+    return None if no_object or field not in found else found[field]
 
 
 def verified(body: bytes, signature: str | None, secrets: list[str]) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crossroads.payments.connection import expect
+from crossroads.payments.fields import fields
 
 if TYPE_CHECKING:
     import stripe
@@ -25,11 +25,11 @@ class Invoice:
 
 
 def invoice(found: stripe.Invoice) -> Invoice:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(found, "invoice")
+    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    read = fields(found, "invoice")
     return Invoice(
-        id=found.id,
-        number=found.number,
-        page=found.hosted_invoice_url,
-        pdf=found.invoice_pdf,
+        id=read.text("id"),
+        number=read.maybe_text("number"),
+        page=read.maybe_text("hosted_invoice_url"),
+        pdf=read.maybe_text("invoice_pdf"),
     )

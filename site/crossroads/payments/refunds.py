@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, cast
 
-from crossroads.payments.connection import expect, id_of
+from crossroads.payments.fields import fields
 
 if TYPE_CHECKING:
     import stripe
@@ -55,31 +55,31 @@ class Charge:
 
 
 def refund(found: stripe.Refund) -> Refund:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(found, "refund")
-    notes = found.metadata
+    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    read = fields(found, "refund")
+    notes = read.maybe_inner("metadata")
     return Refund(
-        id=found.id,
-        reference=notes[REFERENCE] if notes and REFERENCE in notes else None,
-        payment_intent=id_of(found.payment_intent),
-        amount=found.amount,
-        currency=found.currency.upper(),
-        status=cast(Status, found.status or "pending"),
-        failure_reason=found.failure_reason,
-        created_at=datetime.fromtimestamp(found.created, UTC),
+        id=read.text("id"),
+        reference=notes.maybe_text(REFERENCE) if notes else None,
+        payment_intent=read.link("payment_intent"),
+        amount=read.number("amount"),
+        currency=read.text("currency").upper(),
+        status=cast(Status, read.maybe_text("status") or "pending"),
+        failure_reason=read.maybe_text("failure_reason"),
+        created_at=read.time("created"),
     )
 
 
 def charge(found: stripe.Charge) -> Charge:
-    """Copy what we need out of Stripe's object. Raises whatever a wrong object makes it raise."""
-    expect(found, "charge")
+    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    read = fields(found, "charge")
     return Charge(
-        id=found.id,
-        payment_intent=id_of(found.payment_intent),
-        amount=found.amount,
-        amount_refunded=found.amount_refunded,
-        currency=found.currency.upper(),
-        paid=found.paid,
-        disputed=found.disputed,
-        created_at=datetime.fromtimestamp(found.created, UTC),
+        id=read.text("id"),
+        payment_intent=read.link("payment_intent"),
+        amount=read.number("amount"),
+        amount_refunded=read.number("amount_refunded"),
+        currency=read.text("currency").upper(),
+        paid=read.flag("paid"),
+        disputed=read.flag("disputed"),
+        created_at=read.time("created"),
     )

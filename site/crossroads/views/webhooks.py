@@ -33,7 +33,10 @@ def stripe() -> Response:
     except BadEvent:
         _note_refused(body)
         abort(400)
-    if event.kind in stripe_events.FOLLOWED and event.live == gateway.live:
+    # Without an id that Stripe could have made there is nothing to ask for: sending it again, as a
+    # 400 has Stripe do for days, would change nothing, and the sweep looks at every order anyway.
+    followed = event.kind in stripe_events.FOLLOWED and event.followable
+    if followed and event.live == gateway.live:
         group_commit.commit(stripe_events.receive, event)
     return make_response("", 200, {"Cache-Control": "no-store"})
 

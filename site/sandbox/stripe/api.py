@@ -12,7 +12,7 @@ from typing import Any, Final
 from flask import Flask, Response, request
 from werkzeug.http import http_date
 
-from sandbox.stripe import agenda, answers, calls, expansion, faults, ids, log
+from sandbox.stripe import agenda, answers, calls, expansion, faults, ids, log, unset
 from sandbox.stripe.answers import Answer
 from sandbox.stripe.calls import Call
 from sandbox.stripe.errors import Refusal
@@ -265,4 +265,4 @@ def _broken() -> Refusal:
 
 
 def _json(body: Any) -> str:
-    return json.dumps(body, indent=2)
+    return json.dumps(unset.sent(body), indent=2)

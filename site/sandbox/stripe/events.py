@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from sandbox.stripe import ids, lists
+from sandbox.stripe import ids, lists, unset
 from sandbox.stripe.errors import Refusal, exclusive, no_such
 from sandbox.stripe.parameters import Array, Flag, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
@@ -62,7 +62,7 @@ def payload(books: Books, id: str) -> bytes | None:  # noqa: A002 # as the API c
     if event is None:
         return None
     version = books.hears["api_version"] or event["api_version"]
-    return json.dumps({**event, "api_version": version}, indent=2).encode()
+    return json.dumps(unset.sent({**event, "api_version": version}), indent=2).encode()
 
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002

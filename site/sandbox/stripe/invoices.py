@@ -4,11 +4,23 @@ Source: https://docs.stripe.com/payments/checkout/receipts#paid-invoices and str
 the SDK, of which they carry every field that must be there.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from sandbox.stripe import events, ids
 from sandbox.stripe.errors import no_such
 from sandbox.stripe.store import Books, Thing
+
+# Null in every invoice that the sandbox writes.
+NOTHING: Final = (
+    "account_country", "account_name", "account_tax_ids", "application",
+    "automatically_finalizes_at", "custom_fields", "customer_account", "customer_phone",
+    "customer_shipping", "customer_tax_exempt", "default_payment_method", "default_source",
+    "description", "due_date", "effective_at", "ending_balance", "footer", "from_invoice",
+    "last_finalization_error", "latest_revision", "next_payment_attempt", "on_behalf_of",
+    "parent", "receipt_number", "rendering", "shipping_cost", "shipping_details",
+    "statement_descriptor", "subtotal_excluding_tax", "test_clock", "total_pretax_credit_amounts",
+    "webhooks_delivered_at",
+)  # fmt: skip
 
 
 def write(books: Books, session: Thing) -> None:
@@ -36,6 +48,7 @@ def _invoice(books: Books, session: Thing, number: str) -> Thing:
     items = books.hidden(session["id"])["line_items"]
     page = f"{books.url}/pay/invoices/{id}"
     return {
+        **dict.fromkeys(NOTHING),
         "id": id,
         "object": "invoice",
         "amount_due": paid,
