@@ -27,7 +27,7 @@ check: $(VENV)/dev ## Lint, check types, then run all tests
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
-faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes
+faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes (needs LibreOffice: apt-get install libreoffice-calc)
 	@$(BIN)/pytest -n 2 tests/faults
 
 bench: $(VENV)/dev ## Measure the site against its limits (needs wrk: apt-get install wrk)
