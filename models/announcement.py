@@ -19,7 +19,8 @@ class Announcement(Base):
     course/cohort, they are those on its waiting list. When it is queued, `receivers` counts them
     and `last_id` closes the list: nobody is added later. Up to lead `reached_id` they have their
     messages in the outbox; the next ones get theirs with due times from `next_at` on, which is
-    None when all have theirs.
+    None when all have theirs. `version` counts its saves, so that two people who edit it at once
+    lose nothing, and `form_key` names the form it was first saved from: sent twice, it is one.
     """
 
     __tablename__ = "announcement"
@@ -39,3 +40,5 @@ class Announcement(Base):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     queued_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     next_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    form_key: Mapped[str | None] = mapped_column(String(32), default=None, unique=True, index=True)

@@ -1,5 +1,6 @@
 """Announcements: who is meant, at which rate, paused, resumed, counted; each gets one mail."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -351,7 +352,11 @@ def test_worker_sends_it_with_a_way_out_that_is_its_own(engine: Engine, server: 
         ("`code` <b>raw</b> &amp;", "code <b>raw</b> &"),
         ("```\na\nb\n```", "    a\n    b"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "a | b\n1 | 2"),
-        ("![a picture](https://x.example/i.png)", "a picture"),
+        ("![a picture](https://x.example/i.png)", "a picture (https://x.example/i.png)"),
+        ("[![words](https://x.example/i.png)](https://x.example)", "words (https://x.example)"),
+        ("![](https://x.example/i.png)", "https://x.example/i.png"),
+        ("See https://x.example/a, or a@b.example.", "See https://x.example/a, or a@b.example."),
+        ("[call us](tel:+15550100)", "call us (+15550100)"),
     ],
 )
 def test_markdown_becomes_plain_text(source: str, words: str) -> None:
@@ -366,3 +371,15 @@ def test_markdown_becomes_html_that_does_no_harm() -> None:
     assert "<script" not in html and "<img" not in html and 'href="javascript' not in html
     assert 'href="http://o/b"' in html
     assert 'href="http://o//c.c"' not in html
+
+
+def test_bare_addresses_are_links_and_words_of_pictures_stay() -> None:
+    html = markdown.to_html(
+        "See https://x.example/kurs, a@example.com, `https://code.example` and README.md.\n\n"
+        "[call](tel:+15550100) ![Our team in Bern](https://x.example/team.png)"
+    )
+    assert '<a href="https://x.example/kurs"' in html
+    assert '<a href="mailto:a@example.com"' in html
+    assert '<a href="tel:+15550100"' in html
+    assert re.search(r'<a href="https://x.example/team.png"[^>]*>Our team in Bern</a>', html)
+    assert html.count("<a ") == 4 and "<img" not in html

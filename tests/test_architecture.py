@@ -22,9 +22,9 @@ from tests.conftest import ROOT
 LAYERS = [
     ["models"],
     ["composer", "compression", "content", "content_fields", "content_rules", "content_schema",
-     "content_yaml", "domains", "logs", "mail_headers", "mailer", "markdown", "metrics",
-     "money", "payments", "pictures", "providers", "proxies", "schema", "service_urls", "settings",
-     "turns"],
+     "content_yaml", "domains", "link_check", "logs", "mail_headers", "mailer", "markdown",
+     "metrics", "money", "payments", "pictures", "providers", "proxies", "schema", "service_urls",
+     "settings", "turns"],
     ["addresses", "announcements", "calendars", "campaign_links",
      "checkout_queue", "consent", "demo",
      "demo_people", "demo_tables",

@@ -15,7 +15,7 @@ from wtforms import (
 )
 from wtforms.validators import ValidationError
 
-from crossroads import export, mail_list, money, order_list, refunds
+from crossroads import export, link_check, mail_list, money, order_list, refunds
 from crossroads.enrollment_list import EnrollmentFilter
 from crossroads.forms import SiteForm
 from crossroads.lead_list import LeadFilter
@@ -43,6 +43,7 @@ SAID = {
 SUBJECT_LENGTH = 150
 BODY_LENGTH = 8_000  # in Markdown; the whole mail stays under 30 KB
 RATE_MAX = 6_000
+WORDS = ("subject", "body", "page", "campaign", "waiting", "rate")  # of an announcement
 
 
 class DeskForm(SiteForm):
@@ -144,6 +145,8 @@ class AnnouncementForm(DeskForm):
     campaign = SelectField("Who first came with the campaign")
     waiting = SelectField("Or who is on a waiting list")
     rate = StringField("Mails a minute")
+    version = HiddenField()  # of the announcement that the form was filled from
+    form_key = HiddenField()  # of this form: sent twice, it is one announcement
 
     def __init__(
         self,
@@ -151,8 +154,10 @@ class AnnouncementForm(DeskForm):
         pages: list[str],
         campaigns: list[str],
         waited_for: list[tuple[str, str]],
+        base_url: str = "",
     ) -> None:
         super().__init__(obj=announcement)
+        self._base_url = base_url
         # What was chosen before stays a choice, though nobody may be left whom it means.
         before = announcement or Announcement(subject="", body="", rate=0)
         self.page.choices = _choices("Any page", [(page, page) for page in pages], before.page)
@@ -174,6 +179,14 @@ class AnnouncementForm(DeskForm):
             raise ValidationError("Enter what you want to say")
         if len(field.data) > BODY_LENGTH:
             raise ValidationError(f"Use {BODY_LENGTH:,} characters or fewer: mail stays small")
+        *others, last = [*link_check.problems(field.data, self._base_url)] or [""]
+        field.errors = [*field.errors, *(_sentence(one) for one in others)]
+        if last:
+            raise ValidationError(_sentence(last))
+
+    def words(self) -> dict[str, object]:
+        """Return what the announcement says and to whom, by field, of a form that is valid."""
+        return {name: self[name].data for name in WORDS}
 
     def validate_rate(self, field: Field) -> None:
         typed = (field.data or "").strip()
@@ -214,6 +227,10 @@ class ExportForm(DeskForm):
     """The kind of file; which rows go in is said as in the list's address."""
 
     format = SelectField(choices=list(export.KINDS))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _states(states: Iterable[str]) -> list[tuple[str, str]]:

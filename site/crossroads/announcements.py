@@ -6,7 +6,7 @@ stands in line behind them. The place in the list moves on in the transaction th
 messages, so a crash loses and doubles nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,6 +57,33 @@ def find(session: AnySession, number: int, *, lock: bool = False) -> Announcemen
     """Return one announcement, locked for who will change it."""
     query = select(Announcement).where(Announcement.id == number)
     return session.scalar(query.with_for_update() if lock else query)
+
+
+def draft(words: Mapping[str, object], form_key: str | None) -> Announcement:
+    """Return a new announcement with these words, by field, first saved from this form."""
+    made = Announcement(subject="", body="", rate=1, form_key=form_key, version=0)
+    change(made, words)
+    return made
+
+
+def saved_from(session: AnySession, form_key: str) -> Announcement | None:
+    """Return what was first saved from this form, locked; None when nothing was."""
+    if not form_key:
+        return None
+    query = select(Announcement).where(Announcement.form_key == form_key)
+    return session.scalar(query.with_for_update())
+
+
+def says(announcement: Announcement, words: Mapping[str, object]) -> bool:
+    """Tell whether the announcement has these words already, field by field."""
+    return all(getattr(announcement, name) == value for name, value in words.items())
+
+
+def change(announcement: Announcement, words: Mapping[str, object]) -> None:
+    """Save other words, field by field. The caller has compared the version."""
+    for name, value in words.items():
+        setattr(announcement, name, value)
+    announcement.version += 1
 
 
 def count(session: AnySession, announcement: Announcement) -> int:

@@ -6,13 +6,27 @@ from typing import Any
 from urllib.parse import unquote
 
 import structlog
-from flask import Blueprint, Flask, abort, current_app, redirect, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    abort,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_login import LoginManager, current_user, login_user, logout_user
+from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from crossroads import disputes, mail_list, users
+from crossroads import disputes, guard, mail_list, users
+from crossroads.admin_forms import SignInForm
+from crossroads.settings import Settings
 from crossroads.users import Staff
 from models import db, now, writing
 from models.user import FINANCE, MARKETER, OWNER, ROLES
@@ -26,6 +40,9 @@ MAIL = "admin_mail.mails"
 ORDERS = "admin_orders.orders"
 ENROLLMENTS = "admin_enrollments.enrollments"
 ANNOUNCEMENTS = "admin_announcements.index"
+
+KEPT = "kept:"  # before the name of each field of a form that waits for a sign-in
+ENDED = "Your sign-in has ended. Sign in again: what you typed is kept and shown to you."
 
 LEAD_ROLES = (OWNER, MARKETER)
 MONEY_ROLES = (OWNER, FINANCE)
@@ -41,6 +58,10 @@ ROOMS = (
 log = structlog.get_logger()
 
 
+class StaleForm(Exception):
+    """The token of a form is too old, whose view shows again what was typed."""
+
+
 def init_app(app: Flask) -> None:
     """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
     # The token is enough, and a browser may be told to send no Referer.
@@ -54,11 +75,16 @@ def init_app(app: Flask) -> None:
 
 
 def blueprint(
-    name: str, *, roles: Collection[str] = ROLES, open_to_all: Collection[str] = ()
+    name: str,
+    *,
+    roles: Collection[str] = ROLES,
+    open_to_all: Collection[str] = (),
+    keeps: Collection[str] = (),
 ) -> Blueprint:
     """Return a blueprint under /admin that nobody enters without signing in in a fitting role.
 
-    `open_to_all` names the endpoints that need no sign-in. Every form posted to it needs its
+    `open_to_all` names the endpoints that need no sign-in, `keeps` those whose form is kept when
+    the sign-in has ended: it is shown again after the next one. Every form posted to it needs its
     token. No view has to ask for any of this, so none can forget.
     """
     bp = Blueprint(name, __name__, url_prefix="/admin")
@@ -66,10 +92,15 @@ def blueprint(
     @bp.before_request
     def guard() -> Response | None:
         if request.endpoint not in open_to_all:
-            refusal = _refusal(staff(), roles)
+            refusal = _refusal(staff(), roles, kept=request.endpoint in keeps)
             if refusal is not None:
                 return refusal
-        current_app.extensions["csrf"].protect()
+        try:
+            current_app.extensions["csrf"].protect()
+        except CSRFError as error:
+            if request.endpoint in keeps:
+                raise StaleForm from error
+            raise
         return None
 
     bp.context_processor(_words)
@@ -121,8 +152,19 @@ def local(address: str | None) -> str | None:
     return address if path == "/admin" or path.startswith("/admin/") else None
 
 
-def _refusal(found: Staff | None, roles: Collection[str]) -> Response | None:
+def kept(prefix: str = KEPT) -> list[tuple[str, str]]:
+    """Return the fields of the form that are to be shown again after a sign-in, by name."""
+    return [
+        (name.removeprefix(prefix), value)
+        for name, value in request.form.items()
+        if name.startswith(prefix) and name != "csrf_token"
+    ]
+
+
+def _refusal(found: Staff | None, roles: Collection[str], *, kept: bool = False) -> Response | None:
     if found is None:
+        if kept and request.form:
+            return _sign_in_again()
         back = local(request.full_path.rstrip("?")) if request.method == "GET" else None
         return redirect(url_for(LOGIN, next=back), 303)
     if found.must_change_password and request.endpoint not in (PASSWORD, LOGOUT):
@@ -130,6 +172,20 @@ def _refusal(found: Staff | None, roles: Collection[str]) -> Response | None:
     if found.role not in roles:
         abort(403)
     return None
+
+
+def _sign_in_again() -> Response:
+    """Ask for a sign-in on a page that keeps what was typed: only of a form of this site."""
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    guard.refuse_cross_site(settings.base_url.rstrip("/"))
+    page = render_template(
+        "admin/login.html",
+        form=SignInForm(formdata=None),
+        notice=ENDED,
+        going=request.path,
+        kept=kept(""),
+    )
+    return make_response(page, 401)
 
 
 def _load(token: str) -> Staff | None:

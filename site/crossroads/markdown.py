@@ -3,6 +3,9 @@
 Its libraries are loaded by the first text: no site has one when it starts.
 """
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -10,24 +13,101 @@ from markupsafe import Markup
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
+    from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
 
 _TAGS: Final = {
     "a", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "li", "ol", "p", "pre", "s",
     "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
-_SCHEMES: Final = {"http", "https", "mailto"}
+_SCHEMES: Final = {"http", "https", "mailto", "tel"}
+# What stays in the text where somebody meant a link: the address has a space, or is refused.
+_NO_LINK: Final = re.compile(r"\[[^\[\]\n]*\]\([^)\n]*\)?")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as it is in the source: its line, its words, and its address; None for no address.
+
+    `source` is the link as it is written, as near as it is known.
+    """
+
+    line: int
+    source: str
+    address: str | None
 
 
 @cache
 def _markdown() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("js-default")
+    made = MarkdownIt("js-default", {"linkify": True}).enable("linkify")
+    assert made.linkify is not None  # noqa: S101, its library is installed
+    # Words with a dot in them are no links: "e.g.this" and "README.md" would be.
+    made.linkify.set({"fuzzy_link": False})
+    for schema in ("ftp:", "//"):
+        made.linkify.add(schema, None)
+    made.core.ruler.push("pictures", _pictures_as_links)
+    return made
+
+
+def _pictures_as_links(state: "StateCore") -> None:
+    """Make a link of each picture: its words stay, and nothing is loaded unasked."""
+    from markdown_it.token import Token
+
+    for block in state.tokens:
+        inside, kept = 0, []
+        for one in block.children or []:
+            inside += {"link_open": 1, "link_close": -1}.get(one.type, 0)
+            if one.type != "image":
+                kept.append(one)
+                continue
+            address = str(one.attrs["src"])
+            text = Token("text", "", 0, content=one.content or address)
+            if inside:
+                kept.append(text)
+            else:
+                start = Token("link_open", "a", 1, attrs={"href": address}, info="picture")
+                kept += [start, text, Token("link_close", "a", -1)]
+        if block.children:
+            block.children = kept
+
+
+def links(text: str) -> Iterator[Link]:
+    """Yield the links that somebody wrote, in their order. Bare addresses are right as they are."""
+    line = 1
+    for block in _markdown().parse(text):
+        line = block.map[0] + 1 if block.map else line
+        if block.type == "inline":
+            yield from _links_of(block, line)
+
+
+def _links_of(block: "Token", line: int) -> Iterator[Link]:
+    """Yield the links of one paragraph, heading or cell, which begins in this line."""
+    words: list[str] = []
+    begun: tuple[int, str, str] | None = None  # of the link that is open: line, mark and address
+    plain = ""
+    for one in block.children or []:
+        if one.type in ("softbreak", "hardbreak"):
+            line += 1
+            plain += "\n"
+        elif one.type == "link_open" and one.markup != "linkify":
+            begun, words = (line, "!" if one.info == "picture" else "", str(one.attrs["href"])), []
+        elif one.type == "link_close" and begun is not None:
+            start, mark, address = begun
+            yield Link(start, f"{mark}[{''.join(words)}]({address})", address)
+            begun = None
+        elif one.type in ("text", "code_inline"):
+            words.append(one.content)
+            plain += one.content if one.type == "text" and begun is None else ""
+    first = line - plain.count("\n")
+    for found in _NO_LINK.finditer(plain):
+        yield Link(first + plain.count("\n", 0, found.start()), found[0], None)
 
 
 def to_html(text: str, base_url: str = "") -> Markup:
-    """Return the HTML, without scripts, pictures or raw HTML.
+    """Return the HTML, without scripts and raw HTML; a picture is a link to it.
 
     With `base_url` links to our own pages, which begin with a slash, are made whole.
     """
@@ -83,12 +163,10 @@ def _inline(node: "SyntaxTreeNode", base_url: str) -> str:
     match node.type:
         case "softbreak" | "hardbreak":
             return "\n"
-        case "image":
-            return str(node.content)
         case "link":
             words = "".join(_inline(child, base_url) for child in node.children)
             address = _whole(str(node.attrs["href"]), base_url)
-            bare = address.removeprefix("mailto:")
+            bare = address.removeprefix("mailto:").removeprefix("tel:")
             return words if words == bare else f"{words} ({bare})"
         case _ if node.children:
             return "".join(_inline(child, base_url) for child in node.children)

@@ -1,5 +1,7 @@
 """Announcements at the desk: write, look, try, queue, pause, and see how it goes."""
 
+import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +18,19 @@ from flask import (
     request,
     url_for,
 )
+from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
-from crossroads import announcements, desk, guard, lead_list, letters, outbox, waiting_list
+from crossroads import (
+    announcements,
+    desk,
+    guard,
+    lead_list,
+    letters,
+    link_check,
+    outbox,
+    waiting_list,
+)
 from crossroads.admin_forms import AnnouncementForm
 from crossroads.letters import Announced
 from crossroads.listing import HIGHEST_ID
@@ -31,10 +43,22 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 RATE = 60  # mails a minute, to begin with
+RESUMED = "resumed"  # a form that is sent once more after a sign-in: shown, not saved
+FORM_KEY = re.compile("[0-9a-f]{32}")
+QUEUED = "It was queued: what people get is not changed on the way."
+AS_NEW = "What you typed is below. Saved here, it becomes a new announcement."
+MEANWHILE = (
+    "Somebody saved this announcement after you opened it. Your text is in the form, and theirs is "
+    "below it. Copy what you want to keep, then save: your text replaces theirs."
+)
+STALE = (
+    "This page was open for too long, so nothing was saved. What you typed is below: save it again."
+)
 # The mail's own styles are shown, and nothing of it can act: no script, no form, no link.
 PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 
-bp: Blueprint = desk.blueprint("admin_announcements", roles=desk.LEAD_ROLES)
+WRITTEN = ("admin_announcements.write", "admin_announcements.edit")
+bp: Blueprint = desk.blueprint("admin_announcements", roles=desk.LEAD_ROLES, keeps=WRITTEN)
 
 log = structlog.get_logger()
 
@@ -55,13 +79,24 @@ def write() -> Response:
     form = _form(None)
     if request.method == "GET":
         form.rate.data = RATE
-    elif form.validate():
-        draft = Announcement(subject="", body="", rate=RATE)
-        form.populate_obj(draft)
+        return _writing(form, None)
+    if RESUMED in request.form or not form.validate():
+        return _writing(form, None)
+    key = FORM_KEY.fullmatch(form.form_key.data or "")
+    before = announcements.saved_from(db.session, key[0] if key else "")
+    if before is None:
+        draft = announcements.draft(form.words(), key[0] if key else None)
         db.session.add(draft)
-        db.session.commit()
-        return _to(draft)
-    return _writing(form, None)
+        try:
+            db.session.commit()
+            return _to(draft)
+        except IntegrityError:  # the second click of a double click was quicker
+            db.session.rollback()
+            writing(db.session)
+            before = announcements.saved_from(db.session, key[0] if key else "") or abort(503)
+    if announcements.says(before, form.words()):
+        return _to(before)
+    return _conflict(form, before)
 
 
 @bp.route("/announcements/<int:announcement_id>/edit", methods=["GET", "POST"])
@@ -69,15 +104,32 @@ def edit(announcement_id: int) -> Response:
     if request.method == "POST":
         writing(db.session)
     found = _found(announcement_id, lock=request.method == "POST")
-    if found.state != DRAFT:
-        flash("It was queued: what people get is not changed on the way.", "err")
-        return _to(found)
     form = _form(found)
-    if request.method == "POST" and form.validate():
-        form.populate_obj(found)
-        db.session.commit()
+    if request.method == "GET":
+        if found.state != DRAFT:
+            flash(QUEUED, "err")
+            return _to(found)
+        return _writing(form, found)
+    if RESUMED in request.form or not form.validate():
+        return _writing(form, found)
+    if announcements.says(found, form.words()):
         return _to(found)
-    return _writing(form, found)
+    if (
+        found.state != DRAFT
+        or request.form.get("version", f"{found.version}") != f"{found.version}"
+    ):
+        return _conflict(form, found)
+    announcements.change(found, form.words())
+    db.session.commit()
+    return _to(found)
+
+
+@bp.errorhandler(desk.StaleForm)
+def stale(_error: desk.StaleForm) -> Response:
+    """Show a form whose token is too old once more, with what was typed and a new token."""
+    number = (request.view_args or {}).get("announcement_id", HIGHEST_ID)
+    found = announcements.find(db.session, min(number, HIGHEST_ID))
+    return _writing(_form(found), found, notice=STALE, status=400)
 
 
 @bp.get("/announcements/<int:announcement_id>")
@@ -122,6 +174,8 @@ def queue(announcement_id: int) -> Response:
         found = _found(announcement_id)
         if found.state != DRAFT:
             return _to(found)
+        if _wrong_link(found):
+            return redirect(url_for("admin_announcements.edit", announcement_id=found.id), 303)
         page = render_template(
             "admin/announcement_queue.html",
             announcement=found,
@@ -131,6 +185,8 @@ def queue(announcement_id: int) -> Response:
         return make_response(page)
 
     def begin(found: Announcement) -> None:
+        if found.state == DRAFT and _wrong_link(found):  # saved when links were not looked at
+            return
         if announcements.queue(db.session, found, now()):
             log.info("announcement queued", user=desk.signed_in().id, announcement=found.id)
 
@@ -145,6 +201,15 @@ def pause(announcement_id: int) -> Response:
 @bp.post("/announcements/<int:announcement_id>/resume")
 def resume(announcement_id: int) -> Response:
     return _change(announcement_id, lambda found: announcements.resume(db.session, found, now()))
+
+
+def _wrong_link(found: Announcement) -> bool:
+    """Tell whether a link in it leads nowhere, and say which."""
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    wrong = next(link_check.problems(found.body, settings.base_url), "")
+    if wrong:
+        flash(f"Correct a link first. {wrong[:1].upper()}{wrong[1:]}", "err")
+    return bool(wrong)
 
 
 def _change(announcement_id: int, verb: Callable[[Announcement], None]) -> Response:
@@ -168,12 +233,44 @@ def _to(found: Announcement) -> Response:
 def _form(found: Announcement | None) -> AnnouncementForm:
     lines = waiting_list.lines(db.session, current_content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
-    return AnnouncementForm(found, *lead_list.choices(db.session), named)
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    choices = lead_list.choices(db.session)
+    return AnnouncementForm(found, *choices, named, base_url=settings.base_url)
 
 
-def _writing(form: AnnouncementForm, found: Announcement | None) -> Response:
-    page = render_template("admin/announcement_form.html", form=form, announcement=found)
-    return make_response(page, 422 if form.errors else 200)
+def _writing(
+    form: AnnouncementForm,
+    found: Announcement | None,
+    *,
+    notice: str = "",
+    status: int = 200,
+    theirs: Announcement | None = None,
+) -> Response:
+    """Return the form. What was saved meanwhile, `theirs`, is shown below what was typed."""
+    draft = found if found is not None and found.state == DRAFT else None
+    if found is not None and draft is None:
+        notice, theirs = notice or f"{QUEUED} {AS_NEW}", theirs or found
+    if request.method == "GET":
+        form.version.data = f"{found.version}" if found else ""
+    if draft is None and not FORM_KEY.fullmatch(form.form_key.data or ""):
+        form.form_key.data = secrets.token_hex(16)
+    page = render_template(
+        "admin/announcement_form.html",
+        form=form,
+        announcement=draft,
+        notice=notice,
+        theirs=theirs,
+    )
+    return make_response(page, 422 if form.errors else status)
+
+
+def _conflict(form: AnnouncementForm, found: Announcement) -> Response:
+    """Show what was typed and what was saved meanwhile. Saving once more takes what was typed."""
+    if found.state == DRAFT:
+        form.version.data = f"{found.version}"
+        return _writing(form, found, notice=MEANWHILE, status=409, theirs=found)
+    form.form_key.data = ""  # it becomes a new one
+    return _writing(form, found, status=409)
 
 
 def _place(found: Announcement) -> str:

@@ -67,6 +67,8 @@ def login() -> AnyResponse:
         return _door(form, REFUSED, NOT_THESE)
     desk.enter(found)
     log.info("signed in", user=found.id)
+    if fields := desk.kept():
+        return make_response(render_template("admin/resume.html", action=going, fields=fields))
     return redirect(going, 303)
 
 
@@ -135,6 +137,7 @@ def _door(form: SignInForm, status: int = 200, notice: str = "") -> Response:
         form=form,
         notice=notice,
         going=desk.local(form.next.data or request.args.get("next")),
+        kept=desk.kept(),
     )
     return make_response(page, status)
 
