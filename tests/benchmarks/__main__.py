@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.benchmarks import exports, load, pages, signups, starts, webhooks
+from tests.benchmarks import doors, exports, load, pages, signups, starts, webhooks
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, table
 from tests.benchmarks.sites import ROOT
@@ -20,6 +20,7 @@ SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "page": pages.rows,
     "signup": signups.rows,
     "webhook": webhooks.rows,
+    "doors": doors.rows,
     "start": starts.rows,
     "exports": exports.rows,
 }

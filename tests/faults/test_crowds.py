@@ -84,11 +84,11 @@ def wait_on(site: Shop, waiting: str) -> str:
 
 
 def test_sixty_buyers_in_six_seconds_are_all_led_to_stripe(site: Shop) -> None:
-    """Stripe is well, and takes a second for an answer."""
+    """Stripe is well, and takes 0.7 seconds for an answer."""
     forms = [form(site, f"b{number}@example.com", cohort=COURSE.cohorts[number % 3])
              for number in range(BUYERS)]  # fmt: skip
     create = "/v1/checkout/sessions"
-    site.sandbox.control("fault", kind="slow", seconds=1, times=1000, path=create)
+    site.sandbox.control("fault", kind="slow", milliseconds=700, times=1000, path=create)
 
     def buy(number: int) -> str:
         time.sleep(number * 6 / BUYERS)

@@ -30,6 +30,7 @@ NEW: Final = Shape(
         "path": Text(),
         "times": Integer(least=1, most=100_000),
         "seconds": Integer(least=0, most=600),
+        "milliseconds": Integer(least=0, most=999),
         "after": Flag(),
     },
     required=("kind",),
@@ -61,7 +62,8 @@ def add(books: Books, given: dict[str, Any]) -> None:
             given.get("method", "ANY"),
             given.get("path", "*"),
             given["kind"],
-            given.get("seconds", 30 if given["kind"] == "timeout" else 0),
+            given.get("seconds", 30 if given["kind"] == "timeout" else 0)
+            + given.get("milliseconds", 0) / 1000,
             given.get("after", False),
             given.get("times", 1),
         ),
