@@ -22,6 +22,7 @@ IN_REQUEST = (2.0, 8.0)  # seconds to connect and to answer while a buyer waits
 WHOLE_REQUEST = 12.0  # for all calls of one request together: its page is there within 15
 LEAST = 1.0  # seconds without which a call is not begun
 IN_BACKGROUND = (3.0, 10.0)
+WHOLE_BACKGROUND = 30.0  # for one call with its retries, however slowly an answer comes
 RETRIES = 2
 BUSY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds, each up to a quarter longer, before asking again
 LONGEST_WAIT = 30.0  # seconds that Stripe may ask for; for more nobody waits
@@ -103,14 +104,14 @@ class Connection:
         """
         for wait in BUSY_WAITS if self._background else ():
             try:
-                with self._turn(), our_errors():
+                with self._turn(), our_errors(), self._limited():
                     return call()
             except PaymentsBusy as error:
                 if (error.seconds or 0) > LONGEST_WAIT:
                     raise
                 pause = max(wait, error.seconds or 0)
             time.sleep(pause * uniform(1.0, 1.25))  # noqa: S311 - it hides nothing
-        with self._turn(), our_errors():
+        with self._turn(), our_errors(), self._limited():
             return call()
 
     @contextmanager
@@ -125,11 +126,19 @@ class Connection:
         finally:
             self._waiting.release()
 
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Bound a call as a whole: no read of its answer goes on after that."""
+        from crossroads.payments.deadline import limited
+
+        with limited(WHOLE_BACKGROUND if self._background else sum(self._timeout())):
+            yield
+
     @cached_property
     def _connections(self) -> requests.Session:
-        import requests
+        from crossroads.payments import deadline  # loads requests
 
-        return requests.Session()
+        return deadline.session()
 
     def _client(self) -> stripe.StripeClient:
         import stripe  # most of a second: not at the start of a process that may never sell
