@@ -96,6 +96,40 @@ def test_event_that_is_not_ours_to_follow_is_answered_and_forgotten(
     assert noted(session) == []
 
 
+BALANCE = {"object": "balance", "available": [], "livemode": False, "pending": []}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"data": {"object": BALANCE}},
+        {"data": {"object": [1, {"id": "x"}]}},
+        {"data": {"object": None}},
+        {"data": {}},
+        {"data": None},
+        {"api_version": None},
+        {"object": "v2.core.event", "created": "2026-12-01T10:00:00.000Z", "data": None},
+        {"data": {"object": {"id": 7}}},
+    ],
+)
+def test_event_of_another_kind_is_answered_whatever_it_tells_of(
+    client: FlaskClient, session: Session, given: dict[str, Any]
+) -> None:
+    """A thin event tells of no object: https://docs.stripe.com/event-destinations#thin-events."""
+    assert send(client, event("balance.available", **given)) == 200
+    assert noted(session) == []
+
+
+@pytest.mark.parametrize("id_", ["cs_\0", "cs_\ud800", "cs_" + "x" * 5000, "", "cs 1"])
+def test_id_that_no_table_holds_is_answered_and_not_noted(
+    client: FlaskClient, session: Session, id_: str
+) -> None:
+    """To send it again, as Stripe does after a 400, would change nothing."""
+    assert send(client, event(data={"object": {"id": id_}})) == 200
+    assert send(client, event(id=id_)) == 200
+    assert noted(session) == []
+
+
 @pytest.mark.parametrize("signature", [None, "", "t=1,v1=00", "t=x", "v1=\u00fc", "t=1,v0=00"])
 def test_bad_signature_is_refused(
     client: FlaskClient, session: Session, signature: str | None

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from logging import ERROR, WARNING
 from typing import Final, Literal
 
 import structlog
@@ -26,14 +27,22 @@ from crossroads.forms import ParticipantForm
 from crossroads.guard import policy_with_payment
 from crossroads.limits import TooMany
 from crossroads.orders import Foreign
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.payments import (
+    WHOLE_REQUEST,
+    Gateway,
+    PaymentsAway,
+    PaymentsDenied,
+    PaymentsRefused,
+    PaymentsUnclear,
+)
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
 from models import Order, db, now
 from models.order import UNSEATED
 
-# What Stripe was asked for in vain; "refused" is a payment page that it will not open.
-Trouble = Literal["", "pay", "refused", "cancel", "look", "invoice"]
+# What Stripe was asked for in vain; "refused" is a payment page that it will not open, "ours" one
+# that could not be opened by a fault of this site.
+Trouble = Literal["", "pay", "refused", "ours", "cancel", "look", "invoice"]
 # Seconds until a page that waits looks again by itself; one that wants an answer does not.
 AGAIN: Final = {"open": 30, "pending": 120, "look": 10}
 AGAIN_WAITING: Final = 2
@@ -50,6 +59,14 @@ class Naming:
 
     forms: Mapping[int, ParticipantForm] = field(default_factory=dict)
     notices: Sequence[str] = ()
+
+
+def ours(error: Exception) -> bool:
+    """Tell whether this site is at fault: Stripe was reached, and refused us or was misread.
+
+    A page must then not say that Stripe cannot be reached, and the log has an error.
+    """
+    return isinstance(error, PaymentsDenied | PaymentsRefused | PaymentsUnclear)
 
 
 def show(
@@ -76,7 +93,8 @@ def show(
             confirming = settlement.look_for_copies(db.engine, gateway(), order, "order page")
     except (TooMany, PaymentsAway, PaymentsRefused, Foreign) as error:
         # What is known here is shown; the worker goes on asking.
-        log.warning("order page not fresh", order=order.id, error=str(error))
+        level = ERROR if ours(error) else WARNING
+        log.log(level, "order page not fresh", order=order.id, error=str(error))
         trouble = "look"
     order = find(order.token)  # as it is after the look
     balance = ledger.of(db.session, order)

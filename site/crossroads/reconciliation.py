@@ -149,7 +149,11 @@ class Sweep:
                 yield from self._read_objects(since)
             kinds = sorted(stripe_events.FOLLOWED)
             for batch in _batches(self._gateway.events(since, kinds)):
-                events = [event for event in batch if event.live == self._gateway.live]
+                events = [
+                    event
+                    for event in batch
+                    if event.live == self._gateway.live and event.followable
+                ]
                 self.events += len(events)
                 yield from self._follow([event.id for event in events], events)
         except PaymentsError as error:

@@ -1,6 +1,7 @@
 """From the course page to Stripe and back: the order's summary, its start, its page."""
 
 import time
+from logging import ERROR, WARNING
 from secrets import token_urlsafe
 
 import structlog
@@ -33,6 +34,7 @@ from crossroads.guard import refuse_cross_site
 from crossroads.holds import HoldLimits, TooManyHeld
 from crossroads.ledger import State
 from crossroads.limits import client_network
+from crossroads.order_page import Trouble
 from crossroads.orders import Foreign, Replaces, SoldOut
 from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused
 from crossroads.seats import Place
@@ -82,8 +84,9 @@ def enroll(slug: str) -> AnyResponse:
     except TooManyHeld:
         return _summary(course, form, 429, notice="held")
     except (PaymentsAway, PaymentsRefused, Foreign) as error:
-        log.warning("older order not ended", error=str(error))
-        return _summary(course, form, 503, notice="away")
+        ours = order_page.ours(error)
+        log.log(ERROR if ours else WARNING, "older order not ended", error=str(error))
+        return _summary(course, form, 503, notice="ours" if ours else "away")
     if placed is None:
         return _summary(course, form, 409, notice="paid")
     return _to_stripe(placed)
@@ -213,9 +216,11 @@ def _to_stripe(order: Order) -> AnyResponse:
         except PaymentsCrowded:
             return _queue(detached)
         except (PaymentsAway, PaymentsRefused) as error:
-            log.warning("checkout not opened", order=detached.id, error=str(error))
-            refused = isinstance(error, PaymentsRefused)
-            return order_page.show(detached, trouble="refused" if refused else "pay")
+            ours, refused = order_page.ours(error), isinstance(error, PaymentsRefused)
+            level = ERROR if ours else WARNING
+            log.log(level, "checkout not opened", order=detached.id, error=str(error))
+            trouble: Trouble = "refused" if refused else "ours" if ours else "pay"
+            return order_page.show(detached, trouble=trouble)
     return order_page.onward(url or f"/orders/{detached.token}")
 
 
