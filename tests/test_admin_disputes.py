@@ -14,6 +14,7 @@ from models import Order, db, writing
 from models.order import DISPUTE
 from tests.desk_visits import desk, send
 from tests.order_states import bring, dispute, refund
+from tests.production import SELLING
 from tests.purchases import links, words
 from tests.test_orders import paid
 
@@ -135,7 +136,7 @@ def test_dispute_of_a_second_payment_is_flagged_with_its_deadline(app: Flask) ->
     [
         ({"stripe_api_base": "http://127.0.0.1:9"}, "http://127.0.0.1:9/stripe/#"),
         ({"stripe_secret_key": "sk_test_" + "x", "stripe_api_base": ""}, "/test/payments/"),
-        ({"stripe_secret_key": "rk_live_" + "x", "stripe_api_base": ""}, "stripe.com/payments/"),
+        (SELLING, "stripe.com/payments/"),
     ],
 )
 def test_link_leads_to_stripes_dashboard_in_the_mode_of_the_key(

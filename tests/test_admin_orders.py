@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from models import Enrollment, Message, Order, OrderEvent, StripeEvent, db, now
 from tests.desk_visits import desk
 from tests.order_states import NARROW, STATES, add_orders, bring
+from tests.production import SELLING
 from tests.test_orders import COURSE
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -150,7 +151,7 @@ def test_open_order_shows_its_hold_and_that_nothing_is_paid(app: Flask) -> None:
     ("settings", "address"),
     [
         ({"stripe_secret_key": "sk_test_1"}, "https://dashboard.stripe.com/test/payments/{}"),
-        ({"stripe_secret_key": "sk_live_1"}, "https://dashboard.stripe.com/payments/{}"),
+        (SELLING, "https://dashboard.stripe.com/payments/{}"),
         ({"sandbox_port": 8123}, "http://127.0.0.1:8123/stripe/#{}"),
     ],
 )

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from crossroads import money, seats
+from models import db
 from tests.purchases import (
     APRIL,
     COURSE,
@@ -371,3 +372,16 @@ def test_unpaid_order_that_cannot_be_replaced_is_told(
     assert answer.status_code == 503
     assert "Nothing was charged just now." in words(answer.text)
     assert len(placed(session)) == 1
+
+
+def test_test_mode_is_told_on_every_page_that_leads_to_a_payment(
+    make_app: Any, sandbox: SandboxServer
+) -> None:
+    for on, times in (("1", 1), ("0", 0)):
+        app = make_app(stripe_api_base=sandbox.url, stripe_test=on)
+        client = app.test_client()
+        buy(client, email=f"buyer{on}@example.com")
+        with app.app_context(), Session(db.engine) as session:
+            order = placed(session)[-1]
+        for path in (f"/courses/{COURSE.slug}", ENROLL, f"/orders/{order.token}"):
+            assert client.get(path).text.count("This site is in test mode.") == times, path

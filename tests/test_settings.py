@@ -254,3 +254,33 @@ def test_database_address_gets_the_driver_that_is_installed(
 ) -> None:
     expected = used or given.replace("postgresql:", "postgresql+psycopg:")
     assert load(instance, database_url=given).database_url == expected
+
+
+@pytest.mark.parametrize("kind", ["sk_test_", "rk_test_"])
+def test_production_takes_a_test_key_only_when_told_so(instance: Path, kind: str) -> None:
+    given = {**GOOD, "stripe_secret_key": kind + "51abc"}
+    (found,) = problems(instance, **{**given, "stripe_test": "0"})
+    assert found.startswith("STRIPE_SECRET_KEY: is a test key, and this is production")
+    assert load(instance, **{**given, "stripe_test": "1"}).stripe_test
+
+
+@pytest.mark.parametrize("kind", ["sk_live_", "rk_live_"])
+def test_live_key_is_for_production_without_its_test_mode(instance: Path, kind: str) -> None:
+    key = kind + "51abc"
+    (found,) = problems(instance, stripe_secret_key=key)
+    assert found.startswith("STRIPE_SECRET_KEY: moves real money, and this is development")
+    assert key not in found
+    live = {**GOOD, "stripe_secret_key": key}
+    assert load(instance, **{**live, "stripe_test": "0"}).stripe_live
+    (found,) = problems(instance, **{**live, "stripe_test": "1"})
+    assert found.startswith("STRIPE_TEST: is 1, and STRIPE_SECRET_KEY is a live key")
+
+
+@pytest.mark.parametrize("given", [{}, GOOD])
+@pytest.mark.parametrize("key", ["pk_test_51abc", "pk_live_51abc"])
+def test_publishable_key_is_refused_everywhere(
+    instance: Path, given: dict[str, Any], key: str
+) -> None:
+    (found,) = problems(instance, **{**given, "stripe_secret_key": key})
+    assert found.startswith("STRIPE_SECRET_KEY: is the publishable key")
+    assert key not in found

@@ -17,6 +17,7 @@ from crossroads.settler import Settler
 from models import Enrollment, StripeEvent, db
 from tests.mail_server import MailServer
 from tests.ports import free_port
+from tests.production import SELLING
 from tests.purchases import bought
 from tests.sandbox_server import KEY, SandboxServer
 from tests.test_worker import let_time_pass
@@ -156,7 +157,7 @@ def test_event_of_any_api_version_is_a_hint(
 
 
 def test_test_event_has_no_effect_on_a_live_site(make_app: Any) -> None:
-    app = make_app(stripe_secret_key="sk_live_x", stripe_webhook_secret=SECRET)
+    app = make_app(**{**SELLING, "stripe_webhook_secret": SECRET})
     with app.app_context(), Session(db.engine) as session:
         assert send(app.test_client(), event(livemode=False)) == 200
         assert noted(session) == []

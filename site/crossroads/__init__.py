@@ -184,6 +184,7 @@ def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     return {
         "site": site,
         "base_url": settings.base_url,
+        "stripe_test": settings.stripe_test,
         "static": lambda name: f"/static/{shelf.digest}/{name}",
         # Within the page it is no request of its own.
         "favicon": _data_address(shelf.file("icons/favicon.svg") or b""),

@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     stripe_api_base: str = Field(
         "", description="where Stripe's API is; for tests, Stripe itself when not set"
     )
+    stripe_test: bool = Field(
+        False,
+        description="lets production run with a Stripe test key; its pages then say so",
+    )
     trusted_proxies: int = Field(
         0, ge=0, le=10, description="how many proxies in front may set X-Forwarded-For"
     )
@@ -119,6 +123,13 @@ class Settings(BaseSettings):
             raise ValueError("must be scheme and host alone, like http://127.0.0.1:8001")
         return value.lower()
 
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _is_not_public(cls, value: str) -> str:
+        if value.startswith("pk_"):
+            raise ValueError("is the publishable key, pk_…: set it to the secret key, sk_… or rk_…")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _is_a_database(cls, value: str) -> str:
@@ -161,6 +172,11 @@ class Settings(BaseSettings):
         return self.env == "production"
 
     @property
+    def stripe_live(self) -> bool:
+        """Whether the key moves real money, by its prefix: https://docs.stripe.com/keys"""
+        return self.stripe_secret_key.startswith(("sk_live_", "rk_live_"))
+
+    @property
     def mail_folder(self) -> Path:
         """Where mail is captured while no SMTP_URL is set."""
         return self.instance / "mail"
@@ -199,6 +215,11 @@ def load(root: Path, **given: Any) -> Settings:
         settings, problems = _read(file, {**given, "instance": instance})
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{file}: cannot be read: {error}"]) from None
+    if not settings.production and settings.stripe_live:
+        problems.append(
+            "STRIPE_SECRET_KEY: moves real money, and this is development: use a test key, "
+            "sk_test_… or rk_test_…"
+        )
     if settings.production:
         told = {problem.partition(":")[0] for problem in problems}
         problems += [one for one in _unsafe(settings) if one.partition(":")[0] not in told]
@@ -320,6 +341,13 @@ def _unsafe(settings: Settings) -> list[str]:
         )
     if not settings.stripe_secret_key:
         problems.append("STRIPE_SECRET_KEY: set it to the secret key of your Stripe account")
+    elif settings.stripe_live and settings.stripe_test:
+        problems.append("STRIPE_TEST: is 1, and STRIPE_SECRET_KEY is a live key: leave one out")
+    elif "_test_" in settings.stripe_secret_key and not settings.stripe_test:
+        problems.append(
+            "STRIPE_SECRET_KEY: is a test key, and this is production: set it to a live key, "
+            "or set STRIPE_TEST=1 to try the site without real money"
+        )
     if not settings.stripe_webhook_secret:
         problems.append("STRIPE_WEBHOOK_SECRET: set it to the whsec_… of your webhook endpoint")
     base = settings.stripe_api_base
