@@ -8,9 +8,11 @@ from models.enrollment import Enrollment
 from models.lead import Lead
 from models.lead_import import LeadImport
 from models.lead_word import LeadWord
+from models.lost_checkout import LostCheckout
 from models.message import Message
 from models.order import CheckoutRequest, Hold, Order, OrderEvent
 from models.reconciliation import Reconciliation
+from models.site import Site
 from models.site_version import SiteVersion
 from models.stripe_event import RefusedEvent, StripeEvent
 from models.suppression import Suppression
@@ -28,11 +30,13 @@ __all__ = [
     "Lead",
     "LeadImport",
     "LeadWord",
+    "LostCheckout",
     "Message",
     "Order",
     "OrderEvent",
     "Reconciliation",
     "RefusedEvent",
+    "Site",
     "SiteVersion",
     "StaffSession",
     "StripeEvent",

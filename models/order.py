@@ -34,6 +34,10 @@ COPY_FAILED: Final = "copy-failed"  # the money for a copy of the checkout did n
 NAMED: Final = "named"  # the buyer said who takes a seat
 
 
+# Why an order ended, or a refund failed, that was made with a key of another account or mode.
+ELSEWHERE: Final = "not-in-this-account"
+
+
 class Order(Base):
     """What one buyer asked for, written once: which seats, at which price, in which currency.
 
@@ -46,6 +50,9 @@ class Order(Base):
     Stripe ends it, and `attempt` counts the tries to make it that Stripe has answered for
     good.
 
+    `mode` is that of the key it was placed with, `test` or `live`; empty for orders from before it
+    was stored. `identity.counts` says which count.
+
     `state`, `seats_kept`, the seats that are paid for and not given back, and `amount_returned`,
     what went back to the buyer by refunds or a lost dispute, are what the events add up to, stored
     to be counted and listed by: only `ledger.sum_up` writes them.
@@ -53,7 +60,7 @@ class Order(Base):
 
     __tablename__ = "order"
     __table_args__ = (
-        Index("ix_order_course_cohort", "course", "cohort", "seats_kept"),
+        Index("ix_order_course_cohort", "course", "cohort", "mode", "seats_kept"),
         CheckConstraint("seats between 1 and 20", name="seats"),
         CheckConstraint("unit_amount > 0", name="unit_amount"),
         {"sqlite_autoincrement": True},  # a number once given is never given again
@@ -73,6 +80,7 @@ class Order(Base):
     session_until: Mapped[datetime] = mapped_column(UTCDateTime)
     request_key: Mapped[str] = mapped_column(String(64), unique=True)
     checkout_options: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
+    mode: Mapped[str] = mapped_column(String(4), default="", server_default="")
     token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
     attempt: Mapped[int] = mapped_column(default=1)
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)

@@ -53,7 +53,7 @@ def test_every_option_is_off_until_the_content_says_otherwise(engine: Engine) ->
     assert COURSE.checkout == CheckoutOptions()
     order = again(engine, placed(engine, COURSE.checkout))
     assert order.checkout_options == {}
-    assert orders.purchase(order, BASE).options == Options()
+    assert orders.purchase(order, BASE, "a-site").options == Options()
 
 
 def test_stripe_is_asked_for_what_the_course_has_on(

@@ -422,5 +422,5 @@ def test_only_orders_that_have_not_ended_are_unfinished(session: Session) -> Non
     waiting = with_checkout(session, email="other@example.com")
     orders.fulfill(session, waiting.id, checkout(waiting, status="complete"), "event")
     fresh = place(session, email="fresh@example.com")
-    assert list(orders.unfinished(session, now() + timedelta(seconds=1))) == [waiting.id, fresh.id]
-    assert list(orders.unfinished(session, fresh.created_at)) == [waiting.id]
+    assert list(ledger.unfinished(session, now() + timedelta(seconds=1))) == [waiting.id, fresh.id]
+    assert list(ledger.unfinished(session, fresh.created_at)) == [waiting.id]

@@ -30,6 +30,10 @@ LATER_PAYS = "AT321904300235473204"
 def purchase(**given: Any) -> Purchase:
     asked = Purchase(
         reference="order-token",
+        site="a-site",
+        number=7,
+        course="ai-pm-bootcamp",
+        cohort="2027-01",
         key="order-token-1",
         email="ada@example.com",
         item="AI PM Bootcamp & Certification, January 2027",

@@ -438,7 +438,10 @@ def test_command_says_each_drift_what_it_did_and_how_it_ended(
     sandbox.control("fault", kind="500", times=100)
     code, said, trouble = reconcile(app)
     assert code == 1 and "not done: " in said
-    assert trouble == "left: the events that Stripe lists were not read: APIError\n"
+    assert trouble == (
+        "left: the account of the key: APIError\n"
+        "left: the events that Stripe lists were not read: APIError\n"
+    )
     with Session(engine) as session:
         writing(session)
         row = session.get_one(Reconciliation, 1)

@@ -160,7 +160,7 @@ def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(engine, gateway, sandbox)
-    again = gateway.create(replace(orders.purchase(order, BASE), key="again"))
+    again = gateway.create(replace(orders.purchase(order, BASE, "a-site"), key="again"))
     sandbox.pay(str(again.url))
     double = gateway.retrieve(again.id)
     assert double.reference == order.token

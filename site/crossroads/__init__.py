@@ -29,6 +29,7 @@ from crossroads.views import (
     admin_enrollments,
     admin_home,
     admin_leads,
+    admin_lost,
     admin_mail,
     admin_orders,
     admin_people,
@@ -144,6 +145,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         admin_mail,
         admin_announcements,
         admin_orders,
+        admin_lost,
         admin_enrollments,
     )
     for view in (*views, *rooms):

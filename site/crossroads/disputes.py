@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import func, select, update
 
-from crossroads import ledger, payments
+from crossroads import identity, ledger, payments
 from crossroads.standings import SETTLED, Dispute
 from models import Order, OrderEvent
 from models.base import AnySession
@@ -81,11 +81,12 @@ def closed_cases(session: AnySession) -> list[Case]:
     )
     rows = session.execute(query).all()
     cases = {one.dispute.stripe_id: one for one in _cases(session, {row[2] for row in rows})}
-    return [cases[row[0]] for row in rows]
+    return [cases[row[0]] for row in rows if row[0] in cases]
 
 
 def _cases(session: AnySession, numbers: set[int]) -> list[Case]:
-    orders: Sequence[Order] = session.scalars(select(Order).where(Order.id.in_(numbers))).all()
+    theirs = select(Order).where(Order.id.in_(numbers), identity.counts())
+    orders: Sequence[Order] = session.scalars(theirs).all()
     balances = ledger.of_each(session, orders)
     return [
         Case(order=order, dispute=one)

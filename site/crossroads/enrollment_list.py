@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import join
 
-from crossroads import addresses
+from crossroads import addresses, identity
 from crossroads.export import Sheet
 from crossroads.listing import NEWEST, Filter, Listing, holds, names_person
 from crossroads.order_list import in_course
@@ -50,6 +50,7 @@ class EnrollmentFilter(Filter):
         found: list[ColumnElement[bool]] = [
             Enrollment.kept.is_(True),
             Enrollment.ended_at.is_(None),
+            identity.of_counting(Enrollment.order_id),
         ]
         if self.q:
             bought = select(Order.id).where(names_person(Order, self.q))

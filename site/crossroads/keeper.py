@@ -35,8 +35,9 @@ class Keeper(Periodic):
         """
         leads = self._all(retention.purge)
         replaced = self._all(retention.forget_replaced)
+        lost = self._all(retention.forget_lost)
         days = self._kept.days
-        if leads or replaced:
+        if leads or replaced or lost:
             scrub(self._engine)
         if leads:
             log.info("unconfirmed leads deleted", leads=leads, older_than_days=days)

@@ -7,12 +7,13 @@ the one that is furthest along counts.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import aliased
 
-from crossroads import outbox, site_version, standings
+from crossroads import identity, outbox, site_version, standings
 from crossroads.standings import SETTLED, Dispute, Refund
 from models import Enrollment, Order, OrderEvent, insert_for, now
 from models.base import AnySession
@@ -29,6 +30,7 @@ from models.order import (
     REFUND,
     UNSEATED,
 )
+from models.site import LIVE
 
 State = Literal[
     "open",
@@ -216,8 +218,26 @@ def events(session: AnySession, order: Order) -> Sequence[OrderEvent]:
     return session.scalars(query.order_by(OrderEvent.id)).all()
 
 
-def unsettled(session: AnySession) -> Sequence[int]:
-    """Return the numbers of all orders with a refund or a dispute that is still to be settled."""
+def unfinished(session: AnySession, before: datetime, *, live: bool = False) -> Sequence[int]:
+    """Return the numbers of all orders that have not ended, oldest first.
+
+    With a test key only those that count, and no live ones. With a live key those too that were
+    made with a test key: they can only end. Those without a checkout count when they were placed
+    before then: the buyer's own request may be about to make it.
+    """
+    undecided = Order.state.in_(UNDECIDED)
+    begun = or_(Order.session_id.is_not(None), Order.created_at < before)
+    query = select(Order.id).where(undecided, begun).order_by(Order.id)
+    if not live:
+        query = query.where(identity.counts(), Order.mode != LIVE)
+    return session.scalars(query).all()
+
+
+def unsettled(session: AnySession, *, live: bool = False) -> Sequence[int]:
+    """Return the numbers of all orders with a refund or a dispute that is still to be settled.
+
+    Only of those that count, and that were made in the mode of the key.
+    """
     row, later = OrderEvent, aliased(OrderEvent)
     settled = select(later.id).where(
         later.order_id == row.order_id,
@@ -226,7 +246,9 @@ def unsettled(session: AnySession) -> Sequence[int]:
         later.status.in_(SETTLED),
     )
     moves = row.kind.in_((REFUND, DISPUTE, DUPLICATE, DUPLICATE_DISPUTE))
-    query = select(row.order_id).where(moves, ~settled.exists())
+    mode = identity.mode_of(live=live)
+    theirs = select(Order.id).where(identity.counts(), Order.mode.in_((identity.UNKNOWN, mode)))
+    query = select(row.order_id).where(moves, ~settled.exists(), row.order_id.in_(theirs))
     return session.scalars(query.distinct().order_by(row.order_id)).all()
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import orders
+from crossroads import identity, orders
 from crossroads.payments import Charge, Checkout, Dispute, Gateway, PaymentsRefused, Refund
 from models import StripeEvent, writing
 
@@ -42,6 +42,8 @@ def order_of_checkout(engine: Engine, gateway: Gateway, checkout: Checkout) -> i
         checkout = gateway.retrieve(checkout.recovered_from)
     with Session(engine) as session:
         writing(session)
+        if not identity.is_ours(session, checkout.site):
+            return None
         order = orders.find(session, checkout.reference) if checkout.reference else None
         if order is None or orders.attach(session, order.id, checkout).session_id != checkout.id:
             return None

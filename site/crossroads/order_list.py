@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.orm import aliased, outerjoin
 
-from crossroads import addresses, ledger
+from crossroads import addresses, identity, ledger
 from crossroads.content import Content
 from crossroads.export import Sheet
 from crossroads.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
@@ -96,7 +96,7 @@ class OrderFilter(Filter):
     course: str = ""
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
+        found = [identity.counts()]
         if self.q:
             found.append(_holds(self.q))
         if self.state:
@@ -142,7 +142,8 @@ def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
         known[course.slug] = course.title
         for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts):
             known[f"{course.slug}/{cohort.code}"] = f"{course.title}, {cohort.title or cohort.code}"
-    ordered = session.execute(select(Order.course, Order.cohort).distinct()).all()
+    cohorts = select(Order.course, Order.cohort).where(identity.counts()).distinct()
+    ordered = session.execute(cohorts).all()
     for name in sorted(f"{course}/{cohort}" for course, cohort in ordered):
         known.setdefault(name, name)
     return list(known.items())

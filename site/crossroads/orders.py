@@ -1,14 +1,15 @@
 """Orders: place, fulfill, end. The only code that changes an order or what it holds."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from crossroads import (
     checkout_queue,
     duplicates,
     holds,
+    identity,
     ledger,
     money,
     order_requests,
@@ -27,6 +28,7 @@ from models.base import AnySession
 from models.order import (
     COPY_FAILED,
     DUPLICATE,
+    ELSEWHERE,
     EXPIRED,
     FAILED,
     PAID,
@@ -79,13 +81,18 @@ def place(
     network: str,
     limits: HoldLimits,
     replaced: str = "",
+    live: bool = False,
 ) -> Order:
     """Take `number` seats off the offer for an order at the price of the content as it is now.
+
+    `live` tells whether the key moves real money: an order of another mode than the database's
+    takes no seat.
 
     The same request again returns the order that it made, unless that was canceled. One of the
     buyer's that has the token `replaced`, or that the same form made, is replaced: it is to end
     first. Raises SoldOut, TooManyHeld, and when neither holds, Replaces for such an order.
     """
+    mode = identity.admit(session, live=live)
     seats.lock(session, course, cohort)
     again = order_requests.made(session, request_key)
     if again is not None:
@@ -110,21 +117,27 @@ def place(
         checkout_options=course.checkout.model_dump(exclude_defaults=True),
         session_until=now() + timedelta(minutes=CHECKOUT_MINUTES),
         request_key=order_requests.fresh_key(session, request_key),
+        mode=mode,
     )
     holds.require_room(session, limits, order, network, older)
     if older is not None:
         raise Replaces(older)
     session.add(order)
     session.flush()
-    holds.take(session, order, network)
+    if identity.counting(session, order):
+        holds.take(session, order, network)
     record(session, order, PLACED, "buyer")
     return order
 
 
-def purchase(order: Order, base_url: str) -> Purchase:
+def purchase(order: Order, base_url: str, site_id: str) -> Purchase:
     """Return what Stripe is asked for: always the same, under one key as long as it is good."""
     return Purchase(
         reference=order.token,
+        site=site_id,
+        number=order.id,
+        course=order.course,
+        cohort=order.cohort,
         key=f"order-{order.token}-{order.attempt}",
         email=order.email,
         item=order.item,
@@ -148,11 +161,14 @@ def try_anew(session: AnySession, order_id: int, attempt: int) -> None:
 def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     """Store the checkout that was made for the order; from here on no other may fulfill it.
 
-    Its reference alone does not tell it: anyone adds one to the address of a payment link.
+    Its reference alone does not tell it: anyone adds one to the address of a payment link. Nor is
+    one of another site on the same account taken; those from before sites had an id carry none.
     https://docs.stripe.com/payment-links/url-parameters
     """
     order = lock(session, order_id)
-    ours = checkout.reference == checkout.made_for == order.token
+    ours = checkout.reference == checkout.made_for == order.token and identity.is_ours(
+        session, checkout.site
+    )
     if order.session_id is None and ours:
         order.session_id = checkout.id
         order.session_url = checkout.url
@@ -174,7 +190,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     order = lock(session, order_id)
     before = ledger.of(session, order)
     if checkout.paid and before.paid and checkout.id != paid_session(session, order):
-        _require_own(order, checkout)
+        _require_own(session, order, checkout)
         duplicates.note(session, order, checkout, cause)
         return before.state
     if before.paid:
@@ -183,7 +199,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
         if checkout.failed and checkout.recovered_from is not None:
             _fail_copy(session, order, checkout, cause)
         return before.state
-    _require_own(order, checkout)
+    _require_own(session, order, checkout)
     if checkout.paid:
         _pay(session, order, checkout, cause)
     elif checkout.failed:
@@ -196,10 +212,12 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     return ledger.of(session, order).state
 
 
-def end(session: AnySession, order: Order, kind: str, cause: str) -> None:
+def end(session: AnySession, order: Order, kind: str, cause: str, reason: str = "") -> None:
     """End an order that was not paid and give its seats back; one that has ended stays as it is."""
     if ledger.of(session, order).state in ledger.UNDECIDED:
-        record(session, order, kind, cause)
+        record(session, order, kind, cause, reason=reason)
+        if reason == ELSEWHERE:
+            order.session_url = None  # where it was to be paid is no page of this account
         holds.release(session, order)
         if kind == FAILED:  # days after the buyer was through, who may look at no page any more
             outbox.enqueue_for_order(session, outbox.FAILED, order)
@@ -251,18 +269,6 @@ def total(order: Order) -> str:
     return f"{amount} plus tax" if added else amount
 
 
-def unfinished(session: AnySession, before: datetime) -> Sequence[int]:
-    """Return the numbers of all orders that have not ended, oldest first.
-
-    Those without a checkout count when they were placed before then: the buyer's own request may
-    be about to make it.
-    """
-    undecided = Order.state.in_(ledger.UNDECIDED)
-    begun = or_(Order.session_id.is_not(None), Order.created_at < before)
-    query = select(Order.id).where(undecided, begun).order_by(Order.id)
-    return session.scalars(query).all()
-
-
 def paid_session(session: AnySession, order: Order) -> str | None:
     """Return Stripe's id of the Checkout Session that was paid, None before that."""
     query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
@@ -286,17 +292,22 @@ def _item(course: Course, cohort: Cohort) -> str:
     return f"{course.title}, {cohort.title or cohort.code}"[:250]
 
 
-def _require_own(order: Order, checkout: Checkout) -> None:
+def _require_own(session: AnySession, order: Order, checkout: Checkout) -> None:
     # What it sold, and for how much, is Stripe's to say: the money is there. The desk shows it when
     # that is not the price of the order. An amount of another currency could not even be shown.
     own = checkout.id == order.session_id or checkout.recovered_from is not None
-    if not own or (checkout.reference, checkout.currency) != (order.token, order.currency):
+    named = (checkout.reference, checkout.currency) == (order.token, order.currency)
+    if not (own and named and identity.is_ours(session, checkout.site)):
         raise Foreign(f"checkout {checkout.id} is not what order {order.id} asked for")
 
 
 def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
     order.payment_intent = checkout.payment_intent
-    seated = session.get(Hold, order.id) is not None or _seats_again(session, order)
+    seated = (
+        session.get(Hold, order.id) is not None
+        or not identity.counting(session, order)  # it takes no seat from anybody
+        or _seats_again(session, order)
+    )
     record(
         session, order, PAID, cause, stripe_id=checkout.id,
         amount_subtotal=checkout.amount_subtotal, amount_discount=checkout.amount_discount,

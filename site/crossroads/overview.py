@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from sqlalchemy import ColumnElement, and_, func, select, true
 
+from crossroads import identity
 from models import Hold, Lead, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.lead import CONFIRMED
@@ -127,20 +128,20 @@ def sales(session: AnySession, at: datetime) -> Sales:
     revenue = session.execute(
         select(Order.currency, func.sum(OrderEvent.amount_total - Order.amount_returned))
         .join(Order, Order.id == OrderEvent.order_id)
-        .where(_paid(at - WEEK, at))
+        .where(_paid(at - WEEK, at), identity.counts())
         .group_by(Order.currency)
         .order_by(func.count(Order.id).desc(), Order.currency)
     )
     # A hold lives exactly as long as its order is open.
     open_, held = session.execute(select(func.count(Hold.order_id), func.sum(Hold.seats))).one()
-    unseated = select(func.count()).where(Order.state == UNSEATED)
+    unseated = select(func.count()).where(Order.state == UNSEATED, identity.counts())
     return Sales(
         week=_count_paid(session, at - WEEK, at),
         week_before=_count_paid(session, at - 2 * WEEK, at - WEEK),
         revenue={currency: amount or 0 for currency, amount in revenue},
         open=open_,
         held=held or 0,
-        enrolled=session.scalar(select(func.sum(Order.seats_kept))) or 0,
+        enrolled=session.scalar(select(func.sum(Order.seats_kept)).where(identity.counts())) or 0,
         unseated=session.scalar(unseated) or 0,
     )
 
@@ -171,4 +172,6 @@ def _paid(since: datetime, until: datetime) -> ColumnElement[bool]:
 
 
 def _count_paid(session: AnySession, since: datetime, until: datetime) -> int:
-    return session.scalar(select(func.count(OrderEvent.id)).where(_paid(since, until))) or 0
+    theirs = identity.of_counting(OrderEvent.order_id)
+    query = select(func.count(OrderEvent.id)).where(_paid(since, until), theirs)
+    return session.scalar(query) or 0

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from sqlalchemy import select
 
-from crossroads import calendars, ledger, orders, outbox, seats
+from crossroads import calendars, identity, ledger, orders, outbox, seats
 from crossroads.addresses import Address
 from crossroads.content import Cohort
 from crossroads.ledger import Balance
@@ -193,6 +193,7 @@ def _require_new(session: AnySession, order: Order, number: int, address: Addres
         Enrollment.address_hash == address.hash,
         Enrollment.ended_at.is_(None),
         Enrollment.kept.is_(True),
+        identity.of_counting(Enrollment.order_id),
     )
     places = {row.order_id: row.seat for row in session.execute(held)}
     if order.id in places:

@@ -7,11 +7,21 @@ from typing import Any
 
 from sqlalchemy import select
 
-from crossroads import consent, leads, ledger, orders, outbox, suppressions
+from crossroads import consent, leads, ledger, lost_checkouts, orders, outbox, suppressions
 from crossroads.consent import Evidence
 from crossroads.content import Content
 from crossroads.leads import Touch
-from models import ConsentEvent, Enrollment, Lead, Message, Order, Suppression, Waiting, now
+from models import (
+    ConsentEvent,
+    Enrollment,
+    Lead,
+    LostCheckout,
+    Message,
+    Order,
+    Suppression,
+    Waiting,
+    now,
+)
 from models.base import AnySession
 from models.lead import ERASED as IS_ERASED
 from models.suppression import ERASED
@@ -33,13 +43,14 @@ class Person:
     orders: Sequence[Order]
     enrollments: Sequence[Enrollment]
     suppression: Suppression | None
+    lost: Sequence[LostCheckout] = ()
 
     @property
     def email(self) -> str:
         """The address as it was typed, last by the lead, else for an order or a seat."""
         if self.lead:
             return self.lead.email
-        return (self.orders or self.enrollments)[-1].email or ""
+        return (self.orders or self.enrollments or self.lost)[-1].email or ""
 
 
 def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Person | None:
@@ -58,7 +69,12 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
     )
     held = held.order_by(Enrollment.id)
     seats = session.scalars(held.with_for_update() if lock else held).all()
-    if lead is None and not theirs and not seats:
+    paid = select(LostCheckout).where(
+        LostCheckout.address_hash == address_hash, LostCheckout.email != ""
+    )
+    paid = paid.order_by(LostCheckout.made_at)
+    lost = session.scalars(paid.with_for_update() if lock else paid).all()
+    if lead is None and not theirs and not seats and not lost:
         return None
     mails = select(Message).where(Message.address_hash == address_hash, Message.recipient != "")
     places = select(Waiting).where(Waiting.lead_id == (lead.id if lead else None))
@@ -71,6 +87,7 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
         orders=theirs,
         enrollments=seats,
         suppression=suppressions.find(session, address_hash),
+        lost=lost,
     )
 
 
@@ -85,6 +102,7 @@ def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
     if person.lead:
         leads.erase(session, person.lead, evidence)
     orders.erase(session, person.orders, person.enrollments)
+    lost_checkouts.erase(person.lost)
     suppressions.add(session, person.address_hash, ERASED)
 
 
@@ -119,6 +137,9 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
       status, stripe_id, amount, seats, seat_numbers, reason, due_at
     - enrollments: order, seat, course, cohort, email, name, enrolled_at, ended_at, when it went to
       someone else, and kept, whether it is paid for and not given back
+    - lost_checkouts: paid at Stripe for an order that is not here: number, course, cohort, item,
+      quantity, amount, currency, email, name, stripe_session, stripe_payment, made_at, paid_at,
+      settled_at, how
 
     What is not known is null. Keys of mailed links are left out: whoever has the file must not be
     able to act with it.
@@ -155,6 +176,14 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
                 order="order_id", enrolled_at="created_at",
             )
             for one in person.enrollments
+        ],
+        "lost_checkouts": [
+            _fields(
+                one, "number", "course", "cohort", "item", "quantity", "amount", "currency",
+                "email", "name", "made_at", "paid_at", "settled_at", "how",
+                stripe_session="session_id", stripe_payment="payment_intent",
+            )
+            for one in person.lost
         ],
     }  # fmt: skip
 

@@ -7,7 +7,6 @@ at a time, and each goes on from where the last one that ended well has read.
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, TypeVar
@@ -15,7 +14,18 @@ from typing import Final, TypeVar
 from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, matching, money, orders, settlement, standings, stripe_events
+from crossroads import (
+    drifts,
+    identity,
+    ledger,
+    lost_checkouts,
+    matching,
+    orders,
+    recovery,
+    settlement,
+    stripe_events,
+)
+from crossroads.drifts import Drift
 from crossroads.ledger import State
 from crossroads.orders import Foreign
 from crossroads.payments import (
@@ -27,19 +37,15 @@ from crossroads.payments import (
     PaymentsError,
     PaymentsForbidden,
 )
-from models import Order, OrderEvent, Reconciliation, StripeEvent, insert_for, now, writing
-from models.base import AnySession
-from models.order import (
-    COPY_FAILED,
-    DISPUTE,
-    DUPLICATE,
-    DUPLICATE_DISPUTE,
-    EXPIRED,
-    FAILED,
-    PAID,
-    PENDING,
-    REFUND,
-    UNSEATED,
+from models import (
+    LostCheckout,
+    Order,
+    OrderEvent,
+    Reconciliation,
+    StripeEvent,
+    insert_for,
+    now,
+    writing,
 )
 
 T = TypeVar("T")
@@ -56,15 +62,6 @@ LISTED: Final = timedelta(days=29)
 BATCH: Final = 100
 TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
 
-SAID: Final = {
-    PAID: "paid at Stripe",
-    UNSEATED: "its seats were gone by then",
-    PENDING: "the payment is on its way",
-    FAILED: "the payment did not come",
-    EXPIRED: "the checkout is over",
-    COPY_FAILED: "the payment of a copy of the checkout did not come",
-}
-
 
 class Busy(Exception):
     """Another sweep is at work: `owner`, until `until` at the latest if it was killed."""
@@ -75,26 +72,12 @@ class Busy(Exception):
         self.until = until
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drift:
-    """An order that was not where Stripe had it, and is now: `learned` what, `cause` why not."""
-
-    order: int
-    before: State
-    after: State
-    learned: Sequence[str]
-    cause: str
-
-    def __str__(self) -> str:
-        states = f"was {self.before}, is {self.after}"
-        return f"order {self.order}: {'; '.join(self.learned)} ({self.cause}): {states}"
-
-
 class Sweep:
     """One sweep. What it counts can be read while it runs.
 
     `orders` and `events` were looked at, and of those events `foreign` are of no order of ours.
-    `left` says in words what could not be settled: all of that is tried again.
+    `left` says in words what could not be settled: all of that is tried again. `lost` was paid to
+    this site for orders that are not in this database: staff are to enroll or refund each.
     """
 
     def __init__(
@@ -104,18 +87,23 @@ class Sweep:
         base_url: str,
         owner: str,
         stopping: Callable[[], bool] = lambda: False,
+        *,
+        suppression_key: str = "",
     ) -> None:
         self._engine = engine
         self._gateway = gateway
         self._base_url = base_url
         self._owner = owner
         self._stopping = stopping
+        self._suppression_key = suppression_key
         self._seen: set[int] = set()
+        self._known: set[str] = set()  # lost checkouts: their events are not of others
         self._troubles = 0
         self._renewed = 0.0
         self.events = 0
         self.foreign = 0
         self.left: list[str] = []
+        self.lost: Sequence[LostCheckout] = ()
 
     @property
     def orders(self) -> int:
@@ -126,14 +114,44 @@ class Sweep:
         started = now()
         since = self._begin(started)
         try:
+            self._meet()
             yield from self._catch_up()
             yield from self._read(since, started)
             yield from self._ask()
+            self._look_after_lost()
         except _GivenUp as end:
             if end.reason:
                 self.left.append(end.reason)
         finally:
             self._note(owner=None, lease_until=None)
+            with Session(self._engine, expire_on_commit=False) as session:
+                self.lost = lost_checkouts.raised(session)
+
+    def _meet(self) -> None:
+        """Learn whose key this is, and let test orders count no more once it moves money."""
+        try:
+            account = self._gateway.account_id()
+        except PaymentsError as error:
+            self._trouble("the account of the key", error)
+            return
+        with Session(self._engine) as session:
+            writing(session)
+            identity.meet(session, account)
+            identity.raise_to_live(session, live=self._gateway.live)
+            session.commit()
+
+    def _find_lost(self, since: datetime) -> None:
+        key = self._suppression_key
+        for _ in recovery.find(self._engine, self._gateway, since, key):
+            self._go_on()
+        with Session(self._engine) as session:
+            self._known = set(lost_checkouts.undecided(session, live=self._gateway.live))
+
+    def _look_after_lost(self) -> None:
+        for session_id, error in recovery.look_after(self._engine, self._gateway, CAUSE):
+            self._go_on()
+            if error is not None:
+                self._trouble(f"lost checkout {session_id}", error)
 
     def _catch_up(self) -> Iterator[Drift]:
         """Follow what came and still waits, for a worker or for its next try."""
@@ -145,6 +163,7 @@ class Sweep:
     def _read(self, since: datetime, started: datetime) -> Iterator[Drift]:
         """Follow what Stripe lists, and once all of it was read, store until when that is."""
         try:
+            self._find_lost(since)
             if since < started - LISTED:
                 yield from self._read_objects(since)
             kinds = sorted(stripe_events.FOLLOWED)
@@ -177,7 +196,7 @@ class Sweep:
                 self._trouble(f"event {event.id}", error)
                 continue
             if number is None:
-                self.foreign += 1
+                self.foreign += event.object_id not in self._known
             # It was settled after this had happened. A copy of its checkout tells something else.
             known = number in self._seen and not event.kind.startswith("checkout.")
             if number is None or known:
@@ -206,7 +225,11 @@ class Sweep:
     def _ask(self) -> Iterator[Drift]:
         """Ask Stripe about every order that may still change, whatever its age."""
         with Session(self._engine) as session:
-            open_ = [*orders.unfinished(session, now() - SWEEP_AFTER), *ledger.unsettled(session)]
+            live = self._gateway.live
+            open_ = [
+                *ledger.unfinished(session, now() - SWEEP_AFTER, live=live),
+                *ledger.unsettled(session, live=live),
+            ]
         for number in open_:
             yield from self._settle_once(number, "no event told of it")
 
@@ -245,7 +268,7 @@ class Sweep:
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
             after: State = ledger.of(session, order).state
-            learned = _learned(session, order, last)
+            learned = drifts.learned(session, order, last, CAUSE)
         if learned:
             yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)
 
@@ -278,7 +301,8 @@ class Sweep:
             if taken is None:
                 other = session.get_one(Reconciliation, 1)
                 raise Busy(str(other.owner), other.lease_until or at)
-            since = taken[0] or session.scalar(select(func.min(Order.created_at))) or at
+            first = session.scalar(select(func.min(Order.created_at)))
+            since = taken[0] or first or identity.of(session).created_at
             session.commit()
         return since - OVERLAP
 
@@ -318,28 +342,3 @@ def _batches(things: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(things)
     while batch := list(islice(rest, BATCH)):
         yield batch
-
-
-def _learned(session: AnySession, order: Order, last: int) -> list[str]:
-    """Return in words what the sweep has added to the order's ledger since the row `last`."""
-    return [
-        _in_words(order, row)
-        for row in ledger.events(session, order)
-        if row.id > last and row.cause == CAUSE and not row.status.startswith(standings.ASKED)
-    ]
-
-
-def _in_words(order: Order, row: OrderEvent) -> str:
-    if row.kind in (REFUND, DISPUTE):
-        theirs = " made at Stripe" if row.kind == REFUND and row.subject == row.stripe_id else ""
-        amount = money.display(row.amount or 0, order.currency)
-        name = row.stripe_id or row.subject
-        return f"{row.kind} {name} of {amount}{theirs} is {row.status.replace('_', ' ')}"
-    if row.kind == DUPLICATE_DISPUTE:
-        amount = money.display(row.amount or 0, order.currency)
-        status = row.status.replace("_", " ")
-        return f"dispute {row.subject} of {amount}, a second payment, is {status}"
-    if row.kind == DUPLICATE:
-        amount = money.display(row.amount or 0, order.currency)
-        return f"returning the second payment {row.subject} of {amount}: {row.status}"
-    return SAID.get(row.kind, row.kind)

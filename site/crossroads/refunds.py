@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from crossroads import ledger, money, outbox, payments, standings
+from crossroads import identity, ledger, money, outbox, payments, standings
 from crossroads.ledger import Balance
 from crossroads.standings import ASKED, DISMISSED, ELSEWHERE, FAILURES, REFUSED
 from models import Enrollment, Order, OrderEvent
@@ -195,7 +195,8 @@ def failed(session: AnySession) -> list[int]:
     some = select(row.order_id).where(
         row.kind.in_((REFUND, DUPLICATE)), row.status.in_(FAILURES), ~seen_to.exists()
     )
-    orders = session.scalars(select(Order).where(Order.id.in_(some)).order_by(Order.id))
+    theirs = select(Order).where(Order.id.in_(some), identity.counts())
+    orders = session.scalars(theirs.order_by(Order.id))
     found = ledger.of_each(session, orders.all())
     return [number for number, one in found.items() if one.refund_failed]
 

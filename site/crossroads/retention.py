@@ -4,8 +4,19 @@ from datetime import datetime
 
 from sqlalchemy import delete, exists, select, update
 
-from crossroads import consent, lead_words
-from models import ConsentEvent, Enrollment, Lead, Message, Order, Waiting
+from crossroads import consent, identity, lead_words
+from models import (
+    CheckoutRequest,
+    ConsentEvent,
+    Enrollment,
+    Hold,
+    Lead,
+    LostCheckout,
+    Message,
+    Order,
+    OrderEvent,
+    Waiting,
+)
 from models.base import AnySession
 from models.lead import HELD, PENDING, WAITING
 
@@ -57,4 +68,36 @@ def forget_replaced(session: AnySession, before: datetime) -> int:
     session.execute(mailed.values(recipient="", error=""))
     gone = update(Enrollment).where(Enrollment.id.in_(numbers))
     session.execute(gone.values(email=None, name=""))
+    return len(numbers)
+
+
+def forget_lost(session: AnySession, before: datetime) -> int:
+    """Take the names out of payments without an order that were settled before then.
+
+    Returns how many there were.
+    """
+    query = select(LostCheckout.session_id).where(
+        LostCheckout.settled_at < before, LostCheckout.email != ""
+    )
+    ids = session.scalars(query.limit(AT_ONCE)).all()
+    gone = update(LostCheckout).where(LostCheckout.session_id.in_(ids))
+    session.execute(gone.values(email="", name=""))
+    return len(ids)
+
+
+def purge_orders(session: AnySession, mode: str) -> int:
+    """Delete the orders of a mode that do not count, and all that hangs on them.
+
+    Leads stay. Returns how many orders there were.
+    """
+    theirs = select(Order.id).where(Order.mode == mode, ~identity.counts())
+    numbers = session.scalars(theirs.with_for_update()).all()
+    for begin in range(0, len(numbers), AT_ONCE):
+        some = numbers[begin : begin + AT_ONCE]
+        seated = select(Enrollment.id).where(Enrollment.order_id.in_(some))
+        mailed = Message.order_id.in_(some) | Message.enrollment_id.in_(seated)
+        session.execute(delete(Message).where(mailed))
+        for model in (Enrollment, Hold, CheckoutRequest, OrderEvent):
+            session.execute(delete(model).where(model.order_id.in_(some)))
+        session.execute(delete(Order).where(Order.id.in_(some)))
     return len(numbers)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
-from crossroads import site_version
+from crossroads import identity, site_version
 from crossroads.content import Cohort, Course
 from models import Cohort as CohortRow
 from models import Hold, Order, insert_for
@@ -142,7 +142,7 @@ def _taken(session: AnySession, course: str, code: str) -> int:
             .where(Hold.course == course, Hold.cohort == code)
             .scalar_subquery(),
             select(func.sum(Order.seats_kept))
-            .where(Order.course == course, Order.cohort == code)
+            .where(Order.course == course, Order.cohort == code, identity.counts())
             .scalar_subquery(),
         )
     ).one()

@@ -4,6 +4,7 @@ What cannot be used is refused in one sentence that says what to write instead.
 """
 
 import re
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -77,3 +78,17 @@ def has_host(address: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def is_origin(address: str) -> bool:
+    """Tell whether an address is a scheme and a host alone."""
+    return has_host(address) and bool(re.fullmatch(r"https?://[^/?#@]+", address, re.IGNORECASE))
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether what is sent there stays on this machine."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

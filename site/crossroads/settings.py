@@ -3,10 +3,8 @@
 import os
 import re
 import secrets
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, ValidationError, field_validator
@@ -108,7 +106,7 @@ class Settings(BaseSettings):
         if not value:
             return value
         value = value.rstrip("/")
-        if not _is_origin(value):
+        if not service_urls.is_origin(value):
             raise ValueError("must be scheme and host alone, like https://example.com")
         if not value.isascii():  # headers of mail hold it, and those are ASCII
             raise ValueError("must spell the host in ASCII, like https://xn--bcher-kva.example")
@@ -119,7 +117,9 @@ class Settings(BaseSettings):
     def _is_where_stripe_is(cls, value: str) -> str:
         value = value.rstrip("/")
         # The content security policy of the pages that lead there holds it: nothing may follow.
-        if value and not (_is_origin(value) and re.fullmatch(r"[\w.:/\[\]-]+", value, re.ASCII)):
+        if value and not (
+            service_urls.is_origin(value) and re.fullmatch(r"[\w.:/\[\]-]+", value, re.ASCII)
+        ):
             raise ValueError("must be scheme and host alone, like http://127.0.0.1:8001")
         return value.lower()
 
@@ -255,21 +255,6 @@ def _sentence(fault: Any) -> str:
     return f"{name}: {message[0].lower()}{message[1:]}{shown}"
 
 
-def _is_origin(address: str) -> bool:
-    return service_urls.has_host(address) and bool(
-        re.fullmatch(r"https?://[^/?#@]+", address, re.IGNORECASE)
-    )
-
-
-def _is_loopback(address: str) -> bool:
-    """Tell whether what is sent there stays on this machine."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _is_secret(name: str) -> bool:
     return name.endswith(("_KEY", "_TOKEN", "_URL", "_BASE", "_SECRET"))
 
@@ -351,7 +336,7 @@ def _unsafe(settings: Settings) -> list[str]:
     if not settings.stripe_webhook_secret:
         problems.append("STRIPE_WEBHOOK_SECRET: set it to the whsec_… of your webhook endpoint")
     base = settings.stripe_api_base
-    if base and not base.startswith("https://") and not _is_loopback(base):
+    if base and not base.startswith("https://") and not service_urls.is_loopback(base):
         problems.append("STRIPE_API_BASE: the secret key goes there: leave it unset, or use https")
     if not settings.smtp_url:
         problems.append("SMTP_URL: set it to your mail server, like smtp://user:password@host:587")

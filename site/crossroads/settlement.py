@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 from crossroads import (
     disputes,
     duplicates,
+    identity,
     ledger,
     matching,
     orders,
+    other_accounts,
     refunds,
     standings,
     stripe_events,
@@ -30,7 +32,7 @@ from crossroads.payments import (
     Refund,
 )
 from models import Order, StripeEvent, writing
-from models.order import CANCELED, EXPIRED
+from models.order import CANCELED, ELSEWHERE, EXPIRED
 
 
 def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> Checkout:
@@ -38,8 +40,13 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
 
     Raises PaymentsAway and PaymentsRefused; asking again makes no second one.
     """
+    if other_accounts.of_other_mode(gateway, order):
+        raise PaymentsRefused(code="other_mode")
+    with Session(engine) as session:
+        site_id = identity.of(session).site_id
+        session.commit()
     try:
-        checkout = _create(gateway, orders.purchase(order, base_url))
+        checkout = _create(gateway, orders.purchase(order, base_url, site_id))
     except PaymentsAway as error:
         if error.key_spent:
             with Session(engine) as session:
@@ -80,13 +87,20 @@ def settle(
 
     `copy_id` names a copy of its checkout, as an event may too: such a one can be paid after the
     checkout itself has run out. The event is done in the commit that does what it asked for.
+    An order that is not paid and whose checkout Stripe does not know ends: it was made with a key
+    of another account.
     Raises PaymentsAway, PaymentsRefused, and Foreign when the checkout is not the order's.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
         paid = ledger.of(session, order).paid
     if not paid and order.session_id is not None:
-        follow(engine, gateway, order_id, order.session_id, cause)
+        try:
+            follow(engine, gateway, order_id, order.session_id, cause)
+        except PaymentsRefused as error:
+            if not other_accounts.is_elsewhere(gateway, order, error):
+                raise
+            return _end(engine, order, EXPIRED, cause, ELSEWHERE)
     if event is not None and event.kind.startswith("checkout."):
         copy_id = event.object_id
     if copy_id not in (None, order.session_id):
@@ -126,7 +140,12 @@ def settle_payment(
         order = session.get_one(Order, order_id)
         balance = ledger.of(session, order)
     payment = order.payment_intent
-    found = list(gateway.refunds(payment)) if payment else []
+    try:
+        found = list(gateway.refunds(payment)) if payment else []
+    except PaymentsRefused as error:
+        if not other_accounts.is_elsewhere(gateway, order, error):
+            raise
+        return other_accounts.refuse_refunds(engine, order, balance, cause)
     refused, needless = {}, []
     # An answer of Stripe may have been lost, and a key is good for a day: what was made is looked
     # for first.
@@ -253,10 +272,17 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
 
     Raises PaymentsAway and PaymentsRefused.
     """
+    if other_accounts.of_other_mode(gateway, order) and gateway.live:
+        return _end(engine, order, CANCELED, cause, ELSEWHERE)
     session_id = _checkout_of(engine, gateway, order, base_url)
     if session_id is None:
         return _end(engine, order, CANCELED, cause)
-    checkout = gateway.expire(session_id)
+    try:
+        checkout = gateway.expire(session_id)
+    except PaymentsRefused as error:
+        if not other_accounts.is_elsewhere(gateway, order, error):
+            raise
+        return _end(engine, order, CANCELED, cause, ELSEWHERE)
     if checkout.status == "expired":
         return _end(engine, order, CANCELED, cause)
     with Session(engine) as session:
@@ -273,6 +299,10 @@ def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
+    if (
+        other_accounts.of_other_mode(gateway, order) and gateway.live
+    ):  # its payment was never to move money
+        return _end(engine, order, EXPIRED, cause, ELSEWHERE)
     if _checkout_of(engine, gateway, order, base_url) is None:
         return _end(engine, order, EXPIRED, cause)
     return settle(engine, gateway, order_id, cause)
@@ -296,11 +326,11 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
         raise
 
 
-def _end(engine: Engine, order: Order, kind: str, cause: str) -> State:
+def _end(engine: Engine, order: Order, kind: str, cause: str, reason: str = "") -> State:
     with Session(engine) as session:
         writing(session)
         locked = ledger.lock(session, order.id)
-        orders.end(session, locked, kind, cause)
+        orders.end(session, locked, kind, cause, reason)
         state = ledger.of(session, locked).state
         session.commit()
     return state

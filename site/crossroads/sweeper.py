@@ -19,15 +19,25 @@ class Sweeper(Periodic):
     name = "sweeper"
     seconds = 180.0
 
-    def __init__(self, engine: Engine, gateway: Gateway, base_url: str) -> None:
+    def __init__(
+        self, engine: Engine, gateway: Gateway, base_url: str, suppression_key: str = ""
+    ) -> None:
         super().__init__()
         self._engine = engine
         self._gateway = gateway
         self._base_url = base_url
+        self._suppression_key = suppression_key
         self._owner = leases.new_owner()
 
     def turn(self) -> None:
-        sweep = Sweep(self._engine, self._gateway, self._base_url, self._owner, self._must_stop)
+        sweep = Sweep(
+            self._engine,
+            self._gateway,
+            self._base_url,
+            self._owner,
+            self._must_stop,
+            suppression_key=self._suppression_key,
+        )
         try:
             for drift in sweep.run():
                 log.info("order healed", **asdict(drift))
@@ -35,6 +45,9 @@ class Sweeper(Periodic):
             log.info("sweep left to another", owner=error.owner)
         if sweep.left:
             log.warning("sweep left something for the next", left=sweep.left)
+        if sweep.lost:
+            found = [one.session_id for one in sweep.lost]
+            log.warning("paid orders that are not in this database", checkouts=found)
 
     def _must_stop(self) -> bool:
         return self.stopping

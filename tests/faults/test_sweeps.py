@@ -93,7 +93,7 @@ def test_sweep_killed_on_its_way_heals_when_it_is_run_again(site: Shop) -> None:
     gateway = Gateway(KEY, base=site.sandbox.url)
     for rounds, steps in enumerate((3, 9, 20), 1):
         sell(site, 2)
-        gateway.create(orders.purchase(placed(site), site.url))
+        gateway.create(orders.purchase(placed(site), site.url, "a-site"))
         site.age()
         site.light("reconcile", steps)
         site.start("reconcile")

@@ -104,6 +104,8 @@ def _summary(found: Person) -> list[str]:
         f"{count(len(found.consents), 'event')} of consent, {count(len(found.messages), 'mail')}, "
         f"{count(len(found.orders), 'order')}, {count(len(found.enrollments), 'seat')}"
     ]
+    if found.lost:
+        lines.append(f"{count(len(found.lost), 'payment')} without an order")
     today = datetime.now(UTC).date()
     lines += [
         f"a paid seat is still ahead: {seat.course}, {seat.cohort}"

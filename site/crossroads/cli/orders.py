@@ -3,11 +3,13 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import ledger, money, order_list, refunds, settlement
-from crossroads.console import export_options, fail, gateway, with_tables, write_export
+from crossroads import identity, ledger, money, order_list, refunds, retention, settlement
+from crossroads.console import count, export_options, fail, gateway, with_tables, write_export
 from crossroads.order_list import OrderFilter
 from crossroads.payments import PaymentsError
 from models import Order, db, writing
+from models.base import scrub
+from models.site import TEST
 
 group = AppGroup("orders", help="What people bought.")
 
@@ -70,3 +72,23 @@ def refund(
     if made is None or not made.counts:
         fail(f"Stripe did not make it: {made.reason if made else 'it is not there'}")
     click.echo(f"{said} of order {number}: {made.status}; the order is {order.state}")
+
+
+@group.command("purge")
+@click.option("--mode", type=click.Choice([TEST]), required=True, help="the mode to delete")
+@click.option("--yes", is_flag=True, help="do not ask first")
+@with_tables
+def purge(mode: str, yes: bool) -> None:
+    """Delete the orders of a mode that does not count any more, with all that hangs on them."""
+    number = identity.others(db.session, mode)
+    if not number:
+        click.echo(f"no order of {mode} mode to delete: those that count stay")
+        return
+    db.session.rollback()
+    if not yes:
+        click.confirm(f"Delete {count(number, 'order')} of {mode} mode for good?", abort=True)
+    writing(db.session)
+    deleted = retention.purge_orders(db.session, mode)
+    db.session.commit()
+    scrub(db.engine)
+    click.echo(f"{count(deleted, 'order')} of {mode} mode deleted")

@@ -12,11 +12,12 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from crossroads import leases, server
-from crossroads.console import count, gateway, settings, templates, with_tables
+from crossroads import identity, leases, lost_checkouts, server
+from crossroads.console import count, fail, gateway, settings, templates, with_tables
 from crossroads.content import Content
+from crossroads.payments import PaymentsError
 from crossroads.shelf import current_shelf
-from models import db
+from models import db, writing
 
 if TYPE_CHECKING:
     from crossroads.worker import Worker
@@ -66,7 +67,8 @@ def worker() -> None:
     stripe = db.engine, gateway(), settings().base_url
     keeper = Keeper(db.engine, settings().pending_days)
     openers = [CheckoutOpener(*stripe) for _ in range(AT_ONCE)]
-    loops = Settler(*stripe), Sweeper(*stripe), keeper, Indexer(db.engine), *openers
+    sweeper = Sweeper(*stripe, settings().suppression_key)
+    loops = Settler(*stripe), sweeper, keeper, Indexer(db.engine), *openers
     beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
     for thread in beside:
         thread.start()
@@ -89,16 +91,26 @@ def deliver() -> None:
 
 
 @click.command("reconcile")
+@click.option("--new-account", is_flag=True, help="the key is meant to be of another account")
 @with_tables
-def reconcile() -> None:
+def reconcile(new_account: bool) -> None:
     """Find what was missed of Stripe, and bring every order to where Stripe has it.
 
     Says what had drifted and why, and what that came to. Ends with 0 when all is as Stripe has it,
-    with 1 when something is left for another run, and with 75 when another sweep is at work.
+    with 1 when something is left for another run or for staff, and with 75 when another sweep is
+    at work.
     """
     from crossroads.reconciliation import Busy, Sweep
 
-    sweep = Sweep(db.engine, gateway(), settings().base_url, leases.new_owner())
+    if new_account:
+        _take_account()
+    sweep = Sweep(
+        db.engine,
+        gateway(),
+        settings().base_url,
+        leases.new_owner(),
+        suppression_key=settings().suppression_key,
+    )
     healed = 0
     try:
         for drift in sweep.run():
@@ -113,11 +125,14 @@ def reconcile() -> None:
         sys.exit(AGAIN)
     for left in sweep.left:
         click.echo(f"left: {left}", err=True)
+    for one in sweep.lost:
+        click.echo(lost_checkouts.describe(one), err=True)
     looked = f"{count(sweep.orders, 'order')} and {count(sweep.events, 'event')} looked at"
     others = f", {count(sweep.foreign, 'event')} of others on the account" if sweep.foreign else ""
     did = f"{count(healed, 'drift')} healed" if healed else "nothing to do"
-    click.echo(f"{'not done' if sweep.left and not healed else did}: {looked}{others}")
-    if sweep.left:
+    undone = sweep.left or sweep.lost
+    click.echo(f"{'not done' if undone and not healed else did}: {looked}{others}")
+    if undone:
         sys.exit(1)
 
 
@@ -137,6 +152,19 @@ def sandbox() -> None:
         secrets=tuple(chosen.webhook_secrets),
     )
     serve_sandbox(chosen.mail_folder, chosen.sandbox_port, stripe)
+
+
+def _take_account() -> None:
+    """Store the account of the key as the one that this site sells on from now on."""
+    try:
+        account = gateway().account_id()
+    except PaymentsError as error:
+        fail(f"Stripe does not say whose key it is: {error}")
+    if account is None:
+        fail("the restricted key may not ask whose it is: do this once with the secret key")
+    writing(db.session)
+    identity.meet(db.session, account, replace=True)
+    db.session.commit()
 
 
 def _worker() -> "Worker":

@@ -15,7 +15,7 @@ from crossroads import content as content_module
 from crossroads import money, proxies, schema
 from crossroads.addresses import address_hash
 from crossroads.content import Content
-from crossroads.doctor import account, webhook
+from crossroads.doctor import account, site, webhook
 from crossroads.doctor.finding import Finding
 from crossroads.logs import first_line
 from crossroads.mail_headers import parse_mailbox
@@ -39,6 +39,7 @@ def examine(
     yield from _addresses(settings, engine)
     yield from _proxies(settings)
     whose = yield from account.examine(settings, gateway)
+    yield from site.examine(engine, gateway, whose)
     yield from webhook.examine(settings, engine, gateway, whose)
     yield from _prices(content)
     yield from _mail(settings, mailer)

@@ -47,6 +47,11 @@ def account(found: stripe.Balance) -> Account:
     return Account(live=live, clock=clock)
 
 
+def account_id(found: stripe.Account) -> str:
+    """Return the id of an account. https://docs.stripe.com/api/accounts/object"""
+    return fields(found, "account").text("id")
+
+
 def endpoint(found: stripe.WebhookEndpoint) -> Endpoint:
     """Copy what we need out of Stripe's object. Raises NotUnderstood."""
     read = fields(found, "webhook_endpoint")

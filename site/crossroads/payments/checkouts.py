@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from crossroads.payments.fields import Fields, fields
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from stripe.checkout import Session
     from stripe.params.checkout import SessionCreateParams
 
+SITE = "site"  # the name in Stripe's metadata of the id of the site that made something
+NUMBER_LENGTH = 10  # digits of the highest number that a column holds
+NUMBER, COURSE, COHORT = "number", "course", "cohort"
 MADE_FOR = "order"  # the name in Stripe's metadata of the order that something was made for
 
 Status = Literal["open", "complete", "expired"]
@@ -42,10 +45,16 @@ class Options:
 class Purchase:
     """What is to be paid. Amounts count the currency's smallest unit.
 
-    `email` is filled in for the buyer, who types it on Stripe's page where it is empty.
+    `email` is filled in for the buyer, who types it on Stripe's page where it is empty. `site` is
+    the id of the site that sells, `number` that of its order: they, `course` and `cohort` are in
+    the metadata, so that what was bought is known even when the order is lost here.
     """
 
     reference: str
+    site: str
+    number: int
+    course: str
+    cohort: str
     key: str
     email: str
     item: str
@@ -85,6 +94,8 @@ class Checkout:
     not come. `recovered_from` names the expired checkout that this one is a copy of; `recovery_url`
     leads from an expired one to such a copy. `made_for` is the `reference` once more, from where
     only who has the key can write it. `quantity` counts the first ten lines: ours have one.
+    `site`, `number`, `course` and `cohort` are the metadata's; checkouts from before have none.
+    `email` and `name` are what the buyer typed at Stripe, or what was filled in for them.
     """
 
     id: str
@@ -111,6 +122,14 @@ class Checkout:
     presentment: Presentment | None = None
     recovered_from: str | None = None
     recovery_url: str | None = None
+    site: str | None = None
+    number: int | None = None
+    course: str = ""
+    cohort: str = ""
+    item: str = ""
+    unit_amount: int = 0
+    email: str = ""
+    name: str = ""
 
     @property
     def pending(self) -> bool:
@@ -118,9 +137,27 @@ class Checkout:
         return self.status == "complete" and not (self.paid or self.failed)
 
 
+class _Sale(TypedDict):
+    site: str | None
+    number: int | None
+    course: str
+    cohort: str
+    item: str
+    unit_amount: int
+    email: str
+    name: str
+
+
 def session_params(purchase: Purchase) -> SessionCreateParams:
     """Return what Stripe is asked to make of a purchase."""
     options = purchase.options
+    notes = {
+        MADE_FOR: purchase.reference,
+        SITE: purchase.site,
+        NUMBER: str(purchase.number),
+        COURSE: purchase.course,
+        COHORT: purchase.cohort,
+    }
     params: SessionCreateParams = {
         "mode": "payment",
         "line_items": [
@@ -135,9 +172,9 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
             }
         ],
         "client_reference_id": purchase.reference,
-        "metadata": {MADE_FOR: purchase.reference},
+        "metadata": notes,
         # Not copied there by itself, and a dispute leads to the payment alone.
-        "payment_intent_data": {"metadata": {MADE_FOR: purchase.reference}},
+        "payment_intent_data": {"metadata": notes},
         "success_url": purchase.return_url,
         "cancel_url": purchase.return_url,
         "expires_at": int(purchase.expires_at.timestamp()),
@@ -188,6 +225,7 @@ def checkout(session: Session) -> Checkout:
         id=read.text("id"),
         reference=read.maybe_text("client_reference_id"),
         made_for=notes.maybe_text(MADE_FOR) if notes else None,
+        **_sale(read),
         status=cast(Status, read.maybe_text("status") or "open"),
         paid=payment in ("paid", "no_payment_required"),
         failed=_has_failed(read),
@@ -231,6 +269,33 @@ def _presentment(session: Fields) -> Presentment | None:
         amount=shown.number("presentment_amount"),
         currency=shown.text("presentment_currency").upper(),
     )
+
+
+def _sale(session: Fields) -> _Sale:
+    """Return whose sale a checkout is and of what: from the metadata, the first line, the buyer."""
+    notes = session.maybe_inner("metadata")
+    items = session.maybe_inner("line_items")
+    first = next(iter(items.every("data")), None) if items else None
+    buyer = session.maybe_inner("customer_details")
+    typed = buyer.maybe_text("email") if buyer else None
+    return {
+        "site": notes.maybe_text(SITE) if notes else None,
+        "number": _number(notes.maybe_text(NUMBER)) if notes else None,
+        "course": (notes.maybe_text(COURSE) if notes else None) or "",
+        "cohort": (notes.maybe_text(COHORT) if notes else None) or "",
+        "item": (first.maybe_text("description") if first else None) or "",
+        "unit_amount": first.number("amount_subtotal") // (first.maybe_number("quantity") or 1)
+        if first
+        else 0,
+        "email": typed or session.maybe_text("customer_email") or "",
+        "name": (buyer.maybe_text("name") if buyer else None) or "",
+    }
+
+
+def _number(note: str | None) -> int | None:
+    """Return the number of an order that a note holds, None for what cannot be one."""
+    digits = note is not None and note.isascii() and note.isdecimal()
+    return int(note) if note and digits and len(note) <= NUMBER_LENGTH else None
 
 
 def _has_failed(session: Fields) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from crossroads.payments.accounts import Account, Endpoint, account, endpoint
+from crossroads.payments.accounts import Account, Endpoint, account, account_id, endpoint
 from crossroads.payments.checkouts import Checkout, Purchase, checkout, session_params
 from crossroads.payments.connection import Connection
 from crossroads.payments.disputes import Dispute, dispute
-from crossroads.payments.errors import PaymentsRefused
+from crossroads.payments.errors import PaymentsForbidden, PaymentsRefused
 from crossroads.payments.events import Event, event, verified
 from crossroads.payments.invoices import Invoice, invoice
 from crossroads.payments.refunds import REFERENCE, Charge, Refund, charge, refund
@@ -193,6 +193,17 @@ class Gateway(Connection):
     def account(self) -> Account:
         """Return what Stripe says of the key itself. https://docs.stripe.com/api/balance"""
         return self._ask(lambda client: client.v1.balance.retrieve(), account)
+
+    def account_id(self) -> str | None:
+        """Return the id of the account behind the key, None for a key that may not ask for it.
+
+        A restricted key needs a right of Connect's for it, which not all can be given.
+        https://docs.stripe.com/api/accounts/retrieve
+        """
+        try:
+            return self._ask(lambda client: client.v1.accounts.retrieve_current(), account_id)
+        except PaymentsForbidden:
+            return None
 
     def endpoints(self) -> Iterator[Endpoint]:
         """Yield where Stripe sends events, without their secrets, which it never shows again.

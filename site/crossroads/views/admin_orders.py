@@ -16,7 +16,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import (
     desk,
     download,
+    identity,
     ledger,
+    lost_checkouts,
     money,
     order_list,
     order_record,
@@ -35,6 +37,7 @@ from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
 from crossroads.refunds import RefundError
 from crossroads.shelf import current_content
 from models import Order, db, now, writing
+from models.site import TEST
 
 bp = desk.blueprint("admin_orders", roles=desk.MONEY_ROLES)
 
@@ -51,6 +54,8 @@ def orders() -> str:
         list=listed,
         active_disputes=len(disputes_of.open_cases(db.session)),
         overbooked=seats.overbooked(db.session, current_content().courses, at),
+        others=identity.others(db.session, TEST),
+        lost=len(lost_checkouts.raised(db.session)),
         at=at,
         standings=order_list.standings(db.session, listed.shown.rows),
         cohorts=dict(courses),

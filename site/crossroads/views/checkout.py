@@ -180,6 +180,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
                 network=client_network(),
                 limits=_held_seats(),
                 replaced=form.replaces.data or "",
+                live=order_page.gateway().live,
             )
             db.session.commit()
             return placed

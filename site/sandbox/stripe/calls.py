@@ -37,7 +37,8 @@ CHARGES: Final = Shape(
 
 # What the rights of restricted keys are called. (https://docs.stripe.com/keys#limit-access)
 RIGHTS: Final = {
-    "balance": "balance", "charges": "charge", "checkout": "checkout_session", "coupons": "coupon",
+    "account": "accounts_kyc_basic", "balance": "balance", "charges": "charge",
+    "checkout": "checkout_session", "coupons": "coupon",
     "disputes": "dispute", "events": "event", "invoices": "invoice",
     "payment_intents": "payment_intent", "promotion_codes": "promotion_code", "refunds": "charge",
     "webhook_endpoints": "webhook",
@@ -87,6 +88,7 @@ CALLS: Final = [
     Call("GET", "/v1/promotion_codes", promotions.LIST, promotions.index),
     Call("GET", "/v1/promotion_codes/{id}", ONE, promotions.retrieve),
     Call("GET", "/v1/coupons/{id}", ONE, promotions.retrieve_coupon),
+    Call("GET", "/v1/account", ONE, accounts.account),
     Call("GET", "/v1/balance", ONE, accounts.balance),
     Call("GET", "/v1/webhook_endpoints", ITEMS, accounts.endpoints),
     Call("GET", "/v1/webhook_endpoints/{id}", ONE, accounts.endpoint),

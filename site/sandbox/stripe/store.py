@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from sandbox.stripe import ids
+
 Thing = dict[str, Any]  # an object as the API shows it
 
 TABLES = """
@@ -169,6 +171,11 @@ class Store:
         with self._connected() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(TABLES)
+            # Books of their own are an account of its own; it stays through restarts and resets.
+            db.execute(
+                "INSERT OR IGNORE INTO settings VALUES ('account', ?)",
+                (json.dumps(ids.new("acct_1", 15)),),
+            )
 
     @contextmanager
     def writing(self) -> Iterator[Books]:
@@ -204,7 +211,8 @@ class Store:
             for table in ("objects", "deliveries", "jobs", "answers", "faults", "calls"):
                 books.db.execute(f"DELETE FROM {table}")  # noqa: S608 # names from this line
             books.db.execute(
-                "DELETE FROM settings WHERE name NOT IN ('endpoints', 'secrets', 'hears')"
+                "DELETE FROM settings "
+                "WHERE name NOT IN ('account', 'endpoints', 'secrets', 'hears')"
             )
 
     @contextmanager

@@ -1,0 +1,39 @@
+"""Other accounts: orders whose key was of another Stripe account, or of the other mode."""
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads import identity, ledger, refunds
+from crossroads.ledger import State
+from crossroads.payments import Gateway, PaymentsRefused
+from models import Order, writing
+from models.order import ELSEWHERE
+from models.site import LIVE
+
+
+def of_other_mode(gateway: Gateway, order: Order) -> bool:
+    """Tell whether an order was placed with a key of the other mode."""
+    return order.mode not in (identity.UNKNOWN, identity.mode_of(live=gateway.live))
+
+
+def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool:
+    """Tell whether a refusal says that what an order was paid by is in no account of this key.
+
+    Only Stripe's own error object has that code: a proxy's 404 has none. A test key sees no live
+    checkout, which says nothing about it.
+    https://docs.stripe.com/error-codes#resource-missing
+    """
+    hidden = order.mode == LIVE and not gateway.live
+    return error.code == "resource_missing" and not hidden
+
+
+def refuse_refunds(engine: Engine, order: Order, balance: ledger.Balance, cause: str) -> State:
+    """Leave the refunds of a payment to staff that this account does not know."""
+    with Session(engine) as session:
+        writing(session)
+        locked = ledger.lock(session, order.id)
+        for refund in refunds.missing(balance, ()):
+            refunds.refused(session, locked, refund.reference, ELSEWHERE, cause)
+        state = ledger.of(session, locked).state
+        session.commit()
+    return state
