@@ -28,12 +28,26 @@ class Message(Base):
     `enrollment_id` the participant that it goes to, when that is not the buyer.
     `state` is due, sent, held (its receiver may not be mailed) or dead (given up). `owner` and
     `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
+    `awaits_server_since` is since when the mail server takes no mail at all, as far as this one was
+    tried; None for a mail that waits for its receiver's server, or was not tried yet.
     """
 
     __tablename__ = "message"
     __table_args__ = (
         # Only what is still owed is looked up by time; the sent ones stay out of the index.
         partial_index("ix_message_due", "due_at", where="state = 'due'"),
+        # What waits for the mail server is brought forward when a mail gets through.
+        partial_index(
+            "ix_message_awaits_server",
+            "due_at",
+            where="state = 'due' AND awaits_server_since IS NOT NULL",
+        ),
+        # And since when it takes none is told from one entry.
+        partial_index(
+            "ix_message_awaits_server_since",
+            "awaits_server_since",
+            where="state = 'due' AND awaits_server_since IS NOT NULL",
+        ),
         # What was given up is counted and listed, and is rare.
         partial_index("ix_message_dead", "id", where="state = 'dead'"),
         # How an announcement goes is counted from the index alone.
@@ -76,6 +90,7 @@ class Message(Base):
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     owner: Mapped[str | None] = mapped_column(String(64), default=None)
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    awaits_server_since: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     error: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

@@ -35,7 +35,7 @@ LAYERS = [
      "lead_times",
      "lead_import", "lead_list", "lead_words", "leads", "leases", "ledger",
      "letters", "listing", "lost_checkouts", "mail_list", "mailed_links",
-     "order_list", "order_record", "order_requests", "orders",
+     "order_list", "order_record", "order_requests", "orders", "outages", "presence",
      "outbox",
      "overview", "participants", "person", "preview", "refunds",
      "retention", "seats", "site_version", "standings", "stripe_events", "suppressions", "users",

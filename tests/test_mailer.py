@@ -18,7 +18,7 @@ import pytest
 
 from crossroads import content, mailer
 from crossroads.composer import Composer, NoAddress
-from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
+from crossroads.mailer import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
 from crossroads.settings import Settings
 from models import now
 from tests.mail_server import Mail, MailServer
@@ -199,8 +199,16 @@ def test_markup_in_a_name_stays_words(instance: Path, server: MailServer) -> Non
 @pytest.mark.parametrize(
     ("stage", "reply", "failure"),
     [
-        ("mail", "451 4.3.0 try later", TemporaryFailure),
-        ("mail", "550 5.7.1 sender not allowed", TemporaryFailure),
+        ("mail", "451 4.3.0 try later", ServerAway),
+        ("mail", "550 5.7.1 sender not allowed", ServerAway),
+        ("mail", "421 4.3.2 too many connections", ServerAway),
+        ("rcpt", "421 4.3.2 shutting down", ServerAway),
+        ("rcpt", "450 4.2.0 maria@example.com is busy", TemporaryFailure),
+        ("rcpt", "452 4.3.1 no space in the queue", ServerAway),
+        ("rcpt", "452 4.2.2 mailbox of maria@example.com is full", TemporaryFailure),
+        ("data", "451 4.3.0 queue file write error", ServerAway),
+        ("data", "421 4.3.0 closing", ServerAway),
+        ("data", "451 4.7.1 looks like spam, try later", TemporaryFailure),
         ("rcpt", "451 4.7.1 greylisted, maria@example.com", TemporaryFailure),
         ("rcpt", "550 5.1.1 no such user maria@example.com", Bounced),
         ("rcpt", "550 no such user", Bounced),
@@ -210,7 +218,7 @@ def test_markup_in_a_name_stays_words(instance: Path, server: MailServer) -> Non
         ("rcpt", "552 no room left", PermanentFailure),
         ("rcpt", "554 5.7.1 you are on a list of spammers", PermanentFailure),
         ("rcpt", "550 relaying denied", PermanentFailure),
-        ("rcpt", "530 5.7.0 authentication required", TemporaryFailure),
+        ("rcpt", "530 5.7.0 authentication required", ServerAway),
         ("data", "452 4.2.2 mailbox of maria@example.com is full", TemporaryFailure),
         ("data", "554 5.6.0 maria@example.com takes no such mail", PermanentFailure),
     ],
@@ -227,8 +235,26 @@ def test_refusal_is_final_only_when_the_server_says_so_of_the_receiver(
 
 
 def test_server_that_is_away_is_a_temporary_failure(instance: Path) -> None:
-    with pytest.raises(TemporaryFailure, match="refused"):
+    with pytest.raises(ServerAway, match="refused"):
         send(make_mailer(instance, f"smtp://127.0.0.1:{free_port()}"))
+
+
+@pytest.mark.parametrize(
+    "said", [b"421 4.3.2 come later\r\n", b"554 5.3.2 no\r\n", b"", b"HTTP/1.1"]
+)
+def test_server_that_does_not_greet_is_away(instance: Path, said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(said)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(ServerAway):
+            send(make_mailer(instance, f"smtp://127.0.0.1:{listener.getsockname()[1]}"))
+        answering.join()
 
 
 def test_rude_farewell_after_the_mail_was_taken_is_no_failure(
@@ -289,7 +315,7 @@ def test_password_is_never_sent_in_the_clear(instance: Path) -> None:
     server = MailServer().start(auth_require_tls=False)
     try:
         url = f"smtp://me:p%40ss@127.0.0.1:{server.port}"
-        with pytest.raises(TemporaryFailure, match="STARTTLS") as raised:
+        with pytest.raises(ServerAway, match="STARTTLS") as raised:
             send(make_mailer(instance, url))
     finally:
         server.stop()
@@ -336,7 +362,7 @@ def test_login_is_encrypted_and_the_password_decoded(
         send(make_mailer(instance, f"{scheme}://me%40example.com:p%3As%2Fs@{at}"))
         assert server.logins == [(b"me@example.com", b"p:s/s")]
         server.replies["auth"] = ["refuse"] * 3
-        with pytest.raises(TemporaryFailure, match="SMTP_URL: 535") as raised:
+        with pytest.raises(ServerAway, match="SMTP_URL: 535") as raised:
             send(make_mailer(instance, f"{scheme}://me:secret@{at}"))
         assert "secret" not in str(raised.value)
     finally:
@@ -350,7 +376,7 @@ def test_password_is_not_told_to_a_server_with_an_unknown_certificate(
 ) -> None:
     server = start_with_tls(scheme, certificate[1])
     try:
-        with pytest.raises(TemporaryFailure, match=r"(?i)certificate"):
+        with pytest.raises(ServerAway, match=r"(?i)certificate"):
             send(make_mailer(instance, f"{scheme}://me:secret@localhost:{server.port}"))
     finally:
         server.stop()
@@ -390,5 +416,5 @@ def test_captured_again_it_replaces_the_first_file(instance: Path) -> None:
 
 def test_folder_that_cannot_be_written_is_a_temporary_failure(instance: Path) -> None:
     (instance / "mail").write_text("a file where the folder should be")
-    with pytest.raises(TemporaryFailure, match="captured mail"):
+    with pytest.raises(ServerAway, match="captured mail"):
         send(make_mailer(instance))

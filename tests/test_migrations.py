@@ -347,7 +347,10 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
         }
         number = session.scalar(insert(table_of(Lead)).values(values).returning(Lead.id))
         session.add(Suppression(address_hash=folded, reason="bounced", since=now()))
-        session.add(Message(kind="confirm", lead_id=number, recipient=email, address_hash=folded))
+        owed = {"kind": "confirm", "lead_id": number, "recipient": email, "reference": "a"}
+        rest = {"state": "due", "attempts": 0, "error": "", "due_at": now(), "created_at": now()}
+        message = insert(table_of(Message)).values(address_hash=folded, **owed, **rest)
+        session.execute(message)
         session.commit()
     flask(app, "db", "upgrade")
     with Session(engine) as session:

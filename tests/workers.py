@@ -10,6 +10,7 @@ from crossroads.composer import Composer
 from crossroads.content import Content
 from crossroads.domains import Domains
 from crossroads.mailer import Mailer
+from crossroads.presence import Presence
 from crossroads.settings import Settings
 from crossroads.worker import Worker
 
@@ -26,8 +27,10 @@ def make_worker(
     templates: Path = ROOT / "templates",
     words: Content = WORDS,
     domains: Domains | None = None,
+    presence: Presence | None = None,
 ) -> Worker:
     """Return a worker that mails through this server, or captures mail in this instance."""
     given: dict[str, Any] = {"instance": instance, "smtp_url": smtp_url, "base_url": BASE_URL}
     settings = Settings(**given)
-    return Worker(engine, Composer(settings, templates), Mailer(settings), lambda: words, domains)
+    composer = Composer(settings, templates)
+    return Worker(engine, composer, Mailer(settings), lambda: words, domains, presence)

@@ -10,7 +10,8 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, or_, select, update
 
 from models.base import AnySession
-from models.message import Message
+from models.message import DUE, Message
+from models.reconciliation import Reconciliation
 from models.stripe_event import StripeEvent
 
 LEASE = timedelta(minutes=5)
@@ -20,7 +21,12 @@ Job = TypeVar("Job", Message, StripeEvent)
 
 def new_owner() -> str:
     """Return a name for who takes leases, which nobody else has and which says where it runs."""
-    return f"{gethostname()[:32]}-{getpid()}-{token_hex(4)}"
+    return f"{host()}-{getpid()}-{token_hex(4)}"
+
+
+def host() -> str:
+    """Return the name of this machine as owners are named after it."""
+    return gethostname()[:32]
 
 
 def claim(
@@ -51,6 +57,27 @@ def claim(
     )
     options = {"synchronize_session": False, "populate_existing": True}
     return session.scalars(statement, execution_options=options).one_or_none()
+
+
+def release(session: AnySession, owner: str) -> int:
+    """Let go of all that an owner has in hand who is known to be dead; return how many jobs.
+
+    Each is due as it was, and its try stays counted. The sweep that it was at is anyone's, too.
+    """
+    over: dict[str, None] = {"owner": None, "lease_until": None}
+    options = {"synchronize_session": False}
+    session.execute(
+        update(Reconciliation).where(Reconciliation.owner == owner).values(over),
+        execution_options=options,
+    )
+    jobs = 0
+    for kind, open_ in (
+        (Message, Message.state == DUE),
+        (StripeEvent, StripeEvent.done_at.is_(None)),
+    ):
+        statement = update(kind).where(open_, kind.owner == owner).values(over).returning(kind.id)
+        jobs += len(session.scalars(statement, execution_options=options).all())
+    return jobs
 
 
 def free(kind: type[Job], at: datetime) -> ColumnElement[bool]:

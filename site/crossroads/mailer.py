@@ -31,10 +31,17 @@ OURS = frozenset({530, 534, 535, 538})
 # them says that the receiver's mailbox is not there.
 NOT_THE_MAILBOX = re.compile(r"5\.(1\.[78]|2\.[2-9]|[3-7]\.\d+)\b")
 FULL = 552  # RFC 5321 section 4.2.3
+CLOSING = 421  # the server shuts down or takes no more connections, in answer to any command
+# It is about the state of the server itself (RFC 3463 section 3.4).
+ITS_OWN_STATE = re.compile(r"4\.3\.\d+\b")
 
 
 class TemporaryFailure(Exception):
     """The mail was not taken now; the same mail may be taken later."""
+
+
+class ServerAway(TemporaryFailure):
+    """The mail server takes no mail from us now, whoever it is for."""
 
 
 class PermanentFailure(Exception):
@@ -57,8 +64,10 @@ class Mailer:
     def send(self, message: EmailMessage) -> None:
         """Hand the mail to the server, or to the folder of captured mail when there is none.
 
-        Takes 60 seconds at most. Raises TemporaryFailure, PermanentFailure and Bounced, whose
-        text holds neither a whole address nor a password.
+        Takes 60 seconds at most. Raises TemporaryFailure, ServerAway, PermanentFailure and Bounced,
+        whose text holds neither a whole address nor a password. ServerAway is for what is about no
+        mail in particular: no connection, no sign-in, MAIL FROM refused, 421 at any time. A
+        greylist and a full mailbox are one receiver's trouble.
         """
         with self._our_failures():
             if self._server is None:
@@ -85,9 +94,9 @@ class Mailer:
         except smtplib.SMTPException as error:
             raise _judged(error) from None
         except OSError as error:
-            place = "the folder of captured mail" if self._server is None else "the mail server"
-            reason = error.strerror or str(error) or type(error).__name__
-            raise TemporaryFailure(mask_email(f"{place} cannot be used: {reason}")) from None
+            if self._server is None:
+                raise ServerAway(_unusable("the folder of captured mail", error)) from None
+            raise TemporaryFailure(_unusable("the mail server", error)) from None
 
     def _deliver(self, message: EmailMessage) -> None:
         recipient = message["To"].addresses[0]
@@ -107,33 +116,45 @@ class Mailer:
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
-        assert self._server is not None  # noqa: S101
-        url = self._server
-        name = _greeting_name(self._host)
-        host = url.hostname or ""
-        server: smtplib.SMTP
-        if url.scheme == "smtps":
-            context = ssl.create_default_context()
-            server = _TimedSSL(host, url.port or 465, name, timeout=CONNECT, context=context)
-        else:
-            port = url.port or (587 if url.username else 25)
-            server = _Timed(host, port, name, timeout=CONNECT)
+        """Yield a connection that is ready for a mail. What fails before is no mail's trouble."""
+        server: smtplib.SMTP | None = None
         try:
-            # Servers look a mail over before they answer. Hanging up then sends it twice, so from
-            # here on the deadline alone counts.
-            if server.sock is not None:
-                server.sock.settimeout(DEADLINE)
-            server.ehlo_or_helo_if_needed()
-            if url.scheme == "smtp":
-                self._encrypt(server)
-            if url.username:
-                server.login(unquote(url.username), unquote(url.password or ""))
+            try:
+                server = self._reach()
+                self._prepare(server)
+            except smtplib.SMTPException as error:
+                raise ServerAway(str(_judged(error))) from None
+            except OSError as error:
+                raise ServerAway(_unusable("the mail server", error)) from None
             yield server
             # The mail is taken: how the farewell goes must not have it sent again.
             with suppress(OSError):
                 server.quit()
         finally:
-            server.close()
+            if server is not None:
+                server.close()
+
+    def _reach(self) -> smtplib.SMTP:
+        assert self._server is not None  # noqa: S101
+        url = self._server
+        name = _greeting_name(self._host)
+        host = url.hostname or ""
+        if url.scheme == "smtps":
+            context = ssl.create_default_context()
+            return _TimedSSL(host, url.port or 465, name, timeout=CONNECT, context=context)
+        return _Timed(host, url.port or (587 if url.username else 25), name, timeout=CONNECT)
+
+    def _prepare(self, server: smtplib.SMTP) -> None:
+        assert self._server is not None  # noqa: S101
+        # Servers look a mail over before they answer. Hanging up then sends it twice, so from
+        # here on the deadline alone counts.
+        if server.sock is not None:
+            server.sock.settimeout(DEADLINE)
+        server.ehlo_or_helo_if_needed()
+        if self._server.scheme == "smtp":
+            self._encrypt(server)
+        if self._server.username:
+            server.login(unquote(self._server.username), unquote(self._server.password or ""))
 
     def _encrypt(self, server: smtplib.SMTP) -> None:
         assert self._server is not None  # noqa: S101
@@ -147,7 +168,7 @@ class Mailer:
             server.starttls(context=context)
             server.ehlo()
         elif self._server.username:
-            raise TemporaryFailure(
+            raise ServerAway(
                 "the mail server offers no STARTTLS, and the password of SMTP_URL is not sent "
                 "in the clear: use smtps:// or another port"
             )
@@ -207,7 +228,7 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
         code, reply = next(iter(error.recipients.values()))
         said = _said("the mail server refused the receiver", code, reply)
         if not _is_final(code):
-            return TemporaryFailure(said)
+            return _deferred(code, reply, said)
         return Bounced(said) if _names_the_mailbox(code, reply) else PermanentFailure(said)
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return TemporaryFailure(
@@ -215,16 +236,28 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
         )
     if isinstance(error, smtplib.SMTPDataError):
         said = _said("the mail server refused the mail", error.smtp_code, error.smtp_error)
-        return PermanentFailure(said) if _is_final(error.smtp_code) else TemporaryFailure(said)
+        if _is_final(error.smtp_code):
+            return PermanentFailure(said)
+        return _deferred(error.smtp_code, error.smtp_error, said)
     if isinstance(error, smtplib.SMTPSenderRefused):
-        return TemporaryFailure(
+        return ServerAway(
             _said("the mail server refused MAIL_FROM", error.smtp_code, error.smtp_error)
         )
     if isinstance(error, smtplib.SMTPResponseException):
-        return TemporaryFailure(
-            _said("the mail server is not ready", error.smtp_code, error.smtp_error)
-        )
-    return TemporaryFailure(mask_email(f"the mail server cannot be used: {error}"))
+        return ServerAway(_said("the mail server is not ready", error.smtp_code, error.smtp_error))
+    return TemporaryFailure(_unusable("the mail server", error))
+
+
+def _deferred(code: int, reply: bytes | str, said: str) -> TemporaryFailure:
+    """Return a refusal for now: of every mail, or of this one."""
+    words = reply.decode("ascii", "replace") if isinstance(reply, bytes) else reply
+    everyone = code == CLOSING or code in OURS or ITS_OWN_STATE.match(words)
+    return ServerAway(said) if everyone else TemporaryFailure(said)
+
+
+def _unusable(place: str, error: Exception) -> str:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return mask_email(f"{place} cannot be used: {reason or type(error).__name__}")
 
 
 def _is_final(code: int) -> bool:

@@ -1,7 +1,8 @@
 """The outbox: queue a mail in the caller's transaction, hand it to one worker, note how it went.
 
-A message is claimed under a lease. The worker that dies with one in hand loses it when the lease
-runs out, and another sends it, perhaps for the second time: at least once, never lost.
+A message is claimed under a lease. The worker that dies with one in hand loses it when the next
+one on its machine finds that out, or when the lease runs out; another sends it, perhaps for the
+second time: at least once, never lost.
 """
 
 from collections.abc import Sequence
@@ -240,13 +241,17 @@ def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
 
     Those of an announcement that is paused are let lie.
     """
+    return leases.claim(session, Message, going(), owner, at)
+
+
+def going() -> ColumnElement[bool]:
+    """Return the condition that a mail is owed, and not one of an announcement that is paused."""
     paused = select(Announcement.id).where(Announcement.state == PAUSED)
-    open_ = (Message.state == DUE) & or_(
+    return (Message.state == DUE) & or_(
         Message.announcement_id.is_(None),
         Message.user_id.is_not(None),
         Message.announcement_id.not_in(paused),
     )
-    return leases.claim(session, Message, open_, owner, at)
 
 
 def rare(session: AnySession, address_hash: str, most: int = MAILS_AN_HOUR) -> bool:
@@ -278,10 +283,33 @@ def postpone(session: AnySession, message: Message, owner: str, error: str) -> b
     The wait doubles from 30 seconds to 6 hours and is stretched by up to a quarter at random, so
     that a server that comes back is not met by everything at once. False when the lease was lost.
     """
+    return _later(session, message, owner, error, awaits_server_since=None)
+
+
+def await_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Try the message again later as postpone() does, or as soon as the server takes mail again."""
+    since = message.awaits_server_since or now()
+    return _later(session, message, owner, error, awaits_server_since=since)
+
+
+def _later(
+    session: AnySession,
+    message: Message,
+    owner: str,
+    error: str,
+    awaits_server_since: datetime | None,
+) -> bool:
     if message.attempts >= TRIES:
         return give_up(session, message, owner, error)
     due_at = now() + leases.wait(message.attempts, FIRST_WAIT, LONGEST_WAIT)
-    return _close(session, message, owner, error=error, due_at=due_at)
+    return _close(
+        session,
+        message,
+        owner,
+        error=error,
+        due_at=due_at,
+        awaits_server_since=awaits_server_since,
+    )
 
 
 def give_up(session: AnySession, message: Message, owner: str, error: str) -> bool:
@@ -297,7 +325,7 @@ def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
     statement = (
         update(Message)
         .where(Message.state == DEAD, *which)
-        .values(state=DUE, due_at=now(), attempts=0, error="")
+        .values(state=DUE, due_at=now(), attempts=0, error="", awaits_server_since=None)
         .returning(Message.id)
     )
     options = {"synchronize_session": False}
@@ -307,6 +335,7 @@ def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
 def _close(
     session: AnySession, message: Message, owner: str, *, error: str, **values: object
 ) -> bool:
+    values = {"awaits_server_since": None, **values}
     statement = (
         update(Message)
         .where(Message.id == message.id, Message.owner == owner, Message.state == DUE)

@@ -18,12 +18,14 @@ class Settler(Loop):
 
     name = "settler"
 
-    def __init__(self, engine: Engine, gateway: Gateway, base_url: str) -> None:
+    def __init__(
+        self, engine: Engine, gateway: Gateway, base_url: str, owner: str | None = None
+    ) -> None:
         super().__init__()
         self._engine = engine
         self._gateway = gateway
         self._base_url = base_url
-        self._owner = leases.new_owner()
+        self._owner = owner or leases.new_owner()
 
     def work(self) -> None:
         while not self.stopping and self._follow_next():

@@ -20,14 +20,19 @@ class Sweeper(Periodic):
     seconds = 180.0
 
     def __init__(
-        self, engine: Engine, gateway: Gateway, base_url: str, suppression_key: str = ""
+        self,
+        engine: Engine,
+        gateway: Gateway,
+        base_url: str,
+        suppression_key: str = "",
+        owner: str | None = None,
     ) -> None:
         super().__init__()
         self._engine = engine
         self._gateway = gateway
         self._base_url = base_url
         self._suppression_key = suppression_key
-        self._owner = leases.new_owner()
+        self._owner = owner or leases.new_owner()
 
     def turn(self) -> None:
         sweep = Sweep(

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import announcements, enrollments, gate, leads, leases, letters, outbox
+from crossroads import announcements, enrollments, gate, leads, leases, letters, outages, outbox
 from crossroads.composer import Composer, NoAddress
 from crossroads.content import Content
 from crossroads.domains import Domains
@@ -19,7 +19,8 @@ from crossroads.gate import Receiver
 from crossroads.letters import Announced, Participant, Unpaid, Waiter
 from crossroads.logs import first_line, mask_email
 from crossroads.loops import Loop
-from crossroads.mailer import Bounced, Mailer, PermanentFailure, TemporaryFailure
+from crossroads.mailer import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
+from crossroads.presence import Presence
 from models.announcement import Announcement
 from models.base import now, writing
 from models.enrollment import Enrollment
@@ -30,6 +31,12 @@ from models.waiting_list import Waiting
 
 # A mail that went out and is not noted goes out again, so noting it is tried for a while.
 NOTE_RESTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+# While the mail server is away one mail is tried so often, whatever each mail has to wait: it
+# finds the server back within a minute, and a server that counts refused sign-ins is not provoked.
+PROBE_SECONDS = 60.0
+# Between two times that waiting mail is brought forward: a server that takes every other mail is
+# not asked about the same ones all the time.
+FORWARD_SECONDS = 10.0
 
 log = structlog.get_logger("crossroads.worker")
 
@@ -53,7 +60,8 @@ class Delivery:
 class Worker(Loop):
     """Delivers the outbox in this process. `content` returns the words of the site as of now.
 
-    With `domains` it asks whether a domain takes mail before the first mail to an address.
+    With `domains` it asks whether a domain takes mail before the first mail to an address. With
+    its `presence` it is known to be alive, and takes over what dead workers of this machine had.
     """
 
     name = "worker"
@@ -65,6 +73,7 @@ class Worker(Loop):
         mailer: Mailer,
         content: Callable[[], Content],
         domains: Domains | None = None,
+        presence: Presence | None = None,
     ) -> None:
         super().__init__()
         self._engine = engine
@@ -72,7 +81,9 @@ class Worker(Loop):
         self._mailer = mailer
         self._content = content
         self._domains = domains
-        self._owner = leases.new_owner()
+        self._presence = presence
+        self._owner = presence.owner if presence else leases.new_owner()
+        self._probe_at = self._forward_at = 0.0
 
     def work(self) -> None:
         self.deliver_due()
@@ -85,11 +96,43 @@ class Worker(Loop):
 
         Raises SQLAlchemy's errors when the database cannot be used.
         """
+        self._take_over()
         self._feed()
         delivery = Delivery()
-        while not self.stopping and (outcome := self._deliver_next()):
+        while not self.stopping and (outcome := self._deliver_next() or self._probe()):
             setattr(delivery, outcome, getattr(delivery, outcome) + 1)
         return delivery
+
+    def _take_over(self) -> None:
+        """Let go of what dead workers of this machine had in hand, before their leases end."""
+        if self._presence is None:
+            return
+        for owner in self._presence.dead():
+            with Session(self._engine) as session:
+                writing(session)
+                count = leases.release(session, owner)
+                session.commit()
+            log.warning("worker died", owner=owner, jobs_taken_over=count)
+            self._presence.forget(owner)
+
+    def _probe(self) -> Outcome | None:
+        """Try one of the mails that wait for the mail server, once a minute."""
+        if time.monotonic() < self._probe_at:
+            return None
+        self._probe_at = time.monotonic() + PROBE_SECONDS
+        return self._deliver_next() if self._bring_forward(1) else None
+
+    def _bring_forward(self, most: int = outages.FORWARD) -> int:
+        with Session(self._engine) as session:
+            # Mostly nothing waits, and on SQLite to write keeps all others from it.
+            if not outages.awaits_server(session, now()):
+                return 0
+            session.rollback()
+            writing(session)
+            count = outages.bring_forward(session, now(), most)
+            session.commit()
+        log.info("mail brought forward", count=count)
+        return count
 
     def _feed(self) -> None:
         """Add to the outbox what announcements have due in the next minute."""
@@ -124,8 +167,16 @@ class Worker(Loop):
         except Exception as error:  # also a mistake in a template: mended, it is sent after all
             last = message.attempts >= outbox.TRIES
             outcome: Outcome = "dead" if last else "postponed"
-            return self._note(message, outcome, outbox.postpone, _reason(error))
-        return self._note(message, "sent", outbox.sent)
+            away = isinstance(error, ServerAway)
+            if away:
+                self._probe_at = time.monotonic() + PROBE_SECONDS
+            verb = outbox.await_server if away else outbox.postpone
+            return self._note(message, outcome, verb, _reason(error))
+        outcome = self._note(message, "sent", outbox.sent)
+        if time.monotonic() >= self._forward_at:
+            self._forward_at = time.monotonic() + FORWARD_SECONDS
+            self._bring_forward()
+        return outcome
 
     def _send(self, message: Message, receiver: Receiver) -> None:
         if self._domains and message.kind in (outbox.CONFIRM, outbox.WAIT):

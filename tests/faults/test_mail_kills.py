@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from crossroads import announcements, outbox
@@ -61,14 +61,6 @@ def test_every_mail_arrives_however_often_workers_are_killed(
             ahead = select(func.count()).where(Announcement.next_at.is_not(None))
             return (session.scalar(due) or 0) + (session.scalar(ahead) or 0)
 
-    def run_out_leases() -> None:
-        with Session(engine) as session:
-            writing(session)
-            held = Message.lease_until.is_not(None)
-            past = now() - timedelta(seconds=1)
-            session.execute(update(Message).where(held).values(lease_until=past))
-            session.commit()
-
     environment = {
         **os.environ,
         "INSTANCE": str(instance),
@@ -96,9 +88,8 @@ def test_every_mail_arrives_however_often_workers_are_killed(
             victim.send_signal(signal.SIGKILL)
             victim.wait()
             kills += 1
-            run_out_leases()  # the other worker's too: it finds that out when it is done
             workers.append(start())
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 120  # a lease is 5 minutes
         while owed() and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:
@@ -111,7 +102,8 @@ def test_every_mail_arrives_however_often_workers_are_killed(
         *(f"person{number}@example.com" for number in range(ASKED)),
         *(f"reader{number}@example.com" for number in range(READERS)),
     }
-    # A lease that is run out by force doubles at most the mail in the other worker's hand too.
-    assert sum(received.values()) - ASKED - READERS <= 2 * kills
+    # The next worker takes over at once what the killed one had in hand: that mail alone may come
+    # twice. Had a worker's own mail been taken while it lives, there would be more.
+    assert sum(received.values()) - ASKED - READERS <= kills
     assert len({mail.message["Message-ID"] for mail in server.mails}) == ASKED + READERS
     assert kills > 0

@@ -20,6 +20,7 @@ from crossroads.shelf import current_shelf
 from models import db, writing
 
 if TYPE_CHECKING:
+    from crossroads.presence import Presence
     from crossroads.worker import Worker
 
 AGAIN = os.EX_TEMPFAIL  # 75: nothing is wrong, try again later
@@ -64,26 +65,32 @@ def worker() -> None:
     from crossroads.settler import Settler
     from crossroads.sweeper import Sweeper
 
+    alive = _presence()
     stripe = db.engine, gateway(), settings().base_url
     keeper = Keeper(db.engine, settings().pending_days)
     openers = [CheckoutOpener(*stripe) for _ in range(AT_ONCE)]
-    sweeper = Sweeper(*stripe, settings().suppression_key)
-    loops = Settler(*stripe), sweeper, keeper, Indexer(db.engine), *openers
+    sweeper = Sweeper(*stripe, settings().suppression_key, alive.owner)
+    loops = Settler(*stripe, alive.owner), sweeper, keeper, Indexer(db.engine), *openers
     beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
     for thread in beside:
         thread.start()
-    _worker().run()
+    _worker(alive).run()
     for loop in loops:
         loop.stop()
     for thread in beside:
         thread.join(STOP_SECONDS)
+    # A thread that is still at work has jobs in hand: then its lock ends with the process.
+    if not any(thread.is_alive() for thread in beside):
+        alive.close()
 
 
 @click.command("deliver")
 @with_tables
 def deliver() -> None:
     """Deliver what is due now, and end."""
-    delivery = _worker().deliver_due()
+    alive = _presence()
+    delivery = _worker(alive).deliver_due()
+    alive.close()
     click.echo(
         f"{delivery.sent} sent, {delivery.held} held, "
         f"{delivery.postponed} postponed, {delivery.dead} given up"
@@ -167,7 +174,13 @@ def _take_account() -> None:
     db.session.commit()
 
 
-def _worker() -> "Worker":
+def _presence() -> "Presence":
+    from crossroads.presence import Presence
+
+    return Presence(settings().instance / "workers")
+
+
+def _worker(alive: "Presence | None" = None) -> "Worker":
     from crossroads.composer import Composer
     from crossroads.domains import Domains
     from crossroads.mailer import Mailer
@@ -186,4 +199,5 @@ def _worker() -> "Worker":
         Mailer(chosen),
         content,
         Domains() if chosen.mx_check else None,
+        alive,
     )
