@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 from crossroads import checkout_queue, ledger
 from crossroads.checkout_opener import CheckoutOpener
 from crossroads.payments import Gateway
+from crossroads.reconciliation import Sweep
 from crossroads.server import WAITING_THREADS
-from models import CheckoutRequest, Order, now, writing
-from tests.purchases import ENROLL, bought, buttons, buy, heading, placed, refresh, words
+from models import CheckoutRequest, Hold, Order, now, writing
+from tests.purchases import ENROLL, bought, buttons, buy, heading, placed, refresh, typed, words
 from tests.sandbox_server import KEY, SandboxServer, eventually
 from tests.test_orders import place
 
@@ -243,6 +244,31 @@ def test_order_that_stripe_refuses_blames_nobody_and_can_be_started_again(
     client.post(ENROLL, data={**fields, **again, "action": "", "amount": ""})
     older, newer = placed(session)
     assert (older.state, newer.state) == ("canceled", "open")
+
+
+def test_order_that_stripe_refuses_gives_its_seats_back(
+    client: FlaskClient, session: Session, sandbox: SandboxServer, engine: Engine
+) -> None:
+    sandbox.control("advance", seconds=600)
+    buy(client)
+    session.execute(update(Order).values(created_at=now() - timedelta(minutes=3)))
+    session.commit()
+    sweep = Sweep(engine, Gateway(KEY, base=sandbox.url, background=True), BASE, "a test")
+    assert [drift.after for drift in sweep.run()] == ["expired"]
+    assert sweep.left == []
+    assert session.get(Hold, placed(session)[0].id) is None
+
+
+def test_form_sent_again_and_again_while_stripe_fails_is_limited(
+    client: FlaskClient, session: Session, sandbox: SandboxServer
+) -> None:
+    sandbox.control("fault", kind="html", times=1000, path=CREATE)
+    form = typed(client)
+    statuses = [client.post(ENROLL, data=form).status_code for _ in range(LOOKS + 3)]
+    assert statuses == [503] * (LOOKS + 1) + [429] * 2
+    (fault,) = sandbox.state()["faults"]
+    assert 1000 - fault["times"] == LOOKS + 1
+    assert len(placed(session)) == 1
 
 
 def test_page_of_an_open_order_asks_stripe_so_often_and_no_more(

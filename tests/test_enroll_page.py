@@ -235,7 +235,8 @@ def test_two_orders_of_one_visitor_never_hold_every_seat(
         assert answer.status_code == 429
         assert title(answer.text).startswith("Error: ")
         read = words(answer.text)
-        assert "Nothing was charged. Unpaid orders can hold 10 seats for one email" in read
+        assert "Too many seats wait for payment already. Nothing was charged for this" in read
+        assert "Unpaid orders can hold 10 seats for one email address" in read
         assert "and 15 for one network" in read  # whichever of the two it was
         assert f'value="{email}"' in answer.text
     assert seats.left(session, COURSE, JANUARY) == JANUARY.seats - 15
@@ -251,7 +252,10 @@ def test_order_that_asks_for_more_seats_than_anyone_may_hold_is_told_how_many(
 ) -> None:
     answer = buy(client, seats="12")
     assert answer.status_code == 429
-    assert "Ask for fewer seats" in words(answer.text)
+    read = words(answer.text)
+    assert "You can order at most 10 seats at a time, and you asked for 12." in read
+    assert "Ask for 10 or fewer" in read
+    assert 'value="12"' in answer.text
     assert placed(session) == []
 
 

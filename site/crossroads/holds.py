@@ -19,6 +19,11 @@ class HoldLimits:
     per_address: int
     per_network: int
 
+    @property
+    def most(self) -> int:
+        """The most seats that one order can have."""
+        return min(self.per_address, self.per_network)
+
 
 class TooManyHeld(Exception):
     """The order would hold more seats than the limits allow one address or one network."""

@@ -86,10 +86,10 @@ def show(
     failed = trouble != ""  # what was asked for, and not only the look at Stripe
     try:
         if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
-            _count_look(order)
+            count_look(order)
             settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
         elif not trouble and orders.recoverable(order):
-            _count_look(order)
+            count_look(order)
             confirming = settlement.look_for_copies(db.engine, gateway(), order, "order page")
     except (TooMany, PaymentsAway, PaymentsRefused, Foreign) as error:
         # What is known here is shown; the worker goes on asking.
@@ -175,7 +175,7 @@ def onward(address: str) -> AnyResponse:
     return answer
 
 
-def _count_look(order: Order) -> None:
+def count_look(order: Order) -> None:
     """Count a look at what Stripe says of an order. Raises TooMany."""
     limits.count((settings().order_look_limit, "order looks", order.token))
 

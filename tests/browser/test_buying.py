@@ -1,21 +1,24 @@
 """The journey from reader to student, and to the waiting list, walked with script and without."""
 
 import re
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from icalendar import Calendar
 from playwright.sync_api import Page, expect
 
-from crossroads import seats
-from models import writing
+from crossroads import checkout_queue, seats
+from models import CheckoutRequest, now, writing
 from tests.browser.conftest import OpenPage
 from tests.browser.crowd import COMPARISON, COURSE
 from tests.browser.mailbox import follow, open_letter
 from tests.browser.product import Product
 from tests.purchases import COURSE as SOLD
-from tests.purchases import JANUARY, SEPTEMBER
+from tests.purchases import ENROLL, JANUARY, SEPTEMBER
+from tests.test_orders import place
 
 NAME = "Maria Student"
 GOOD, DECLINED, ASKS = "4242424242424242", "4000000000000002", "4000002500003155"
@@ -53,6 +56,32 @@ def test_reader_buys_a_place_and_becomes_a_student(
     expect(student.get_by_role("main")).to_contain_text(DATES)
     expect(student.get_by_role("region", name="Receipt")).to_contain_text(address)
     _keep_the_dates(student)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+def test_buyer_who_waits_is_led_to_the_payment_page_and_back_leads_past_the_waiting(
+    open_page: OpenPage, product: Product, script: bool
+) -> None:
+    page = open_page(ENROLL, width=360, script=script)
+    page.goto(f"{product.site}{_waiting(product, script)}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Opening the payment page")
+    expect(page.get_by_label("Card number")).to_be_visible()  # it opened by itself
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Enroll")
+    page.go_forward()
+    expect(page.get_by_label("Card number")).to_be_visible()
+
+
+def _waiting(product: Product, script: bool) -> str:
+    """Return the page of an order that the worker takes from the queue in two seconds."""
+    with product.session() as session:
+        writing(session)
+        order = place(session, JANUARY, email=f"waits-{script}@example.com")
+        checkout_queue.add(session, order.id)
+        session.get_one(CheckoutRequest, order.id).due_at = now() + timedelta(seconds=2)
+        address = f"/orders/{order.token}?pay={int(time.time())}"
+        session.commit()
+    return address
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_one_network_holds_no_more_than_it_may_however_fast_it_asks(site: Shop) 
     assert len(site.all(Hold)) == most
     assert len(refused) == len(forms) - most
     for reply in refused:
-        assert "Too many seats would wait for payment" in words(reply.text)
+        assert "Too many seats wait for payment already" in words(reply.text)
 
 
 def test_hundred_shuffled_duplicates_at_once_enroll_once(site: Shop, endpoint: Endpoint) -> None:

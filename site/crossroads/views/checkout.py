@@ -130,12 +130,13 @@ def act(token: str) -> AnyResponse:
 
 @bp.get("/orders/<token>/invoice")
 def invoice(token: str) -> AnyResponse:
-    """Lead to the invoice at Stripe, wherever that is now."""
+    """Lead to the invoice at Stripe, wherever that is now. Raises TooMany."""
     found = order_page.find(token)
     session_id = orders.paid_session(db.session, found)
     if session_id is None or not found.checkout_options.get("invoices"):
         abort(404)
     found = order_page.detached(found)
+    order_page.count_look(found)
     try:
         page = settlement.invoice_page(order_page.gateway(), session_id)
     except (PaymentsAway, PaymentsRefused) as error:
@@ -159,9 +160,12 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
     settings = order_page.settings()
     address = addresses.read(form.email.data, settings.suppression_key)
     request_key = _request_key(form)
-    known = order_requests.made(db.session, request_key) is not None
+    known = order_requests.made(db.session, request_key)
+    known_token = known.token if known else ""
     db.session.rollback()
-    if not known:
+    if known_token:  # no other order, and perhaps another call to Stripe
+        limits.count((settings.order_look_limit, "order", known_token))
+    else:
         limits.count(
             (settings.order_limit, "orders", client_network()),
             (settings.order_address_limit, "orders of an address", address.hash),
