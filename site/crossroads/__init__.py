@@ -208,7 +208,12 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
         with app.app_context():
             return site_version.current(db.session), int(time.time()) // QUARTER_HOUR
 
-    inner: Any = Intake(app.wsgi_app, most=webhooks.EVENT_BYTES, at_once=WAITING_THREADS)
+    inner: Any = Intake(
+        app.wsgi_app,
+        most=webhooks.EVENT_BYTES,
+        at_work=BLOCKING_THREADS,
+        apart="/webhooks/stripe",
+    )
     if settings.trusted_proxies:
         inner = ProxyFix(inner, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
     cache = PageCache(

@@ -1,7 +1,8 @@
-"""What comes with a request, taken in before Flask sees it: in time, and by few threads at once."""
+"""WSGI middleware: reads request bodies with a time limit, slow ones a few at a time."""
 
 import io
 import threading
+from collections import Counter
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -13,25 +14,36 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-SECONDS = 10.0  # for a whole form: 64 KB over a bad phone line
-TURN = 0.2  # seconds that a form may wait for others to be read
+SECONDS = 10.0  # for the longest body
+GRACE = 3.0  # for any: one packet lost on a phone line takes a second or two
+RATE = 9_000  # bytes a second that a body comes with at least, beyond that
+AT_ONCE = 0.05  # a body that is here by then was sent with its head: it waits for no other
+# Bodies of a process that are waited for longer: forms, and Stripe's events apart from them.
+SLOW_FORMS = 12
+SLOW_EVENTS = 4
+SLOW_OF_ONE = 4  # of either, from one client
 # Set in the WSGI environment of a request whose body did not come.
 LATE = "crossroads.late"
 
 
 class Intake:
-    """WSGI layer that reads a request's body for the app, `at_once` of them at a time.
+    """WSGI layer that reads a request's body for the app, and lets `at_work` requests at a time in.
 
-    The web server has few threads, and reads a body in one of them for as long as the client
-    takes: a handful of clients that send half a form would hold them all, and no page be served.
-    A body that is not there in time is given up, with LATE set. One longer than `most` bytes, the
-    largest that any address takes, is not read: the app is to refuse it by its length.
+    The web server has a number of threads, and reads a body in one of them for as long as the
+    client takes. A body that came with its head is taken at once. Few others are waited for, each
+    for as long as its length is worth; the rest, and what does not come in time, is given up with
+    LATE set. `apart` is the address whose slow bodies have places of their own. A body longer than
+    `most` bytes, the largest that any address takes, is not read: the app is to refuse it by its
+    length.
     """
 
-    def __init__(self, app: "WSGIApplication", *, most: int, at_once: int) -> None:
+    def __init__(self, app: "WSGIApplication", *, most: int, at_work: int, apart: str) -> None:
         self._app = app
         self._most = most
-        self._turns = threading.BoundedSemaphore(at_once)
+        self._apart = apart
+        self._at_work = threading.BoundedSemaphore(at_work)
+        self._slow_forms = Slots(SLOW_FORMS)
+        self._slow_events = Slots(SLOW_EVENTS)
         self._idle: list[Reader] = []
 
     def __call__(
@@ -42,7 +54,10 @@ class Intake:
         if chunked or 0 < length <= self._most:
             # A server need not end the stream where the body ends (PEP 3333): to ask for more
             # than was announced may mean to wait for ever.
-            body = self._read(environ["wsgi.input"], self._most + 1 if chunked else length)
+            most = self._most + 1 if chunked else length
+            slow = self._slow_events if environ["PATH_INFO"] == self._apart else self._slow_forms
+            client = environ.get("REMOTE_ADDR", "")
+            body = self._read(environ["wsgi.input"], most, slow, client)
             environ["wsgi.input"] = io.BytesIO(body or b"")
             if body is None:
                 environ[LATE] = True
@@ -51,22 +66,58 @@ class Intake:
                 environ["CONTENT_LENGTH"] = str(len(body))
         elif length:  # let go of, or the server would wait with the answer's end for all of it
             environ["wsgi.input"] = io.BytesIO()
-        return self._app(environ, start_response)
+        with self._at_work:
+            return self._app(environ, start_response)
 
-    def _read(self, stream: "InputStream", most: int) -> bytes | None:
+    def _read(self, stream: "InputStream", most: int, slow: "Slots", client: str) -> bytes | None:
         """Return the body, or None when it did not come in time."""
-        if not self._turns.acquire(timeout=TURN):
-            return None
         try:
-            reader = self._idle.pop() if self._idle else Reader()
+            reader = self._idle.pop()
+        except IndexError:
+            reader = Reader()
+        reader.start(stream, most)
+        with suppress(Empty):
+            return self._done(reader, reader.result(AT_ONCE))
+        if slow.take(client):
             try:
-                body = reader.read(stream, most, SECONDS)
+                seconds = min(SECONDS, GRACE + most / RATE) - AT_ONCE
+                return self._done(reader, reader.result(seconds))
             except Empty:
-                return None
-            self._idle.append(reader)
-            return body
-        finally:
-            self._turns.release()
+                pass
+            finally:
+                slow.give_back(client)
+        reader.give_up()
+        return None
+
+    def _done(self, reader: "Reader", body: bytes | None) -> bytes | None:
+        self._idle.append(reader)
+        return body
+
+
+class Slots:
+    """A number of places, of which one client may have a few."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, client: str) -> bool:
+        """Take a place if there is one; tell whether."""
+        with self._lock:
+            if not self._free or self._taken[client] >= SLOW_OF_ONE:
+                return False
+            self._free -= 1
+            self._taken[client] += 1
+            return True
+
+    def give_back(self, client: str) -> None:
+        """Let somebody else have the place."""
+        with self._lock:
+            self._free += 1
+            self._taken[client] -= 1
+            if not self._taken[client]:
+                del self._taken[client]
 
 
 class Reader:
@@ -76,28 +127,30 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self._streams: SimpleQueue[tuple[InputStream, int]] = SimpleQueue()
+        self._streams: SimpleQueue[tuple[InputStream, int] | None] = SimpleQueue()
         self._bodies: SimpleQueue[bytes | None] = SimpleQueue()
-        self._late = False
         threading.Thread(target=self._run, name="intake", daemon=True).start()
 
-    def read(self, stream: "InputStream", most: int, seconds: float) -> bytes | None:
-        """Return what a stream holds, None when the client went away.
+    def start(self, stream: "InputStream", most: int) -> None:
+        """Begin to read so many bytes of a stream."""
+        self._streams.put((stream, most))
+
+    def result(self, seconds: float) -> bytes | None:
+        """Return what the stream holds, None when the client went away.
 
         Raises queue.Empty after so many seconds.
         """
-        self._streams.put((stream, most))
-        try:
-            return self._bodies.get(timeout=seconds)
-        except Empty:
-            self._late = True
-            raise
+        return self._bodies.get(timeout=seconds)
+
+    def give_up(self) -> None:
+        """End after this stream, which is too slow."""
+        self._streams.put(None)
 
     def _run(self) -> None:
-        while not self._late:
-            stream, most = self._streams.get()
+        while (wanted := self._streams.get()) is not None:
+            stream, most = wanted
             body = None
             with suppress(Exception):  # the client went away
                 body = stream.read(most)
-            del stream  # or it would be held until the next one comes
+            del stream, wanted  # or it would be held until the next one comes
             self._bodies.put(body)

@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -13,6 +15,11 @@ from prometheus_client import (
 )
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+KINDS: Final = ("counter", "histogram")  # a file for each kind of metric below
+# Labels are few: routes, methods and statuses. All of them together take a third of this.
+FILE_BYTES: Final = 1024 * 1024
+
+log = structlog.get_logger()
 
 REQUESTS = Counter(
     "crossroads_requests", "Answers by route and status", ["route", "method", "status"]
@@ -29,14 +36,40 @@ SIGNUPS = Counter("crossroads_signups", "Sign-up forms by outcome", ["outcome"])
 def share_between_processes(folder: Path) -> None:
     """Make this process's children count into `folder`, emptied first.
 
-    Call before anything is counted. The library itself looks for the variable only while it is
-    imported, which is before the folder is known; hence the last line.
+    Call before anything is counted. Each child then calls `count_as`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.db"):
         file.unlink(missing_ok=True)
     os.environ[VARIABLE] = str(folder)
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+
+
+def count_as(name: str) -> None:
+    """Count in files of this name from now on, or in memory alone while the disk is full.
+
+    The library maps sparse files: on a full disk the first count in a new block kills the process
+    (SIGBUS). So the blocks are reserved before. A process that replaces another counts on in its
+    files. Without them /metrics shows one process at a time.
+    """
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        return
+    try:
+        for kind in KINDS:
+            _reserve(Path(folder) / f"{kind}_{name}.db")
+    except OSError as error:
+        log.warning("requests are counted in memory: no room for the counters", error=str(error))
+        del os.environ[VARIABLE]
+        return
+    # The library looks for the variable only while it is imported, before the folder is known.
+    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+
+
+def _reserve(file: Path) -> None:
+    with file.open("ab") as opened:
+        if not hasattr(os, "posix_fallocate"):  # macOS: a developer's machine
+            return
+        os.posix_fallocate(opened.fileno(), 0, FILE_BYTES)
 
 
 def text() -> bytes:

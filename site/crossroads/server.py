@@ -3,7 +3,6 @@
 import errno
 import gc
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +20,9 @@ from models import db
 if TYPE_CHECKING:
     from granian.server.common import AbstractServer
 
-BLOCKING_THREADS = 8  # requests at a time in one worker; most wait for the database, not the CPU
-WAITING_THREADS = 3  # of them wait for Stripe, 3 for forms that come slowly, and 2 are always free
+BLOCKING_THREADS = 8  # requests at work in one worker; most wait for the database, not the CPU
+WAITING_THREADS = 3  # of them may wait for Stripe at a time
+BODY_THREADS = 24  # requests beside them whose body is awaited
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
@@ -90,28 +90,17 @@ def web_server(target: str, *, host: str, port: int, workers: int) -> "AbstractS
     """Return the web server for a WSGI application, named as module:name."""
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
-    from granian.server import Server
 
-    # One listener that all workers share gives most connections of a burst to whoever wakes first;
-    # the kernel spreads them evenly over several. Each is bound here and listens once its worker
-    # has come up. It stays when that ends: what waits there meanwhile, the next worker answers.
-    class Evenly(Server):  # type: ignore[misc, valid-type] # its class depends on the platform
-        def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
-            if sys.platform == "linux":
-                if idx not in listeners:
-                    holder = self._ssp.build()
-                    listeners[idx] = holder, socket.socket(fileno=holder.get_fd())
-                self._shd, self._sso = listeners[idx]
-            return super()._spawn_worker(idx, target, callback_loader)
+    from crossroads.granian_server import Persistent
 
-    listeners: dict[int, tuple[Any, socket.socket]] = {}
-    return Evenly(
+    return Persistent(
         target,
+        begin=metrics.count_as,
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=BLOCKING_THREADS,
+        blocking_threads=BLOCKING_THREADS + BODY_THREADS,
         backlog=BACKLOG,
         http=HTTPModes.http1,  # a proxy in front speaks HTTP/2 to browsers and 1.1 to us
         websockets=False,

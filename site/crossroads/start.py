@@ -1,5 +1,6 @@
 """The start of the whole product on one machine: prepare, say where things are, run it all."""
 
+import os
 import shlex
 import shutil
 import signal
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crossroads import users
 from crossroads.logs import first_line
+from crossroads.parent_process import SUPERVISOR
 from crossroads.server import require_free_port, schema_fault
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
@@ -62,6 +64,7 @@ def everything(app: Flask, settings: Settings) -> int:
     db.session.remove()
     db.engine.dispose()
     click.echo(_where(settings, owner))
+    os.environ[SUPERVISOR] = str(os.getpid())
     manager = _Manager()
     # The flask beside this Python, whatever else is on the PATH.
     flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"

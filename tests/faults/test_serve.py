@@ -280,6 +280,14 @@ def test_killed_web_worker_comes_back(product: Product) -> None:
     assert product.process.poll() is None
 
 
+def test_kill_of_all_that_starts_the_rest_leaves_nothing(tmp_path: Path) -> None:
+    with up(tmp_path) as product:
+        wait_for(product.answers)
+        os.kill(product.process.pid, signal.SIGKILL)
+        product.process.wait()
+        wait_for(lambda: product.processes() == {}, 15)
+
+
 def test_ctrl_c_answers_what_is_in_hand_and_leaves_nothing(product: Product) -> None:
     lock = sqlite3.connect(product.instance / "crossroads.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")

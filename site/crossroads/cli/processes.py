@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 from crossroads import identity, leases, lost_checkouts, server
 from crossroads.console import count, fail, gateway, settings, templates, with_tables
 from crossroads.content import Content
+from crossroads.parent_process import end_with_supervisor
 from crossroads.payments import PaymentsError
 from crossroads.shelf import current_shelf
 from models import db, writing
@@ -49,6 +50,7 @@ def up() -> None:
 @with_appcontext
 def serve() -> None:
     """Run the web server alone."""
+    end_with_supervisor()
     from crossroads.template_cache import TemplateCache
 
     current_app.jinja_env.bytecode_cache = TemplateCache(settings().instance / "templates")
@@ -59,6 +61,7 @@ def serve() -> None:
 @with_tables
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
+    end_with_supervisor()
     from crossroads.checkout_opener import AT_ONCE, CheckoutOpener
     from crossroads.indexer import Indexer
     from crossroads.keeper import Keeper
@@ -147,6 +150,7 @@ def reconcile(new_account: bool) -> None:
 @with_appcontext
 def sandbox() -> None:
     """Stand in for the outside world in development: the mailbox, and Stripe."""
+    end_with_supervisor()
     from sandbox.server import serve as serve_sandbox
     from sandbox.stripe import Setup
 
