@@ -1,9 +1,13 @@
 """Structured logs: one JSON object a line, with no whole email address and no secret in it."""
 
 import logging
+import os
 import re
+import socket
+import stat
 import sys
-from collections.abc import Mapping, MutableMapping
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TextIO, cast
@@ -14,6 +18,7 @@ EMAIL = re.compile(r"""([^\s@<>"'(),:;=]{1,64}|"[^"\n]{1,64}")(@|%40)([\w.-]{1,2
 # What follows one of these in an address is a key, and belongs to its receiver alone.
 KEY = re.compile(r"(/(?:confirm|unsubscribe|waiting-list|orders|enrollments)/)[^\s/?#\"'<>]+")
 PLAIN = (int, float, bool, type(None))
+DROPPED = '{{"event": "log lines dropped", "level": "warning", "count": {count}}}\n'
 SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie")
 
 
@@ -73,15 +78,87 @@ def configure(*, json: bool) -> None:
 
 
 class _StandardError:
-    """Standard error as it is now, written to if it can be: a full disk must fail no request."""
+    """Standard error as it is now, written to if it can be: no line may fail or stop a request.
+
+    A full disk refuses the line, a pipe that nobody reads would wait for ever. What cannot be
+    written at once is dropped, counted, and told of in the next line that can.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pipe = Pipe()
+        self._dropped = 0
 
     def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
+        with self._lock, suppress(ValueError):  # a stream that is closed
+            if self._dropped:
+                note = DROPPED.format(count=self._dropped)
+                if not self._put(note):
+                    self._dropped += 1
+                    return
+                self._dropped = 0
+            if not self._put(text):
+                self._dropped += 1
 
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             sys.stderr.flush()
+
+    def _put(self, text: str) -> bool:
+        """Write a text whole or not at all; tell which."""
+        try:
+            if sys.stderr is sys.__stderr__ and (done := self._pipe.write(text)) is not None:
+                return done
+            sys.stderr.write(text)
+        except OSError:
+            return False
+        return True
+
+
+class Pipe:
+    """Standard error where it is a pipe, a socket or a file: written to without ever waiting.
+
+    Its own flag is left alone, since other processes share it: a pipe is opened once more, and a
+    socket is told with each line. https://man7.org/linux/man-pages/man7/pipe.7.html
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[int, int] | None = None  # device and number of what is open
+        self._send: Callable[[bytes], int] | None = None
+        self._rest = b""  # of a line longer than the pipe had room for
+
+    def write(self, text: str) -> bool | None:
+        """Write the text, or return False when there is no room, None for a terminal."""
+        found = os.fstat(2)
+        if (found.st_dev, found.st_ino) != self._known:
+            self._known = found.st_dev, found.st_ino
+            self._rest = b""
+            self._send = _sender(found.st_mode)
+        if self._send is None:
+            return None
+        try:
+            if self._rest:
+                self._rest = self._rest[self._send(self._rest) :]
+                if self._rest:
+                    return False
+            data = text.encode("utf-8", "replace")
+            self._rest = data[self._send(data) :]
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _sender(mode: int) -> Callable[[bytes], int] | None:
+    if stat.S_ISSOCK(mode):
+        held = socket.socket(fileno=os.dup(2))
+        return lambda data: held.send(data, socket.MSG_DONTWAIT)
+    if stat.S_ISFIFO(mode):
+        with suppress(OSError):  # no /proc: not Linux
+            again = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return lambda data: os.write(again, data)
+    if stat.S_ISREG(mode):  # past Python's buffer, which keeps what a full disk has refused
+        return lambda data: os.write(2, data)
+    return None
 
 
 def _mask(
