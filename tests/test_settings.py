@@ -129,6 +129,8 @@ def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -
     ("name", "value"),
     [
         ("env", "staging"),
+        ("host", "localhost"),
+        ("host", "courses.internal"),
         ("port", "0"),
         ("port", "70000"),
         ("sandbox_port", "x"),

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,6 +130,16 @@ class Settings(BaseSettings):
         if value.startswith("pk_"):
             raise ValueError("is the publishable key, pk_…: set it to the secret key, sk_… or rk_…")
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_ip_address(cls, value: str) -> str:
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            raise ValueError(
+                "must be an IP address: 127.0.0.1 for this machine alone, 0.0.0.0 or :: for all"
+            ) from None
 
     @field_validator("database_url")
     @classmethod

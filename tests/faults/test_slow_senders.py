@@ -2,8 +2,11 @@
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from threading import Event
 
 import pytest
 
@@ -59,3 +62,49 @@ def test_form_in_chunks_that_is_too_long_is_refused_like_any_other(port: int) ->
 def test_form_that_says_it_is_too_long_is_refused_before_it_is_sent(port: int) -> None:
     client = send(port, HEAD + b"Content-Length: 99999999999\r\n", b"")
     assert answer(client).startswith(b"HTTP/1.1 413 ")
+
+
+def good_form(port: int, number: int) -> tuple[bytes, float]:
+    """Sign somebody up; return how the answer begins, and after how many seconds it was there."""
+    body = b"email=good%d%%40example.com&consent=yes" % number
+    begun = time.monotonic()
+    said = answer(send(port, HEAD + b"Content-Length: %d\r\n" % len(body), body))
+    return said[:12], time.monotonic() - begun
+
+
+def event(port: int) -> bytes:
+    """Send a webhook that nobody signed; return how the answer begins."""
+    head = HEAD.replace(b"/signup", b"/webhooks/stripe")
+    return answer(send(port, head + b"Content-Length: 2\r\n", b"{}"))[:12]
+
+
+@pytest.mark.parametrize("senders", [6, 200])
+def test_half_sent_forms_that_come_again_leave_good_ones_untouched(port: int, senders: int) -> None:
+    """Each sends half a form, a byte a second after that, and comes again when it is refused."""
+    ended = Event()
+    refused = Counter[bytes]()
+
+    def pester() -> None:
+        while not ended.is_set():
+            with suppress(OSError), send(port, HEAD + b"Content-Length: 300\r\n", b"em") as client:
+                client.settimeout(1)
+                while not ended.is_set():
+                    with suppress(TimeoutError):
+                        refused[client.recv(100)[:12]] += 1
+                        break
+                    client.sendall(b"a")
+
+    with ThreadPoolExecutor(senders) as pool:
+        for _ in range(senders):
+            pool.submit(pester)
+        time.sleep(1)
+        try:
+            answers = [good_form(port, senders * 1000 + number) for number in range(30)]
+            events = [event(port) for _ in range(10)]
+            read = status_of(port, "/compare")
+        finally:
+            ended.set()
+    assert {status for status, _ in answers} == {b"HTTP/1.1 200"}
+    assert set(events) == {b"HTTP/1.1 400"}, "taken, and not signed"
+    assert read == 200
+    assert refused[b"HTTP/1.1 408"] > 0
