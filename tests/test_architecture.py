@@ -24,7 +24,7 @@ LAYERS = [
     ["composer", "compression", "content", "content_fields", "content_rules", "content_schema",
      "content_yaml", "domains", "link_check", "logs", "mail_headers", "mailer", "markdown",
      "metrics", "money", "payments", "pictures", "providers", "proxies", "schema",
-     "parent_process", "service_urls",
+     "parent_process", "production_rules", "service_urls",
      "settings", "turns"],
     ["addresses", "announcements", "calendars", "campaign_links",
      "checkout_queue", "consent", "demo",
