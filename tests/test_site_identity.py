@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from crossroads import identity, ledger, orders, overview, settlement
 from crossroads.enrollment_list import ENROLLMENTS, EnrollmentFilter
 from crossroads.order_list import ORDERS, OrderFilter
-from crossroads.payments import Gateway, PaymentsAway, PaymentsError
+from crossroads.payments import Gateway, PaymentsAway, PaymentsError, PaymentsRefused
 from crossroads.reconciliation import Sweep
 from models import (
     Enrollment,
@@ -251,6 +251,13 @@ def test_live_order_outlives_a_test_key(
     older(engine)
     said, one = sweep(engine, gateway)
     assert (said, one.left, state(engine, order), left(engine)) == ([], [], "open", 9)
+    with pytest.raises(PaymentsRefused, match="resource_missing"):
+        settlement.settle(engine, gateway, order.id, "event")
+    with Session(engine, expire_on_commit=False) as session:
+        made = session.get_one(Order, order.id)
+    with pytest.raises(PaymentsRefused):
+        settlement.cancel(engine, gateway, made, BASE, "buyer")
+    assert (state(engine, order), left(engine)) == ("open", 9)
 
 
 def test_purge_deletes_test_orders_alone(make_app: Any, database_url: str) -> None:

@@ -21,6 +21,7 @@ def catch_up(store: Store) -> None:
         if not _due(books):
             return
     with store.writing() as books:
+        books.both_modes = True  # time goes on in both
         for verb, target in _due(books):
             VERBS[verb](books, target)
 

@@ -50,6 +50,7 @@ class Books:
         self.db, self.url = db, url
         self.time = time.time() + float(self.setting("clock", 0))
         self.now = int(self.time)
+        self.both_modes = False  # whether things of the mode that is not played are seen too
         # What an event tells of the call that caused it; without one, the sandbox itself did.
         self.cause: Thing = {"id": None, "idempotency_key": None}
 
@@ -81,11 +82,15 @@ class Books:
         )
 
     def find(self, kind: str, id: str) -> Thing | None:  # noqa: A002 # as the API calls it
-        """Return the object of that kind and id, None when there is none."""
+        """Return the object of that kind and id, None when there is none in this mode."""
         row = self.db.execute(
             "SELECT body FROM objects WHERE kind = ? AND id = ?", (kind, id)
         ).fetchone()
-        return json.loads(row["body"]) if row else None
+        found: Thing | None = json.loads(row["body"]) if row else None
+        other_mode = found is not None and found.get("livemode", self.live) != self.live
+        if other_mode and not self.both_modes:
+            return None  # a key sees nothing of the other mode: https://docs.stripe.com/keys
+        return found
 
     def get(self, kind: str, id: str) -> Thing:  # noqa: A002
         """Return an object that another one names. Raises KeyError when it is gone."""
