@@ -232,7 +232,7 @@ def test_paying_with_the_address_of_another_shows_nothing_of_theirs(
 def test_stranger_sees_nothing(client: FlaskClient, session: Session) -> None:
     order, _ = bought(client, session)
     for guess in (str(order.id), order.session_id, order.token[:-1], "x" * 32):
-        answer = client.get(f"/orders/{guess}")
+        answer = client.get(f"/orders/{guess}", follow_redirects=True)
         assert answer.status_code == 404
         assert "maria" not in answer.text.lower()
 
