@@ -34,7 +34,7 @@ LAYERS = [
      "holds", "identity",
      "lead_batches", "lead_columns", "lead_csv", "lead_file", "lead_status", "lead_survey",
      "lead_times",
-     "lead_import", "lead_list", "lead_words", "leads", "leases", "ledger",
+     "lead_import", "lead_list", "lead_words", "leads", "lateness", "leases", "ledger",
      "letters", "listing", "lost_checkouts", "mail_list", "mailed_links",
      "order_list", "order_record", "order_requests", "orders", "outages", "presence",
      "outbox",

@@ -1,6 +1,7 @@
 """What the site counts, summed over all web workers, in Prometheus's text format."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from prometheus_client import (
     multiprocess,
     values,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 KINDS: Final = ("counter", "histogram")  # a file for each kind of metric below
@@ -78,4 +81,25 @@ def text() -> bytes:
         return generate_latest()
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+class _Late(Collector):
+    """One gauge, made for one answer: as a counter it would be in a file of each process."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = seconds
+
+    def collect(self) -> Iterator[Metric]:
+        words = "Seconds for which the oldest work of a kind has been due"
+        gauge = GaugeMetricFamily("crossroads_late_seconds", words, labels=["work"])
+        for work, number in self._seconds.items():
+            gauge.add_metric([work], number)
+        yield gauge
+
+
+def late(seconds: Mapping[str, float]) -> bytes:
+    """Return for how long each kind of work has been due, as gauges for Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(_Late(seconds))
     return generate_latest(registry)

@@ -2,7 +2,17 @@
 
 from flask import render_template
 
-from crossroads import desk, disputes, lost_checkouts, money, overview, refunds, seats, waiting_list
+from crossroads import (
+    desk,
+    disputes,
+    lateness,
+    lost_checkouts,
+    money,
+    overview,
+    refunds,
+    seats,
+    waiting_list,
+)
 from crossroads.shelf import current_content
 from models import db, now
 
@@ -24,6 +34,7 @@ def home() -> str:
         sales=overview.sales(db.session, at) if orders else None,
         disputed=sum(not one.inquiry for one in contested),
         inquiries=sum(one.inquiry and one.wants_answer for one in contested),
+        late=lateness.late(db.session, at),
         lost_payments=lost_checkouts.raised(db.session) if orders else [],
         refunds_failed=refunds.failed(db.session) if orders else [],
         overbooked=seats.overbooked(db.session, current_content().courses, at) if orders else [],

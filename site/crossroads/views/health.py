@@ -5,10 +5,10 @@ import hmac
 from flask import Blueprint, Response, abort, current_app, g, make_response, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from crossroads import metrics, schema
+from crossroads import lateness, metrics, schema
 from crossroads.guard import client_ip
 from crossroads.settings import Settings
-from models import db
+from models import db, now
 
 bp = Blueprint("health", __name__)
 
@@ -30,12 +30,20 @@ def alive() -> Response:
 
 @bp.get("/readyz")
 def ready() -> Response:
-    """Answer 200 when the database is there and has the tables of this version, else 503."""
+    """Answer 200 when the database is there and has the tables of this version, else 503.
+
+    When mail, events or sweeps are late the answer is 200 still, and says `degraded` and what is
+    late: pages and forms are served, and to take the web server out of service would not help.
+    """
+    degraded = []
     try:
         fault = str(schema.fault(db.engine) or "")
+        if not fault:
+            degraded = [str(one) for one in lateness.late(db.session, now())]
     except SQLAlchemyError:
         fault = "the database cannot be used"
-    return make_response(f"{fault or 'ok'}\n", 503 if fault else 200, PLAIN)
+    lines = ["degraded", *degraded] if degraded else [fault or "ok"]
+    return make_response("".join(f"{line}\n" for line in lines), 503 if fault else 200, PLAIN)
 
 
 @bp.get("/metrics")
@@ -46,7 +54,16 @@ def numbers() -> Response:
     token = settings.metrics_token
     if not (token and hmac.compare_digest(given.encode(), token.encode())) and not _is_local():
         abort(404)
-    return make_response(metrics.text(), 200, PLAIN)
+    return make_response(metrics.text() + _ages(), 200, PLAIN)
+
+
+def _ages() -> bytes:
+    """Return how late background work is; nothing while the database cannot be asked."""
+    try:
+        ages = lateness.ages(db.session, now())
+    except SQLAlchemyError:
+        return b""
+    return metrics.late({work: age.total_seconds() for work, age in ages.items()})
 
 
 def _is_local() -> bool:
