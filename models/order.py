@@ -1,6 +1,6 @@
 """Orders, what happened to them, and the seats they hold while they are open."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -53,6 +53,9 @@ class Order(Base):
     `mode` is that of the key it was placed with, `test` or `live`; empty for orders from before it
     was stored. `identity.counts` says which count.
 
+    `cohort_starts`, `cohort_ends` and `cohort_timezone` are the cohort's dates as they were then;
+    None in orders from before they were stored.
+
     `state`, `seats_kept`, the seats that are paid for and not given back, and `amount_returned`,
     what went back to the buyer by refunds or a lost dispute, are what the events add up to, stored
     to be counted and listed by: only `ledger.sum_up` writes them.
@@ -60,7 +63,12 @@ class Order(Base):
 
     __tablename__ = "order"
     __table_args__ = (
-        Index("ix_order_course_cohort", "course", "cohort", "mode", "seats_kept"),
+        # What is sold of a cohort is counted, and for which dates, from the index alone.
+        Index(
+            "ix_order_course_cohort",
+            *("course", "cohort", "mode", "seats_kept"),
+            *("cohort_starts", "cohort_ends", "cohort_timezone"),
+        ),
         CheckConstraint("seats between 1 and 20", name="seats"),
         CheckConstraint("unit_amount > 0", name="unit_amount"),
         {"sqlite_autoincrement": True},  # a number once given is never given again
@@ -81,6 +89,9 @@ class Order(Base):
     request_key: Mapped[str] = mapped_column(String(64), unique=True)
     checkout_options: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
     mode: Mapped[str] = mapped_column(String(4), default="", server_default="")
+    cohort_starts: Mapped[date | None] = mapped_column(default=None)
+    cohort_ends: Mapped[date | None] = mapped_column(default=None)
+    cohort_timezone: Mapped[str | None] = mapped_column(String(64), default=None)
     token: Mapped[str] = mapped_column(String(64), unique=True, default_factory=new_token)
     attempt: Mapped[int] = mapped_column(default=1)
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)

@@ -118,6 +118,9 @@ def place(
         session_until=now() + timedelta(minutes=CHECKOUT_MINUTES),
         request_key=order_requests.fresh_key(session, request_key),
         mode=mode,
+        cohort_starts=cohort.starts,
+        cohort_ends=cohort.ends,
+        cohort_timezone=cohort.timezone,
     )
     holds.require_room(session, limits, order, network, older)
     if older is not None:

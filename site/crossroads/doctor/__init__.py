@@ -15,7 +15,7 @@ from crossroads import content as content_module
 from crossroads import money, proxies, schema
 from crossroads.addresses import address_hash
 from crossroads.content import Content
-from crossroads.doctor import account, background, site, webhook
+from crossroads.doctor import account, background, cohorts, site, webhook
 from crossroads.doctor.finding import Finding
 from crossroads.logs import first_line
 from crossroads.mail_headers import parse_mailbox
@@ -45,6 +45,7 @@ def examine(
     yield from _mail(settings, mailer)
     yield from background.examine(engine)
     yield from _content(settings, content)
+    yield from cohorts.examine(engine, content)
     yield from _pictures(settings, content)
 
 

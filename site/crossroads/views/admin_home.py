@@ -1,5 +1,7 @@
 """The desk's first page: who signed up, what was sold, what needs a hand."""
 
+from datetime import datetime
+
 from flask import render_template
 
 from crossroads import (
@@ -11,9 +13,11 @@ from crossroads import (
     overview,
     refunds,
     seats,
+    sold_cohorts,
     waiting_list,
 )
 from crossroads.shelf import current_content
+from crossroads.sold_cohorts import Affected
 from models import db, now
 
 bp = desk.blueprint("admin_home")
@@ -38,8 +42,15 @@ def home() -> str:
         lost_payments=lost_checkouts.raised(db.session) if orders else [],
         refunds_failed=refunds.failed(db.session) if orders else [],
         overbooked=seats.overbooked(db.session, current_content().courses, at) if orders else [],
+        changed=_changed(at) if orders else [],
         stuck=overview.stuck(db.session) if orders else (0, []),
         waiting=waiting_list.lines(db.session, current_content()) if leads else [],
         samples=current_content().samples,
         money=money.display,
     )
+
+
+def _changed(at: datetime) -> list[Affected]:
+    """Return the cohorts that are no longer as they were sold; too few seats are told apart."""
+    found = sold_cohorts.compare(db.session, current_content(), at.date())
+    return [one for one in found if one.change != "fewer seats"]
