@@ -99,7 +99,7 @@ def test_product_that_was_set_up_is_fine(
     found = verdict(app)
     assert found.wrong == []
     assert found.code == 0
-    assert len(found.about("fine: ")) == 11
+    assert len(found.about("fine: ")) == 13
     assert len(found.about("fine: Stripe account acct_1")) == 1
     assert found.about("note: webhook endpoint: Stripe sends no events to http://localhost/web")
     assert found.about(f"stands in for Stripe at {sandbox.url} takes the key, in test mode")

@@ -1,5 +1,6 @@
 """The doctor on the Stripe side: each fault is seeded in the sandbox, and named."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,10 +10,24 @@ import stripe
 from flask import Flask
 from sqlalchemy import func, select
 
+from crossroads.doctor import trial
+from crossroads.doctor.finding import Finding
+from crossroads.payments import Gateway
+from crossroads.settler import Settler
+from crossroads.shelf import current_content
 from crossroads.stripe_events import FOLLOWED
-from models import RefusedEvent, StripeEvent, db
-from tests.sandbox_server import SandboxServer, session_params
-from tests.test_doctor import COURSE, RESTRICTED, SECRET, Verdict, verdict
+from models import (
+    Enrollment,
+    LostCheckout,
+    Message,
+    Order,
+    OrderEvent,
+    RefusedEvent,
+    StripeEvent,
+    db,
+)
+from tests.sandbox_server import KEY, SandboxServer, session_params
+from tests.test_doctor import COURSE, LIVE_SITE, RESTRICTED, SECRET, Verdict, verdict
 from tests.test_webhooks import event, send
 
 BASE = "http://127.0.0.1:9"
@@ -111,6 +126,7 @@ def test_endpoint_for_everything_is_fine(look: Look) -> None:
         "payment_intent_read",
         "charge_write",
         "dispute_read",
+        "invoice_read",
         "event_read",
         "webhook_read",
     ],
@@ -122,11 +138,103 @@ def test_right_that_a_restricted_key_lacks_is_named(look: Look, right: str) -> N
     ]
 
 
-def test_looking_changes_nothing_at_stripe(look: Look, sandbox: SandboxServer) -> None:
-    look()
+def test_looking_leaves_an_ended_checkout_of_no_order_at_stripe(
+    look: Look, sandbox: SandboxServer
+) -> None:
+    assert look().about("fine: checkout of ai-pm-bootcamp, opened at Stripe and ended")
     state = sandbox.state()
-    made = ("sessions", "payment_intents", "charges", "refunds", "events")
+    made = ("payment_intents", "charges", "refunds")
     assert [state[kind] for kind in made] == [[]] * len(made)
+    (trial,) = state["sessions"]
+    assert (trial["status"], trial["metadata"]) == ("expired", {"made_by": "flask doctor"})
+
+
+def test_what_a_look_leaves_at_stripe_is_nothing_here(
+    make_app: Any, database_url: str, sandbox: SandboxServer
+) -> None:
+    """Its event comes, is followed, and is found by the sweep: there is no order for it."""
+    app = shop(make_app, database_url, sandbox)
+    assert examined(app, sandbox).about("fine: checkout of ai-pm-bootcamp")
+    (told,) = sandbox.client().v1.events.list().data
+    assert told.type == "checkout.session.expired"
+    assert send(app.test_client(), json.dumps(told.to_dict()).encode(), SECRET) == 200
+    with app.app_context():
+        Settler(db.engine, Gateway(KEY, base=sandbox.url), BASE).work()
+        assert db.session.scalars(select(StripeEvent.done_at)).one() is not None
+    swept = app.test_cli_runner().invoke(args=["reconcile"])
+    assert (swept.exit_code, swept.stderr) == (0, "")
+    with app.app_context():
+        for table in (Order, OrderEvent, LostCheckout, Enrollment, Message):
+            assert db.session.scalars(select(table)).all() == [], table
+    assert stripes(examined(app, sandbox, advance={"seconds": 30})) == []
+
+
+def test_answer_that_is_not_understood_is_named_before_a_buyer_meets_it(
+    look: Look, sandbox: SandboxServer
+) -> None:
+    sandbox.control("fault", kind="wrong", method="POST", path="/v1/checkout/sessions")
+    assert stripes(look()) == [
+        "checkout of ai-pm-bootcamp: answer not understood: checkout.session.object: "
+        "this version of the site misreads Stripe: update it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "about"),
+    [
+        ("/v1/balance", "Stripe's balance: answer not understood: balance.object"),
+        ("/v1/account", "Stripe account: answer not understood: account.object"),
+        ("/v1/events", "webhooks: answer not understood: list.object"),
+        ("/v1/webhook_endpoints", "webhooks: answer not understood: list.object"),
+        ("/v1/refunds", "newest refund at Stripe: answer not understood: list.object"),
+        ("/v1/invoices", "newest invoice at Stripe: answer not understood: list.object"),
+        ("/v1/checkout/sessions", "newest checkout at Stripe: answer not understood: list.object"),
+    ],
+)
+def test_whatever_is_not_understood_is_named_once(
+    make_app: Any, sandbox: SandboxServer, path: str, about: str
+) -> None:
+    sandbox.control("fault", kind="wrong", method="GET", path=path, times=9)
+    found = verdict(make_app(stripe_api_base=sandbox.url))
+    misread = [line for line in found.wrong if "not understood" in line]
+    assert misread == [f"{about}: this version of the site misreads Stripe: update it"]
+    assert found.code == 1
+
+
+def test_checkout_that_stripe_refuses_is_named_with_what_it_minds(
+    make_app: Any, site_root: Any, sandbox: SandboxServer
+) -> None:
+    """A total below the least is what the sandbox refuses as Stripe does."""
+    page = site_root / COURSE
+    page.write_text(page.read_text("utf-8").replace("amount: 120000", "amount: 49"), "utf-8")
+    found = verdict(make_app(root=site_root, stripe_api_base=sandbox.url))
+    assert found.about("wrong: checkout of ai-pm-bootcamp: refused: amount_too_small")
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_key_that_moves_money_reads_the_newest_and_creates_nothing(
+    app: Flask, sandbox: SandboxServer, taken: bool
+) -> None:
+    """Only at Stripe itself does the doctor ask with such a key: here its part is asked alone."""
+    sandbox.control("mode", live=True)
+    gateway = Gateway(LIVE_SITE["stripe_secret_key"], base=sandbox.url)
+    sdk = sandbox.client(LIVE_SITE["stripe_secret_key"])
+    if taken:
+        made = sdk.v1.checkout.sessions.create(session_params(invoice_creation={"enabled": True}))
+        sandbox.pay(made.url or "")
+        charge = sdk.v1.charges.list().data[0]
+        sdk.v1.refunds.create({"charge": charge.id})
+    before = sandbox.state()
+    with app.app_context():
+        settings = app.extensions["crossroads.settings"]
+        found = list(trial.examine(settings, gateway, gateway.account(), current_content()))
+    after = sandbox.state()
+    newest = Finding("fine", "newest at Stripe, understood: checkout, refund, invoice")
+    assert found == [newest] * taken
+    asked = after["calls"][: len(after["calls"]) - len(before["calls"])]
+    assert {(call["method"], call["status"]) for call in asked} == {("GET", 200)}
+    for kind in ("sessions", "payment_intents", "charges", "refunds", "events"):
+        assert after[kind] == before[kind]
 
 
 def test_clock_that_is_wrong_is_named(look: Look) -> None:
@@ -142,7 +250,18 @@ def test_key_of_the_other_mode_is_named(look: Look) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["/v1/balance", "/v1/webhook_endpoints", "/v1/events"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/balance",
+        "/v1/webhook_endpoints",
+        "/v1/events",
+        "/v1/checkout/sessions",
+        "/v1/checkout/sessions/*/expire",
+        "/v1/refunds",
+        "/v1/invoices",
+    ],
+)
 def test_stripe_that_is_in_trouble_half_way_is_named_once(
     make_app: Any, sandbox: SandboxServer, path: str
 ) -> None:
@@ -184,12 +303,12 @@ def test_events_that_stripe_cannot_deliver_are_counted(
     app: Flask, look: Look, sandbox: SandboxServer
 ) -> None:
     expired(sandbox)
-    assert not look().about("did not come")  # it is on its way
+    assert not look().about("did not come")  # it is on its way, as is that of the look itself
     found = look(advance={"seconds": 180})
-    assert found.about("wrong: webhook: of Stripe's events, 1 did not come and are still tried")
+    assert found.about("wrong: webhook: of Stripe's events, 2 did not come and are still tried")
     with app.app_context():
-        (known,) = sandbox.state()["events"]
-        db.session.add(StripeEvent(id=known["id"], kind=known["type"], object_id="cs_1"))
+        for known in sandbox.state()["events"]:
+            db.session.add(StripeEvent(id=known["id"], kind=known["type"], object_id="cs_1"))
         db.session.commit()
     assert not look().about("did not come")
 

@@ -29,6 +29,7 @@ from stripe.params import (
     ChargeListParams,
     DisputeListParams,
     EventListParams,
+    InvoiceListParams,
     PaymentIntentListParams,
     PromotionCodeListParams,
     RefundCreateParams,
@@ -41,7 +42,15 @@ from stripe.params.checkout import (
     SessionListParams,
 )
 
-from sandbox.stripe import calls, disputes, events, promotions, refunds, session_parameters
+from sandbox.stripe import (
+    calls,
+    disputes,
+    events,
+    invoices,
+    promotions,
+    refunds,
+    session_parameters,
+)
 from sandbox.stripe.parameters import Shape
 from tests.sandbox_server import SandboxServer, session_params
 
@@ -172,6 +181,7 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
         (promotions.LIST, PromotionCodeListParams),
         (calls.ITEMS, WebhookEndpointListParams),
         (events.LIST, EventListParams),
+        (invoices.LIST, InvoiceListParams),
     ],
 )
 def test_parameters_are_those_the_sdk_sends(shape: Shape, params: Any) -> None:

@@ -1,6 +1,7 @@
 """The doctor: looks at settings, database, mail, Stripe and content, and names what is wrong.
 
-What it says never holds a key or a password. It sends no mail and moves no money.
+What it says never holds a key or a password. It sends no mail and moves no money; with a test key
+it opens a checkout at Stripe, of no order, and ends it.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from crossroads import content as content_module
 from crossroads import money, proxies, schema
 from crossroads.addresses import address_hash
 from crossroads.content import Content
-from crossroads.doctor import account, background, cohorts, site, webhook
+from crossroads.doctor import account, background, cohorts, site, trial, webhook
 from crossroads.doctor.finding import Finding
 from crossroads.logs import first_line
 from crossroads.mail_headers import parse_mailbox
@@ -40,6 +41,7 @@ def examine(
     yield from _proxies(settings)
     whose = yield from account.examine(settings, gateway)
     yield from site.examine(engine, gateway, whose)
+    yield from trial.examine(settings, gateway, whose, content)
     yield from webhook.examine(settings, engine, gateway, whose)
     yield from _prices(content)
     yield from _mail(settings, mailer)

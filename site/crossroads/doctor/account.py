@@ -7,7 +7,7 @@ from secrets import token_hex
 from typing import Final
 from urllib.parse import urlsplit
 
-from crossroads.doctor.finding import Finding
+from crossroads.doctor.finding import Finding, unclear
 from crossroads.payments import (
     TOLERANCE,
     Account,
@@ -16,6 +16,7 @@ from crossroads.payments import (
     PaymentsError,
     PaymentsForbidden,
     PaymentsRefused,
+    PaymentsUnclear,
 )
 from crossroads.settings import Settings
 from models import now
@@ -26,8 +27,8 @@ STRIPE: Final = "https://api.stripe.com"
 SKEW: Final = timedelta(seconds=60)
 DAY: Final = timedelta(days=1)
 
-# What a restricted key must be allowed, and a question that tells: about things that there cannot
-# be, so that nothing is changed by asking.
+# What a restricted key must be allowed, and a question that tells. One that could change something
+# is about a thing that there cannot be.
 # https://docs.stripe.com/keys#limit-access
 RIGHTS: Final[dict[str, Callable[[Gateway], object]]] = {
     "Balance: Read": lambda gateway: gateway.account(),
@@ -36,6 +37,7 @@ RIGHTS: Final[dict[str, Callable[[Gateway], object]]] = {
     "Charges and Refunds: Write": lambda gateway: gateway.refund(
         "pi_none", None, key=f"doctor-{token_hex(8)}", reference="doctor"
     ),
+    "Invoices: Read": lambda gateway: gateway.newest_invoice(),
     "Disputes: Read": lambda gateway: next(gateway.disputes("pi_none"), None),
     "Events: Read": lambda gateway: next(gateway.events(now() - DAY), None),
     "Webhook Endpoints: Read": lambda gateway: next(gateway.endpoints(), None),
@@ -69,6 +71,9 @@ def examine(settings: Settings, gateway: Gateway) -> Generator[Finding, None, Ac
         yield Finding(
             "wrong", "STRIPE_SECRET_KEY: Stripe refuses it: copy it again from the dashboard"
         )
+        return None
+    except PaymentsUnclear as error:
+        yield unclear("Stripe's balance", error)
         return None
     except PaymentsError as error:
         hint = "" if base == STRIPE else "; flask sandbox stands in for Stripe"
@@ -105,8 +110,8 @@ def _lacking(gateway: Gateway) -> Iterator[str]:
             if right not in said:
                 yield right
             said.add(right)
-        except PaymentsRefused:
-            pass  # there is no such thing, and it may be asked for
+        except (PaymentsRefused, PaymentsUnclear):
+            pass  # there is no such thing, or it is misread: it may be asked for
 
 
 def _faults(settings: Settings) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from crossroads.payments import PaymentsUnclear
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -10,3 +12,8 @@ class Finding:
 
     weight: Literal["fine", "note", "wrong"]
     text: str
+
+
+def unclear(what: str, error: PaymentsUnclear) -> Finding:
+    """Say that an answer of Stripe's about `what` was misread; the error names its field."""
+    return Finding("wrong", f"{what}: {error}: this version of the site misreads Stripe: update it")

@@ -7,8 +7,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads import identity, lost_checkouts
-from crossroads.doctor.finding import Finding
-from crossroads.payments import Account, Gateway, PaymentsError
+from crossroads.doctor.finding import Finding, unclear
+from crossroads.payments import Account, Gateway, PaymentsError, PaymentsUnclear
 from models import writing
 
 
@@ -22,6 +22,8 @@ def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterat
             yield from _account(engine, gateway)
     except SQLAlchemyError:
         return  # said of the database
+    except PaymentsUnclear as error:
+        yield unclear("Stripe account", error)
     except PaymentsError as error:
         yield Finding("wrong", f"Stripe does not say whose key it is: {error}")
 

@@ -16,8 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads import stripe_events
-from crossroads.doctor.finding import Finding
-from crossroads.payments import Account, Endpoint, Event, Gateway, PaymentsError, PaymentsForbidden
+from crossroads.doctor.finding import Finding, unclear
+from crossroads.payments import (
+    Account,
+    Endpoint,
+    Event,
+    Gateway,
+    PaymentsError,
+    PaymentsForbidden,
+    PaymentsUnclear,
+)
 from crossroads.settings import Settings
 from crossroads.stripe_events import FOLLOWED, Reception
 
@@ -45,6 +53,8 @@ def examine(
             yield from _secret(engine, recent)
     except PaymentsForbidden:
         return  # said of the key
+    except PaymentsUnclear as error:
+        yield unclear("webhooks", error)
     except PaymentsError as error:
         yield Finding("wrong", f"Stripe does not answer about webhooks: {error}")
     except SQLAlchemyError:

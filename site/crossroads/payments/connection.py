@@ -97,6 +97,15 @@ class Connection:
             if last is not None:
                 asked["starting_after"] = last
 
+    def _first(
+        self,
+        ask: Callable[[stripe.StripeClient], stripe.ListObject[L]],
+        take: Callable[[L], R],
+    ) -> R | None:
+        """Return the first thing on the page of a list that is asked for, None for an empty one."""
+        found, _ = self._patiently(lambda: _page(ask(self._client()), take))
+        return found[0] if found else None
+
     def _patiently(self, call: Callable[[], R]) -> R:
         """Return what the call does. In the background it is made again when Stripe is busy.
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 WHOLE: Final = ["line_items", "payment_intent"]  # what a checkout is read with
 WHOLE_EACH: Final = [f"data.{part}" for part in WHOLE]
+TRIAL: Final = {"made_by": "flask doctor"}  # the metadata of what belongs to no order
 
 
 class Gateway(Connection):
@@ -69,6 +70,19 @@ class Gateway(Connection):
             checkout,
         )
 
+    def try_out(self, purchase: Purchase) -> Checkout:
+        """Open a checkout as `create` does, and end it. It is of no order: no note names one."""
+        params = session_params(purchase)
+        params["metadata"] = TRIAL
+        params["payment_intent_data"] = {"metadata": TRIAL}
+        made = self._ask(
+            lambda client: client.v1.checkout.sessions.create(
+                params, {"idempotency_key": purchase.key}
+            ),
+            checkout,
+        )
+        return self.expire(made.id)
+
     def retrieve(self, session_id: str) -> Checkout:
         """Return the Checkout Session as it is now."""
         return self._ask(
@@ -101,6 +115,11 @@ class Gateway(Connection):
         if email:
             asked["customer_details"] = {"email": email}
         return self._every(asked, lambda client: client.v1.checkout.sessions.list(asked), checkout)
+
+    def newest_checkout(self) -> Checkout | None:
+        """Return the newest Checkout Session of the account, None when it has none."""
+        asked: SessionListParams = {"expand": WHOLE_EACH, "limit": 1}
+        return self._first(lambda client: client.v1.checkout.sessions.list(asked), checkout)
 
     def refund(
         self, payment_intent: str, amount: int | None, *, key: str, reference: str
@@ -139,6 +158,10 @@ class Gateway(Connection):
             asked["created"] = {"gte": int(since.timestamp())}
         return self._every(asked, lambda client: client.v1.refunds.list(asked), refund)
 
+    def newest_refund(self) -> Refund | None:
+        """Return the newest refund of the account, None when it has none."""
+        return self._first(lambda client: client.v1.refunds.list({"limit": 1}), refund)
+
     def retrieve_charge(self, charge_id: str) -> Charge:
         """Return the charge as it is now. https://docs.stripe.com/api/charges/retrieve"""
         return self._ask(lambda client: client.v1.charges.retrieve(charge_id), charge)
@@ -172,6 +195,13 @@ class Gateway(Connection):
     def retrieve_invoice(self, invoice_id: str) -> Invoice:
         """Return the invoice as it is now. https://docs.stripe.com/api/invoices/retrieve"""
         return self._ask(lambda client: client.v1.invoices.retrieve(invoice_id), invoice)
+
+    def newest_invoice(self) -> Invoice | None:
+        """Return the newest invoice of the account, None when it has none.
+
+        https://docs.stripe.com/api/invoices/list
+        """
+        return self._first(lambda client: client.v1.invoices.list({"limit": 1}), invoice)
 
     def events(self, since: datetime, kinds: Sequence[str] = ()) -> Iterator[Event]:
         """Yield the events since a moment, that one included, of up to 20 kinds or of all.

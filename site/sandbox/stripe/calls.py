@@ -84,6 +84,7 @@ CALLS: Final = [
     Call("POST", "/v1/refunds/{id}/cancel", ONE, refunds.cancel),
     Call("GET", "/v1/disputes", disputes.LIST, disputes.index),
     Call("GET", "/v1/disputes/{id}", ONE, disputes.retrieve),
+    Call("GET", "/v1/invoices", invoices.LIST, invoices.index),
     Call("GET", "/v1/invoices/{id}", ONE, invoices.retrieve),
     Call("GET", "/v1/promotion_codes", promotions.LIST, promotions.index),
     Call("GET", "/v1/promotion_codes/{id}", ONE, promotions.retrieve),

@@ -6,8 +6,9 @@ the SDK, of which they carry every field that must be there.
 
 from typing import Any, Final
 
-from sandbox.stripe import events, ids
+from sandbox.stripe import events, ids, lists
 from sandbox.stripe.errors import no_such
+from sandbox.stripe.parameters import Choice, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
 
 # Null in every invoice that the sandbox writes.
@@ -22,6 +23,16 @@ NOTHING: Final = (
     "webhooks_delivered_at",
 )  # fmt: skip
 
+LIST: Final = Shape(
+    {
+        **lists.PAGING,
+        "created": Interval(),
+        "customer": Text(),
+        "status": Choice(("draft", "open", "paid", "uncollectible", "void")),
+    },
+    beyond=("collection_method", "customer_account", "due_date", "subscription"),
+)
+
 
 def write(books: Books, session: Thing) -> None:
     """Write the invoice of a session that was just paid, if it was to have one."""
@@ -32,6 +43,12 @@ def write(books: Books, session: Thing) -> None:
     books.add(invoice)
     session["invoice"] = invoice["id"]
     events.record(books, "invoice.paid", invoice)
+
+
+def index(books: Books, given: dict[str, Any]) -> Thing:
+    """Return invoices, newest first (https://docs.stripe.com/api/invoices/list)."""
+    where = {f"$.{name}": given[name] for name in ("customer", "status") if name in given}
+    return lists.page(books, "invoice", "/v1/invoices", given, where=where)
 
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
