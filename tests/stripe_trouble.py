@@ -23,8 +23,8 @@ UNLIMITED = dict.fromkeys(
 )
 
 DATABASES = ("sqlite", "postgresql")
-SILENT = ("timeout", "slow")
-SPOILED = ("timeout", "reset", "500", "html", "truncated", "garbage", "wrong")
+SILENT = ("timeout", "slow", "trickle")
+SPOILED = ("timeout", "trickle", "reset", "500", "html", "truncated", "garbage", "wrong")
 BEFORE_THE_WORK = [(kind, False) for kind in (*SPOILED, "429", "slow")]
 AFTER_THE_WORK = [(kind, True) for kind in SPOILED]
 

@@ -1,13 +1,25 @@
-"""A limit for each call as a whole: an answer that trickles is given up."""
+"""A limit for each call as a whole: an answer that trickles is given up.
+
+What a buyer is told then is in test_stripe_trouble, which strikes every call of a page with it.
+"""
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from threading import Event, Thread
+from typing import Any
 
 import pytest
+from flask import Flask
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
 
 from crossroads.payments import Gateway, PaymentsAway, connection
-from tests.sandbox_server import KEY
+from crossroads.settler import Settler
+from models import StripeEvent, db, now
+from tests.sandbox_server import KEY, SandboxServer
+from tests.test_reconciliation import reconcile
+from tests.test_settlement import BASE, opened, receive, state
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 REFUND = (
@@ -77,3 +89,82 @@ def test_answer_that_trickles_is_given_up(
         gateway.retrieve_refund("re_1")
     assert trickle.hung_up.wait(10)
     assert gateway.retrieve_refund("re_1").amount == 1  # on a connection of its own
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks in the background waits half a second for an answer, however it comes."""
+    monkeypatch.setattr(connection, "WHOLE_BACKGROUND", 0.5)
+    monkeypatch.setattr(connection, "RETRIES", 0)
+
+
+@pytest.mark.usefixtures("patience")
+def test_event_waits_when_the_answer_trickles(engine: Engine, sandbox: SandboxServer) -> None:
+    gateway = Gateway(KEY, base=sandbox.url, background=True)
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    receive(engine, order)
+    sandbox.control("fault", kind="trickle", seconds=2, after=True, method="GET")
+    consumer = Settler(engine, gateway, BASE)
+    consumer.work()
+    assert state(engine, order) == "open"
+    with Session(engine) as session:
+        event = session.scalars(select(StripeEvent)).one()
+        assert (event.done_at, event.error) == (None, "APIConnectionError")
+        session.execute(update(StripeEvent).values(due_at=now()))
+        session.commit()
+    consumer.work()
+    assert state(engine, order) == "paid"
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
+    built: Flask = make_app(database_url=database_url, stripe_api_base=sandbox.url)
+    return built
+
+
+@pytest.mark.usefixtures("patience")
+def test_sweep_leaves_what_trickles_for_the_next_one(app: Flask, sandbox: SandboxServer) -> None:
+    with app.app_context():
+        engine = db.engine
+    order, url = opened(engine, Gateway(KEY, base=sandbox.url))
+    sandbox.pay(url)
+    sandbox.control("fault", kind="trickle", seconds=2, after=True, method="GET", times=100)
+    code, said, left = reconcile(app)
+    assert code == 1 and said.startswith("not done: ")
+    assert "left: the events that Stripe lists were not read: APIConnectionError" in left
+    assert state(engine, order) == "open"
+    sandbox.control("clear_faults")
+    code, said, left = reconcile(app)
+    assert (code, left) == (0, "") and "1 drift healed: " in said
+    assert state(engine, order) == "paid"
+
+
+def test_host_with_many_addresses_is_tried_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that do not answer take up the time for all: the one behind them is tried in vain."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        full = silent.getsockname()
+        for _ in range(2):  # what it has room for; from then on nobody gets through
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full)
+        tried = []
+
+        class Noting(socket.socket):
+            def connect(self, address: Any) -> None:
+                tried.append(self.gettimeout())
+                super().connect(address)
+
+        look_up = socket.getaddrinfo
+
+        def many(*asked: Any, **options: Any) -> list[Any]:
+            return look_up(*asked, **options)[:1] * 8
+
+        monkeypatch.setattr(socket, "getaddrinfo", many)
+        monkeypatch.setattr(socket, "socket", Noting)
+        monkeypatch.setattr(connection, "IN_REQUEST", (0.4, 0.3))
+        with pytest.raises(PaymentsAway):
+            Gateway(KEY, base=f"http://127.0.0.1:{full[1]}").retrieve_refund("re_1")
+    assert len(tried) == 8
+    assert sum(seconds or 99 for seconds in tried) == pytest.approx(0.4)

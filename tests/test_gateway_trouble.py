@@ -26,6 +26,10 @@ ONE: dict[str, Callable[[Gateway], object]] = {
 }
 MANY: dict[str, Callable[[Gateway], object]] = {
     "balance": lambda gateway: gateway.account(),
+    "account_id": lambda gateway: gateway.account_id(),
+    "newest_checkout": lambda gateway: [gateway.newest_checkout()],
+    "newest_refund": lambda gateway: [gateway.newest_refund()],
+    "newest_invoice": lambda gateway: [gateway.newest_invoice()],
     "sessions": lambda gateway: list(gateway.checkouts(now())),
     "refunds": lambda gateway: list(gateway.refunds("pi_x")),
     "charges": lambda gateway: list(gateway.charges("pi_x")),
@@ -50,7 +54,7 @@ def test_no_call_is_left_out() -> None:
     own = {name for name, found in vars(Gateway).items() if callable(found)} - {"verify"}
     one = {"retrieve", *(f"retrieve_{name}" for name in ONE if name != "session")}
     many = {"account", "checkouts", *(MANY.keys() - {"balance", "sessions"})}
-    assert own == {"create", "expire", "refund", "payment_page"} | one | many
+    assert own == {"create", "try_out", "expire", "refund", "payment_page"} | one | many
 
 
 @pytest.mark.parametrize("call", [*ONE, *MANY])
@@ -100,6 +104,15 @@ def test_checkout_that_is_asked_for_again_is_one(
     again(lambda: gateway.create(replace(asked, key=f"{asked.key}-2") if spent else asked))
     made = [one["client_reference_id"] for one in sandbox.state()["sessions"]]
     assert made.count(asked.reference) == 1 + (spent and trouble.after)
+
+
+def test_trial_fails_in_our_own_words(gateway: Gateway, sandbox: SandboxServer) -> None:
+    for path in ("/v1/checkout/sessions", "*/expire"):
+        for kind in ("html", "wrong", "reset"):
+            asked = replace(purchase(), key=f"key-{next(_numbers)}")
+            with Trouble(sandbox, kind, False).at("POST", path), pytest.raises(PaymentsAway):
+                gateway.try_out(asked)
+    assert gateway.try_out(replace(purchase(), key=f"key-{next(_numbers)}")).status == "expired"
 
 
 @struck

@@ -52,6 +52,15 @@ def test_late_answer_is_a_timeout_for_who_does_not_wait(sandbox: SandboxServer) 
     assert time.monotonic() - begun < 2 and count(sandbox) == 1
 
 
+def test_answer_that_trickles_comes_whole_for_who_waits(sandbox: SandboxServer) -> None:
+    """No read takes as long as the SDK waits for one, and all of them together do."""
+    sandbox.control("fault", kind="trickle", seconds=1, after=True)
+    hasty = sandbox.client(http_client=RequestsClient(timeout=(0.5, 0.5)))
+    begun = time.monotonic()
+    assert create(hasty).status == "open"
+    assert time.monotonic() - begun >= 1 and count(sandbox) == 1
+
+
 def test_wrong_object_raises_nothing(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="wrong", after=True)
     assert create(sandbox.client()).object == "customer"

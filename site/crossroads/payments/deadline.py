@@ -19,6 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError
 
 _until: ContextVar[float | None] = ContextVar("until", default=None)
 
@@ -79,9 +80,30 @@ class _Response(HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        """Connect in the usual time to whichever address of the host answers.
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _Response
+        That time alone would hold for each address. It holds for a TLS handshake as a whole; not
+        bounded is the look-up of the name, which ends when the system's resolver gives up.
+        """
+        usual = self.timeout
+        if not isinstance(usual, int | float):
+            return super()._new_conn()
+        try:
+            found = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        self.timeout = usual / len(found)
+        try:
+            sock = super()._new_conn()
+        finally:
+            self.timeout = usual
+        sock.settimeout(usual)
+        return sock
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):

@@ -3,6 +3,7 @@
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -11,11 +12,14 @@ from flask import Response, request
 from sandbox.stripe.parameters import Choice, Flag, Integer, Shape, Text
 from sandbox.stripe.store import Books
 
-Kind = Literal["timeout", "reset", "slow", "429", "500", "html", "truncated", "garbage", "wrong"]
+Kind = Literal[
+    "timeout", "reset", "slow", "trickle", "429", "500", "html", "truncated", "garbage", "wrong"
+]  # fmt: skip
 KINDS: Final[dict[str, str]] = {
     "timeout": "no answer within the given seconds, then a closed connection",
     "reset": "the connection is reset",
     "slow": "the right answer, late by the given seconds; the key is in use until then",
+    "trickle": "the answer byte by byte, evenly over the given seconds",
     "429": "too many requests, always before the work; given seconds, with a Retry-After",
     "500": "a server error; after the work it is the answer kept under the key",
     "html": "a page of HTML with status 502",
@@ -23,6 +27,7 @@ KINDS: Final[dict[str, str]] = {
     "garbage": "status 200 and bytes that are no UTF-8",
     "wrong": "status 200 and an object of another kind",
 }
+HALF: Final = b'{"id": "cs_test_half", "object": "checkout.sess'
 NEW: Final = Shape(
     {
         "kind": Choice(tuple(KINDS)),
@@ -62,7 +67,7 @@ def add(books: Books, given: dict[str, Any]) -> None:
             given.get("method", "ANY"),
             given.get("path", "*"),
             given["kind"],
-            given.get("seconds", 30 if given["kind"] == "timeout" else 0)
+            given.get("seconds", 30 if given["kind"] in ("timeout", "trickle") else 0)
             + given.get("milliseconds", 0) / 1000,
             given.get("after", False),
             given.get("times", 1),
@@ -98,6 +103,9 @@ def spoiled(fault: Fault, good: Response | None) -> Response:
     if fault.kind in ("timeout", "reset"):
         time.sleep(fault.seconds)
         return _dropped(reset=fault.kind == "reset")
+    if fault.kind == "trickle":
+        _trickle(good.get_data() if good else HALF, fault.seconds)
+        return _dropped(reset=False)
     if fault.kind == "html":
         page = "<html><head><title>502 Bad Gateway</title></head><body>502</body></html>"
         return Response(page, 502, mimetype="text/html")
@@ -106,10 +114,21 @@ def spoiled(fault: Fault, good: Response | None) -> Response:
     if fault.kind == "wrong":
         other = '{"id": "cus_sandbox", "object": "customer", "livemode": false}'
         return Response(other, 200, mimetype="application/json")
-    body = good.get_data() if good else b'{"id": "cs_test_half", "object": "checkout.sess'
+    body = good.get_data() if good else HALF
     half = Response(body[: len(body) // 2], 200, mimetype="application/json")
     half.headers["Content-Length"] = str(len(body))
     return half
+
+
+def _trickle(body: bytes, seconds: float) -> None:
+    """Send an answer, and each byte of its body after a pause, until the caller hangs up."""
+    connection: socket.socket = request.environ["werkzeug.socket"]
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    with suppress(OSError):  # the caller may hang up
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        for byte in body:
+            time.sleep(seconds / len(body))
+            connection.sendall(bytes([byte]))
 
 
 def _dropped(*, reset: bool) -> Response:
@@ -117,5 +136,6 @@ def _dropped(*, reset: bool) -> Response:
     connection: socket.socket = request.environ["werkzeug.socket"]
     if reset:  # closing discards what is unsent and says so: see SO_LINGER in socket(7)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # the caller may have closed it already
+        connection.shutdown(socket.SHUT_RDWR)
     return Response(status=500)
