@@ -126,6 +126,9 @@ def test_older_order_is_not_ended_for_a_new_one(
     with trouble.at(*EXPIRE):
         answer = buy(client, **second)
     calm(answer, "so we could not replace it. Nothing was charged just now.")
+    read, ours = words(answer.text), trouble.kind == "wrong"  # Stripe was reached
+    assert (f"{OURS}: we could not end your earlier order" in read) == ours
+    assert ("We could not end your earlier order at Stripe" in read) != ours
     assert len(of(session, email)) == 1
     replaced_in_the_end(client, session, sandbox, email, answer)
 
