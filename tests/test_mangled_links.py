@@ -205,3 +205,13 @@ def test_token_is_found_or_the_text_left(number: int, before: str, after: str) -
 def test_address_that_is_nobodys_stays_unknown(client: FlaskClient, path: str) -> None:
     answer: Any = client.get(path, follow_redirects=True)
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("run", ["&gt;", ". ", ".", "= ", "&#38;", "/", "\u00a0"])
+def test_long_runs_of_signs_are_looked_at_once(client: FlaskClient, run: str) -> None:
+    """Tried in every way, twenty of them took seconds, and sixty a process for good."""
+    for length in (60, 20_000):
+        path = "/nothing" + run * length + "x"
+        with client.open("/", environ_overrides={"PATH_INFO": path}) as answer:
+            assert answer.status_code == 404
+    assert mailed_links.clean("/compare" + run * 60) in (None, ("/compare", ""))

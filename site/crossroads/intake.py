@@ -19,9 +19,9 @@ GRACE = 3.0  # for any: one packet lost on a phone line takes a second or two
 RATE = 9_000  # bytes a second that a body comes with at least, beyond that
 AT_ONCE = 0.05  # a body that is here by then was sent with its head: it waits for no other
 # Bodies of a process that are waited for longer: forms, and Stripe's events apart from them.
-SLOW_FORMS = 12
-SLOW_EVENTS = 4
-SLOW_OF_ONE = 4  # of either, from one client
+SLOW_FORMS = 24
+SLOW_EVENTS = 6
+SLOW_OF_ONE = 4  # of either, from one client; 1 once half of the places are taken
 # Set in the WSGI environment of a request whose body did not come.
 LATE = "crossroads.late"
 
@@ -98,14 +98,15 @@ class Slots:
     """A number of places, of which one client may have a few."""
 
     def __init__(self, number: int) -> None:
-        self._free = number
+        self._number = self._free = number
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def take(self, client: str) -> bool:
         """Take a place if there is one; tell whether."""
         with self._lock:
-            if not self._free or self._taken[client] >= SLOW_OF_ONE:
+            most = SLOW_OF_ONE if self._free > self._number / 2 else 1
+            if not self._free or self._taken[client] >= most:
                 return False
             self._free -= 1
             self._taken[client] += 1

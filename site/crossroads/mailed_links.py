@@ -13,9 +13,10 @@ BREAKS = re.compile(r"=?\s+|=")
 MAILED = re.compile(r"/+(confirm|unsubscribe|orders|enrollments|waiting-list)/(.*)", re.DOTALL)
 BELOW = ("/calendar.ics", "/invoice")
 # What stands behind an address in a text, also as HTML, and is no end of one of our pages.
-STUCK = re.compile(
-    r"""(?:[\s.,;:!)\]}>"'*=\\|\u00bb\u2018\u2019\u201c\u201d/]|&(?:gt|quot|nbsp|\#\d+);?)+$"""
-)
+SIGNS = " \t\r\n\f\v\u00a0.,;:!)]}>\"'*=\\|\u00bb\u2018\u2019\u201c\u201d/"
+ENTITY = re.compile(r"&(?:gt|quot|nbsp|#\d{1,4})\Z")  # its semicolon is one of the signs
+# Longer ones are no address of ours with something stuck to it.
+LONGEST = 1000
 
 
 def token(text: str) -> str:
@@ -40,6 +41,8 @@ def clean(path: str) -> tuple[str, str] | None:
 
     The path is decoded, as WSGI has it. Whether there is such a page is not known here.
     """
+    if len(path) > LONGEST:
+        return None
     shown = visible(path)
     mailed = MAILED.match(shown)
     if mailed:
@@ -52,6 +55,20 @@ def clean(path: str) -> tuple[str, str] | None:
     else:
         bare, _, query = shown.partition("?")  # a ? that was encoded
         bare, _, more = bare.partition("&") if "&utm_" in bare else (bare, "", "")
-        bare = "/" + STUCK.sub("", bare).strip("/")
+        bare = "/" + _unstuck(bare).strip("/")
         query = "&".join(one for one in (query, more) if one)
     return (bare, query) if bare != path else None
+
+
+def _unstuck(text: str) -> str:
+    """Return the text without the signs at its end.
+
+    Taken off one after the other: a pattern that repeats both signs and entities tries every way
+    to part a long run of them, which takes for ever.
+    """
+    while True:
+        bare = text.rstrip(SIGNS)
+        found = ENTITY.search(bare[-6:])
+        if found is None:
+            return bare
+        text = bare[: len(bare) - len(found[0])]

@@ -1,7 +1,9 @@
 """Processes that end with the one that started them, however that ended: kill -9 tells nobody."""
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,11 +11,18 @@ from typing import Final
 
 WATCH_SECONDS: Final = 0.5  # between two looks at whether the parent is there
 GRACE_SECONDS: Final = 5.0  # to stop in, before it is killed
+PR_SET_PDEATHSIG: Final = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 SUPERVISOR: Final = "CROSSROADS_SUPERVISOR"  # the process that runs all others, by its number
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process when its parent has ended: it is told to stop, then killed."""
+    """End this process when its parent has ended.
+
+    On Linux the kernel kills it, even when none of its threads gets a turn. Elsewhere, and when the
+    parent ended before that was asked for, it is told to stop, then killed.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     _end_unless(lambda: os.getppid() == parent)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BLOCKING_THREADS = 8  # requests at work in one worker; most wait for the database, not the CPU
 WAITING_THREADS = 3  # of them may wait for Stripe at a time
-BODY_THREADS = 24  # requests beside them whose body is awaited
+BODY_THREADS = 40  # requests beside them whose body is awaited
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
