@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads import ledger, matching, orders, seats, settlement, stripe_events
-from crossroads.payments import Event, Gateway, PaymentsAway
+from crossroads.payments import Event, Gateway, PaymentsAway, PaymentsRefused
 from crossroads.reconciliation import Sweep
 from crossroads.settler import Settler
 from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
@@ -283,3 +283,63 @@ def test_hundred_shuffled_duplicates_enroll_once(
         undone = select(func.count()).where(StripeEvent.done_at.is_(None))
         assert session.scalar(undone) == 0
     assert (count(engine, Enrollment), count(engine, Message)) == (1, 2)
+
+
+NAMELESS = "refused: parameter_invalid_empty (line_items[0][price_data][product_data][name])"
+
+
+def refused(engine: Engine, gateway: Gateway) -> Order:
+    """Return an order that Stripe makes no checkout for: what it sells has no name."""
+    order = placed(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        session.execute(update(Order).values(item=""))
+        session.commit()
+        order = session.get_one(Order, order.id)
+    with pytest.raises(PaymentsRefused, match="parameter_invalid_empty"):
+        settlement.open_checkout(engine, gateway, order, BASE)
+    return order
+
+
+def end(engine: Engine, order: Order) -> tuple[str, str]:
+    """Return how an order ended, and why."""
+    with Session(engine) as session:
+        last = ledger.events(session, order)[-1]
+    return last.kind, last.reason
+
+
+def test_order_that_stripe_refuses_is_canceled_at_once(engine: Engine, gateway: Gateway) -> None:
+    order = refused(engine, gateway)
+    assert settlement.cancel(engine, gateway, order, BASE, "buyer") == "canceled"
+    assert end(engine, order) == ("canceled", NAMELESS)
+    assert left(engine) == 10
+
+
+def test_order_that_stripe_refuses_ends_once_its_time_is_over(
+    engine: Engine, gateway: Gateway
+) -> None:
+    order = refused(engine, gateway)
+    older(engine)
+    early = Sweep(engine, gateway, BASE, "a test")
+    assert list(early.run()) == []  # its buyer may try again
+    (said,) = early.left
+    assert said.startswith(f"order {order.id}: {NAMELESS}")
+    with time_machine.travel(now() + timedelta(minutes=36), tick=True):
+        late = Sweep(engine, gateway, BASE, "a test")
+        assert [drift.after for drift in late.run()] == ["expired"]
+    assert late.left == []
+    assert end(engine, order) == ("expired", NAMELESS)
+    assert left(engine) == 10
+
+
+def test_order_of_the_other_mode_is_no_order_that_stripe_refuses(
+    engine: Engine, gateway: Gateway
+) -> None:
+    """A checkout of it may be open in its own mode, where this key sees nothing."""
+    order = placed(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        session.execute(update(Order).values(mode="live"))
+        session.commit()
+        order = session.get_one(Order, order.id)
+    with pytest.raises(PaymentsRefused, match="other_mode"):
+        settlement.cancel(engine, gateway, order, BASE, "buyer")
+    assert state(engine, order) == "open"

@@ -1,5 +1,7 @@
 """Other accounts: orders whose key was of another Stripe account, or of the other mode."""
 
+from typing import Final
+
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -9,6 +11,8 @@ from crossroads.payments import Gateway, PaymentsRefused
 from models import Order, writing
 from models.order import ELSEWHERE
 from models.site import LIVE
+
+OTHER_MODE: Final = "other_mode"  # our own code of a refusal: Stripe is not asked
 
 
 def of_other_mode(gateway: Gateway, order: Order) -> bool:

@@ -31,7 +31,7 @@ from crossroads.payments import (
     Purchase,
     Refund,
 )
-from models import Order, StripeEvent, writing
+from models import Order, StripeEvent, now, writing
 from models.order import CANCELED, ELSEWHERE, EXPIRED
 
 
@@ -41,7 +41,7 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
     Raises PaymentsAway and PaymentsRefused; asking again makes no second one.
     """
     if other_accounts.of_other_mode(gateway, order):
-        raise PaymentsRefused(code="other_mode")
+        raise PaymentsRefused(code=other_accounts.OTHER_MODE)
     with Session(engine) as session:
         site_id = identity.of(session).site_id
         session.commit()
@@ -274,7 +274,12 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
     """
     if other_accounts.of_other_mode(gateway, order) and gateway.live:
         return _end(engine, order, CANCELED, cause, ELSEWHERE)
-    session_id = _checkout_of(engine, gateway, order, base_url)
+    try:
+        session_id = _checkout_of(engine, gateway, order, base_url)
+    except PaymentsRefused as error:
+        if not _never_made(error):
+            raise
+        return _end(engine, order, CANCELED, cause, str(error))
     if session_id is None:
         return _end(engine, order, CANCELED, cause)
     try:
@@ -303,7 +308,14 @@ def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause
         other_accounts.of_other_mode(gateway, order) and gateway.live
     ):  # its payment was never to move money
         return _end(engine, order, EXPIRED, cause, ELSEWHERE)
-    if _checkout_of(engine, gateway, order, base_url) is None:
+    try:
+        session_id = _checkout_of(engine, gateway, order, base_url)
+    except PaymentsRefused as error:
+        # Until then the buyer may try again, and staff may remove the cause.
+        if not _never_made(error) or now() < order.session_until:
+            raise
+        return _end(engine, order, EXPIRED, cause, str(error))
+    if session_id is None:
         return _end(engine, order, EXPIRED, cause)
     return settle(engine, gateway, order_id, cause)
 
@@ -313,8 +325,9 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
 
     An answer of Stripe may have been lost: asking again with the same key finds what was made.
     When nothing was and less than 30 minutes are left of its time, Stripe refuses to make it, now
-    and later. (Keys are forgotten after a day. A checkout from before whose answer was lost was
-    never shown to anyone either: a buyer is sent on only after it is stored.)
+    and later. Raises PaymentsRefused when it refuses for another reason. (Keys are forgotten after
+    a day. A checkout from before whose answer was lost was never shown to anyone either: a buyer is
+    sent on only after it is stored.)
     """
     if order.session_id is not None:
         return order.session_id
@@ -326,11 +339,19 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
         raise
 
 
+def _never_made(error: PaymentsRefused) -> bool:
+    """Tell whether Stripe refused to make a checkout, so there is none that could be paid.
+
+    With a key of another mode Stripe was not asked: there may be one in the order's own mode.
+    """
+    return error.code != other_accounts.OTHER_MODE
+
+
 def _end(engine: Engine, order: Order, kind: str, cause: str, reason: str = "") -> State:
     with Session(engine) as session:
         writing(session)
         locked = ledger.lock(session, order.id)
-        orders.end(session, locked, kind, cause, reason)
+        orders.end(session, locked, kind, cause, reason[:255])
         state = ledger.of(session, locked).state
         session.commit()
     return state
