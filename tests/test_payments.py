@@ -190,9 +190,13 @@ def test_refused_key_counts_as_trouble_not_as_a_refusal(sandbox: SandboxServer) 
         Gateway("sk_live_wrong", base=sandbox.url).create(purchase())
 
 
-def test_calls_of_one_request_end_in_their_time_together(sandbox: SandboxServer) -> None:
-    sandbox.control("fault", kind="timeout", method="POST", seconds=30, times=9)
-    gateway = Gateway(KEY, base=sandbox.url)
+@pytest.mark.parametrize("background", [False, True], ids=["request", "background"])
+@pytest.mark.parametrize("kind", ["timeout", "trickle"])
+def test_calls_of_one_request_end_in_their_time_together(
+    sandbox: SandboxServer, kind: str, background: bool
+) -> None:
+    sandbox.control("fault", kind=kind, method="POST", seconds=30, times=9)
+    gateway = Gateway(KEY, base=sandbox.url, background=background)
     hurried = gateway.within(1.5)
     began = time.monotonic()
     with pytest.raises(PaymentsAway, match="APIConnectionError"):
@@ -200,8 +204,19 @@ def test_calls_of_one_request_end_in_their_time_together(sandbox: SandboxServer)
     with pytest.raises(PaymentsAway, match="no time was left"):
         hurried.create(purchase())
     assert time.monotonic() - began < 2.5
+    (fault,) = sandbox.state()["faults"]
+    assert fault["times"] == 8
     sandbox.control("clear_faults")
     gateway.within(10).create(purchase())
+
+
+@pytest.mark.parametrize("kind", ["429", "500", "reset"])
+def test_call_whose_time_is_limited_is_made_once(sandbox: SandboxServer, kind: str) -> None:
+    sandbox.control("fault", kind=kind, method="POST", times=9)
+    with pytest.raises(PaymentsAway):
+        Gateway(KEY, base=sandbox.url, background=True).within(10).create(purchase())
+    (fault,) = sandbox.state()["faults"]
+    assert fault["times"] == 8
 
 
 def test_nobody_there_is_away(sandbox: SandboxServer) -> None:

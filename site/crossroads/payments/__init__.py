@@ -19,6 +19,9 @@ from crossroads.payments.errors import (
     PaymentsForbidden,
     PaymentsRefused,
     PaymentsUnclear,
+    Why,
+    ours,
+    why,
 )
 from crossroads.payments.events import TOLERANCE, Event
 from crossroads.payments.gateway import Gateway
@@ -50,4 +53,7 @@ __all__ = [
     "Purchase",
     "Refund",
     "TaxId",
+    "Why",
+    "ours",
+    "why",
 ]

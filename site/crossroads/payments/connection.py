@@ -65,7 +65,8 @@ class Connection:
     def within(self, seconds: float) -> Self:
         """Return this gateway for one request, all of whose calls end in so many seconds.
 
-        What is left of them bounds each call; one for which nothing is left raises PaymentsAway.
+        What is left of them bounds each call, which is made once, in the background too; one for
+        which nothing is left raises PaymentsAway.
         """
         _ = self._connections  # made here, they are shared with every copy
         hurried = copy(self)
@@ -106,12 +107,17 @@ class Connection:
         found, _ = self._patiently(lambda: _page(ask(self._client()), take))
         return found[0] if found else None
 
+    @property
+    def _patient(self) -> bool:
+        """Whether a call is made again after trouble: where nobody waits for its answer."""
+        return self._background and self._until is None
+
     def _patiently(self, call: Callable[[], R]) -> R:
-        """Return what the call does. In the background it is made again when Stripe is busy.
+        """Return what the call does. Who is patient makes it again when Stripe is busy.
 
         The SDK never does that. https://docs.stripe.com/rate-limits#handling-limiting-gracefully
         """
-        for wait in BUSY_WAITS if self._background else ():
+        for wait in BUSY_WAITS if self._patient else ():
             try:
                 with self._turn(), our_errors(), self._limited():
                     return call()
@@ -140,7 +146,7 @@ class Connection:
         """Bound a call as a whole: no read of its answer goes on after that."""
         from crossroads.payments.deadline import limited
 
-        with limited(WHOLE_BACKGROUND if self._background else sum(self._timeout())):
+        with limited(WHOLE_BACKGROUND if self._patient else sum(self._timeout())):
             yield
 
     @cached_property
@@ -156,7 +162,7 @@ class Connection:
         return stripe.StripeClient(
             self._key,
             http_client=stripe.RequestsClient(timeout=self._timeout(), session=self._connections),
-            max_network_retries=RETRIES if self._background else 0,
+            max_network_retries=RETRIES if self._patient else 0,
             base_addresses={"api": self._base} if self._base else None,
         )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from crossroads.payments.fields import NotUnderstood
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 # How Stripe names a right that a restricted key lacks: 'rak_charge_read', of late 'charge_read'.
 RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
+
+
+# Stripe is in trouble or was not reached, or it refused what was asked, or this site is at fault.
+Why = Literal["away", "refused", "ours"]
 
 
 class PaymentsError(Exception):
@@ -87,6 +91,19 @@ class PaymentsRefused(PaymentsError):
 
 class BadEvent(PaymentsError):
     """What came to the webhook is no event signed by Stripe for us."""
+
+
+def ours(error: Exception) -> bool:
+    """Tell whether this site is at fault: Stripe was reached, and refused us or was misread.
+
+    A page must then not say that Stripe cannot be reached, and the log has an error.
+    """
+    return isinstance(error, PaymentsDenied | PaymentsRefused | PaymentsUnclear)
+
+
+def why(error: PaymentsError) -> Why:
+    """Return what kept Stripe from doing what was asked, for those who are to be told."""
+    return "refused" if isinstance(error, PaymentsRefused) else "ours" if ours(error) else "away"
 
 
 @contextmanager
