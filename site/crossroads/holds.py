@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from crossroads import site_version
 from models import CheckoutRequest, Hold, Order, now
 from models.base import AnySession
+from models.order import PENDING
 
 MINUTES = 45  # longer than a checkout is open: no seat that can still be paid for is given away
 
@@ -34,8 +35,9 @@ def require_room(
 ) -> None:
     """Raise TooManyHeld when the new order's seats are more than its buyer may still hold.
 
-    Those of the order that it replaces do not count. What is counted stays true until the end of
-    the transaction, in all cohorts.
+    Those of the order that it replaces do not count, nor do those whose payment is on its way:
+    that takes days, and such a buyer has done all there is to do. What is counted stays true until
+    the end of the transaction, in all cohorts.
     """
     # This row is one for the whole site, so nobody takes seats in another cohort meanwhile.
     site_version.advance(session)
@@ -77,7 +79,8 @@ def erase(session: AnySession, order: Order) -> None:
 
 
 def _held(session: AnySession, whose: ColumnElement[bool], replaced: Order | None) -> int:
-    query = select(func.sum(Hold.seats)).where(whose)
+    query = select(func.sum(Hold.seats)).join(Order, Order.id == Hold.order_id)
+    query = query.where(whose, Order.state != PENDING)
     if replaced is not None:
         query = query.where(Hold.order_id != replaced.id)
     return session.scalar(query) or 0
