@@ -171,7 +171,7 @@ class Hold(Base):
 class CheckoutRequest(Base):
     """An order whose buyer waits for its payment page: a job of the worker, deleted when done.
 
-    `due_at` is when the next worker may take it.
+    `due_at` is when the next worker may take it. `trouble` says why none will: its buyer is told.
     """
 
     __tablename__ = "checkout_request"
@@ -179,3 +179,4 @@ class CheckoutRequest(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), primary_key=True)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     attempts: Mapped[int] = mapped_column(default=0)
+    trouble: Mapped[str] = mapped_column(String(8), default="", server_default="")

@@ -101,6 +101,10 @@ def test_erasure_leaves_nothing_of_the_person(
     assert known.confirm_token not in after
     assert known.unsubscribe_token not in after
     assert hashed(EMAIL) in after
+    erased = session.execute(select(Order.id, Order.request_key).where(Order.email == "")).all()
+    assert len(erased) == 2
+    assert {key for _, key in erased} == {f"erased-{number}" for number, _ in erased}
+    session.rollback()
     found = files(instance)
     assert found
     for name, data in found.items():

@@ -15,9 +15,11 @@ HALF = 32  # characters of a key that name the form; the other half is what was 
 def key(form: str, typed: str) -> str:
     """Return the key of a request: the same for the same form with the same words in it.
 
-    `form` is a secret that came with the form, so whoever sends it again has seen that form.
+    `form` is a secret that came with the form, so whoever sends it again has seen that form. It
+    is in both halves: without it nobody can test whether some name and address were typed.
     """
-    return "".join(sha256(part.encode()).hexdigest()[:HALF] for part in (form, typed))
+    parts = (form, f"{form}\0{typed}")
+    return "".join(sha256(part.encode()).hexdigest()[:HALF] for part in parts)
 
 
 def made(session: AnySession, request_key: str) -> Order | None:

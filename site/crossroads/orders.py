@@ -237,6 +237,7 @@ def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enro
     """Take a person out of orders and seats; what was sold, and for how much, stays."""
     for order in theirs:
         order.email = order.email_key = order.name = ""
+        order.request_key = f"erased-{order.id}"  # it was made of what the person had typed
         holds.erase(session, order)
     for seat in own_seats:
         seat.email, seat.name = None, ""
