@@ -1,7 +1,7 @@
 """Migrations: up, down and up again on both databases, and no drift from the models."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from crossroads import addresses, schema
 from models import (
     Base,
     ConsentEvent,
+    Hold,
     Lead,
     Message,
     Order,
@@ -27,6 +28,7 @@ from models import (
 from models.base import table_of
 from tests.databases import administering, named
 from tests.people import hashed
+from tests.test_orders import COURSE, place
 
 NEXT = """
 import sqlalchemy as sa
@@ -363,3 +365,41 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
     with Session(engine) as session:
         lead = session.execute(select(Lead.email_key, Lead.address_hash)).one()
         assert tuple(lead) == ("strasse@example.com", folded)
+
+
+def test_holds_of_one_address_are_merged_on_the_way_down(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        writing(session)
+        a, b, c = (place(session, number=number).id for number in (1, 2, 3))
+        d = place(session, COURSE.cohorts[1], number=4).id
+        e = place(session, email="other@example.com", number=4).id
+        last = now() + timedelta(hours=1)
+        session.get_one(Hold, a).until = last
+        session.commit()
+    flask(app, "db", "downgrade", "0016")
+    with engine.connect() as connection:
+        held = connection.execute(text("SELECT order_id, seats FROM hold ORDER BY order_id")).all()
+        assert [tuple(one) for one in held] == [(c, 6), (d, 4), (e, 4)]
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        assert session.get_one(Hold, c).until == last
+        assert session.get(Hold, b) is None
+
+
+def test_keys_of_erased_orders_tell_nothing_any_more(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        writing(session)
+        kept, erased = place(session, request_key="a"), place(session, request_key="b")
+        erased.email = erased.email_key = erased.name = ""
+        number = erased.id
+        session.commit()
+        assert kept.email
+    flask(app, "db", "downgrade", "0022")
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        keys = session.scalars(select(Order.request_key).order_by(Order.id)).all()
+        assert keys == ["a", f"erased-{number}"]

@@ -34,9 +34,32 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("checkout_request")
+    _merge()
     with op.batch_alter_table("hold") as batch_op:
         batch_op.drop_index("ix_hold_email_key")
         batch_op.drop_index("ix_hold_course_cohort")
         batch_op.create_unique_constraint(
             "uq_hold_course_cohort_email_key", ["course", "cohort", "email_key"]
         )
+
+
+def _merge() -> None:
+    """Leave one hold to an address in a cohort, its newest order's, with the seats of all.
+
+    So no seat is sold again that a buyer may still pay for.
+    """
+    names = ("order_id", "course", "cohort", "email_key", "seats", "until")
+    hold = sa.table("hold", *map(sa.column, names))
+    each = hold.alias("each")
+    same = sa.and_(*(each.c[name] == hold.c[name] for name in names[1:4]))
+
+    def of_all(value: sa.ColumnElement[object]) -> sa.ScalarSelect[object]:
+        return sa.select(value).where(same).correlate(hold).scalar_subquery()
+
+    newest = of_all(sa.func.max(each.c.order_id))
+    merged = {
+        "seats": of_all(sa.func.sum(each.c.seats)),
+        "until": of_all(sa.func.max(each.c.until)),
+    }
+    op.execute(sa.update(hold).where(hold.c.order_id == newest).values(merged))
+    op.execute(sa.delete(hold).where(hold.c.order_id != newest))
