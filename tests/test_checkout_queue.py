@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +14,28 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from crossroads import checkout_queue, ledger
 from crossroads.checkout_opener import CheckoutOpener
+from crossroads.loops import WAIT
+from crossroads.order_page import LATE_SECONDS
 from crossroads.payments import Gateway
 from crossroads.reconciliation import Sweep
 from crossroads.server import WAITING_THREADS
 from models import CheckoutRequest, Hold, Order, now, writing
-from tests.purchases import ENROLL, bought, buttons, buy, heading, placed, refresh, typed, words
+from tests.purchases import (
+    ENROLL,
+    bought,
+    buttons,
+    buy,
+    course_file,
+    heading,
+    placed,
+    refresh,
+    typed,
+    words,
+)
 from tests.sandbox_server import KEY, SandboxServer, eventually
 from tests.test_orders import place
 
@@ -210,8 +225,119 @@ def test_killed_worker_keeps_an_order_for_seconds_alone(engine: Engine) -> None:
         session.commit()
         at = now()
         assert checkout_queue.claim(session, at) is not None
-        assert checkout_queue.claim(session, at + timedelta(seconds=14)) is None
-        assert checkout_queue.claim(session, at + timedelta(seconds=15)) is not None
+        assert checkout_queue.claim(session, at + timedelta(seconds=11)) is None
+        assert checkout_queue.claim(session, at + timedelta(seconds=12)) is not None
+    assert timedelta(seconds=checkout_queue.ATTEMPT) < checkout_queue.LEASE
+
+
+def test_order_asked_for_again_is_due_at_once_and_has_all_its_attempts(engine: Engine) -> None:
+    with Session(engine) as session:
+        writing(session)
+        order = place(session)
+        for given_up in (False, True):
+            checkout_queue.add(session, order.id)
+            job = checkout_queue.claim(session, now())
+            assert job is not None and (job.attempts, job.trouble) == (1, "")
+            if given_up:
+                checkout_queue.give_up(session, job, "away")
+            else:
+                checkout_queue.postpone(session, job)
+            assert checkout_queue.claim(session, now()) is None
+            assert not checkout_queue.any_due(session, now())
+
+
+def test_call_that_hangs_is_given_up_and_the_next_one_opens_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+    app: Flask,
+    client: FlaskClient,
+    session: Session,
+    sandbox: SandboxServer,
+    opener: CheckoutOpener,
+) -> None:
+    """The attempt, its pause and the next one: within the 15 seconds that the page promises."""
+    assert checkout_queue.ATTEMPT + checkout_queue.PAUSES[0] + 2 * WAIT + 3 < LATE_SECONDS
+    order, address = queued(app, sandbox, session)
+    monkeypatch.setattr(checkout_queue, "ATTEMPT", 1.5)
+    sandbox.control("fault", kind="timeout", seconds=20, times=1, path=CREATE)
+    opener.work()
+    assert made_for(sandbox, order) == []
+    session.rollback()
+    assert session.get_one(CheckoutRequest, order.id).attempts == 1
+
+    def opened() -> bool:
+        opener.work()
+        return client.get(address).status_code == 303
+
+    eventually(opened)
+
+
+@pytest.mark.parametrize("why", ["refused", "ours: key", "ours: answer"])
+def test_buyer_in_the_queue_is_told_what_went_wrong_as_without_it(
+    app: Flask,
+    client: FlaskClient,
+    session: Session,
+    sandbox: SandboxServer,
+    engine: Engine,
+    opener: CheckoutOpener,
+    why: str,
+) -> None:
+    order, address = queued(app, sandbox, session)
+    if why == "refused":
+        session.execute(update(Order).values(unit_amount=10))
+        session.commit()
+    elif why == "ours: key":
+        opener = CheckoutOpener(engine, Gateway("rk_wrong", base=sandbox.url), BASE)
+    else:
+        sandbox.control("fault", kind="wrong", path=CREATE, times=1)
+    with capture_logs() as logs:
+        opener.work()
+    assert [one["log_level"] for one in logs] == ["error"]
+    page = client.get(address)
+    told = {"refused": "This order cannot be paid"}.get(why, "Something is wrong on our side")
+    assert (page.status_code, heading(page.text)) == (503, told)
+    assert "Stripe did not open" not in words(page.text)
+    opener.work()
+    session.rollback()
+    assert session.get_one(CheckoutRequest, order.id).attempts == 1  # it is asked for no more
+    client.post(f"/orders/{order.token}", data={"action": "cancel"})
+
+
+def test_order_that_cannot_be_replaced_in_a_crowd_is_said_to_be_as_it_was(
+    app: Flask, client: FlaskClient, session: Session, sandbox: SandboxServer
+) -> None:
+    form = typed(client)
+    client.post(ENROLL, data=form)
+    with crowd(app, sandbox):
+        answer = client.post(ENROLL, data={**form, "seats": "2", "amount": ""})
+    assert answer.status_code == 503
+    read = words(answer.text)
+    assert "Many buyers are waiting for Stripe" in read and "in a few seconds" in read
+    assert "could not end" not in read
+    assert answer.text.count("maria@example.com") == 1
+    (mine,) = [one for one in placed(session) if one.email == "maria@example.com"]
+    assert mine.state == "open"
+    client.post(ENROLL, data={**form, "seats": "2", "amount": ""})
+    mine, other = [one for one in placed(session) if one.email == "maria@example.com"]
+    assert (mine.state, other.state, other.seats) == ("canceled", "open", 2)
+
+
+def test_order_that_asks_for_too_little_can_be_started_again(
+    make_app: Any, site_root: Path, sandbox: SandboxServer, engine: Engine, session: Session
+) -> None:
+    course_file(site_root, "", amount=10)
+    url = engine.url.render_as_string(hide_password=False)
+    app = make_app(root=site_root, stripe_api_base=sandbox.url, database_url=url)
+    client = app.test_client()
+    answer = buy(client, amount="10")
+    assert heading(answer.text) == "This order cannot be paid"
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+    form = client.post(ENROLL, data=fields).text
+    again = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+    client.post(ENROLL, data={**fields, **again, "action": "", "amount": ""})
+    first, second = placed(session)
+    assert (first.state, second.state) == ("canceled", "open")
+    assert client.post(f"/orders/{second.token}", data={"action": "cancel"}).status_code == 303
+    assert placed(session)[-1].state == "canceled"
 
 
 @pytest.mark.parametrize("minutes", [2, 4])

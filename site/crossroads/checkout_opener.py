@@ -1,12 +1,14 @@
 """The checkout opener: makes the payment pages of buyers who wait in the queue."""
 
+from logging import ERROR, WARNING
+
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads import checkout_queue, ledger, settlement
 from crossroads.loops import Loop
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsError, ours, why
 from models import CheckoutRequest, Order, now, writing
 
 AT_ONCE = 3  # loops in one process, as many as threads of a web worker that wait for Stripe
@@ -52,18 +54,22 @@ class CheckoutOpener(Loop):
 
     def _open(self, job: CheckoutRequest, order: Order) -> None:
         # A buyer who waits is better told of trouble than kept for longer.
-        gateway = self._gateway.within(WHOLE_REQUEST)
+        gateway = self._gateway.within(checkout_queue.ATTEMPT)
         try:
             settlement.open_checkout(self._engine, gateway, order, self._base_url)
             log.info("checkout opened", order=order.id, attempt=job.attempts)
-        except (PaymentsAway, PaymentsRefused) as error:
-            log.warning(
-                "checkout not opened", order=order.id, attempt=job.attempts, error=str(error)
+        except PaymentsError as error:
+            log.log(
+                ERROR if ours(error) else WARNING,
+                "checkout not opened",
+                order=order.id,
+                attempt=job.attempts,
+                error=str(error),
             )
             with Session(self._engine) as session:
                 writing(session)
-                if isinstance(error, PaymentsAway):
-                    checkout_queue.postpone(session, job)
+                if ours(error):
+                    checkout_queue.give_up(session, job, why(error))
                 else:
-                    checkout_queue.remove(session, job.order_id)
+                    checkout_queue.postpone(session, job)
                 session.commit()

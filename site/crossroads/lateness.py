@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Select, func, select
 
-from crossroads import outbox
+from crossroads import checkout_queue, outbox
 from models import CheckoutRequest, Message, Order, Reconciliation, StripeEvent
 from models.base import AnySession
 from models.message import DUE
@@ -26,7 +26,7 @@ LIMITS: Final[dict[Work, timedelta]] = {
     "mail server": timedelta(minutes=5),
     # Someone may have paid and waits for a seat. A call to Stripe may take half a minute.
     "events": timedelta(minutes=2),
-    # The buyer looks at a page that waits: an attempt takes 12 seconds at most.
+    # The buyer looks at a page that waits: an attempt takes 8 seconds at most.
     "checkouts": timedelta(minutes=1),
     # One begins 3 minutes after the end of the last: five that failed or never began.
     "sweeps": timedelta(minutes=15),
@@ -78,7 +78,7 @@ def ages(session: AnySession, at: datetime) -> dict[Work, timedelta]:
         .order_by(StripeEvent.due_at)
         .limit(1),
         "checkouts": select(CheckoutRequest.due_at)
-        .where(CheckoutRequest.due_at <= at)
+        .where(checkout_queue.WAITING, CheckoutRequest.due_at <= at)
         .order_by(CheckoutRequest.due_at)
         .limit(1),
         "sweeps": select(func.min(Order.created_at)),

@@ -31,9 +31,8 @@ from crossroads.payments import (
     WHOLE_REQUEST,
     Gateway,
     PaymentsAway,
-    PaymentsDenied,
     PaymentsRefused,
-    PaymentsUnclear,
+    ours,
 )
 from crossroads.settings import Settings
 from crossroads.shelf import current_content
@@ -59,14 +58,6 @@ class Naming:
 
     forms: Mapping[int, ParticipantForm] = field(default_factory=dict)
     notices: Sequence[str] = ()
-
-
-def ours(error: Exception) -> bool:
-    """Tell whether this site is at fault: Stripe was reached, and refused us or was misread.
-
-    A page must then not say that Stripe cannot be reached, and the log has an error.
-    """
-    return isinstance(error, PaymentsDenied | PaymentsRefused | PaymentsUnclear)
 
 
 def show(

@@ -3,6 +3,7 @@
 import time
 from logging import ERROR, WARNING
 from secrets import token_urlsafe
+from typing import Final
 
 import structlog
 from flask import (
@@ -36,7 +37,7 @@ from crossroads.ledger import State
 from crossroads.limits import client_network
 from crossroads.order_page import Trouble
 from crossroads.orders import Foreign, Replaces, SoldOut
-from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused
+from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused, ours, why
 from crossroads.seats import Place
 from crossroads.shelf import current_content
 from crossroads.signup import Signup, ToWait
@@ -45,6 +46,9 @@ from models import Order, db, now, writing
 bp = Blueprint("checkout", __name__)
 
 log = structlog.get_logger()
+
+# What the order's page says of a payment page that was not opened, by what payments.why says.
+UNOPENED: Final[dict[str, Trouble]] = {"away": "pay", "refused": "refused", "ours": "ours"}
 
 
 @bp.get("/courses/<slug>/enroll")
@@ -83,10 +87,13 @@ def enroll(slug: str) -> AnyResponse:
         return _summary(course, form, 409, notice="full", left=error.left)
     except TooManyHeld:
         return _summary(course, form, 429, notice="held")
+    except PaymentsCrowded:  # Stripe was not asked: the earlier order is as it was
+        log.warning("older order not ended", error="crowded")
+        return _summary(course, form, 503, notice="busy")
     except (PaymentsAway, PaymentsRefused, Foreign) as error:
-        ours = order_page.ours(error)
-        log.log(ERROR if ours else WARNING, "older order not ended", error=str(error))
-        return _summary(course, form, 503, notice="ours" if ours else "away")
+        fault = ours(error)
+        log.log(ERROR if fault else WARNING, "older order not ended", error=str(error))
+        return _summary(course, form, 503, notice="ours" if fault else "away")
     if placed is None:
         return _summary(course, form, 409, notice="paid")
     return _to_stripe(placed)
@@ -102,12 +109,12 @@ def order(token: str) -> AnyResponse:
     waited = order_page.waited(request.args.get("pay", ""))
     if waited is None or order_page.state(found) != "open":
         return order_page.show(found)
-    queued = checkout_queue.has(db.session, found.id)
+    job = checkout_queue.find(db.session, found.id)
     db.session.refresh(found)  # after that look: the worker may just have made it
     if found.session_url is not None:
         return order_page.onward(found.session_url)
-    if not queued:  # the worker has given up
-        return order_page.show(found, trouble="pay")
+    if job is None or job.trouble:  # the worker has given up
+        return order_page.show(found, trouble=UNOPENED[job.trouble if job else "away"])
     return order_page.show(found, waited=waited)
 
 
@@ -221,11 +228,9 @@ def _to_stripe(order: Order) -> AnyResponse:
         except PaymentsCrowded:
             return _queue(detached)
         except (PaymentsAway, PaymentsRefused) as error:
-            ours, refused = order_page.ours(error), isinstance(error, PaymentsRefused)
-            level = ERROR if ours else WARNING
+            level = ERROR if ours(error) else WARNING
             log.log(level, "checkout not opened", order=detached.id, error=str(error))
-            trouble: Trouble = "refused" if refused else "ours" if ours else "pay"
-            return order_page.show(detached, trouble=trouble)
+            return order_page.show(detached, trouble=UNOPENED[why(error)])
     return order_page.onward(url or f"/orders/{detached.token}")
 
 
