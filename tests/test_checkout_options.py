@@ -182,6 +182,29 @@ def test_invoice_that_stripe_does_not_have_yet_is_said_so(
     assert client.get(f"/orders/{order.token}/invoice").location.startswith(sandbox.url)
 
 
+@pytest.mark.usefixtures("one_day")
+def test_invoice_is_looked_for_so_often_and_no_more(
+    make_app: Any, sandbox: SandboxServer, site_root: Path
+) -> None:
+    course_file(site_root, "invoices")
+    shop = make_app(root=site_root, stripe_api_base=sandbox.url, order_look_limit="3/minute")
+    client = shop.test_client()
+    with shop.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+        sandbox.pay(pay_page)
+        other, other_page = bought(client, session, email="other@example.com")
+        sandbox.pay(other_page)
+    order_page(client, order)  # a look, too
+    order_page(client, other)
+    sandbox.control("fault", kind="slow", seconds=0, times=100, method="GET", path="/v1/invoices/*")
+    answers = [client.get(f"/orders/{order.token}/invoice") for _ in range(5)]
+    assert [one.status_code for one in answers] == [303, 303, 429, 429, 429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    (fault,) = sandbox.state()["faults"]
+    assert 100 - fault["times"] == 2  # Stripe is asked no more either
+    assert client.get(f"/orders/{other.token}/invoice").status_code == 303
+
+
 def test_price_that_was_changed_at_stripe_is_flagged_at_the_desk(app: Flask) -> None:
     (number,) = add_orders(app, "paid")
     path = f"/admin/orders/{number}"
