@@ -20,6 +20,14 @@ def of_other_mode(gateway: Gateway, order: Order) -> bool:
     return order.mode not in (identity.UNKNOWN, identity.mode_of(live=gateway.live))
 
 
+def not_asked(error: PaymentsRefused) -> bool:
+    """Tell whether a checkout was refused here, as Stripe keeps the order's in the other mode.
+
+    There may be one. When Stripe itself refuses to make it, there is none that could be paid.
+    """
+    return error.code == OTHER_MODE
+
+
 def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool:
     """Tell whether a refusal says that what an order was paid by is in no account of this key.
 

@@ -277,7 +277,7 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
     try:
         session_id = _checkout_of(engine, gateway, order, base_url)
     except PaymentsRefused as error:
-        if not _never_made(error):
+        if other_accounts.not_asked(error):
             raise
         return _end(engine, order, CANCELED, cause, str(error))
     if session_id is None:
@@ -312,7 +312,7 @@ def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause
         session_id = _checkout_of(engine, gateway, order, base_url)
     except PaymentsRefused as error:
         # Until then the buyer may try again, and staff may remove the cause.
-        if not _never_made(error) or now() < order.session_until:
+        if other_accounts.not_asked(error) or now() < order.session_until:
             raise
         return _end(engine, order, EXPIRED, cause, str(error))
     if session_id is None:
@@ -337,14 +337,6 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
         if error.param == "expires_at":
             return None
         raise
-
-
-def _never_made(error: PaymentsRefused) -> bool:
-    """Tell whether Stripe refused to make a checkout, so there is none that could be paid.
-
-    With a key of another mode Stripe was not asked: there may be one in the order's own mode.
-    """
-    return error.code != other_accounts.OTHER_MODE
 
 
 def _end(engine: Engine, order: Order, kind: str, cause: str, reason: str = "") -> State:
