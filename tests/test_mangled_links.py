@@ -85,6 +85,28 @@ def test_what_a_sound_link_says_is_read_as_it_says_it(said: dict[str, str]) -> N
         assert campaign_links.read(query) == meant
 
 
+HOLDS_MORE = [
+    "R&D=fun", "https://e.com/?a=1&b=2", "https://e.com/?a=1&copy=2;", "a&b=c&d=e", "x=1&y=2",
+    "a?b=c;d=e#f=g",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", HOLDS_MORE)
+def test_sound_value_with_parameters_of_its_own_is_whole(
+    client: FlaskClient, session: Session, value: str
+) -> None:
+    said = {"utm_source": value, "utm_content": value, "utm_medium": "email"}
+    query = urlencode(said)
+    apart = query.replace("&", "&amp;")
+    twice = urlencode({name: quote(text) for name, text in said.items()})
+    within = f"{urlencode({'utm_source': value})}%26utm_medium%3Demail&{query}"
+    for sent in (query, apart, twice, within, quote(query), quote(quote(query))):
+        assert campaign_links.read(sent) == said, sent
+    assert client.post(f"/signup?{query}", data=GOOD).status_code == 200
+    lead = session.scalars(select(Lead)).one()
+    assert {name: getattr(lead, name) for name in said} == said
+
+
 @given(st.text())
 def test_any_query_at_all_is_read(text: str) -> None:
     for query in (text, quote(text, errors="replace"), f"utm_source={text}"):
