@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crossroads import addresses, leads, orders, suppressions, users
-from crossroads.addresses import address_hash, cleaned, email_key, former_key
+from crossroads.addresses import address_hash, at_signs, cleaned, email_key, former_key
 from crossroads.lead_list import LeadFilter
 from crossroads.leads import Submission, Touch
 from models import Lead, Message, writing
@@ -47,6 +47,10 @@ PASTED = [
     "<ada@example.org>",
     "(ada@example.org)",
     "'ada@example.org'",
+    "'ada@example.org",
+    "ada@example.org'",
+    "\u2018ada@example.org",
+    "\"'ada@example.org",
     "ada@example.org.",
     "ada@example.org, ",
     "\tada@example.org\n",
@@ -118,6 +122,10 @@ def test_spellings_of_one_key_are_mailed_alike(mailbox: str) -> None:
         "bob@example.org <ada@example.org>",
         "ada@example.org\r\nBcc: <eve@example.org>",
         "Ada <ada>",
+        '"ada"@example.org',
+        "ada\uff20example.org@example.org",
+        "ada@example.org\uff20example.org",
+        "ada\ufe6bexample.org@example.org",
         "ada",
         "",
         "'",
@@ -127,6 +135,28 @@ def test_spellings_of_one_key_are_mailed_alike(mailbox: str) -> None:
 def test_what_is_no_single_address_stays_as_it_was_typed(client: FlaskClient, text: str) -> None:
     assert cleaned(text) == text or text == "<@>"
     assert sign_up(client, text).status_code == 422
+
+
+@pytest.mark.parametrize("sign", [sign for sign in SIGNS if at_signs(sign)])
+def test_sign_that_stands_for_an_at_is_a_second_one(client: FlaskClient, sign: str) -> None:
+    for text in (f"a{sign}b.de@c.de", f"a@c.de{sign}b.de", f"a{sign}b.de{sign}c.de"):
+        with pytest.raises(EmailNotValidError, match="single @"):
+            email_key(text)
+        assert "with a single @" in sign_up(client, text).text
+
+
+@pytest.mark.parametrize("around", ['""', "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", '" '])
+def test_quotes_in_an_address_are_named(client: FlaskClient, around: str) -> None:
+    text = f"{around[0]}a{around[1].strip()}@c.de" if around[1] != " " else 'a"b@c.de'
+    with pytest.raises(EmailNotValidError, match="no quotes"):
+        email_key(text)
+    answer = sign_up(client, text)
+    assert answer.status_code == 422
+    assert "without quotes" in answer.text
+
+
+def test_apostrophe_within_a_mailbox_stays() -> None:
+    assert cleaned("o'neil@example.org") == "o'neil@example.org"
 
 
 @pytest.mark.parametrize("pasted", PASTED)

@@ -18,13 +18,16 @@ PLAIN = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]*[a-z0-9]")  # as most are: nothing
 UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+QUOTES = re.compile('["\u201c-\u201f\u00ab\u00bb\uff02]')
 SCHEME = re.compile(r"mailto:(?://)?", re.IGNORECASE)
 NAMED = re.compile(r"([^<>]*)<([^<>]*)>[ .,;]*")
 AROUND_AT = re.compile(r" *@ *")
 DOTS = str.maketrans("\u3002\uff61", "..")  # what a domain's dot is on a Japanese keyboard
-OPENING, CLOSING = '<(["\u201c\u201e\u00ab', '>)]"\u201d\u201c\u00bb.,;: '
+# An apostrophe is a letter of a mailbox's name within it; at either end it is a quote that stuck.
+APOSTROPHES = "'\u2018\u2019"
+OPENING = f'<(["\u201c\u201e\u00ab{APOSTROPHES}'
+CLOSING = f'>)]"\u201d\u201c\u00bb.,;: {APOSTROPHES}'
 JOINERS = "\u200c\u200d"
-APOSTROPHES = "'\u2018\u2019"  # letters of a mailbox's name, too, where they are no pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +79,15 @@ def cleaned(text: str) -> str:
     if link:
         found = visible(unquote(found.partition("?")[0]))
     found = _bare(_of_named(found))
-    if found.count("@") != 1:
+    if found.count("@") != 1 or QUOTES.search(found):  # a quoted mailbox: it comes back whole
         return text
     mailbox, _, domain = AROUND_AT.sub("@", found).partition("@")
     return f"{folded(mailbox)}@{domain.translate(DOTS).lower()}"
+
+
+def at_signs(text: str) -> int:
+    """Return how many signs of a text stand for an @, also a full-width or a small one."""
+    return unicodedata.normalize("NFKC", text).count("@")
 
 
 def folded(text: str) -> str:
@@ -112,6 +120,10 @@ def email_key(email: str) -> str:
     there are letters that stand for eighteen others.
     """
     meant = cleaned(email)
+    if at_signs(meant) > 1:
+        raise EmailSyntaxError("An email address has a single @.")
+    if QUOTES.search(folded(meant)):
+        raise EmailSyntaxError("An email address has no quotes: write it without them.")
     address = validate_email(meant, check_deliverability=False)
     key = f"{folded(address.local_part)}@{address.ascii_domain or address.domain}"
     if len(key) > KEY_LENGTH or len(meant) > EMAIL_LENGTH:
@@ -153,7 +165,4 @@ def _of_named(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Return a text without brackets, quotes, stops and spaces around it."""
-    text = text.strip().lstrip(OPENING + " ").rstrip(CLOSING)
-    if text[:1] in APOSTROPHES and text[-1:] in APOSTROPHES:
-        text = text[1:-1].strip()
-    return text
+    return text.strip().lstrip(OPENING + " ").rstrip(CLOSING)

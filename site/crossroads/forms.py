@@ -11,7 +11,7 @@ from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
 from crossroads import providers
-from crossroads.addresses import EMAIL_LENGTH, cleaned, email_key
+from crossroads.addresses import EMAIL_LENGTH, QUOTES, at_signs, cleaned, email_key
 from crossroads.consent import wording_hash
 
 NAME_LENGTH = 100
@@ -45,11 +45,13 @@ def _email_sentence(typed: str) -> str | None:
         return "Enter an email address, like name@example.com"
     if len(typed) > EMAIL_LENGTH:
         return f"Enter an email address of at most {EMAIL_LENGTH} characters"
-    if typed.count("@") != 1:
+    if at_signs(typed) != 1:
         return "Enter one email address with a single @, like name@example.com"
     if " " in typed:
         return "Enter an email address without spaces, like name@example.com"
     mailbox, _, domain = typed.partition("@")
+    if QUOTES.search(typed):
+        return "Enter the email address without quotes, like name@example.com"
     if DOTTED in mailbox:
         return "Enter the letter i of the email address without the second dot of \u0130"
     try:
