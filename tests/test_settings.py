@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import make_url
 
 from crossroads import settings
@@ -206,6 +207,9 @@ def test_database_address_as_hosts_give_it_is_taken(instance: Path, scheme: str)
     [
         ("postgres://u:hunter2@db/shop?pgbouncer=true", "has the parameter pgbouncer, which"),
         ("postgresql://u:hun@ter2@db/shop", "has a second @: write / as %2F"),
+        ("postgresql://u:hunter2@one:a,two/shop", "has several hosts, and one of them cannot be"),
+        ("postgresql://u:hunter2@one,,two/shop", "has several hosts, and one of them cannot be"),
+        ("postgresql://u:hunter2@one,two/shop?host=three", "names hosts before the database and"),
     ],
 )
 def test_database_address_that_would_fail_later_is_refused(
@@ -256,6 +260,37 @@ def test_database_address_gets_the_driver_that_is_installed(
 ) -> None:
     expected = used or given.replace("postgresql:", "postgresql+psycopg:")
     assert load(instance, database_url=given).database_url == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts", "ports"),
+    [
+        ("postgresql://u@h1:1,h2:2/d", "h1,h2", "1,2"),
+        ("POSTGRES://u:a,b@h1,h2:2/d?target_session_attrs=read-write", "h1,h2", ",2"),
+        ("postgresql://u:Se/c#r,et@h1:1,h2/d", "h1,h2", "1,"),
+        ("postgresql+psycopg2://u@[::1]:1,[fe80::2]:2,10.1.2.3/d", "::1,fe80::2,10.1.2.3", "1,2,"),
+        ("postgresql://h1,h2/d", "h1,h2", ","),
+        ("postgresql://u@/d?host=h1:1&host=h2:2", "h1,h2", "1,2"),
+    ],
+)  # fmt: skip
+def test_several_hosts_reach_the_driver_as_libpq_takes_them(
+    instance: Path, given: str, hosts: str, ports: str
+) -> None:
+    url = make_url(load(instance, database_url=given).database_url)
+    _, sent = url.get_dialect()().create_connect_args(url)
+    assert (sent["host"], sent.get("port"), sent["dbname"]) == (hosts, ports, "d")
+    assert sent.get("user") == ("u" if "@" in given else None)
+    conninfo_to_dict(make_conninfo(**sent))
+
+
+@pytest.mark.parametrize(
+    "given", ["POSTGRES://u:a,b@h/d", "PostgreSQL://u:a,b@h/d", "postgresql+psycopg://u:a,b@h/d"]
+)
+def test_scheme_of_the_database_has_no_case_and_a_comma_is_a_letter_of_a_password(
+    instance: Path, given: str
+) -> None:
+    url = make_url(load(instance, database_url=given).database_url)
+    assert (url.drivername, url.host, url.password) == ("postgresql+psycopg", "h", "a,b")
 
 
 @pytest.mark.parametrize("kind", ["sk_test_", "rk_test_"])

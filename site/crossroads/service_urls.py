@@ -18,17 +18,24 @@ DRIVERS: Final = {
     "postgres": "postgresql+psycopg",
     "sqlite": "sqlite",
 }
+# An address whose hosts are a list, which has a comma; the last @ ends user and password.
+SEVERAL: Final = re.compile(
+    r"(?P<before>postgres(?:ql)?(?:\+\w+)?://(?:[^@]*@)?)(?P<hosts>[^/?#@]*,[^/?#@]*)(?P<after>(?:[/?#][^@]*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+HOST: Final = re.compile(r"(?P<name>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5})?)?")
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.2: a user name or password holds none of these.
 ESCAPES: Final = "write / as %2F, # as %23, ? as %3F, @ as %40 and % as %25 in user and password"
 
 
 def database_url(value: str) -> str:
     """Return an address that SQLAlchemy opens with a driver of ours. Raises ValueError."""
+    several = _several_hosts(value)
     try:
-        url = make_url(value)
+        url = several or make_url(value)
     except (ArgumentError, ValueError):  # the latter from a port that is no number
         raise ValueError("must look like sqlite:////path/to/file or postgresql://…") from None
-    backend = url.drivername.partition("+")[0]
+    backend = url.drivername.partition("+")[0].lower()  # a scheme has no case
     if backend not in DRIVERS:
         raise ValueError(f"must be SQLite or PostgreSQL, not {backend}")
     if backend == "sqlite":
@@ -37,6 +44,31 @@ def database_url(value: str) -> str:
     else:
         _require_postgresql(url)
     return url.set(drivername=DRIVERS[backend]).render_as_string(hide_password=False)
+
+
+def _several_hosts(value: str) -> URL | None:
+    """Return an address with several hosts in the form that SQLAlchemy knows, None for any other.
+
+    Raises ValueError. libpq takes user@one:5432,two:5433/name; SQLAlchemy wants the lists as
+    parameters: https://docs.sqlalchemy.org/en/20/dialects/postgresql.html#psycopg2-multi-host
+    """
+    found = SEVERAL.fullmatch(value)
+    if found is None:
+        return None
+    hosts = [HOST.fullmatch(one) for one in found["hosts"].split(",")]
+    if not all(hosts):
+        raise ValueError(
+            "has several hosts, and one of them cannot be read: write "
+            "postgresql://user:password@one:5432,two:5432/name, with a number for each port"
+        )
+    url = make_url(f"{found['before']}{found['after']}")
+    if {"host", "port"} & set(url.query):
+        raise ValueError("names hosts before the database and as parameters: write them once")
+    lists = {
+        "host": ",".join(one["name"].strip("[]") for one in hosts if one),
+        "port": ",".join(one["port"] or "" for one in hosts if one),
+    }
+    return url.update_query_dict(lists if lists["port"].strip(",") else {"host": lists["host"]})
 
 
 def _require_postgresql(url: URL) -> None:
