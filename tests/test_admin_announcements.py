@@ -17,7 +17,7 @@ from tests.workers import make_worker
 NEW = "/admin/announcements/new"
 WORDS = {
     "subject": "  The January\tcohort is open ",
-    "body": "Hello.\r\n\r\nSee [the course](/courses/x) <script>alert(1)</script>",
+    "body": "Hello.\r\n\r\nSee [the course](/courses/ai-pm-bootcamp) <script>alert(1)</script>",
     "page": "",
     "campaign": "",
     "waiting": "",
@@ -96,12 +96,12 @@ def test_preview_is_the_mail_and_can_do_nothing(app: Flask) -> None:
     page = written(client)
     answer = client.get(page)
     assert "frame-src 'self'" in answer.headers["Content-Security-Policy"]
-    assert "See the course (http://localhost/courses/x) &lt;script&gt;" in answer.text
+    assert "See the course (http://localhost/courses/ai-pm-bootcamp) &lt;script&gt;" in answer.text
     frame = client.get(f"{page}/preview")
     policy = frame.headers["Content-Security-Policy"]
     assert "sandbox" in policy and "default-src 'none'" in policy and "script" not in policy
     assert "<script" not in frame.text
-    assert 'href="http://localhost/courses/x"' in frame.text
+    assert 'href="http://localhost/courses/ai-pm-bootcamp"' in frame.text
     assert "Unsubscribe from these emails" in frame.text
     assert "<h1" in frame.text and "The January cohort is open</h1>" in frame.text
 

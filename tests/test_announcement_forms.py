@@ -12,8 +12,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from crossroads import link_check
+from crossroads.shelf import current_content, current_shelf
 from models import Announcement, db, now, writing
 from tests.desk_visits import PASSWORD, add_leads, add_user, desk, lead, send, sign_in, token
+from tests.purchases import JANUARY
 
 NEW = "/admin/announcements/new"
 BODY = 'First line.\n\nThe "second" <b>line</b> & more\n\n  - é 🎓'
@@ -69,7 +72,26 @@ def opened(client: FlaskClient, path: str = NEW) -> dict[str, str]:
     [
         (LINKS, "Line 3: [the page](www.example.com/kurs) leads nowhere: "
                 "did you mean https://www.example.com/kurs?"),
-        ("[x](courses/x)", "did you mean /courses/x?"),
+        ("[x](courses/ai-pm-bootcamp#dates)", "did you mean /courses/ai-pm-bootcamp#dates?"),
+        ("[x](ai-pm-bootcamp)", "did you mean /courses/ai-pm-bootcamp?"),
+        ("[x](kurs)", "Line 1: [x](kurs) leads nowhere: write the whole address"),
+        ("[x](/kurs)", "Line 1: [x](/kurs) leads nowhere: this site has no such page"),
+        ("[x](/course/ai-pm-bootcamp?utm_source=a)",
+         "did you mean /courses/ai-pm-bootcamp?utm_source=a?"),
+        ("[x](/Compare)", "did you mean /compare?"),
+        ("[x](/compare/../terms)", "leads nowhere"),
+        ("[x](/%5Cevil.com)", "leads nowhere: this site has no such page"),
+        ("[x](/\\evil.com)", "leads nowhere: this site has no such page"),
+        ("[x](/courses/ai-pm-bootcamp/waiting-list)",
+         "did you mean /courses/ai-pm-bootcamp/waiting-list?cohort="),
+        ("[x](/admin/leads)", "leads nowhere: this site has no such page"),
+        ("[x](http://localhost/kurs)", "leads nowhere: this site has no such page"),
+        ("[x](HTTP://LOCALHOST:80/Compare)", "did you mean http://localhost/compare?"),
+        ("[x](https://localhost/ai-pm-bootcamp)",
+         "did you mean http://localhost/courses/ai-pm-bootcamp?"),
+        ("a\nSee http://localhost/compar now",
+         "Line 2: http://localhost/compar leads nowhere: did you mean http://localhost/compare?"),
+        ("<http://localhost/kurs>", "leads nowhere: this site has no such page"),
         ("[e](a@example.com)", "did you mean mailto:a@example.com?"),
         ("[p](//example.com/x)", "did you mean https://example.com/x?"),
         ("[t](https://https://example.com)", "did you mean https://example.com?"),
@@ -99,6 +121,16 @@ def test_link_that_leads_nowhere_is_refused_by_name(make_app: Any, source: str, 
     assert stored(app) == []
 
 
+@pytest.mark.usefixtures("one_day")
+def test_every_address_that_may_be_linked_to_is_there(client: FlaskClient) -> None:
+    app = client.application
+    with app.app_context():
+        known = link_check.own_paths(current_content()) | current_shelf().addresses
+    for path in known:
+        with client.get(path) as answer:
+            assert answer.status_code == 200, path
+
+
 def test_every_wrong_link_is_named_at_once(make_app: Any) -> None:
     app = make_app()
     source = "[a](www.one.example)\n\n[b](www.two.example)\n[c](https://three.example)"
@@ -110,11 +142,15 @@ def test_every_wrong_link_is_named_at_once(make_app: Any) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "[a](https://example.com) [b](http://bücher.example/straße?x=1#y) [c](/courses/x)",
+        "[a](https://example.com) [b](http://bücher.example/straße?x=1#y) [c](/compare)",
+        f"[w](/courses/ai-pm-bootcamp/waiting-list?utm_source=a&cohort={JANUARY.code}#x)",
+        "[h](/) [s](/signup) [e](/courses/ai-pm-bootcamp/enroll#form) [p](/compare/?a=b#c)",
+        "[p](/share/courses/ai-pm-bootcamp.png) [i](/favicon.ico) http://localhost",
+        "[ported](http://localhost:8000/x) http://localhost/compare.",
         "[m](mailto:us@example.com?subject=Hi%20you) [t](tel:+1-555-0100)",
         "https://example.com, <https://example.com>, us@example.com, README.md, a.b",
         "`[code](www.example.com)` and [ ] (brackets) [1]",
-        "[ours](http://localhost/x) [ip](http://127.0.0.1:8000/)",
+        "[ours](http://localhost/terms) [ip](http://127.0.0.1:8000/)",
     ],
 )
 def test_good_links_are_saved(make_app: Any, source: str) -> None:

@@ -357,6 +357,8 @@ def test_worker_sends_it_with_a_way_out_that_is_its_own(engine: Engine, server: 
         ("![](https://x.example/i.png)", "https://x.example/i.png"),
         ("See https://x.example/a, or a@b.example.", "See https://x.example/a, or a@b.example."),
         ("[call us](tel:+15550100)", "call us (+15550100)"),
+        ("See www.x.com, (x.com/a).", "See https://www.x.com, (https://x.com/a)."),
+        ("README.md, e.g. Node.js/x", "README.md, e.g. Node.js/x"),
     ],
 )
 def test_markdown_becomes_plain_text(source: str, words: str) -> None:
@@ -383,3 +385,36 @@ def test_bare_addresses_are_links_and_words_of_pictures_stay() -> None:
     assert '<a href="tel:+15550100"' in html
     assert re.search(r'<a href="https://x.example/team.png"[^>]*>Our team in Bern</a>', html)
     assert html.count("<a ") == 4 and "<img" not in html
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("See www.example.com.", "https://www.example.com"),
+        ("WWW.Example.com", "https://WWW.Example.com"),
+        ("(www.example.com/a?b=c)", "https://www.example.com/a?b=c"),
+        ("at **example.com/x**, too", "https://example.com/x"),
+        ("Example.co.uk/x", "https://Example.co.uk/x"),
+        ("courses.example.academy:8080/x", "https://courses.example.academy:8080/x"),
+        ("www.example.app", "https://www.example.app"),
+        ("http://www.example.com", "http://www.example.com"),
+    ],
+)
+def test_address_without_a_scheme_is_a_link(source: str, address: str) -> None:
+    assert re.findall(r'href="([^"]*)"', markdown.to_html(source)) == [address]
+    assert address in markdown.to_text(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "e.g. this, i.e. that, e.g./i.e., and/or, 1.2/3, 24/7, a.m./p.m.",
+        "Node.js, Node.js/Express, Vue.js, ASP.NET, ASP.NET/Core, Socket.io",
+        "README.md, README.md/docs, setup.py/tests, run.sh/x, www., www.x",
+        "example.com, a.b, U.S./U.K., Mr.Smith, end.Next, v2.0/x, `www.example.com`",
+        "10.0.0.1/x, localhost/x, ../x, site/x.html",
+    ],
+)
+def test_words_with_dots_are_no_links(source: str) -> None:
+    assert "<a " not in markdown.to_html(source)
+    assert markdown.to_text(source) == source.replace("`", "")

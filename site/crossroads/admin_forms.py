@@ -1,7 +1,7 @@
 """The forms of the desk. Their token is checked before any of them is read, in desk.py."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from flask import request
 from wtforms import (
@@ -154,10 +154,11 @@ class AnnouncementForm(DeskForm):
         pages: list[str],
         campaigns: list[str],
         waited_for: list[tuple[str, str]],
-        base_url: str = "",
+        base_url: str,
+        own_paths: Collection[str],
     ) -> None:
         super().__init__(obj=announcement)
-        self._base_url = base_url
+        self._base_url, self._own_paths = base_url, own_paths
         # What was chosen before stays a choice, though nobody may be left whom it means.
         before = announcement or Announcement(subject="", body="", rate=0)
         self.page.choices = _choices("Any page", [(page, page) for page in pages], before.page)
@@ -179,7 +180,7 @@ class AnnouncementForm(DeskForm):
             raise ValidationError("Enter what you want to say")
         if len(field.data) > BODY_LENGTH:
             raise ValidationError(f"Use {BODY_LENGTH:,} characters or fewer: mail stays small")
-        *others, last = [*link_check.problems(field.data, self._base_url)] or [""]
+        *others, last = [*link_check.problems(field.data, self._base_url, self._own_paths)] or [""]
         field.errors = [*field.errors, *(_sentence(one) for one in others)]
         if last:
             raise ValidationError(_sentence(last))

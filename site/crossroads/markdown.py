@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from markupsafe import Markup
 
 if TYPE_CHECKING:
+    from linkify_it.main import Match
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
@@ -22,6 +23,8 @@ _TAGS: Final = {
     "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 _SCHEMES: Final = {"http", "https", "mailto", "tel"}
+_HOST: Final = re.compile(r"([^/?#:]+)(?::\d+)?([/?#]?)")
+_FILE_ENDINGS: Final = {"cc", "md", "mm", "mov", "ps", "py", "rs", "sh", "zip"}
 # What stays in the text where somebody meant a link: the address has a space, or is refused.
 _NO_LINK: Final = re.compile(r"\[[^\[\]\n]*\]\([^)\n]*\)?")
 
@@ -30,26 +33,45 @@ _NO_LINK: Final = re.compile(r"\[[^\[\]\n]*\]\([^)\n]*\)?")
 class Link:
     """A link as it is in the source: its line, its words, and its address; None for no address.
 
-    `source` is the link as it is written, as near as it is known.
+    `source` is the link as it is written, as near as it is known; `bare` is an address in a text.
     """
 
     line: int
     source: str
     address: str | None
+    bare: bool = False
 
 
 @cache
 def _markdown() -> "MarkdownIt":
+    from linkify_it.tlds import TLDS
     from markdown_it import MarkdownIt
 
     made = MarkdownIt("js-default", {"linkify": True}).enable("linkify")
     assert made.linkify is not None  # noqa: S101, its library is installed
-    # Words with a dot in them are no links: "e.g.this" and "README.md" would be.
-    made.linkify.set({"fuzzy_link": False})
+    made.linkify.tlds(TLDS)
+    found = made.linkify.match
+    # Most words with a dot in them are no links: "e.g.this" and "README.md" would be.
+    made.linkify.match = lambda text: [one for one in found(text) or () if _is_link(one)]
     for schema in ("ftp:", "//"):
         made.linkify.add(schema, None)
     made.core.ruler.push("pictures", _pictures_as_links)
     return made
+
+
+def _is_link(found: "Match") -> bool:
+    """Tell whether an address in a text is meant as one; make it https where it names no scheme."""
+    if found.schema:
+        return True
+    host = _HOST.match(found.url.removeprefix("http://"))
+    if host is None:
+        return False
+    name, _, ending = host[1].rpartition(".")
+    www = name.lower().startswith("www.")
+    # ASP.NET/Core and setup.py/README.md are no hosts, though .NET and .py could be.
+    path = host[2] == "/" and ending == ending.lower() and ending not in _FILE_ENDINGS
+    found.url = "https://" + found.url.removeprefix("http://")
+    return www or path
 
 
 def _pictures_as_links(state: "StateCore") -> None:
@@ -75,7 +97,7 @@ def _pictures_as_links(state: "StateCore") -> None:
 
 
 def links(text: str) -> Iterator[Link]:
-    """Yield the links that somebody wrote, in their order. Bare addresses are right as they are."""
+    """Yield the links that somebody wrote, in their order, also bare addresses."""
     line = 1
     for block in _markdown().parse(text):
         line = block.map[0] + 1 if block.map else line
@@ -92,15 +114,21 @@ def _links_of(block: "Token", line: int) -> Iterator[Link]:
         if one.type in ("softbreak", "hardbreak"):
             line += 1
             plain += "\n"
-        elif one.type == "link_open" and one.markup != "linkify":
-            begun, words = (line, "!" if one.info == "picture" else "", str(one.attrs["href"])), []
+        elif one.type == "link_open":
+            mark = one.markup or ("!" if one.info == "picture" else "")
+            begun, words = (line, mark, str(one.attrs["href"])), []
         elif one.type == "link_close" and begun is not None:
             start, mark, address = begun
-            yield Link(start, f"{mark}[{''.join(words)}]({address})", address)
+            if mark == "linkify":
+                yield Link(start, "".join(words), address, bare=True)
+            else:
+                mark = mark.removeprefix("autolink")
+                yield Link(start, f"{mark}[{''.join(words)}]({address})", address)
             begun = None
         elif one.type in ("text", "code_inline"):
             words.append(one.content)
-            plain += one.content if one.type == "text" and begun is None else ""
+            in_text = begun is None or begun[1] == "linkify"
+            plain += one.content if one.type == "text" and in_text else ""
     first = line - plain.count("\n")
     for found in _NO_LINK.finditer(plain):
         yield Link(first + plain.count("\n", 0, found.start()), found[0], None)
@@ -167,7 +195,7 @@ def _inline(node: "SyntaxTreeNode", base_url: str) -> str:
             words = "".join(_inline(child, base_url) for child in node.children)
             address = _whole(str(node.attrs["href"]), base_url)
             bare = address.removeprefix("mailto:").removeprefix("tel:")
-            return words if words == bare else f"{words} ({bare})"
+            return bare if bare in (words, f"https://{words}") else f"{words} ({bare})"
         case _ if node.children:
             return "".join(_inline(child, base_url) for child in node.children)
         case _:

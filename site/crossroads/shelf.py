@@ -64,6 +64,11 @@ class Shelf:
         """A short name for the state of all static files, part of their addresses."""
         return self._digest
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The path of every static file."""
+        return frozenset(f"/static/{self._digest}/{name}" for name in self._files)
+
     def file(self, name: str) -> bytes | None:
         """Return a static file by its path below the folder, or None."""
         return self._files.get(name)

@@ -35,7 +35,7 @@ from crossroads.admin_forms import AnnouncementForm
 from crossroads.letters import Announced
 from crossroads.listing import HIGHEST_ID
 from crossroads.settings import Settings
-from crossroads.shelf import current_content
+from crossroads.shelf import current_content, current_shelf
 from models import Announcement, Message, User, db, now, writing
 from models.announcement import DRAFT
 
@@ -206,10 +206,14 @@ def resume(announcement_id: int) -> Response:
 def _wrong_link(found: Announcement) -> bool:
     """Tell whether a link in it leads nowhere, and say which."""
     settings: Settings = current_app.extensions["crossroads.settings"]
-    wrong = next(link_check.problems(found.body, settings.base_url), "")
+    wrong = next(link_check.problems(found.body, settings.base_url, _own_paths()), "")
     if wrong:
         flash(f"Correct a link first. {wrong[:1].upper()}{wrong[1:]}", "err")
     return bool(wrong)
+
+
+def _own_paths() -> frozenset[str]:
+    return link_check.own_paths(current_content()) | current_shelf().addresses
 
 
 def _change(announcement_id: int, verb: Callable[[Announcement], None]) -> Response:
@@ -235,7 +239,7 @@ def _form(found: Announcement | None) -> AnnouncementForm:
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
     settings: Settings = current_app.extensions["crossroads.settings"]
     choices = lead_list.choices(db.session)
-    return AnnouncementForm(found, *choices, named, base_url=settings.base_url)
+    return AnnouncementForm(found, *choices, named, settings.base_url, _own_paths())
 
 
 def _writing(
