@@ -7,11 +7,10 @@ purged.
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, func, literal, select
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from crossroads import site_version
-from models import Hold, Order, Site, insert_for, now
+from models import Cohort, Hold, Order, Reconciliation, Site, insert_for, now
 from models.base import AnySession
 from models.site import LIVE, TEST, new_site_id
 
@@ -71,26 +70,33 @@ def admit(session: AnySession, *, live: bool) -> str:
     if row.stripe_mode is None:
         session.refresh(row, with_for_update=True)
         row.stripe_mode = row.stripe_mode or mode
-    raise_to_live(session, live=live)
+        if row.stripe_mode == LIVE:
+            _read_again(session)
     session.flush()
     return mode
 
 
-def raise_to_live(session: AnySession, *, live: bool) -> None:
+def raise_to_live(session: AnySession, *, live: bool) -> bool:
     """Let test orders count no more, and release their seats, once a live key is used.
 
-    It is never lowered: a test key on a database that sells changes nothing there.
+    Return whether that is so from now on: the caller then advances the site version, as the last
+    thing that it locks, because whoever places an order locks a cohort before it. It is never
+    lowered: a test key on a database that sells changes nothing there.
     """
     row = of(session)
     if not live or row.stripe_mode != TEST:
-        return
+        return False
+    session.execute(select(Cohort.code).order_by(Cohort.course, Cohort.code).with_for_update())
     session.refresh(row, with_for_update=True)
+    if row.stripe_mode != TEST:
+        return False
     row.stripe_mode = LIVE
     session.flush()
     session.execute(
         delete(Hold).where(Hold.order_id.in_(select(Order.id).where(~counts()).scalar_subquery()))
     )
-    site_version.advance(session)
+    _read_again(session)
+    return True
 
 
 def meet(session: AnySession, account: str | None, *, replace: bool = False) -> str | None:
@@ -100,5 +106,24 @@ def meet(session: AnySession, account: str | None, *, replace: bool = False) -> 
     """
     row = of(session)
     if account and (replace or row.stripe_account is None):
+        if row.stripe_account not in (None, account):
+            _read_again(session)
         row.stripe_account = account
     return row.stripe_account if account and row.stripe_account != account else None
+
+
+def is_own(session: AnySession, account: str | None, *, live: bool) -> bool:
+    """Tell whether a key is of this database's mode and, as far as it says, of its account.
+
+    Neither changes until the transaction ends.
+    """
+    row = of(session)
+    session.refresh(row, with_for_update=True)
+    return row.stripe_mode in (None, mode_of(live=live)) and (
+        account is None or row.stripe_account in (None, account)
+    )
+
+
+def _read_again(session: AnySession) -> None:
+    """Let the next sweep read from the start: what was read until now was of something else."""
+    session.execute(update(Reconciliation).values(read_until=None))

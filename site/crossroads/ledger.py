@@ -22,6 +22,7 @@ from models.order import (
     DISPUTE,
     DUPLICATE,
     DUPLICATE_DISPUTE,
+    ELSEWHERE,
     EXPIRED,
     FAILED,
     NAMED,
@@ -231,6 +232,23 @@ def unfinished(session: AnySession, before: datetime, *, live: bool = False) -> 
     if not live:
         query = query.where(identity.counts(), Order.mode != LIVE)
     return session.scalars(query).all()
+
+
+def elsewhere(session: AnySession, since: datetime, *, live: bool = False) -> Sequence[int]:
+    """Return the numbers of orders that ended because Stripe did not know their checkout.
+
+    It is known again once the key of its own account is back, and may be paid. Only orders that
+    count, of the mode of the key, and whose checkout could be paid until a moment after `since`.
+    """
+    row = OrderEvent
+    ended = select(row.order_id).where(row.kind.in_((EXPIRED, CANCELED)), row.reason == ELSEWHERE)
+    modes = (identity.UNKNOWN, identity.mode_of(live=live))
+    query = select(Order.id).where(
+        Order.state.in_((EXPIRED, CANCELED)), Order.session_id.is_not(None),
+        Order.session_until > since, identity.counts(), Order.mode.in_(modes),
+        Order.id.in_(ended),
+    )  # fmt: skip
+    return session.scalars(query.order_by(Order.id)).all()
 
 
 def unsettled(session: AnySession, *, live: bool = False) -> Sequence[int]:

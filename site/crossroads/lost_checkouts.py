@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from email_validator import EmailNotValidError
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
-from crossroads import addresses, identity, ledger, money, payments, seats, site_version
+from crossroads import addresses, identity, ledger, money, orders, payments, seats, site_version
 from crossroads.content import Content
 from crossroads.payments import Checkout
-from models import Hold, LostCheckout, Order, now
+from models import Hold, LostCheckout, Order, Reconciliation, Site, now
 from models.base import AnySession
 from models.lost_checkout import ENROLLED, REFUNDED
 from models.order import PLACED
@@ -39,6 +39,7 @@ def note(session: AnySession, listed: Iterable[Checkout], suppression_key: str) 
     _keep_numbers(session, max((one.number or 0 for one in ours), default=0))
     for one in ours:
         if one.reference not in here and one.status != "expired" and not one.failed:
+            identity.admit(session, live=one.live)
             _store(session, one, suppression_key)
 
 
@@ -51,9 +52,12 @@ def undecided(session: AnySession, *, live: bool) -> Sequence[str]:
 
 
 def raised(session: AnySession) -> Sequence[LostCheckout]:
-    """Return what was paid and waits for staff, oldest first."""
+    """Return what was paid and waits for staff, oldest first: once the site sells, no test one."""
+    mode = func.coalesce(select(Site.stripe_mode).scalar_subquery(), LostCheckout.mode)
     query = select(LostCheckout).where(
-        LostCheckout.paid_at.is_not(None), LostCheckout.settled_at.is_(None)
+        LostCheckout.paid_at.is_not(None),
+        LostCheckout.settled_at.is_(None),
+        LostCheckout.mode == mode,
     )
     return session.scalars(query.order_by(LostCheckout.made_at, LostCheckout.session_id)).all()
 
@@ -82,8 +86,37 @@ def refresh(
     back = sum(one.amount for one in returned if one.counts)
     if row.paid_at is not None and 0 < row.amount <= back:
         _settle(row, REFUNDED, cause)
-    elif session.scalar(select(Order.id).where(Order.session_id == session_id)) is not None:
+        return
+    order = session.scalar(select(Order).where(Order.session_id == session_id))
+    if order is not None and ledger.of(session, order).paid:
         _settle(row, ENROLLED, cause)
+
+
+def forget_unpaid(session: AnySession, session_id: str) -> bool:
+    """Delete a lost checkout that was not paid and that Stripe does not know; tell whether it was.
+
+    It is looked for again from when it was made on, for when the key of its account is back.
+    """
+    row = _locked(session, session_id)
+    if row is None or row.paid_at is not None:
+        return row is None
+    later = Reconciliation.read_until > row.made_at
+    session.execute(update(Reconciliation).where(later).values(read_until=row.made_at))
+    session.delete(row)
+    return True
+
+
+def enroll(session: AnySession, checkout: Checkout, content: Content, cause: str) -> int:
+    """Make the order of a lost checkout again and enroll its buyer; return the order's number.
+
+    `checkout` is as it is at Stripe now. Raises LostError, and Foreign as orders.fulfill does.
+    """
+    if not checkout.paid:
+        raise LostError("at Stripe it is not paid")
+    order = adopt(session, checkout.id, content, cause)
+    orders.fulfill(session, order.id, checkout, cause)
+    _settle(_open(session, checkout.id), ENROLLED, cause)
+    return order.id
 
 
 def adopt(session: AnySession, session_id: str, content: Content, cause: str) -> Order:
@@ -93,7 +126,10 @@ def adopt(session: AnySession, session_id: str, content: Content, cause: str) ->
     brings it to where it is at Stripe then. Raises LostError.
     """
     row = _open(session, session_id)
-    if session.scalar(select(Order.id).where(Order.token == row.reference)) is not None:
+    here = session.scalar(select(Order).where(Order.token == row.reference))
+    if here is not None and here.session_id == session_id:
+        return here
+    if here is not None:
         raise LostError("the order has been made again from another payment: refund this one")
     course = content.course(row.course)
     cohort = course.cohort(row.cohort) if course else None
@@ -139,7 +175,6 @@ def adopt(session: AnySession, session_id: str, content: Content, cause: str) ->
         )
     )
     ledger.record(session, order, PLACED, cause)
-    _settle(row, ENROLLED, cause)
     return order
 
 

@@ -16,6 +16,7 @@ from crossroads import (
     outbox,
     refunds,
     seats,
+    site_version,
     waiting_list,
 )
 from crossroads.addresses import Address
@@ -92,8 +93,11 @@ def place(
     buyer's that has the token `replaced`, or that the same form made, is replaced: it is to end
     first. Raises SoldOut, TooManyHeld, and when neither holds, Replaces for such an order.
     """
+    raised = identity.raise_to_live(session, live=live)
     mode = identity.admit(session, live=live)
     seats.lock(session, course, cohort)
+    if raised:
+        site_version.advance(session)
     again = order_requests.made(session, request_key)
     if again is not None:
         return again
@@ -168,6 +172,13 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     one of another site on the same account taken; those from before sites had an id carry none.
     https://docs.stripe.com/payment-links/url-parameters
     """
+    if session.get_one(Order, order_id).mode == identity.UNKNOWN and identity.is_ours(
+        session, checkout.site
+    ):
+        raised = identity.raise_to_live(session, live=checkout.live)
+        identity.admit(session, live=checkout.live)
+        if raised:
+            site_version.advance(session)
     order = lock(session, order_id)
     ours = checkout.reference == checkout.made_for == order.token and identity.is_ours(
         session, checkout.site
@@ -175,6 +186,11 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     if order.session_id is None and ours:
         order.session_id = checkout.id
         order.session_url = checkout.url
+        if order.mode == identity.UNKNOWN:  # placed by a release that did not store it
+            order.mode = identity.mode_of(live=checkout.live)
+            session.flush()
+            if not identity.counting(session, order):
+                holds.release(session, order)
     checkout_queue.remove(session, order_id)
     return order
 

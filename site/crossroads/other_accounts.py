@@ -5,14 +5,24 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads import identity, ledger, refunds
+from crossroads import duplicates, identity, ledger, orders, refunds, stripe_events
 from crossroads.ledger import State
-from crossroads.payments import Gateway, PaymentsRefused
-from models import Order, writing
-from models.order import ELSEWHERE
+from crossroads.payments import Gateway, PaymentsError, PaymentsRefused
+from models import Order, StripeEvent, writing
+from models.order import ELSEWHERE, PENDING
 from models.site import LIVE
 
 OTHER_MODE: Final = "other_mode"  # our own code of a refusal: Stripe is not asked
+
+
+class PaymentElsewhere(PaymentsError):
+    """An order's payment is on its way, and not in the account of this key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "its payment is on its way in another Stripe account: ask for it there, or put the key "
+            "of that account back"
+        )
 
 
 def of_other_mode(gateway: Gateway, order: Order) -> bool:
@@ -39,13 +49,47 @@ def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool
     return error.code == "resource_missing" and not hidden
 
 
-def refuse_refunds(engine: Engine, order: Order, balance: ledger.Balance, cause: str) -> State:
+def end(
+    engine: Engine, order: Order, kind: str, cause: str, event: StripeEvent | None = None
+) -> State:
+    """End an unpaid order that this account does not know, and be done with the event about it.
+
+    The sweep asks for it again while the key is of its account. Raises PaymentElsewhere when its
+    payment is on its way: the order keeps its seats, and staff decide.
+    """
+    with Session(engine) as session:
+        writing(session)
+        locked = ledger.lock(session, order.id)
+        pending = ledger.of(session, locked).state == PENDING
+        if not pending:
+            orders.end(session, locked, kind, cause, ELSEWHERE)
+        if event is not None:
+            stripe_events.done(session, event.id)
+        state = ledger.of(session, locked).state
+        session.commit()
+    if pending:
+        raise PaymentElsewhere
+    return state
+
+
+def refuse_refunds(
+    engine: Engine,
+    order: Order,
+    balance: ledger.Balance,
+    cause: str,
+    event: StripeEvent | None = None,
+) -> State:
     """Leave the refunds of a payment to staff that this account does not know."""
     with Session(engine) as session:
         writing(session)
         locked = ledger.lock(session, order.id)
         for refund in refunds.missing(balance, ()):
             refunds.refused(session, locked, refund.reference, ELSEWHERE, cause)
+        for duplicate in balance.duplicates:
+            if duplicate.asked:
+                duplicates.refused(session, locked, duplicate, ELSEWHERE, cause)
+        if event is not None:
+            stripe_events.done(session, event.id)
         state = ledger.of(session, locked).state
         session.commit()
     return state

@@ -23,11 +23,12 @@ from crossroads import (
     orders,
     recovery,
     settlement,
+    site_version,
     stripe_events,
 )
 from crossroads.drifts import Drift
 from crossroads.ledger import State
-from crossroads.orders import Foreign
+from crossroads.orders import RECOVERABLE, Foreign
 from crossroads.payments import (
     Event,
     Gateway,
@@ -98,6 +99,8 @@ class Sweep:
         self._suppression_key = suppression_key
         self._seen: set[int] = set()
         self._known: set[str] = set()  # lost checkouts: their events are not of others
+        self._account: str | None = None  # of the key; None too when it may not ask
+        self._own = False
         self._troubles = 0
         self._renewed = 0.0
         self.events = 0
@@ -130,14 +133,18 @@ class Sweep:
     def _meet(self) -> None:
         """Learn whose key this is, and let test orders count no more once it moves money."""
         try:
-            account = self._gateway.account_id()
+            self._account = self._gateway.account_id()
         except PaymentsError as error:
             self._trouble("the account of the key", error)
             return
+        live = self._gateway.live
         with Session(self._engine) as session:
             writing(session)
-            identity.meet(session, account)
-            identity.raise_to_live(session, live=self._gateway.live)
+            raised = identity.raise_to_live(session, live=live)
+            identity.meet(session, self._account)
+            self._own = identity.is_own(session, self._account, live=live)
+            if raised:
+                site_version.advance(session)
             session.commit()
 
     def _find_lost(self, since: datetime) -> None:
@@ -178,7 +185,17 @@ class Sweep:
         except PaymentsError as error:
             self._trouble("the events that Stripe lists were not read", error)
         else:
-            self._note(read_until=started)
+            self._have_read(started)
+
+    def _have_read(self, until: datetime) -> None:
+        """Store until when all was read: what another account or mode lists says nothing of it."""
+        with Session(self._engine) as session:
+            writing(session)
+            live = self._gateway.live
+            if self._own and identity.is_own(session, self._account, live=live):
+                statement = update(Reconciliation).where(Reconciliation.owner == self._owner)
+                session.execute(statement.values(read_until=until))
+            session.commit()
 
     def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
         with Session(self._engine, expire_on_commit=False) as session:
@@ -229,6 +246,7 @@ class Sweep:
             open_ = [
                 *ledger.unfinished(session, now() - SWEEP_AFTER, live=live),
                 *ledger.unsettled(session, live=live),
+                *(ledger.elsewhere(session, now() - RECOVERABLE, live=live) if self._own else ()),
             ]
         for number in open_:
             yield from self._settle_once(number, "no event told of it")
@@ -285,6 +303,7 @@ class Sweep:
         self._renewed = time.monotonic()
         with Session(self._engine) as session:
             writing(session)
+            born = identity.of(session).created_at
             held = insert_for(session, Reconciliation).values(
                 id=1, owner=self._owner, lease_until=at + LEASE
             )
@@ -302,7 +321,7 @@ class Sweep:
                 other = session.get_one(Reconciliation, 1)
                 raise Busy(str(other.owner), other.lease_until or at)
             first = session.scalar(select(func.min(Order.created_at)))
-            since = taken[0] or first or identity.of(session).created_at
+            since = taken[0] or min(first or born, born)
             session.commit()
         return since - OVERLAP
 

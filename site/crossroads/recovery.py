@@ -14,11 +14,23 @@ from sqlalchemy.orm import Session
 from crossroads import identity, lost_checkouts, settlement
 from crossroads.content import Content
 from crossroads.lost_checkouts import LostError
-from crossroads.payments import Gateway, PaymentsAway, PaymentsError, PaymentsRefused
+from crossroads.orders import Foreign
+from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsError, PaymentsRefused
 from models import writing
 
 BATCH: Final = 100
 RETURNED: Final = "charge_already_refunded"
+MISSING: Final = "resource_missing"
+
+
+class NotHere(PaymentsError):
+    """The account of the key does not know a lost checkout."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Stripe account does not know the payment: put the key of the account that it was "
+            "made in back, or refund it there"
+        )
 
 
 def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str) -> Iterator[None]:
@@ -52,9 +64,13 @@ def look_after(
         waiting = lost_checkouts.undecided(session, live=gateway.live)
     for session_id in waiting:
         try:
-            checkout = gateway.retrieve(session_id)
+            checkout = _checkout(gateway, session_id)
             payment = checkout.payment_intent if checkout.paid else None
             returned = list(gateway.refunds(payment)) if payment else []
+        except NotHere as error:
+            if not _forget_unpaid(engine, session_id):
+                yield session_id, error
+            continue
         except PaymentsError as error:
             yield session_id, error
             continue
@@ -68,14 +84,22 @@ def look_after(
 def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, cause: str) -> int:
     """Make the order again and bring it to where it is at Stripe; return its number.
 
-    Raises LostError, PaymentsAway and PaymentsRefused. After the latter two the order is here, and
-    the sweep asks again.
+    Order, enrollments and the end of the lost checkout are one commit, once Stripe says that it is
+    paid. Raises LostError, PaymentsAway and PaymentsRefused: nothing was done then, or the order is
+    here, and the sweep asks for its refunds and disputes again.
     """
+    try:
+        checkout = _checkout(gateway, session_id)
+    except NotHere as error:
+        raise LostError(str(error)) from None
     with Session(engine) as session:
         writing(session)
-        number = lost_checkouts.adopt(session, session_id, content, cause).id
+        try:
+            number = lost_checkouts.enroll(session, checkout, content, cause)
+        except Foreign as error:
+            raise LostError(str(error)) from None
         session.commit()
-    settlement.settle(engine, gateway, number, cause)
+    settlement.settle_payment(engine, gateway, number, cause)
     return number
 
 
@@ -93,6 +117,8 @@ def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> Non
             made = gateway.refund(payment, None, key=key, reference=key)
             failed = not made.counts
         except PaymentsRefused as error:
+            if error.code == MISSING:
+                raise LostError(str(NotHere())) from None
             if error.code != RETURNED:
                 raise
         except PaymentsAway as error:
@@ -106,6 +132,24 @@ def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> Non
         writing(session)
         lost_checkouts.refunded(session, session_id, cause)
         session.commit()
+
+
+def _checkout(gateway: Gateway, session_id: str) -> Checkout:
+    """Return a checkout. Raises NotHere, PaymentsAway and PaymentsRefused."""
+    try:
+        return gateway.retrieve(session_id)
+    except PaymentsRefused as error:
+        if error.code != MISSING:
+            raise
+        raise NotHere from None
+
+
+def _forget_unpaid(engine: Engine, session_id: str) -> bool:
+    with Session(engine) as session:
+        writing(session)
+        forgotten = lost_checkouts.forget_unpaid(session, session_id)
+        session.commit()
+    return forgotten
 
 
 def _ask_with_new_key(engine: Engine, session_id: str) -> None:

@@ -86,7 +86,7 @@ def forget_lost(session: AnySession, before: datetime) -> int:
 
 
 def purge_orders(session: AnySession, mode: str) -> int:
-    """Delete the orders of a mode that do not count, and all that hangs on them.
+    """Delete the orders of a mode that do not count, lost ones too, and all that hangs on them.
 
     Leads stay. Returns how many orders there were.
     """
@@ -100,4 +100,6 @@ def purge_orders(session: AnySession, mode: str) -> int:
         for model in (Enrollment, Hold, CheckoutRequest, OrderEvent):
             session.execute(delete(model).where(model.order_id.in_(some)))
         session.execute(delete(Order).where(Order.id.in_(some)))
+    if identity.of(session).stripe_mode not in (None, mode):
+        session.execute(delete(LostCheckout).where(LostCheckout.mode == mode))
     return len(numbers)

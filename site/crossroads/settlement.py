@@ -88,8 +88,8 @@ def settle(
     `copy_id` names a copy of its checkout, as an event may too: such a one can be paid after the
     checkout itself has run out. The event is done in the commit that does what it asked for.
     An order that is not paid and whose checkout Stripe does not know ends: it was made with a key
-    of another account.
-    Raises PaymentsAway, PaymentsRefused, and Foreign when the checkout is not the order's.
+    of another account. Raises PaymentElsewhere when the payment of such a one is on its way,
+    PaymentsAway, PaymentsRefused, and Foreign when the checkout is not the order's.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
@@ -100,7 +100,7 @@ def settle(
         except PaymentsRefused as error:
             if not other_accounts.is_elsewhere(gateway, order, error):
                 raise
-            return _end(engine, order, EXPIRED, cause, ELSEWHERE)
+            return other_accounts.end(engine, order, EXPIRED, cause, event)
     if event is not None and event.kind.startswith("checkout."):
         copy_id = event.object_id
     if copy_id not in (None, order.session_id):
@@ -145,7 +145,7 @@ def settle_payment(
     except PaymentsRefused as error:
         if not other_accounts.is_elsewhere(gateway, order, error):
             raise
-        return other_accounts.refuse_refunds(engine, order, balance, cause)
+        return other_accounts.refuse_refunds(engine, order, balance, cause, event)
     refused, needless = {}, []
     # An answer of Stripe may have been lost, and a key is good for a day: what was made is looked
     # for first.
@@ -158,12 +158,17 @@ def settle_payment(
             found.append(_return(engine, gateway, order, refund, amount, cause))
         except PaymentsRefused as error:
             refused[refund.reference] = error.code or str(error)
-    twice = [
-        (one, *_return_duplicate(engine, gateway, order_id, one, cause))
-        for one in balance.duplicates
-    ]
     payments = [*([payment] if payment else []), *(one.reference for one in balance.duplicates)]
-    disputed = [dispute for each in payments for dispute in gateway.disputes(each)]
+    try:
+        twice = [
+            (one, *_return_duplicate(engine, gateway, order_id, one, cause))
+            for one in balance.duplicates
+        ]
+        disputed = [dispute for each in payments for dispute in gateway.disputes(each)]
+    except PaymentsRefused as error:
+        if not other_accounts.is_elsewhere(gateway, order, error):
+            raise
+        return other_accounts.refuse_refunds(engine, order, balance, cause, event)
     with Session(engine) as session:
         writing(session)
         order = ledger.lock(session, order_id)
@@ -287,7 +292,7 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
     except PaymentsRefused as error:
         if not other_accounts.is_elsewhere(gateway, order, error):
             raise
-        return _end(engine, order, CANCELED, cause, ELSEWHERE)
+        return other_accounts.end(engine, order, CANCELED, cause)
     if checkout.status == "expired":
         return _end(engine, order, CANCELED, cause)
     with Session(engine) as session:

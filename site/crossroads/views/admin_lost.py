@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import desk, lost_checkouts, money, recovery
 from crossroads.lost_checkouts import LostError
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
+from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError, PaymentsRefused
 from crossroads.shelf import current_content
 from models import db
 
@@ -42,6 +42,9 @@ def settle() -> AnyResponse:
             recovery.refund(db.engine, gateway, session_id, cause)
     except LostError as error:
         flash(f"Nothing was done: {error}.", "warn")
+    except PaymentsRefused as error:
+        log.warning("lost payment refused", checkout=session_id, act=act, error=str(error))
+        flash(f"Stripe refuses it ({error.code or 'no code given'}). Look there first.", "warn")
     except PaymentsError as error:
         log.warning("lost payment not settled", checkout=session_id, act=act, error=str(error))
         flash("Stripe does not answer. Try again in a minute: nothing is done twice.", "warn")
