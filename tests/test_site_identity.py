@@ -188,6 +188,13 @@ def test_doctor_says_that_the_account_is_another_until_it_is_meant(
     assert f"fine: Stripe account {Gateway(KEY, base=other.url).account_id()}" in said("doctor")
 
 
+def test_doctor_says_that_stripes_list_was_never_read(app: Flask) -> None:
+    run = app.test_cli_runner().invoke
+    assert "run flask reconcile before flask serve" in run(args=["doctor"]).output
+    run(args=["reconcile"])
+    assert "before flask serve" not in run(args=["doctor"]).output
+
+
 # Test, then live.
 
 

@@ -109,6 +109,7 @@ def meet(session: AnySession, account: str | None, *, replace: bool = False) -> 
         if row.stripe_account not in (None, account):
             _read_again(session)
         row.stripe_account = account
+        session.flush()
     return row.stripe_account if account and row.stripe_account != account else None
 
 

@@ -62,6 +62,13 @@ def raised(session: AnySession) -> Sequence[LostCheckout]:
     return session.scalars(query.order_by(LostCheckout.made_at, LostCheckout.session_id)).all()
 
 
+def others(session: AnySession, mode: str) -> int:
+    """Return how many lost checkouts there are of a mode that is not that of the database."""
+    theirs = LostCheckout.mode == mode
+    query = select(func.count()).where(theirs, select(Site.stripe_mode).scalar_subquery() != mode)
+    return session.scalar(query.select_from(LostCheckout)) or 0
+
+
 def refresh(
     session: AnySession,
     session_id: str,

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import duplicates, identity, ledger, orders, refunds, stripe_events
 from crossroads.ledger import State
-from crossroads.payments import Gateway, PaymentsError, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsRefused
 from models import Order, StripeEvent, writing
 from models.order import ELSEWHERE, PENDING
 from models.site import LIVE
@@ -15,13 +15,14 @@ from models.site import LIVE
 OTHER_MODE: Final = "other_mode"  # our own code of a refusal: Stripe is not asked
 
 
-class PaymentElsewhere(PaymentsError):
+class PaymentElsewhere(PaymentsRefused):
     """An order's payment is on its way, and not in the account of this key."""
 
     def __init__(self) -> None:
-        super().__init__(
+        super().__init__(code="resource_missing")
+        self.args = (
             "its payment is on its way in another Stripe account: ask for it there, or put the key "
-            "of that account back"
+            "of that account back",
         )
 
 

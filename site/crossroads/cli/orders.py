@@ -3,7 +3,16 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import identity, ledger, money, order_list, refunds, retention, settlement
+from crossroads import (
+    identity,
+    ledger,
+    lost_checkouts,
+    money,
+    order_list,
+    refunds,
+    retention,
+    settlement,
+)
 from crossroads.console import count, export_options, fail, gateway, with_tables, write_export
 from crossroads.order_list import OrderFilter
 from crossroads.payments import PaymentsError
@@ -81,7 +90,7 @@ def refund(
 def purge(mode: str, yes: bool) -> None:
     """Delete the orders of a mode that does not count any more, with all that hangs on them."""
     number = identity.others(db.session, mode)
-    if not number:
+    if not number and not lost_checkouts.others(db.session, mode):
         click.echo(f"no order of {mode} mode to delete: those that count stay")
         return
     db.session.rollback()

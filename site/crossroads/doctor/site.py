@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads import identity, lost_checkouts
 from crossroads.doctor.finding import Finding, unclear
 from crossroads.payments import Account, Gateway, PaymentsError, PaymentsUnclear
-from models import writing
+from models import Reconciliation, writing
 
 
 def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterator[Finding]:
@@ -18,6 +18,13 @@ def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterat
         with Session(engine) as session:
             lost = lost_checkouts.raised(session)
             yield from (Finding("wrong", lost_checkouts.describe(one)) for one in lost)
+            never = session.scalar(select(Reconciliation.read_until)) is None
+        if never and account is not None:
+            yield Finding(
+                "note",
+                "Stripe's list was never read for this database: if it is a restored backup, run "
+                "flask reconcile before flask serve, as numbers of orders may be given again",
+            )
         if account is not None:
             yield from _account(engine, gateway)
     except SQLAlchemyError:
