@@ -20,7 +20,6 @@ from models import (
     Message,
     Order,
     OrderEvent,
-    Site,
     Suppression,
     db,
     now,
@@ -252,40 +251,6 @@ def test_orders_from_before_stand_where_their_events_say(app: Flask) -> None:
         left = connection.execute(select(event.c.order_id, event.c.kind).order_by(event.c.id)).all()
     assert [kind for number, kind in left if number == 3] == histories["paid"]
     assert [kind for number, kind in left if number == 5] == ["placed", "paid"]
-
-
-@pytest.mark.parametrize(
-    ("ids", "mode"),
-    [
-        (["cs_test_1", "cs_live_1", None], "live"),
-        (["cs_test_1", None], "test"),
-        ([None, "cs-live-1"], None),
-    ],
-)
-def test_orders_from_before_have_the_mode_of_their_checkout(
-    app: Flask, ids: list[str | None], mode: str | None
-) -> None:
-    engine = engine_of(app)
-    flask(app, "db", "upgrade", "0019")
-    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    before = MetaData()
-    before.reflect(engine)
-    asked = {"course": "c", "cohort": "d", "item": "i", "seats": 2, "unit_amount": 1,
-             "currency": "usd", "session_until": at, "attempt": 1, "created_at": at,
-             "email": "", "email_key": "", "address_hash": "", "name": "",
-             "checkout_options": {}, "state": "open", "seats_kept": 0,
-             "amount_returned": 0}  # fmt: skip
-    with engine.begin() as connection:
-        for number, session_id in enumerate(ids):
-            keys = {"request_key": str(number), "token": str(number), "session_id": session_id}
-            connection.execute(before.tables["order"].insert(), {**asked, **keys})
-    flask(app, "db", "upgrade")
-    with Session(engine) as session:
-        found = session.execute(select(Order.session_id, Order.mode)).tuples()
-        assert dict(found.all()) == {
-            one: {"cs_test_1": "test", "cs_live_1": "live"}.get(one or "", "") for one in ids
-        }
-        assert session.scalar(select(Site.stripe_mode)) == mode
 
 
 def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:

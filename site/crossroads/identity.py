@@ -5,11 +5,13 @@ more once the site sells for real money: it holds no seat, is in no list, sum or
 purged.
 """
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from crossroads import site_version
 from models import Cohort, Hold, Order, Reconciliation, Site, insert_for, now
 from models.base import AnySession
 from models.site import LIVE, TEST, new_site_id
@@ -128,3 +130,39 @@ def is_own(session: AnySession, account: str | None, *, live: bool) -> bool:
 def _read_again(session: AnySession) -> None:
     """Let the next sweep read from the start: what was read until now was of something else."""
     session.execute(update(Reconciliation).values(read_until=None))
+
+
+def greet(session: AnySession, order_id: int, site: str | None, *, live: bool) -> None:
+    """Let the database know the mode of an order that has none yet, before that is locked."""
+    if session.get_one(Order, order_id).mode != UNKNOWN or not is_ours(session, site):
+        return
+    raised = raise_to_live(session, live=live)
+    admit(session, live=live)
+    if raised:
+        site_version.advance(session)
+
+
+def set_mode(session: AnySession, order: Order, *, live: bool) -> None:
+    """Store the mode of an order that was placed by a release that did not; it may hold no seat."""
+    if order.mode == UNKNOWN:
+        order.mode = mode_of(live=live)
+        session.flush()
+        if not counting(session, order):
+            session.execute(delete(Hold).where(Hold.order_id == order.id))
+            site_version.advance(session)
+
+
+def have_read(session: AnySession, owner: str, until: datetime) -> None:
+    """Store until when the sweep of an owner has read all."""
+    ours = update(Reconciliation).where(Reconciliation.owner == owner)
+    session.execute(ours.values(read_until=until))
+
+
+def learn(session: AnySession, account: str | None, *, live: bool) -> bool:
+    """Store what a key tells at first contact, and tell whether it is this database's."""
+    raised = raise_to_live(session, live=live)
+    meet(session, account)
+    own = is_own(session, account, live=live)
+    if raised:
+        site_version.advance(session)
+    return own

@@ -168,17 +168,10 @@ def try_anew(session: AnySession, order_id: int, attempt: int) -> None:
 def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     """Store the checkout that was made for the order; from here on no other may fulfill it.
 
-    Its reference alone does not tell it: anyone adds one to the address of a payment link. Nor is
-    one of another site on the same account taken; those from before sites had an id carry none.
+    Its reference alone does not tell it: anyone adds one to the address of a payment link.
     https://docs.stripe.com/payment-links/url-parameters
     """
-    if session.get_one(Order, order_id).mode == identity.UNKNOWN and identity.is_ours(
-        session, checkout.site
-    ):
-        raised = identity.raise_to_live(session, live=checkout.live)
-        identity.admit(session, live=checkout.live)
-        if raised:
-            site_version.advance(session)
+    identity.greet(session, order_id, checkout.site, live=checkout.live)
     order = lock(session, order_id)
     ours = checkout.reference == checkout.made_for == order.token and identity.is_ours(
         session, checkout.site
@@ -186,11 +179,7 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     if order.session_id is None and ours:
         order.session_id = checkout.id
         order.session_url = checkout.url
-        if order.mode == identity.UNKNOWN:  # placed by a release that did not store it
-            order.mode = identity.mode_of(live=checkout.live)
-            session.flush()
-            if not identity.counting(session, order):
-                holds.release(session, order)
+        identity.set_mode(session, order, live=checkout.live)
     checkout_queue.remove(session, order_id)
     return order
 
@@ -203,7 +192,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     caller's transaction. Paid again by a copy of the checkout: that payment is to be returned.
     Ended unpaid: the seats are given back. Not paid after all by a copy of one that ran out: the
     buyer is told. Raises Foreign when the checkout is not this order's,
-    though not for a copy of another's: only Stripe can tell where that came from.
+    though not for a copy of another's.
     https://docs.stripe.com/checkout/fulfillment
     """
     order = lock(session, order_id)
@@ -313,8 +302,7 @@ def _item(course: Course, cohort: Cohort) -> str:
 
 
 def _require_own(session: AnySession, order: Order, checkout: Checkout) -> None:
-    # What it sold, and for how much, is Stripe's to say: the money is there. The desk shows it when
-    # that is not the price of the order. An amount of another currency could not even be shown.
+    # What it sold, and for how much, is Stripe's to say: the desk shows when that is not the price.
     own = checkout.id == order.session_id or checkout.recovered_from is not None
     named = (checkout.reference, checkout.currency) == (order.token, order.currency)
     if not (own and named and identity.is_ours(session, checkout.site)):

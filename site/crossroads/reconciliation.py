@@ -23,7 +23,6 @@ from crossroads import (
     orders,
     recovery,
     settlement,
-    site_version,
     stripe_events,
 )
 from crossroads.drifts import Drift
@@ -52,14 +51,11 @@ from models import (
 T = TypeVar("T")
 
 CAUSE: Final = "sweep"
-# A buyer's own request is left this long to make its checkout before the sweep does.
-SWEEP_AFTER: Final = timedelta(minutes=2)
+SWEEP_AFTER: Final = timedelta(minutes=2)  # a buyer's own request makes its checkout until then
 LEASE: Final = timedelta(minutes=2)
 RENEW_SECONDS: Final = 20.0
-# Clocks differ, and Stripe may list late what happened a moment ago.
-OVERLAP: Final = timedelta(hours=1)
-# Stripe lists events for 30 days. https://docs.stripe.com/api/events/list
-LISTED: Final = timedelta(days=29)
+OVERLAP: Final = timedelta(hours=1)  # clocks differ, and Stripe may list late what happened
+LISTED: Final = timedelta(days=29)  # of 30. https://docs.stripe.com/api/events/list
 BATCH: Final = 100
 TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
 
@@ -137,14 +133,9 @@ class Sweep:
         except PaymentsError as error:
             self._trouble("the account of the key", error)
             return
-        live = self._gateway.live
         with Session(self._engine) as session:
             writing(session)
-            raised = identity.raise_to_live(session, live=live)
-            identity.meet(session, self._account)
-            self._own = identity.is_own(session, self._account, live=live)
-            if raised:
-                site_version.advance(session)
+            self._own = identity.learn(session, self._account, live=self._gateway.live)
             session.commit()
 
     def _find_lost(self, since: datetime) -> None:
@@ -191,10 +182,8 @@ class Sweep:
         """Store until when all was read: what another account or mode lists says nothing of it."""
         with Session(self._engine) as session:
             writing(session)
-            live = self._gateway.live
-            if self._own and identity.is_own(session, self._account, live=live):
-                statement = update(Reconciliation).where(Reconciliation.owner == self._owner)
-                session.execute(statement.values(read_until=until))
+            if self._own and identity.is_own(session, self._account, live=self._gateway.live):
+                identity.have_read(session, self._owner, until)
             session.commit()
 
     def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
@@ -350,8 +339,6 @@ class Sweep:
 
 
 class _GivenUp(Exception):
-    """The sweep ends here. What it did is kept."""
-
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason

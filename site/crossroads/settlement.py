@@ -121,8 +121,7 @@ def follow(engine: Engine, gateway: Gateway, order_id: int, session_id: str, cau
 def invoice_page(gateway: Gateway, session_id: str) -> str | None:
     """Return where the invoice of a paid checkout is read now, None while Stripe has none.
 
-    Stripe writes it some time after the payment, and its address does not last, so it is asked for
-    each time. Raises PaymentsAway and PaymentsRefused.
+    Its address does not last: it is asked for each time. Raises PaymentsAway and PaymentsRefused.
     https://docs.stripe.com/invoicing/hosted-invoice-page
     """
     invoice = gateway.retrieve(session_id).invoice
@@ -147,8 +146,7 @@ def settle_payment(
             raise
         return other_accounts.refuse_refunds(engine, order, balance, cause, event)
     refused, needless = {}, []
-    # An answer of Stripe may have been lost, and a key is good for a day: what was made is looked
-    # for first.
+    # An answer may have been lost, and a key is good for a day: what was made is looked for first.
     for refund in refunds.missing(balance, found) if payment else ():
         amount = refunds.due(refund, balance, found)
         if not amount:
@@ -309,9 +307,7 @@ def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
-    if (
-        other_accounts.of_other_mode(gateway, order) and gateway.live
-    ):  # its payment was never to move money
+    if other_accounts.of_other_mode(gateway, order) and gateway.live:  # it moved no money
         return _end(engine, order, EXPIRED, cause, ELSEWHERE)
     try:
         session_id = _checkout_of(engine, gateway, order, base_url)
