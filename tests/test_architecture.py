@@ -33,7 +33,7 @@ LAYERS = [
      "enrollment_list", "enrollments", "export", "gate",
      "holds", "identity",
      "lead_batches", "lead_columns", "lead_csv", "lead_file", "lead_status", "lead_survey",
-     "lead_times",
+     "lead_suspects", "lead_times",
      "lead_import", "lead_list", "lead_words", "leads", "lateness", "leases", "ledger",
      "letters", "listing", "lost_checkouts", "mail_list", "mailed_links",
      "order_list", "order_record", "order_requests", "orders", "outages", "presence",

@@ -11,6 +11,7 @@ from models.base import AnySession
 from models.lead import ERASED, UNSUBSCRIBED
 
 AT_ONCE = 500
+LARGEST = 2**31 - 1  # number of an import, an INTEGER in PostgreSQL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ def all_of_them(session: AnySession) -> Sequence[LeadImport]:
 
 def find(session: AnySession, import_id: int) -> LeadImport | None:
     """Return an import by its number."""
+    if not 0 < import_id <= LARGEST:  # no database could compare it
+        return None
     return session.get(LeadImport, import_id)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crossroads.lead_status import Rule, fold, rule_of, suspect
+from crossroads.lead_status import Rule, fold, rule_of
+from crossroads.lead_suspects import suspect
 
 TOUCH: Final = ("page", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 # The columns that hold text, and how many characters of it.
@@ -62,6 +63,8 @@ ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     name: tuple(" ".join(head.split()) for head in heads.split(","))
     for name, heads in _ALSO.items()
 }
+# Together no other program has them.
+OWN: Final = frozenset({"id", "state", "signed_up_at", "last_signup_at", "unsubscribed_at"})
 KNOWN: Final = frozenset(OURS) | {head for heads in ALSO.values() for head in heads}
 
 
@@ -83,7 +86,8 @@ class Plan:
 
     `reads` has for each name of ours the columns that hold it, the preferred first. `judges` are
     the columns that tell who left; `suspects` could, and nobody knows; `rest` is not read,
-    and of it the places in `ignored` by order of whoever imports the file.
+    and of it the places in `ignored` by order of whoever imports the file. `ours` is set when the
+    heads are those of our own export.
     """
 
     reads: Mapping[str, Sequence[Column]]
@@ -91,6 +95,7 @@ class Plan:
     suspects: Sequence[Column]
     rest: Sequence[Column]
     ignored: frozenset[int]
+    ours: bool
 
     @property
     def left_out(self) -> list[str]:
@@ -125,24 +130,30 @@ def plan(heads: Sequence[str], named: Mapping[str, str], ignored: Iterable[str])
         if name not in reads and (chosen := _chosen(name, free, taken)):
             reads[name] = chosen
     taken |= {column.place for found in reads.values() for column in found}
-    ours = any(fold(column.head) == "state" for column in free)
+    left = {column.place for column in reads.get("unsubscribed_at", ())}
     rest: list[Column] = []
     suspects: list[Column] = []
     judged = {column.place for column, _ in judges}
     for column in free:
         head = fold(column.head)
         rule = rule_of(head)
-        kept = head in OURS  # what our own export says beside the state
-        if (
-            rule
-            and column.place not in judged
-            and not (kept and (ours or head != "unsubscribed at"))
-        ):
+        if column.place in left:
+            rule = rule or Rule.LEFT_WHEN
+        elif head in OURS:  # what our own export says beside the state
+            rule = None
+        if rule and column.place not in judged:
             judges.append((column, rule))
         elif column.place not in taken | judged:
             (suspects if suspect(head) else rest).append(column)
     rest += [column for column in columns if column.place in out]
-    return Plan(reads=reads, judges=judges, suspects=suspects, rest=rest, ignored=frozenset(out))
+    return Plan(
+        reads=reads,
+        judges=judges,
+        suspects=suspects,
+        rest=rest,
+        ignored=frozenset(out),
+        ours={column.head for column in free} >= OWN,
+    )
 
 
 def _chosen(name: str, columns: Sequence[Column], taken: set[int]) -> list[Column]:

@@ -13,7 +13,8 @@ MARKS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 # What a workbook begins with: a ZIP archive (.xlsx, .ods) or an OLE file (.xls).
 WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 # Excel's own hint, which it writes and reads and which no other row follows.
-SEPARATOR: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+SEPARATOR: Final = re.compile(r'[\r\n]*"?sep=([^"\r\n])"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE)
+LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 class NoTable(Exception):
@@ -29,7 +30,10 @@ class Broken(Exception):
 
 
 class Table:
-    """The rows of a CSV file below its first, which names the columns. The file is read twice."""
+    """The rows of a CSV file below its first, which names the columns. The file is read twice.
+
+    `line` is where the first row stands: rows without a word above it do not count.
+    """
 
     def __init__(
         self, file: IO[bytes], *, encoding: str = "", fits: Callable[[Sequence[str]], int]
@@ -48,12 +52,14 @@ class Table:
             raise NoTable(f"the file cannot be read as {self._encoding}: {error}") from None
         finally:
             text.detach()
-        hint = SEPARATOR.match(sample.partition("\n")[0] + "\n") if sample else None
-        self._above = 1 if hint else 0  # lines above the heads
+        hint = SEPARATOR.match(sample)
+        # Lines up to that of the separator, which are no CSV.
+        self._above = max(1, len(LINE_END.findall(hint[0]))) if hint else 0
         if hint:
-            sample = sample.partition("\n")[2]
-        found = [(one, _first(sample, one)) for one in ([hint[1]] if hint else DELIMITERS)]
-        self._delimiter, heads = max(found, key=lambda one: (fits(one[1]), len(one[1])))
+            sample = sample[hint.end() :]
+        found = [(one, *_first(sample, one)) for one in ([hint[1]] if hint else DELIMITERS)]
+        self._delimiter, heads, above = max(found, key=lambda one: (fits(one[1]), len(one[1])))
+        self.line = self._above + above + 1
         self.heads = [head or f"column {number}" for number, head in enumerate(heads, 1)]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -70,7 +76,8 @@ class Table:
             reader = csv.reader(text, delimiter=self._delimiter, strict=True)
             line = self._above + 1
             try:
-                next(reader, None)
+                while not any(_heads(next(reader, ["end"]))):
+                    line = self._above + reader.line_num + 1
                 while True:
                     line = self._above + reader.line_num + 1
                     cells = next(reader, None)
@@ -111,14 +118,23 @@ def _encoding(file: IO[bytes]) -> str:
     return "utf-8-sig"
 
 
-def _first(sample: str, delimiter: str) -> list[str]:
-    """Return the heads that the first row holds, each in one line; none if it is no CSV."""
+def _first(sample: str, delimiter: str) -> tuple[list[str], int]:
+    """Return the heads and how many lines stand above them; no heads if it is no CSV."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, strict=True)
+    above = 0
     try:
-        heads = next(reader, [])
+        for row in reader:
+            if any(heads := _heads(row)):
+                return heads, above
+            above = reader.line_num
     except csv.Error:
-        return []
-    return [" ".join(head.replace("\ufeff", "").split()) for head in heads]
+        pass
+    return [], 0
+
+
+def _heads(row: Sequence[str]) -> list[str]:
+    """Return the cells of a row, each in one line."""
+    return [" ".join(head.replace("\ufeff", "").split()) for head in row]
 
 
 def _reason(error: str) -> str:

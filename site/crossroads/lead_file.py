@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import IO, Any, Final
 
 from email_validator import EmailNotValidError
@@ -12,10 +12,12 @@ from crossroads.lead_columns import TEXTS, TIMES, TOUCH, Column, Unclear
 from crossroads.lead_csv import Broken, NoTable, Table
 from crossroads.lead_status import NotKnown, Rule, Standing
 from crossroads.lead_survey import survey
+from models import now
 from models.lead import CONFIRMED, UNSUBSCRIBED
 from models.suppression import BOUNCED, ERASED
 
 MISTAKES_TOLD: Final = 50
+AHEAD: Final = timedelta(days=1)  # how far a time that is read in the wrong zone can be ahead
 UNPRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # A byte that is no UTF-8, as Python keeps it.
 FOREIGN: Final = re.compile(r"[\udc80-\udcff]")
@@ -80,10 +82,12 @@ class LeadFile:
             )
             heads = self._table.heads
             if any(map(FOREIGN.search, heads)):
-                raise NoLeads(f"line 1: {NOT_UTF8}")
+                raise NoLeads(f"line {self._table.line}: {NOT_UTF8}")
             self._plan = lead_columns.plan(heads, named, ignored)
-        except (NoTable, Unclear) as error:
+        except NoTable as error:
             raise NoLeads(f"line 1: {error}") from None
+        except Unclear as error:
+            raise NoLeads(f"line {self._table.line}: {error}") from None
         self._reads = self._plan.reads
         self._check()
         # Only what our own export put before a formula is taken off again.
@@ -93,8 +97,14 @@ class LeadFile:
             raise NoLeads("\n".join(found.problems))
         self._first = found.day_first
         self._judges = [one for one in self._plan.judges if one[0].head not in found.harmless]
+        # In our own export the state counts: they may have signed up again after they left.
+        self._newer = heads.index("state") if found.ours else None
         self.ignored = [*self._plan.left_out, *sorted(found.harmless)]
-        self.judged = [column.head for column, _ in self._judges]
+        self.judged = [
+            column.head
+            for column, _ in self._judges
+            if not (found.ours and column.head == "unsubscribed_at")
+        ]
         self.as_utc = zone is None and any(
             column.head != name for name in TIMES for column in self._reads.get(name, ())
         )
@@ -104,8 +114,9 @@ class LeadFile:
         if "email" not in self._reads:
             heads = ", ".join(self._table.heads) or "none"
             raise NoLeads(
-                'line 1: no column is called "email". If another one holds the addresses, give '
-                f'--column email="…" with its name. The columns are: {heads}'
+                f'line {self._table.line}: no column is called "email". If another one '
+                f'holds the addresses, give --column email="…" with its name. The columns are: '
+                f"{heads}"
             )
         if not self._source and "consent_source" not in self._reads:
             raise NoLeads(
@@ -176,7 +187,10 @@ class LeadFile:
     def _standing(self, cells: list[str]) -> tuple[Standing, str | None]:
         """Return the worst that any column says of a person, and where it says so."""
         standing, said = Standing.AGREED, None
+        newer = self._newer is not None and cells[self._newer].strip()
         for column, rule in self._judges:
+            if newer and column.head == "unsubscribed_at":
+                continue
             standing, said = self._judged(standing, said, column, rule, cells)
         return standing, said
 
@@ -229,9 +243,12 @@ class LeadFile:
             # Our own export writes the zone: a time without it was rewritten by another program.
             zone = self._zone or (None if column.head == name else UTC)
             try:
-                return lead_times.read(cell, zone, self._first[column.place])
+                moment = lead_times.read(cell, zone, self._first[column.place])
             except lead_times.NoTime as error:
                 raise Wrong(f"{column.head}: {error}") from None
+            if moment > now() + AHEAD:
+                raise Wrong(f'{column.head}: "{cell[:40]}" is in the future: correct the time')
+            return moment
         return None
 
 

@@ -181,37 +181,17 @@ HEADS: Final[Mapping[str, Rule]] = {
 }
 # HubSpot has one such column for each kind of mail: "Opted out of email: Newsletter".
 OPT_OUTS: Final = ("opted out of email ", "opt out of email ", "unsubscribed from ")
-# Columns that sound like it and are known to say something else.
-HARMLESS: Final = frozenset(
-    {
-        # Whether they pay: Substack, Patreon.
-        *("active subscription", "subscription type", "subscription tier", "subscription interval"),
-        *("subscriber id", "subscription id", "contact id", "email type", "is marketing user"),
-        # Mailchimp: from where they agreed, in Constant Contact, too.
-        *("optin ip", "opt in ip", "confirm ip", "subscribed ip", "email optin source"),
-        *("optin page", "optin url", "subscription source", "subscribe form", "signup source"),
-    }
+# A letter is not one of them: many lists mean the newsletter by it.
+OTHER_CHANNELS: Final = re.compile(
+    r"\b(sms|fax|(tele)?phone|telefon\w*|t[ée]l[ée]phone|tel[ée]fono|calls?|whatsapp|push|mobile"
+    r"|handy|postal)\b"
 )
-OTHER_CHANNELS: Final = re.compile(r"\b(sms|fax|phone|call|whatsapp|push|mobile|letter|postal)\b")
-SUSPECT: Final = re.compile(
-    r"unsub|subscri|suscri|abmeld|abgemeld|anmeld|opt ?in|opt ?out|opted|status|stat[uo]t?\b"
-    r"|\bstate\b|bounc|clean|block|black|suppress|delet|disabl|enabl|activ|aktiv|\bactif|consent"
-    r"|permis|permit|complain|spam|junk|abuse|\bdnc\b|do ?not|\bno mail|remov|archiv|\bgone\b"
-    r"|\bleft\b|cancel|einwillig|gesperrt|sperr|gelösch|lösch|bestätig|confirm|verifi|valid|reachab|deliverab"
-    r"|quarant|désabonn|désinscr|abonn|\bbaja\b|iscri|afgemeld|schreven|newsletter|mailing"
-    r"|marketing|gdpr|dsgvo|rgpd|reject|\bdead\b|\bstop|exclu|agree|accept|allow|zustimm|widerruf|erlaub|forget"
-    r"|contactable|mailable|\bwithdr|revok|refus|object"
-)
-# What says it in any column, whatever the column is called.
-PLAIN: Final = frozenset(
-    word
-    for word, standing in WORDS.items()
-    if standing is not Standing.AGREED
-    and re.search(
-        r"sub|opt|block|black|bounc|clean|complain|abgem|gebou|confirm|do not|abonn", word
-    )
-)
-LISTED: Final = re.compile(r"[,;|\"]")
+# What else a head names than that channel: mail is email, and "all" is every channel.
+EMAIL_TOO: Final = re.compile(r"mail|news|letter|correo|courriel|brief|\b(all|any|every\w*|both)\b")
+# Signs that programs and people write in a cell. A crossed box may mean either, and is not known.
+TICKS: Final = frozenset("✓✔☑✅")
+CROSSES: Final = frozenset("✗✘❌")
+OPEN: Final = frozenset("☐")
 
 
 def fold(text: str) -> str:
@@ -231,32 +211,33 @@ def rule_of(head: str) -> Rule | None:
     return Rule.GONE if head.startswith(OPT_OUTS) and not OTHER_CHANNELS.search(head) else None
 
 
-def suspect(head: str) -> bool:
-    """Tell whether a column of this name, folded and not known, could say who left."""
-    if head in HARMLESS or elsewhere(head):
-        return False
-    return SUSPECT.search(head) is not None
-
-
 def elsewhere(head: str) -> bool:
-    """Tell whether a column of this name, folded, is about another channel, as SMS."""
-    return OTHER_CHANNELS.search(head) is not None and "email" not in head
+    """Tell whether a column of this name, folded, is about another channel alone, as SMS."""
+    return OTHER_CHANNELS.search(head) is not None and EMAIL_TOO.search(head) is None
 
 
-def says_plainly(cell: str) -> bool:
-    """Tell whether a cell of any column says that someone left, by itself or in a list."""
-    if not cell or len(cell) > 300:
-        return False
-    parts = LISTED.split(cell) if LISTED.search(cell) else [cell]
-    return any(len(part) < 40 and fold(part) in PLAIN for part in parts)
+def meant(cell: str) -> str:
+    """Return the word that a cell says, "" for an empty one. Raises NotKnown for other signs."""
+    if word := fold(cell):
+        return word
+    sign = cell.replace("\ufe0f", "").strip()  # without what makes it an emoji
+    if sign in TICKS:
+        return "yes"
+    if sign in CROSSES | OPEN:
+        return "no"
+    if sign:
+        raise NotKnown(cell)
+    return ""
 
 
 def standing(rule: Rule, cell: str) -> Standing | None:
     """Return what a cell says of a person, None for nothing. Raises NotKnown."""
-    word = fold(cell)
+    word = meant(cell)
+    if not word and rule is Rule.STATE:
+        return Standing.AGREED
     if word in NOTHING:
-        empty = {Rule.STATE: Standing.AGREED, Rule.STATUS: Standing.UNCONFIRMED}
-        return empty.get(rule, Standing.UNCONFIRMED if rule is Rule.GIVEN else None)
+        asked = rule in (Rule.STATE, Rule.STATUS, Rule.GIVEN)
+        return Standing.UNCONFIRMED if asked else None
     no = word in NO or NO_TIME.fullmatch(cell) is not None
     yes = word in YES or word.isdecimal() or looks_like_time(cell)
     match rule:

@@ -1,15 +1,25 @@
 """A first look at a whole file of leads: which of its columns could say who left, and how."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from crossroads import lead_status, lead_times
+from crossroads import lead_status, lead_suspects, lead_times
 from crossroads.lead_columns import TIMES, Column, Plan
 from crossroads.lead_status import NotKnown, Rule, fold
+from models.lead import CONFIRMED, ERASED, PENDING, UNSUBSCRIBED
 
 SHOWN: Final = 5  # values of a column that are told
 KEPT: Final = 2000  # values of a column that are told apart
+OUR_STATES: Final = frozenset({CONFIRMED, ERASED, PENDING, UNSUBSCRIBED})
+# Columns that may hold a part of a country: "State/Region" is HubSpot's, MailingState Salesforce's.
+REGION_HEAD: Final = re.compile(
+    r"((mailing|billing|shipping|home|work|other|address|us|default|company) )*"
+    r"(state|province|region|bundesland|kanton|canton|provinz|provincia|provincie|región|regione"
+    r"|région|estado|stato|état|staat|regio|delstat)"
+    r"( (or|state|province|region|territory|county|code|name))*"
+)
 
 
 @dataclass(kw_only=True)
@@ -28,11 +38,13 @@ class Survey:
     """What a file is found to hold. `problems` stop the import, each is told in a line.
 
     `harmless` are heads that sound like a status and hold, for instance, states of the USA.
+    `ours` is set when the file is our own export, by its heads and by the words of its states.
     `day_first` has for each time whether the day comes before the month, None if that is open.
     """
 
     problems: Sequence[str]
     harmless: frozenset[str]
+    ours: bool
     day_first: dict[int, bool | None]
 
 
@@ -47,15 +59,16 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         for column in plan.rest
         if column.place not in plan.ignored and not lead_status.elsewhere(fold(column.head))
     ]
-    watched = [*judged.items(), *suspects.items()]
+    others = {place: Seen() for place in rest}
+    watched = [*judged.items(), *suspects.items(), *others.items()]
     for cells in rows:
         for place, seen in watched:
             seen.add(cells[place].strip())
         for place, dates in times.items():
             dates.add(cells[place])
         for place in rest:
-            if place not in plain and lead_status.says_plainly(cells[place]):
-                plain[place] = cells[place]
+            if place not in plain and (said := lead_suspects.says_plainly(cells[place])):
+                plain[place] = said
     problems = []
     harmless = set()
     for column, rule in plan.judges:
@@ -64,18 +77,28 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         harmless |= {column.head} if region else set()
     for column in plan.suspects:
         values = suspects[column.place].values
-        if values and not all(fold(value) in REGIONS for value in values):
+        if values and not all(_region(column, value) for value in values):
             problems.append(_stop(column, values))
-    problems += [
-        _stop(column, [plain[column.place]]) for column in plan.rest if column.place in plain
-    ]
+    for column in plan.rest:
+        values = others[column.place].values if column.place in others else {}
+        if column.place in plain:
+            problems.append(_stop(column, [plain[column.place]]))
+        elif lead_suspects.could_say_no(fold(column.head), values):
+            problems.append(_stop(column, values))
     firsts: dict[int, bool | None] = {}
     for place, dates in times.items():
         try:
             firsts[place] = dates.day_first() if day_first is None else day_first
         except lead_times.NoTime as error:
             problems.append(f"{error} (column {place + 1})")
-    return Survey(problems=problems, harmless=frozenset(harmless), day_first=firsts)
+    states = [
+        seen
+        for column, rule in plan.judges
+        if rule is Rule.STATE
+        for seen in judged[column.place].values
+    ]
+    ours = plan.ours and OUR_STATES.issuperset(states)
+    return Survey(problems=problems, harmless=frozenset(harmless), ours=ours, day_first=firsts)
 
 
 class _Dates:
@@ -104,7 +127,7 @@ def _judged(column: Column, rule: Rule, seen: Seen) -> tuple[str, bool]:
             lead_status.standing(rule, value)
             known.append(value)
         except NotKnown:
-            (regions if fold(value) in REGIONS else unknown).append(value)
+            (regions if _region(column, value) else unknown).append(value)
     if regions and not known and not unknown and rule in (Rule.STATE, Rule.STATUS):
         return "", True
     if regions and known:
@@ -113,9 +136,17 @@ def _judged(column: Column, rule: Rule, seen: Seen) -> tuple[str, bool]:
             f"may be mailed ({_shown(known)}): keep them in two columns, and call the first Region",
             False,
         )
+    if rule not in (Rule.STATE, Rule.STATUS) and (
+        unsure := lead_suspects.unsure_signs(seen.values)
+    ):
+        return _stop(column, [*unsure, *(one for one in seen.values if one not in unsure)]), False
     if unknown and not known:
         return _stop(column, [*unknown, *regions]), False
     return "", False  # a value that is not known beside others is a mistake of its line
+
+
+def _region(column: Column, value: str) -> bool:
+    return REGION_HEAD.fullmatch(fold(column.head)) is not None and fold(value) in REGIONS
 
 
 def _stop(column: Column, values: Iterable[str]) -> str:
