@@ -14,30 +14,31 @@ from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy.orm import Session
 
-from crossroads import create_app, settings, users
+from crossroads import create_app, settings
 from crossroads.settings import Settings
+from crossroads.staff import accounts as users
 from models import db
-from tests.compiled import keep
-from tests.databases import ROOT as ROOT
-from tests.databases import database_url as database_url
-from tests.databases import empty_database_url as empty_database_url
-from tests.databases import empty_postgresql_url as empty_postgresql_url
-from tests.databases import empty_sqlite_url as empty_sqlite_url
-from tests.databases import engine as engine
-from tests.databases import instance as instance
-from tests.databases import migrate as migrate
-from tests.databases import postgres as postgres
-from tests.databases import postgresql_url as postgresql_url
-from tests.databases import sqlite_template as sqlite_template
-from tests.databases import sqlite_url as sqlite_url
-from tests.databases import stock as stock
-from tests.mailed_links import apps as apps
-from tests.mailed_links import nothing_comes_of_looking as nothing_comes_of_looking
-from tests.people import SUPPRESSION_KEY
+from tests.support.compiled import keep
+from tests.support.databases import ROOT as ROOT
+from tests.support.databases import database_url as database_url
+from tests.support.databases import empty_database_url as empty_database_url
+from tests.support.databases import empty_postgresql_url as empty_postgresql_url
+from tests.support.databases import empty_sqlite_url as empty_sqlite_url
+from tests.support.databases import engine as engine
+from tests.support.databases import instance as instance
+from tests.support.databases import migrate as migrate
+from tests.support.databases import postgres as postgres
+from tests.support.databases import postgresql_url as postgresql_url
+from tests.support.databases import sqlite_template as sqlite_template
+from tests.support.databases import sqlite_url as sqlite_url
+from tests.support.databases import stock as stock
+from tests.support.mailed_links import apps as apps
+from tests.support.mailed_links import nothing_comes_of_looking as nothing_comes_of_looking
+from tests.support.people import SUPPRESSION_KEY
 
 if TYPE_CHECKING:
-    from tests.mail_server import MailServer
-    from tests.sandbox_server import SandboxServer
+    from tests.support.mail_server import MailServer
+    from tests.support.sandbox_server import SandboxServer
 
 # Nothing of the machine's environment may steer a test.
 for name in Settings.model_fields:
@@ -132,7 +133,7 @@ def one_day() -> Iterator[None]:
 @pytest.fixture
 def server() -> "Iterator[MailServer]":
     """A mail server that takes what it is sent."""
-    from tests.mail_server import MailServer
+    from tests.support.mail_server import MailServer
 
     server = MailServer().start()
     yield server
@@ -142,7 +143,7 @@ def server() -> "Iterator[MailServer]":
 @pytest.fixture
 def sandbox(tmp_path: Path) -> "Iterator[SandboxServer]":
     """The stand-in for Stripe, listening, with books of its own. It sends no webhooks."""
-    from tests.sandbox_server import start
+    from tests.support.sandbox_server import start
 
     server = start(tmp_path / "sandbox")
     yield server

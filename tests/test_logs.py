@@ -17,8 +17,8 @@ from sqlalchemy import insert
 from crossroads.logs import mask_email
 from models import Lead, db, now
 from models.lead import new_token
-from tests.desk_visits import send
-from tests.production import PRODUCTION
+from tests.support.desk_visits import send
+from tests.support.production import PRODUCTION
 
 ADDRESS = "maria.lopez@example.org"
 Said = Callable[[], str]

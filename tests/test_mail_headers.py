@@ -21,12 +21,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crossroads import content, mail_headers
-from crossroads.composer import Composer
-from crossroads.mailer import Mailer
+from crossroads.mail.composer import Composer
+from crossroads.mail.smtp import Mailer
 from crossroads.settings import Settings
-from tests import rfc2047
 from tests.conftest import ROOT
-from tests.mail_server import MailServer
+from tests.support import rfc2047
+from tests.support.mail_server import MailServer
 
 SITE = content.read(ROOT / "site/content").site
 REST = b"\r\nTo: maria@example.com\r\n\r\nHello\r\n"

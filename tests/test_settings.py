@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from crossroads import settings
 from crossroads.settings import Settings, SettingsError
-from tests.production import PRODUCTION
+from tests.support.production import PRODUCTION
 
 GOOD = {
     **PRODUCTION,

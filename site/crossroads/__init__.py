@@ -14,36 +14,63 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RequestRedirect
 
-from crossroads import cli, consent, desk, guard, limits, logs, proxies, requestlog, site_version
+from crossroads import cli, logs
 from crossroads import settings as settings_module
-from crossroads.content import ContentError
-from crossroads.group_commit import GroupCommit
-from crossroads.intake import Intake
-from crossroads.pagecache import PageCache
-from crossroads.payments import Gateway
-from crossroads.server import BLOCKING_THREADS, WAITING_THREADS
-from crossroads.settings import Settings
-from crossroads.shelf import Shelf
-from crossroads.views import (
-    admin_announcements,
-    admin_enrollments,
-    admin_home,
-    admin_leads,
-    admin_lost,
-    admin_mail,
-    admin_orders,
-    admin_people,
-    admin_session,
-    checkout,
-    errors,
-    health,
-    pages,
-    student,
-    webhooks,
+from crossroads.admin import access as desk
+from crossroads.admin.views import (
+    announcements as admin_announcements,
 )
-from crossroads.views import participants as participants_view  # the verbs keep their names
-from crossroads.views import signup as signup_view
-from crossroads.views import waiting_list as waiting_list_view
+from crossroads.admin.views import (
+    enrollments as admin_enrollments,
+)
+from crossroads.admin.views import (
+    home as admin_home,
+)
+from crossroads.admin.views import (
+    leads as admin_leads,
+)
+from crossroads.admin.views import (
+    lost as admin_lost,
+)
+from crossroads.admin.views import (
+    mail as admin_mail,
+)
+from crossroads.admin.views import (
+    orders as admin_orders,
+)
+from crossroads.admin.views import (
+    people as admin_people,
+)
+from crossroads.admin.views import (
+    session as admin_session,
+)
+from crossroads.content import ContentError
+from crossroads.content.store import Shelf
+from crossroads.database import page_cache_version as site_version
+from crossroads.database.group_commit import GroupCommit
+from crossroads.leads import consent
+from crossroads.middleware import (
+    proxies,
+)
+from crossroads.middleware import (
+    rate_limits as limits,
+)
+from crossroads.middleware import (
+    request_log as requestlog,
+)
+from crossroads.middleware import (
+    security as guard,
+)
+from crossroads.middleware.body_reader import Intake
+from crossroads.middleware.page_cache import PageCache
+from crossroads.ops.server import BLOCKING_THREADS, WAITING_THREADS
+from crossroads.payments import Gateway
+from crossroads.settings import Settings
+from crossroads.web import errors
+from crossroads.web.views import checkout, health, pages, student, webhooks
+from crossroads.web.views import participants as participants_view  # the verbs keep their names
+from crossroads.web.views import signup as signup_view
+from crossroads.web.views import waiting_list as waiting_list_view
 from models import db
 from models.base import engine_options, prepare_engine
 

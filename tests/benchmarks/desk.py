@@ -5,7 +5,7 @@ from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlencode
 
 from tests.benchmarks.sites import FLASK, ROOT
-from tests.desk_visits import TOKEN
+from tests.support.desk_visits import TOKEN
 
 EMAIL = "bench@courses.internal"
 PASSWORD = "correct horse battery"

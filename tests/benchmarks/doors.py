@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row
 from tests.benchmarks.sites import FLASK, ROOT, Site, environment, site
-from tests.purchases import COURSE, ENROLL, hidden
-from tests.sandbox_server import SandboxServer, start
+from tests.support.purchases import COURSE, ENROLL, hidden
+from tests.support.sandbox_server import SandboxServer, start
 
 BUYERS = 60
 COMING_SECONDS = 6.0

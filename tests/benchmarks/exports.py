@@ -19,13 +19,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from xlsxwriter import Workbook
 
 from crossroads.export import rows as export_rows
-from crossroads.lead_list import SHEET, LeadFilter
+from crossroads.leads.listing import SHEET, LeadFilter
 from tests.benchmarks import lists
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.desk import Desk, hire
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.sites import ROOT, Site, environment, fill, site
-from tests.databases import administering, named
+from tests.support.databases import administering, named
 
 LEADS = 1_000_000
 WORKBOOK = 200_000

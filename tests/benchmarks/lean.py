@@ -21,7 +21,7 @@ from stripe import WebhookSignature
 from wtforms import BooleanField, StringField
 from wtforms.validators import DataRequired, Email, Length
 
-from crossroads.group_commit import GroupCommit
+from crossroads.database.group_commit import GroupCommit
 from models import ConsentEvent, Lead, Message, StripeEvent, now
 from models.base import AnySession, insert_on, prepare_engine, table_of
 from models.lead import new_token

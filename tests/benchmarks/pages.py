@@ -14,7 +14,7 @@ from tests.benchmarks import load, processes
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.sites import PAGE, Site, ask, process, served, site
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 BROTLI = {"Accept-Encoding": "br"}
 BARE = "a bare WSGI callable, same bytes and server"

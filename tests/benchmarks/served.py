@@ -5,7 +5,7 @@
 
 import sys
 
-from crossroads.server import web_server
+from crossroads.ops.server import web_server
 from crossroads.settings import Settings
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.benchmarks.commits import Rows
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.load import Load
 from tests.benchmarks.sites import PAGE, Site, fill, lean, served, site
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 SCRIPT = Path(__file__).with_name("signup.lua")
 TABLES = ("lead", "consent_event", "message")

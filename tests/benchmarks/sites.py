@@ -12,8 +12,8 @@ from pathlib import Path
 from shutil import copyfile
 
 from tests.benchmarks import commits
-from tests.ports import free_port
-from tests.production import PRODUCTION
+from tests.support.ports import free_port
+from tests.support.production import PRODUCTION
 
 ROOT = Path(__file__).resolve().parents[2]
 FLASK = str(Path(sys.executable).with_name("flask"))

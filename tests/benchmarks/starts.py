@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.sites import FLASK, ROOT, command, environment, process
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 IMPORTS = "import flask, flask_sqlalchemy, flask_wtf, stripe"
 # What the web server has imported when it answers: it cannot start sooner than that takes.

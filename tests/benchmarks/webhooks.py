@@ -14,7 +14,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.commits import Rows
 from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.sites import Site, lean, site
-from tests.production import PRODUCTION
+from tests.support.production import PRODUCTION
 
 SCRIPT = Path(__file__).with_name("webhook.lua")
 ADDRESS = "/webhooks/stripe"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from models import Message, Order, StripeEvent
 from models.message import DEAD
 from tests.browser.crowd import LONGEST
-from tests.order_states import STATES, bring
+from tests.support.order_states import STATES, bring
 
 
 def sell(session: Session, at: datetime) -> Order:

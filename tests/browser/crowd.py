@@ -9,7 +9,7 @@ from models import Announcement, ConsentEvent, Lead, Message
 from models.base import AnySession
 from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
 from models.message import DEAD, SENT
-from tests.people import hashed
+from tests.support.people import hashed
 
 CONSENT = (
     "Email me when a new comparison is published or course places open. "

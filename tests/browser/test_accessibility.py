@@ -14,15 +14,15 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
-from crossroads import users
+from crossroads.staff import accounts as users
 from models import Lead, now, writing
 from models.user import FINANCE
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere, sign_up
 from tests.browser.crowd import COMPARISON
 from tests.browser.product import Product
-from tests.desk_visits import add_user
-from tests.people import hashed
-from tests.ports import free_port
+from tests.support.desk_visits import add_user
+from tests.support.people import hashed
+from tests.support.ports import free_port
 
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa")
 EVERYTHING: Any = {"runOnly": {"type": "tag", "values": [*WCAG, "best-practice"]}}

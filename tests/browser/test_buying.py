@@ -10,15 +10,16 @@ import pytest
 from icalendar import Calendar
 from playwright.sync_api import Page, expect
 
-from crossroads import checkout_queue, seats
+from crossroads.orders import seats
+from crossroads.orders.checkout import queue as checkout_queue
 from models import CheckoutRequest, now, writing
 from tests.browser.conftest import OpenPage
 from tests.browser.crowd import COMPARISON, COURSE
 from tests.browser.mailbox import follow, open_letter
 from tests.browser.product import Product
-from tests.purchases import COURSE as SOLD
-from tests.purchases import ENROLL, JANUARY, SEPTEMBER
-from tests.test_orders import place
+from tests.orders.test_lifecycle import place
+from tests.support.purchases import COURSE as SOLD
+from tests.support.purchases import ENROLL, JANUARY, SEPTEMBER
 
 NAME = "Maria Student"
 GOOD, DECLINED, ASKS = "4242424242424242", "4000000000000002", "4000002500003155"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from crossroads import users
+from crossroads.staff import accounts as users
 from models import writing
 from models.user import OWNER
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere

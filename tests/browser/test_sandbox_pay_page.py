@@ -9,9 +9,9 @@ from stripe.checkout import Session
 
 from tests.browser.test_accessibility import Inspector
 from tests.browser.test_accessibility import inspector as inspector
-from tests.sandbox_server import SandboxServer, fetch, line_item, session_params
+from tests.support.sandbox_server import SandboxServer, fetch, line_item, session_params
 
-pytest_plugins = ["tests.sandbox_fixtures"]
+pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 RULES: Any = {

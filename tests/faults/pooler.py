@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 SECONDS = 20
 

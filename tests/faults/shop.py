@@ -18,18 +18,18 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import seats
 from crossroads.content import Cohort
+from crossroads.fulfillment.reconciliation import Busy, Sweep
+from crossroads.orders import seats
 from crossroads.payments import Gateway
-from crossroads.reconciliation import Busy, Sweep
 from models import Message, Order, Reconciliation, StripeEvent, now, writing
 from models.base import prepare_engine
 from tests.conftest import ROOT
 from tests.faults.crowd import Reply
-from tests.mail_server import MailServer
-from tests.ports import free_port
-from tests.purchases import COURSE, ENROLL, SEPTEMBER, hidden
-from tests.sandbox_server import KEY, SECRET, Page, SandboxServer, fetch, start
+from tests.support.mail_server import MailServer
+from tests.support.ports import free_port
+from tests.support.purchases import COURSE, ENROLL, SEPTEMBER, hidden
+from tests.support.sandbox_server import KEY, SECRET, Page, SandboxServer, fetch, start
 
 SECONDS = 60  # on a busy machine
 

@@ -15,11 +15,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from crossroads.limits import SCHEME, CounterFile
+from crossroads.middleware.rate_limits import SCHEME, CounterFile
+from tests.cli.test_commands import run
 from tests.conftest import ROOT
-from tests.ports import free_port
-from tests.test_cli import run
-from tests.test_mailbox import put
+from tests.sandbox.test_mailbox import put
+from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize("command", [["content", "check"], ["doctor"]])

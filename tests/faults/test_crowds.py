@@ -10,14 +10,14 @@ from threading import Event
 import pytest
 from sqlalchemy.orm import Session
 
-from crossroads import ledger
+from crossroads.orders import ledger
 from crossroads.settings import Settings
 from models import Enrollment, Hold, Message, Order, StripeEvent
 from tests.faults import crowd
 from tests.faults.crowd import Call, Reply, all_at_once, post
 from tests.faults.shop import Shop, form, order_address
-from tests.purchases import COURSE, ENROLL, SEPTEMBER, heading, leave, refresh, words
-from tests.sandbox_server import Endpoint
+from tests.support.purchases import COURSE, ENROLL, SEPTEMBER, heading, leave, refresh, words
+from tests.support.sandbox_server import Endpoint
 
 PLACES = 10
 BUYERS = 60

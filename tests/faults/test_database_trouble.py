@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from models import Enrollment, Lead, Order, StripeEvent
-from tests.databases import running_server
 from tests.faults.shop import Shop, form, order_address, shop
-from tests.purchases import ENROLL, heading, words
-from tests.sandbox_server import Page
+from tests.support.databases import running_server
+from tests.support.purchases import ENROLL, heading, words
+from tests.support.sandbox_server import Page
 
 Trouble = tuple[Shop, Callable[[], AbstractContextManager[None]]]
 READ_SECONDS = 3.0  # on a busy machine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crossroads import limits
-from crossroads.limits import SCHEME, CounterFile
+from crossroads.middleware import rate_limits as limits
+from crossroads.middleware.rate_limits import SCHEME, CounterFile
 
 
 @pytest.fixture

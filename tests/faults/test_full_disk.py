@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.faults.test_web_workers import Server, eventually, running
 from tests.faults.web_server import FLASK
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 SIZE = "24m"  # the database, its log, counters and keys take a third of it
 PAGES = ("/", "/compare", "/courses/ai-pm-bootcamp")

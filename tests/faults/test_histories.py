@@ -9,18 +9,21 @@ import pytest
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, orders, refunds, settlement, stripe_events
 from crossroads.content import CheckoutOptions
-from crossroads.ledger import UNDECIDED
-from crossroads.orders import OrderError
+from crossroads.fulfillment import settlement
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.orders import ledger, refunds
+from crossroads.orders import lifecycle as orders
+from crossroads.orders.ledger import UNDECIDED
+from crossroads.orders.lifecycle import OrderError
+from crossroads.orders.refunds import RefundError
 from crossroads.payments import Checkout, Gateway, PaymentsError
-from crossroads.refunds import RefundError
-from crossroads.settler import Settler
+from crossroads.worker.event_consumer import Settler
 from models import Enrollment, Hold, Order, StripeEvent, now, writing
-from tests.sandbox_server import KEY, SandboxServer, fetch
-from tests.test_orders import COHORT as WIDE
-from tests.test_orders import COURSE, place
-from tests.test_settlement import BASE, older, sweep
+from tests.fulfillment.test_settlement import BASE, older, sweep
+from tests.orders.test_lifecycle import COHORT as WIDE
+from tests.orders.test_lifecycle import COURSE, place
+from tests.support.sandbox_server import KEY, SandboxServer, fetch
 
 STEPS = 150
 COHORT = WIDE.model_copy(update={"seats": 3})

@@ -4,7 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from tests.hostile import send_hostile
+from tests.support.hostile import send_hostile
 
 
 @pytest.mark.parametrize("seed", [100, 200])

@@ -12,10 +12,11 @@ import pytest
 import time_machine
 from sqlalchemy.orm import Session
 
-from crossroads import ledger, stripe_events
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.orders import ledger
 from models import Enrollment, Hold, Message, Order, StripeEvent, now
 from tests.faults.shop import Shop, form, order_address
-from tests.purchases import ENROLL, SEPTEMBER, heading
+from tests.support.purchases import ENROLL, SEPTEMBER, heading
 
 STEPS = {
     "commit": "a commit",

@@ -16,10 +16,11 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads import announcements, outbox
+from crossroads.mail import outbox
+from crossroads.notifications import announcements
 from models import Announcement, Message, now, writing
-from tests.desk_visits import lead
-from tests.mail_server import MailServer
+from tests.support.desk_visits import lead
+from tests.support.mail_server import MailServer
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = 200

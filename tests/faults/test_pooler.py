@@ -12,7 +12,7 @@ from models.base import LOCK_SECONDS, engine_options, prepare_engine
 from tests.faults.crowd import all_at_once, post
 from tests.faults.pooler import pooler
 from tests.faults.shop import form, shop
-from tests.purchases import ENROLL
+from tests.support.purchases import ENROLL
 
 SIGNUPS = 150
 BUYER = "buyer@example.com"

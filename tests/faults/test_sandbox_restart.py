@@ -10,15 +10,9 @@ import pytest
 from stripe import APIConnectionError, StripeClient
 from stripe.checkout import Session
 
-from tests.sandbox_server import (
-    Endpoint,
-    SandboxServer,
-    eventually,
-    session_params,
-    start,
-)
+from tests.support.sandbox_server import Endpoint, SandboxServer, eventually, session_params, start
 
-pytest_plugins = ["tests.sandbox_fixtures"]
+pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 
 class House:

@@ -21,9 +21,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.conftest import ROOT
-from tests.ports import free_port
-from tests.production import PRODUCTION
-from tests.test_signup import shown
+from tests.support.ports import free_port
+from tests.support.production import PRODUCTION
+from tests.web.test_signup import shown
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 START_SECONDS = 60  # on a busy machine

@@ -10,11 +10,12 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from crossroads import export, leads
-from crossroads.lead_list import SHEET, LeadFilter
+from crossroads import export
+from crossroads.leads import lifecycle as leads
+from crossroads.leads.listing import SHEET, LeadFilter
 from models import db
-from tests.people import SUPPRESSION_KEY, address
-from tests.test_lead_import import everything, facts, flask, join, mailable
+from tests.leads.test_importer import everything, facts, flask, join, mailable
+from tests.support.people import SUPPRESSION_KEY, address
 
 # Comma, double quotes, UTF-8, from the first row on.
 # https://help.libreoffice.org/latest/en-US/text/shared/guide/csv_params.html

@@ -13,10 +13,10 @@ from statistics import median
 
 import pytest
 
-from crossroads.server import BLOCKING_THREADS, WAITING_THREADS
+from crossroads.ops.server import BLOCKING_THREADS, WAITING_THREADS
 from tests.faults.web_server import HEAD, send, serving
-from tests.purchases import COURSE_PAGE, ENROLL, JANUARY, hidden, words
-from tests.sandbox_server import Page, SandboxServer, eventually, fetch
+from tests.support.purchases import COURSE_PAGE, ENROLL, JANUARY, hidden, words
+from tests.support.sandbox_server import Page, SandboxServer, eventually, fetch
 
 BUYER_WAITS = 15.0  # seconds until the page is there, at the most
 READER_WAITS = 0.5  # on a machine that runs the tests besides

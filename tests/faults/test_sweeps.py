@@ -11,14 +11,15 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from crossroads import orders, settlement
+from crossroads.fulfillment import settlement
+from crossroads.orders import lifecycle as orders
 from crossroads.payments import Gateway, connection
 from models import Base, Enrollment, Message, Order, Reconciliation, StripeEvent, writing
 from tests.conftest import ROOT
 from tests.faults.shop import SECONDS, Shop
-from tests.order_states import COHORT
-from tests.sandbox_server import KEY
-from tests.test_orders import place
+from tests.orders.test_lifecycle import place
+from tests.support.order_states import COHORT
+from tests.support.sandbox_server import KEY
 
 AGAIN = 75  # the exit code of a sweep that leaves the work to another
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.faults.web_server import FLASK
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 SECONDS = 15
 KILL_EVERY = 0.5

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from tests.databases import opened
-from tests.mail_server import MailServer
-from tests.test_worker import let_time_pass, messages, queue
-from tests.workers import BASE_URL, ROOT, make_worker
+from tests.support.databases import opened
+from tests.support.mail_server import MailServer
+from tests.support.workers import BASE_URL, ROOT, make_worker
+from tests.worker.test_delivery import let_time_pass, messages, queue
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 

@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 FLASK = Path(sys.executable).parent / "flask"
 

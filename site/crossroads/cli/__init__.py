@@ -43,7 +43,7 @@ class Commands(AppGroup):
                     command.add_command(more)
             return command
         if cmd_name == MIGRATE:
-            from crossroads import migrations
+            from crossroads.ops import migrations
 
             migrations.init_app(self._app)
         return super().get_command(ctx, cmd_name)

@@ -9,11 +9,12 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import content, sold_cohorts
-from crossroads.console import count
+from crossroads import content
+from crossroads.cli.support import count
 from crossroads.content import Content
-from crossroads.shelf import current_content
-from crossroads.sold_cohorts import Affected
+from crossroads.content.store import current_content
+from crossroads.orders import sold_cohorts
+from crossroads.orders.sold_cohorts import Affected
 from models import db
 
 group = AppGroup("content", help="Comparisons and courses: the files in site/content.")

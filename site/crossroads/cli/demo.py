@@ -3,9 +3,10 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import demo, demo_tables
-from crossroads.console import count, fail, progress, settings, with_tables
-from crossroads.shelf import current_content
+from crossroads.cli.support import count, fail, progress, settings, with_tables
+from crossroads.content.store import current_content
+from crossroads.ops import demo
+from crossroads.ops.demo import tables as demo_tables
 from models import db
 
 group = AppGroup("demo", help="A database to look at and to measure with.")

@@ -5,11 +5,11 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from crossroads import doctor
-from crossroads.console import settings
-from crossroads.mailer import Mailer
+from crossroads.cli.support import settings
+from crossroads.content.store import current_content
+from crossroads.mail.smtp import Mailer
+from crossroads.ops import doctor
 from crossroads.payments import Gateway
-from crossroads.shelf import current_content
 from models import db
 
 

@@ -3,9 +3,9 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import enrollment_list
-from crossroads.console import export_options, with_tables, write_export
-from crossroads.enrollment_list import EnrollmentFilter
+from crossroads.cli.support import export_options, with_tables, write_export
+from crossroads.orders import enrollment_listing as enrollment_list
+from crossroads.orders.enrollment_listing import EnrollmentFilter
 
 group = AppGroup("enrollments", help="Who sits where.")
 

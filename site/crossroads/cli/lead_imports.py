@@ -10,10 +10,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 from sqlalchemy.orm import Session
 
-from crossroads import lead_batches, lead_columns, lead_import
-from crossroads.console import count, fail, progress, settings, with_tables
-from crossroads.lead_file import LeadFile, NoLeads
-from crossroads.lead_import import Outcome
+from crossroads.cli.support import count, fail, progress, settings, with_tables
+from crossroads.leads.imports import (
+    batches as lead_batches,
+)
+from crossroads.leads.imports import (
+    columns as lead_columns,
+)
+from crossroads.leads.imports import (
+    importer as lead_import,
+)
+from crossroads.leads.imports.file import LeadFile, NoLeads
+from crossroads.leads.imports.importer import Outcome
 from models import db, writing
 from models.base import scrub
 

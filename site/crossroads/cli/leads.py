@@ -8,20 +8,16 @@ import click
 from email_validator import EmailNotValidError
 from flask.cli import AppGroup
 
-from crossroads import addresses, export, lead_list, person
-from crossroads.addresses import Address
-from crossroads.consent import Evidence
-from crossroads.console import (
-    count,
-    export_options,
-    fail,
-    settings,
-    with_tables,
-    write_export,
-)
-from crossroads.lead_list import LeadFilter
-from crossroads.person import Person
-from crossroads.shelf import current_content
+from crossroads import export
+from crossroads.cli.support import count, export_options, fail, settings, with_tables, write_export
+from crossroads.content.store import current_content
+from crossroads.leads import listing as lead_list
+from crossroads.leads.consent import Evidence
+from crossroads.leads.listing import LeadFilter
+from crossroads.mail import addresses
+from crossroads.mail.addresses import Address
+from crossroads.privacy import person
+from crossroads.privacy.person import Person
 from models import db, writing
 from models.base import scrub
 from models.lead import STATES

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from crossroads import preview
-from crossroads.composer import Composer
-from crossroads.console import count, fail, settings, templates
-from crossroads.shelf import current_content
+from crossroads.cli.support import count, fail, settings, templates
+from crossroads.content.store import current_content
+from crossroads.mail.composer import Composer
+from crossroads.notifications import preview
 
 group = AppGroup("mail", help="Mail that the site sends.")
 

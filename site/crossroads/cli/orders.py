@@ -3,19 +3,16 @@
 import click
 from flask.cli import AppGroup
 
-from crossroads import (
-    identity,
-    ledger,
-    lost_checkouts,
-    money,
-    order_list,
-    refunds,
-    retention,
-    settlement,
-)
-from crossroads.console import count, export_options, fail, gateway, with_tables, write_export
-from crossroads.order_list import OrderFilter
+from crossroads import money
+from crossroads.cli.support import count, export_options, fail, gateway, with_tables, write_export
+from crossroads.database import identity
+from crossroads.fulfillment import settlement
+from crossroads.orders import ledger, refunds
+from crossroads.orders import listing as order_list
+from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.listing import OrderFilter
 from crossroads.payments import PaymentsError
+from crossroads.privacy import retention
 from models import Order, db, writing
 from models.base import scrub
 from models.site import TEST

@@ -12,17 +12,19 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from crossroads import identity, leases, lost_checkouts, server
-from crossroads.console import count, fail, gateway, settings, templates, with_tables
+from crossroads.cli.support import count, fail, gateway, settings, templates, with_tables
 from crossroads.content import Content
-from crossroads.parent_process import end_with_supervisor
+from crossroads.content.store import current_shelf
+from crossroads.database import identity, leases
+from crossroads.ops import server
+from crossroads.ops.parent_process import end_with_supervisor
+from crossroads.orders.checkout import lost as lost_checkouts
 from crossroads.payments import PaymentsError
-from crossroads.shelf import current_shelf
 from models import db, writing
 
 if TYPE_CHECKING:
-    from crossroads.presence import Presence
-    from crossroads.worker import Worker
+    from crossroads.database.presence import Presence
+    from crossroads.worker.delivery import Worker
 
 AGAIN = os.EX_TEMPFAIL  # 75: nothing is wrong, try again later
 STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next start
@@ -32,7 +34,7 @@ STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next s
 @with_appcontext
 def setup() -> None:
     """Bring the database to this version and draw the share pictures."""
-    from crossroads import start
+    from crossroads.ops import supervisor as start
 
     start.prepare(current_app, settings())
 
@@ -41,7 +43,7 @@ def setup() -> None:
 @with_appcontext
 def up() -> None:
     """Run the whole product on this machine: set up, then every process of the Procfile."""
-    from crossroads import start
+    from crossroads.ops import supervisor as start
 
     sys.exit(start.everything(current_app, settings()))
 
@@ -51,7 +53,7 @@ def up() -> None:
 def serve() -> None:
     """Run the web server alone."""
     end_with_supervisor()
-    from crossroads.template_cache import TemplateCache
+    from crossroads.middleware.template_cache import TemplateCache
 
     current_app.jinja_env.bytecode_cache = TemplateCache(settings().instance / "templates")
     server.serve(settings(), db.engine, current_app.extensions["crossroads.pages"])
@@ -62,11 +64,11 @@ def serve() -> None:
 def worker() -> None:
     """Deliver mail, follow Stripe and delete what is over, until told to stop."""
     end_with_supervisor()
-    from crossroads.checkout_opener import AT_ONCE, CheckoutOpener
-    from crossroads.indexer import Indexer
-    from crossroads.keeper import Keeper
-    from crossroads.settler import Settler
-    from crossroads.sweeper import Sweeper
+    from crossroads.worker.checkout_opener import AT_ONCE, CheckoutOpener
+    from crossroads.worker.event_consumer import Settler
+    from crossroads.worker.reconciler import Sweeper
+    from crossroads.worker.retention_job import Keeper
+    from crossroads.worker.search_indexer import Indexer
 
     alive = _presence()
     stripe = db.engine, gateway(), settings().base_url
@@ -110,7 +112,7 @@ def reconcile(new_account: bool) -> None:
     with 1 when something is left for another run or for staff, and with 75 when another sweep is
     at work.
     """
-    from crossroads.reconciliation import Busy, Sweep
+    from crossroads.fulfillment.reconciliation import Busy, Sweep
 
     if new_account:
         _take_account()
@@ -179,16 +181,16 @@ def _take_account() -> None:
 
 
 def _presence() -> "Presence":
-    from crossroads.presence import Presence
+    from crossroads.database.presence import Presence
 
     return Presence(settings().instance / "workers")
 
 
 def _worker(alive: "Presence | None" = None) -> "Worker":
-    from crossroads.composer import Composer
-    from crossroads.domains import Domains
-    from crossroads.mailer import Mailer
-    from crossroads.worker import Worker
+    from crossroads.mail.composer import Composer
+    from crossroads.mail.mx import Domains
+    from crossroads.mail.smtp import Mailer
+    from crossroads.worker.delivery import Worker
 
     shelf = current_shelf()
 

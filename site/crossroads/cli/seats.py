@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import click
 from flask.cli import AppGroup
 
-from crossroads import seats
-from crossroads.console import fail, with_tables
-from crossroads.shelf import current_content
+from crossroads.cli.support import fail, with_tables
+from crossroads.content.store import current_content
+from crossroads.orders import seats
 from models import db, writing
 
 group = AppGroup("seats", help="Seats given away off the site, say by invoice.")

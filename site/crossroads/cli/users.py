@@ -5,8 +5,8 @@ import sys
 import click
 from flask.cli import AppGroup
 
-from crossroads import users
-from crossroads.console import fail, with_tables
+from crossroads.cli.support import fail, with_tables
+from crossroads.staff import accounts as users
 from models import db, writing
 from models.user import ROLES
 

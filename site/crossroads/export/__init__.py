@@ -9,9 +9,9 @@ from typing import IO, Final
 
 from sqlalchemy import Engine
 
+from crossroads.database.pagination import Filter
 from crossroads.export import csv_file, jsonl_file, xlsx_file
 from crossroads.export.sheet import Sheet, defuse, undo
-from crossroads.listing import Filter
 
 __all__ = ["KINDS", "Sheet", "defuse", "undo", "whole", "write", "write_whole"]
 

@@ -26,9 +26,9 @@ from sqlalchemy import (
     select,
 )
 
+from crossroads.database.pagination import Filter
 from crossroads.export import rows
 from crossroads.export.sheet import OPERATORS, SEPARATORS, SIGNS, SKIPPED, Sheet
-from crossroads.listing import Filter
 
 if TYPE_CHECKING:
     from psycopg import Copy

@@ -6,9 +6,9 @@ from typing import IO
 
 from sqlalchemy import Connection, select
 
+from crossroads.database.pagination import Filter
 from crossroads.export import rows
 from crossroads.export.sheet import Sheet
-from crossroads.listing import Filter
 
 
 def write(

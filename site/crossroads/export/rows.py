@@ -21,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from crossroads import money
+from crossroads.database.pagination import Filter
 from crossroads.export.sheet import Sheet
-from crossroads.listing import Filter
 from models.base import UTCDateTime
 
 AT_ONCE = 1000

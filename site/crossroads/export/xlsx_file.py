@@ -13,9 +13,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from sqlalchemy import ColumnElement, Connection, Select, String, Text, func, select, type_coerce
 from sqlalchemy import cast as as_type
 
+from crossroads.database.pagination import Filter
 from crossroads.export import rows
 from crossroads.export.sheet import Sheet
-from crossroads.listing import Filter
 
 # https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
 ROWS_MAX = 1_048_576

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.stripe import deliveries, promotions
-from sandbox.stripe.api import create_api
-from sandbox.stripe.control import create_control
-from sandbox.stripe.pay_page import create_pay_page
-from sandbox.stripe.postman import Postman
+from sandbox.stripe.api.app import create_api
+from sandbox.stripe.objects import promotions
+from sandbox.stripe.pages.control import create_control
+from sandbox.stripe.pages.pay_page import create_pay_page
 from sandbox.stripe.store import Store
+from sandbox.stripe.webhooks import deliveries
+from sandbox.stripe.webhooks.sender import Postman
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -13,7 +13,7 @@ from tests.benchmarks.figures import Row
 from tests.benchmarks.long.series import Long
 from tests.benchmarks.pages import bare
 from tests.benchmarks.sites import FLASK, ask, command, environment, process
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 LINE = b"<!doctype html><html lang=en><title>One line</title><p>One line"

@@ -1,0 +1,1 @@
+"""The desk: access, forms, lists and views."""

@@ -1,0 +1,212 @@
+"""What all rooms of the desk share: who is signed in, who may enter, and the guard of forms."""
+
+import posixpath
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from flask import (
+    Blueprint,
+    Flask,
+    abort,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask_login import LoginManager, current_user, login_user, logout_user
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from crossroads.admin.forms import SignInForm
+from crossroads.mail import listing as mail_list
+from crossroads.middleware import security as guard
+from crossroads.orders import disputes
+from crossroads.settings import Settings
+from crossroads.staff import accounts as users
+from crossroads.staff.accounts import Staff
+from models import db, now, writing
+from models.user import FINANCE, MARKETER, OWNER, ROLES
+
+LOGIN = "admin_session.login"
+LOGOUT = "admin_session.logout"
+PASSWORD = "admin_session.password"  # noqa: S105, the name of a page
+HOME = "admin_home.home"
+LEADS = "admin_leads.leads"
+MAIL = "admin_mail.mails"
+ORDERS = "admin_orders.orders"
+ENROLLMENTS = "admin_enrollments.enrollments"
+ANNOUNCEMENTS = "admin_announcements.index"
+
+KEPT = "kept:"  # before the name of each field of a form that waits for a sign-in
+ENDED = "Your sign-in has ended. Sign in again: what you typed is kept and shown to you."
+
+LEAD_ROLES = (OWNER, MARKETER)
+MONEY_ROLES = (OWNER, FINANCE)
+ROOMS = (
+    ("Home", HOME, ROLES),
+    ("Leads", LEADS, LEAD_ROLES),
+    ("Mail", MAIL, LEAD_ROLES),
+    ("Announcements", ANNOUNCEMENTS, LEAD_ROLES),
+    ("Orders", ORDERS, MONEY_ROLES),
+    ("Enrollments", ENROLLMENTS, MONEY_ROLES),
+)
+
+log = structlog.get_logger()
+
+
+class StaleForm(Exception):
+    """The token of a form is too old, whose view shows again what was typed."""
+
+
+def init_app(app: Flask) -> None:
+    """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
+    # The token is enough, and a browser may be told to send no Referer.
+    app.config["WTF_CSRF_SSL_STRICT"] = False
+    app.add_template_filter(mail_list.name, "mail_name")
+    app.add_template_filter(disputes.days_left, "days_left")
+    manager = LoginManager()
+    manager.session_protection = None  # the row is the sign-in; a new network does not end it
+    manager.init_app(app, add_context_processor=False)
+    manager.user_loader(_load)
+
+
+def blueprint(
+    name: str,
+    *,
+    roles: Collection[str] = ROLES,
+    open_to_all: Collection[str] = (),
+    keeps: Collection[str] = (),
+) -> Blueprint:
+    """Return a blueprint under /admin that nobody enters without signing in in a fitting role.
+
+    `open_to_all` names the endpoints that need no sign-in, `keeps` those whose form is kept when
+    the sign-in has ended: it is shown again after the next one. Every form posted to it needs its
+    token. No view has to ask for any of this, so none can forget.
+    """
+    bp = Blueprint(name, __name__, url_prefix="/admin")
+
+    @bp.before_request
+    def guard() -> Response | None:
+        if request.endpoint not in open_to_all:
+            refusal = _refusal(staff(), roles, kept=request.endpoint in keeps)
+            if refusal is not None:
+                return refusal
+        try:
+            current_app.extensions["csrf"].protect()
+        except CSRFError as error:
+            if request.endpoint in keeps:
+                raise StaleForm from error
+            raise
+        return None
+
+    bp.context_processor(_words)
+    return bp
+
+
+def staff() -> Staff | None:
+    """Return who is signed in."""
+    return current_user._get_current_object() if current_user.is_authenticated else None
+
+
+def signed_in() -> Staff:
+    """Return who is signed in, in a view that nobody else reaches."""
+    found = staff()
+    if found is None:
+        abort(401)
+    return found
+
+
+def rooms() -> list[tuple[str, str, bool]]:
+    """Return label and address of each room open to who is signed in, and whether it is this."""
+    found = staff()
+    return [
+        (label, url_for(endpoint), request.blueprint == endpoint.partition(".")[0])
+        for label, endpoint, roles in ROOMS
+        if found is not None and not found.must_change_password and found.role in roles
+    ]
+
+
+def enter(found: Staff) -> None:
+    """Start the browser's session anew for someone who has just proved who they are."""
+    session.clear()
+    login_user(found)
+
+
+def leave() -> None:
+    """Forget who was signed in, in the browser's session."""
+    logout_user()
+    session.clear()
+
+
+def local(address: str | None) -> str | None:
+    """Return the address if it is one of the desk's own paths, else None."""
+    if not address or not address.startswith("/admin/"):
+        return None
+    if "\\" in address or any(ord(character) < 32 for character in address):
+        return None
+    path = posixpath.normpath(unquote(address.partition("?")[0].partition("#")[0]))
+    return address if path == "/admin" or path.startswith("/admin/") else None
+
+
+def kept(prefix: str = KEPT) -> list[tuple[str, str]]:
+    """Return the fields of the form that are to be shown again after a sign-in, by name."""
+    return [
+        (name.removeprefix(prefix), value)
+        for name, value in request.form.items()
+        if name.startswith(prefix) and name != "csrf_token"
+    ]
+
+
+def _refusal(found: Staff | None, roles: Collection[str], *, kept: bool = False) -> Response | None:
+    if found is None:
+        if kept and request.form:
+            return _sign_in_again()
+        back = local(request.full_path.rstrip("?")) if request.method == "GET" else None
+        return redirect(url_for(LOGIN, next=back), 303)
+    if found.must_change_password and request.endpoint not in (PASSWORD, LOGOUT):
+        return redirect(url_for(PASSWORD), 303)
+    if found.role not in roles:
+        abort(403)
+    return None
+
+
+def _sign_in_again() -> Response:
+    """Ask for a sign-in on a page that keeps what was typed: only of a form of this site."""
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    guard.refuse_cross_site(settings.base_url.rstrip("/"))
+    page = render_template(
+        "admin/login.html",
+        form=SignInForm(formdata=None),
+        notice=ENDED,
+        going=request.path,
+        kept=kept(""),
+    )
+    return make_response(page, 401)
+
+
+def _load(token: str) -> Staff | None:
+    at = now()
+    # A session of its own: the view's transaction begins later, and may have to begin as one
+    # that writes.
+    with Session(db.engine) as reading:
+        found = users.signed_in(reading, token, at)
+    if found is not None and at - found.seen_at >= users.SEEN_EVERY:
+        try:
+            with Session(db.engine) as noting:
+                writing(noting)
+                users.seen(noting, token, at)
+                noting.commit()
+        except OperationalError as error:  # who may read may go on reading while nothing saves
+            log.warning("sign-in not refreshed", error=str(error.orig))
+    return found
+
+
+def _words() -> dict[str, Any]:
+    return {"staff": staff(), "rooms": rooms()}

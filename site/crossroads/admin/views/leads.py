@@ -1,0 +1,65 @@
+"""Leads at the desk: the list, one lead, the export."""
+
+from flask import Response, abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from crossroads.admin import access as desk
+from crossroads.admin import download
+from crossroads.admin.forms import LeadFilterForm
+from crossroads.admin.list_view import Browse
+from crossroads.content.store import current_content
+from crossroads.leads import consent, waiting_list
+from crossroads.leads import listing as lead_list
+from crossroads.leads.consent import Evidence
+from crossroads.leads.lifecycle import release as take_for_person
+from crossroads.leads.listing import LEADS, LeadFilter
+from crossroads.mail import suppressions
+from models import db, writing
+
+bp = desk.blueprint("admin_leads", roles=desk.LEAD_ROLES)
+
+
+@bp.get("/leads")
+def leads() -> str:
+    lines = waiting_list.lines(db.session, current_content())
+    named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
+    form = LeadFilterForm(*lead_list.choices(db.session), named)
+    return render_template("admin/leads.html", list=Browse(LEADS, form, desk.LEADS))
+
+
+@bp.get("/leads/<int:lead_id>")
+def lead(lead_id: int) -> str:
+    found = LEADS.find(db.session, lead_id)
+    if found is None:
+        abort(404)
+    return render_template(
+        "admin/lead.html",
+        lead=found,
+        consents=consent.ledger(db.session, found.id),
+        suppression=suppressions.find(db.session, found.address_hash),
+        messages=lead_list.messages(db.session, found.id),
+        waiting=[
+            (", ".join(waiting_list.named(current_content(), one.course, one.cohort)), one)
+            for one in lead_list.waiting(db.session, found.id)
+        ],
+    )
+
+
+@bp.post("/leads/<int:lead_id>/release")
+def release(lead_id: int) -> AnyResponse:
+    """Take a held lead for a person: what it asked for goes on."""
+    if LEADS.find(db.session, lead_id) is None:
+        abort(404)
+    db.session.rollback()
+    writing(db.session)
+    released = take_for_person(db.session, lead_id, Evidence(form="desk"))
+    if released is not None:
+        waiting_list.ask_all(db.session, released)
+        flash("A mail asks for the confirmation. Nothing else is sent before that.", "ok")
+    db.session.commit()
+    return redirect(url_for("admin_leads.lead", lead_id=lead_id), 303)
+
+
+@bp.post("/leads/export")
+def export_leads() -> Response:
+    return download.send(lead_list.SHEET, LeadFilter.read(request.form))

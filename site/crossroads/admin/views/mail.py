@@ -1,0 +1,63 @@
+"""The outbox at the desk: what is owed and how it went, and sending again what was given up."""
+
+from typing import Any
+
+import structlog
+from flask import abort, flash, redirect, render_template, request, url_for
+from sqlalchemy import ColumnElement
+from werkzeug.wrappers import Response
+
+from crossroads.admin import access as desk
+from crossroads.admin.forms import MailFilterForm
+from crossroads.admin.list_view import Browse
+from crossroads.database.pagination import HIGHEST_ID
+from crossroads.mail import outbox
+from crossroads.mail.listing import MAILS, LeadMailFilter, MailFilter
+from models import Message, db, writing
+
+bp = desk.blueprint("admin_mail", roles=desk.LEAD_ROLES)
+
+log = structlog.get_logger()
+
+
+@bp.get("/mail")
+def mails() -> str:
+    form = MailFilterForm(_shown().read(request.args))
+    dead = form.which.dead()
+    return render_template(
+        "admin/mails.html",
+        list=Browse(MAILS, form, desk.MAIL),
+        dead=MAILS.count(db.session, dead) if dead else 0,
+    )
+
+
+@bp.post("/mail/again")
+def send_all_again() -> Response:
+    """Send again every mail that the filter means and that was given up."""
+    dead = _shown().read(request.form).dead()
+    return _send_again(dead.conditions() if dead else [Message.id.is_(None)])
+
+
+@bp.post("/mail/<int:message_id>/again")
+def send_again(message_id: int) -> Response:
+    if message_id > HIGHEST_ID:
+        abort(404)
+    return _send_again([*_shown()().conditions(), Message.id == message_id])
+
+
+def _send_again(which: list[ColumnElement[bool]]) -> Response:
+    writing(db.session)
+    count = outbox.send_again(db.session, *which)
+    db.session.commit()
+    log.info("mails sent again", user=desk.signed_in().id, count=count)
+    if count:
+        flash(f"{count} {'mail is' if count == 1 else 'mails are'} on the way again.", "ok")
+    else:
+        flash("No mail was given up any more: nothing was sent again.", "info")
+    back: dict[str, Any] = {**_shown().read(request.form).active}
+    return redirect(url_for(desk.MAIL, **back), 303)
+
+
+def _shown() -> type[MailFilter]:
+    """Return the filter of what the person may see: mail to buyers is for those who see orders."""
+    return MailFilter if desk.signed_in().role in desk.MONEY_ROLES else LeadMailFilter

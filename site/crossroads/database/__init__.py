@@ -1,0 +1,1 @@
+"""What tables need beside models: pagination, leases, group commit, locks, the schema."""

@@ -1,0 +1,113 @@
+"""Group commit: what requests of one process store at the same time is committed at once.
+
+SQLite takes one writer at a time, and a commit waits for the disk however little it holds. Whoever
+comes while another commits queues what it has; the next one to commit takes along all that is
+queued. Each request goes on when its own is durable, as if it had been alone.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from flask import current_app
+
+from crossroads.database.process_lock import turn
+from models import db
+from models.base import AnySession, writing
+
+TURN_SECONDS: Final = 1.0
+
+Store = Callable[[AnySession, Sequence[Any]], None]
+Entry = tuple[Store, Any, "Future[None]"]
+
+
+class GroupCommit:
+    """Commits what several threads bring, each through the session of whoever happens to do it.
+
+    Processes take turns at `file`. Without one everybody commits alone: PostgreSQL groups commits
+    by itself.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._entries: deque[Entry] = deque()
+        self._leading = Lock()
+
+    @property
+    def queued(self) -> int:
+        """How many items are queued."""
+        return len(self._entries)
+
+    def commit(self, session: Callable[[], AnySession], store: Store, item: Any) -> None:
+        """Return when `store` has written the item and it is durable.
+
+        `store` is given all items that are queued for it, and a session in a transaction that
+        writes. Raises what it raises for this item alone. `session` gives one that has begun no
+        transaction yet; it is asked for by whoever commits, and by nobody else.
+        """
+        entry = (store, item, Future[None]())
+        if self._file is None:
+            self._commit(session, [entry])
+        else:
+            self._entries.append(entry)
+            with self._leading:
+                if not entry[2].done():
+                    with turn(self._file, patience=TURN_SECONDS):
+                        self._commit(session, self._take())
+        entry[2].result(timeout=0)
+
+    def _take(self) -> list[Entry]:
+        return [self._entries.popleft() for _ in range(len(self._entries))]
+
+    def _commit(self, opened: Callable[[], AnySession], entries: Sequence[Entry]) -> None:
+        """Commit all of these together, or each alone: one that fails takes no other with it."""
+        try:
+            session = opened()
+        except Exception as error:
+            _fail(entries, error)
+            return
+        groups = deque([entries])
+        while groups:
+            group = groups.popleft()
+            try:
+                writing(session)
+            except Exception as error:  # nobody's fault, and nobody is to wait as long again
+                session.rollback()
+                for one in (group, *groups, self._take()):
+                    _fail(one, error)
+                return
+            try:
+                for store, items in _by_store(group).items():
+                    store(session, items)
+                session.commit()
+            except Exception as error:
+                session.rollback()
+                session.expunge_all()  # an id that was rolled back goes to another row
+                if len(group) == 1:
+                    _fail(group, error)
+                else:
+                    groups.extend([entry] for entry in group)
+            else:
+                for _, _, done in group:
+                    done.set_result(None)
+
+
+def commit(store: Store, item: Any) -> None:
+    """Return when the running app has the item stored and durable, as GroupCommit.commit does."""
+    group: GroupCommit = current_app.extensions["crossroads.commits"]
+    group.commit(db.session, store, item)
+
+
+def _by_store(entries: Sequence[Entry]) -> dict[Store, list[Any]]:
+    items: dict[Store, list[Any]] = {}
+    for store, item, _ in entries:
+        items.setdefault(store, []).append(item)
+    return items
+
+
+def _fail(entries: Sequence[Entry], error: Exception) -> None:
+    for _, _, done in entries:
+        done.set_exception(error)

@@ -1,0 +1,1 @@
+"""Keeps orders where Stripe has them: settlement, webhook events, reconciliation."""

@@ -1,0 +1,76 @@
+"""Matching: which order of ours something at Stripe belongs to, an event or a checkout."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads.database import identity
+from crossroads.orders import lifecycle as orders
+from crossroads.payments import Charge, Checkout, Dispute, Gateway, PaymentsRefused, Refund
+from models import StripeEvent, writing
+
+T = TypeVar("T")
+
+
+def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None:
+    """Return the number of the order that an event is about, None when it is none of ours.
+
+    Raises PaymentsAway and PaymentsRefused.
+    """
+    if event.kind.startswith("checkout."):
+        with Session(engine) as session:
+            known = orders.by_session(session, event.object_id)
+            if known is not None:
+                return known.id
+        checkout = _there(lambda: gateway.retrieve(event.object_id))
+        return order_of_checkout(engine, gateway, checkout) if checkout else None
+    payment = _payment_of(gateway, event)
+    with Session(engine) as session:
+        found = orders.by_payment(session, payment)
+        return found.id if found else None
+
+
+def order_of_checkout(engine: Engine, gateway: Gateway, checkout: Checkout) -> int | None:
+    """Return the number of the order that a checkout belongs to, None when it is none of ours.
+
+    A copy of a checkout belongs to the order of that one, however many copies lie between.
+    One that its order does not know of yet is stored on it: who made it may have been ended
+    between Stripe's answer and the commit.
+    """
+    while checkout.recovered_from is not None:
+        checkout = gateway.retrieve(checkout.recovered_from)
+    with Session(engine) as session:
+        writing(session)
+        if not identity.is_ours(session, checkout.site):
+            return None
+        order = orders.find(session, checkout.reference) if checkout.reference else None
+        if order is None or orders.attach(session, order.id, checkout).session_id != checkout.id:
+            return None
+        session.commit()
+        return order.id
+
+
+def _payment_of(gateway: Gateway, event: StripeEvent) -> str | None:
+    """Return the payment that an event about a charge, a refund or a dispute leads to."""
+    look: Callable[[str], Charge | Refund | Dispute] = gateway.retrieve_refund
+    if event.kind.startswith("charge.dispute."):
+        look = gateway.retrieve_dispute
+    elif event.kind.startswith("charge."):
+        look = gateway.retrieve_charge
+    found = _there(lambda: look(event.object_id))
+    return found.payment_intent if found else None
+
+
+def _there(look: Callable[[], T]) -> T | None:
+    """Return what is looked for, None when there is none with this key: it is of another account.
+
+    Raises PaymentsAway and PaymentsRefused.
+    """
+    try:
+        return look()
+    except PaymentsRefused as error:
+        if error.code == "resource_missing":
+            return None
+        raise

@@ -1,0 +1,100 @@
+"""Other accounts: orders whose key was of another Stripe account, or of the other mode."""
+
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads.database import identity
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.orders import duplicate_payments as duplicates
+from crossroads.orders import ledger, refunds
+from crossroads.orders import lifecycle as orders
+from crossroads.orders.ledger import State
+from crossroads.payments import Gateway, PaymentsRefused
+from models import Order, StripeEvent, writing
+from models.order import ELSEWHERE, PENDING
+from models.site import LIVE
+
+OTHER_MODE: Final = "other_mode"  # our own code of a refusal: Stripe is not asked
+
+
+class PaymentElsewhere(PaymentsRefused):
+    """An order's payment is on its way, and not in the account of this key."""
+
+    def __init__(self) -> None:
+        super().__init__(code="resource_missing")
+        self.args = (
+            "its payment is on its way in another Stripe account: ask for it there, or put the key "
+            "of that account back",
+        )
+
+
+def of_other_mode(gateway: Gateway, order: Order) -> bool:
+    """Tell whether an order was placed with a key of the other mode."""
+    return order.mode not in (identity.UNKNOWN, identity.mode_of(live=gateway.live))
+
+
+def not_asked(error: PaymentsRefused) -> bool:
+    """Tell whether a checkout was refused here, as Stripe keeps the order's in the other mode.
+
+    There may be one. When Stripe itself refuses to make it, there is none that could be paid.
+    """
+    return error.code == OTHER_MODE
+
+
+def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool:
+    """Tell whether a refusal says that what an order was paid by is in no account of this key.
+
+    Only Stripe's own error object has that code: a proxy's 404 has none. A test key sees no live
+    checkout, which says nothing about it.
+    https://docs.stripe.com/error-codes#resource-missing
+    """
+    hidden = order.mode == LIVE and not gateway.live
+    return error.code == "resource_missing" and not hidden
+
+
+def end(
+    engine: Engine, order: Order, kind: str, cause: str, event: StripeEvent | None = None
+) -> State:
+    """End an unpaid order that this account does not know, and be done with the event about it.
+
+    The sweep asks for it again while the key is of its account. Raises PaymentElsewhere when its
+    payment is on its way: the order keeps its seats, and staff decide.
+    """
+    with Session(engine) as session:
+        writing(session)
+        locked = ledger.lock(session, order.id)
+        pending = ledger.of(session, locked).state == PENDING
+        if not pending:
+            orders.end(session, locked, kind, cause, ELSEWHERE)
+        if event is not None:
+            stripe_events.done(session, event.id)
+        state = ledger.of(session, locked).state
+        session.commit()
+    if pending:
+        raise PaymentElsewhere
+    return state
+
+
+def refuse_refunds(
+    engine: Engine,
+    order: Order,
+    balance: ledger.Balance,
+    cause: str,
+    event: StripeEvent | None = None,
+) -> State:
+    """Leave the refunds of a payment to staff that this account does not know."""
+    with Session(engine) as session:
+        writing(session)
+        locked = ledger.lock(session, order.id)
+        for refund in refunds.missing(balance, ()):
+            refunds.refused(session, locked, refund.reference, ELSEWHERE, cause)
+        for duplicate in balance.duplicates:
+            if duplicate.asked:
+                duplicates.refused(session, locked, duplicate, ELSEWHERE, cause)
+        if event is not None:
+            stripe_events.done(session, event.id)
+        state = ledger.of(session, locked).state
+        session.commit()
+    return state

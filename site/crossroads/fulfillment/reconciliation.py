@@ -1,0 +1,352 @@
+"""The sweep: finds what was missed of Stripe, brings it to where Stripe has it, says what it was.
+
+Whatever is open here is asked for, however old it is. What happened there to all the rest is in
+the events that Stripe keeps; those that never came are followed as if they had. One sweep works
+at a time, and each goes on from where the last one that ended well has read.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, TypeVar
+
+from sqlalchemy import Engine, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from crossroads.database import identity
+from crossroads.fulfillment import (
+    drifts,
+    matching,
+    recovery,
+    settlement,
+)
+from crossroads.fulfillment import (
+    webhook_events as stripe_events,
+)
+from crossroads.fulfillment.drifts import Drift
+from crossroads.orders import ledger
+from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.ledger import State
+from crossroads.orders.lifecycle import RECOVERABLE, Foreign
+from crossroads.payments import (
+    Event,
+    Gateway,
+    PaymentsAway,
+    PaymentsBusy,
+    PaymentsDenied,
+    PaymentsError,
+    PaymentsForbidden,
+)
+from models import (
+    LostCheckout,
+    Order,
+    OrderEvent,
+    Reconciliation,
+    StripeEvent,
+    insert_for,
+    now,
+    writing,
+)
+
+T = TypeVar("T")
+
+CAUSE: Final = "sweep"
+SWEEP_AFTER: Final = timedelta(minutes=2)  # a buyer's own request makes its checkout until then
+LEASE: Final = timedelta(minutes=2)
+RENEW_SECONDS: Final = 20.0
+OVERLAP: Final = timedelta(hours=1)  # clocks differ, and Stripe may list late what happened
+LISTED: Final = timedelta(days=29)  # of 30. https://docs.stripe.com/api/events/list
+BATCH: Final = 100
+TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
+
+
+class Busy(Exception):
+    """Another sweep is at work: `owner`, until `until` at the latest if it was killed."""
+
+    def __init__(self, owner: str, until: datetime) -> None:
+        super().__init__(f"{owner} is at it")
+        self.owner = owner
+        self.until = until
+
+
+class Sweep:
+    """One sweep. What it counts can be read while it runs.
+
+    `orders` and `events` were looked at, and of those events `foreign` are of no order of ours.
+    `left` says in words what could not be settled: all of that is tried again. `lost` was paid to
+    this site for orders that are not in this database: staff are to enroll or refund each.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        gateway: Gateway,
+        base_url: str,
+        owner: str,
+        stopping: Callable[[], bool] = lambda: False,
+        *,
+        suppression_key: str = "",
+    ) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._base_url = base_url
+        self._owner = owner
+        self._stopping = stopping
+        self._suppression_key = suppression_key
+        self._seen: set[int] = set()
+        self._known: set[str] = set()  # lost checkouts: their events are not of others
+        self._account: str | None = None  # of the key; None too when it may not ask
+        self._own = False
+        self._troubles = 0
+        self._renewed = 0.0
+        self.events = 0
+        self.foreign = 0
+        self.left: list[str] = []
+        self.lost: Sequence[LostCheckout] = ()
+
+    @property
+    def orders(self) -> int:
+        return len(self._seen)
+
+    def run(self) -> Generator[Drift, None, None]:
+        """Settle all that was missed, and yield it. Raises Busy while another sweep is at work."""
+        started = now()
+        since = self._begin(started)
+        try:
+            self._meet()
+            yield from self._catch_up()
+            yield from self._read(since, started)
+            yield from self._ask()
+            self._look_after_lost()
+        except _GivenUp as end:
+            if end.reason:
+                self.left.append(end.reason)
+        finally:
+            self._note(owner=None, lease_until=None)
+            with Session(self._engine, expire_on_commit=False) as session:
+                self.lost = lost_checkouts.raised(session)
+
+    def _meet(self) -> None:
+        """Learn whose key this is, and let test orders count no more once it moves money."""
+        try:
+            self._account = self._gateway.account_id()
+        except PaymentsError as error:
+            self._trouble("the account of the key", error)
+            return
+        with Session(self._engine) as session:
+            writing(session)
+            self._own = identity.learn(session, self._account, live=self._gateway.live)
+            session.commit()
+
+    def _find_lost(self, since: datetime) -> None:
+        key = self._suppression_key
+        for _ in recovery.find(self._engine, self._gateway, since, key):
+            self._go_on()
+        with Session(self._engine) as session:
+            self._known = set(lost_checkouts.undecided(session, live=self._gateway.live))
+
+    def _look_after_lost(self) -> None:
+        for session_id, error in recovery.look_after(self._engine, self._gateway, CAUSE):
+            self._go_on()
+            if error is not None:
+                self._trouble(f"lost checkout {session_id}", error)
+
+    def _catch_up(self) -> Iterator[Drift]:
+        """Follow what came and still waits, for a worker or for its next try."""
+        with Session(self._engine) as session:
+            waiting = stripe_events.undone(session)
+        for ids in _batches(waiting):
+            yield from self._follow(ids)
+
+    def _read(self, since: datetime, started: datetime) -> Iterator[Drift]:
+        """Follow what Stripe lists, and once all of it was read, store until when that is."""
+        try:
+            self._find_lost(since)
+            if since < started - LISTED:
+                yield from self._read_objects(since)
+            kinds = sorted(stripe_events.FOLLOWED)
+            for batch in _batches(self._gateway.events(since, kinds)):
+                events = [
+                    event
+                    for event in batch
+                    if event.live == self._gateway.live and event.followable
+                ]
+                self.events += len(events)
+                yield from self._follow([event.id for event in events], events)
+        except PaymentsError as error:
+            self._trouble("the events that Stripe lists were not read", error)
+        else:
+            self._have_read(started)
+
+    def _have_read(self, until: datetime) -> None:
+        """Store until when all was read: what another account or mode lists says nothing of it."""
+        with Session(self._engine) as session:
+            writing(session)
+            if self._own and identity.is_own(session, self._account, live=self._gateway.live):
+                identity.have_read(session, self._owner, until)
+            session.commit()
+
+    def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            writing(session)
+            if listed:
+                stripe_events.receive(session, listed, delivered=False)
+            taken = stripe_events.take(session, ids, self._owner, now())
+            session.commit()
+        for event in taken:
+            self._go_on()
+            try:
+                number = matching.order_of(self._engine, self._gateway, event)
+            except PaymentsError as error:
+                settlement.postpone(self._engine, event, error)
+                self._trouble(f"event {event.id}", error)
+                continue
+            if number is None:
+                self.foreign += event.object_id not in self._known
+            # It was settled after this had happened. A copy of its checkout tells something else.
+            known = number in self._seen and not event.kind.startswith("checkout.")
+            if number is None or known:
+                settlement.close(self._engine, event)
+                continue
+            never = "came and was not followed yet" if event.delivered else "never came"
+            yield from self._settle(number, f"{event.kind} {event.id} {never}", event)
+
+    def _read_objects(self, since: datetime) -> Iterator[Drift]:
+        """Settle the orders of what was made since a moment from which no events are kept."""
+        cause = "its events are no longer listed"
+        for checkout in self._gateway.checkouts(since):
+            number = matching.order_of_checkout(self._engine, self._gateway, checkout)
+            if number is not None and checkout.recovered_from is not None:
+                self._go_on()
+                yield from self._settle(number, cause, copy_id=checkout.id)
+            else:
+                yield from self._settle_once(number, cause)
+        for listed in (self._gateway.refunds(since=since), self._gateway.disputes(since=since)):
+            for one in listed:
+                with Session(self._engine) as session:
+                    found = orders.by_payment(session, one.payment_intent)
+                    number = found.id if found else None
+                yield from self._settle_once(number, cause)
+
+    def _ask(self) -> Iterator[Drift]:
+        """Ask Stripe about every order that may still change, whatever its age."""
+        with Session(self._engine) as session:
+            live = self._gateway.live
+            open_ = [
+                *ledger.unfinished(session, now() - SWEEP_AFTER, live=live),
+                *ledger.unsettled(session, live=live),
+                *(ledger.elsewhere(session, now() - RECOVERABLE, live=live) if self._own else ()),
+            ]
+        for number in open_:
+            yield from self._settle_once(number, "no event told of it")
+
+    def _settle_once(self, number: int | None, cause: str) -> Iterator[Drift]:
+        self._go_on()
+        if number is not None and number not in self._seen:
+            yield from self._settle(number, cause)
+
+    def _settle(
+        self,
+        number: int,
+        cause: str,
+        event: StripeEvent | None = None,
+        copy_id: str | None = None,
+    ) -> Iterator[Drift]:
+        with Session(self._engine) as session:
+            order = session.get_one(Order, number)
+            before: State = ledger.of(session, order).state
+            last = session.scalar(select(func.max(OrderEvent.id))) or 0
+        try:
+            if copy_id is not None:
+                settlement.settle(self._engine, self._gateway, number, CAUSE, copy_id=copy_id)
+            elif event is None:
+                settlement.resume(self._engine, self._gateway, number, self._base_url, CAUSE)
+            else:
+                settlement.settle(self._engine, self._gateway, number, CAUSE, event)
+        except (PaymentsError, Foreign) as error:
+            if event is not None and isinstance(error, PaymentsError):
+                settlement.postpone(self._engine, event, error)
+            elif event is not None:
+                settlement.close(self._engine, event)
+            self._trouble(f"order {number}", error)
+        else:
+            self._troubles = 0
+            self._seen.add(number)
+        with Session(self._engine) as session:
+            order = session.get_one(Order, number)
+            after: State = ledger.of(session, order).state
+            learned = drifts.learned(session, order, last, CAUSE)
+        if learned:
+            yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)
+
+    def _trouble(self, what: str, error: Exception) -> None:
+        """Note what is left, and leave the rest too when asking for it would be no use."""
+        self.left.append(f"{what}: {error}")
+        self._troubles += isinstance(error, PaymentsAway)
+        denied = isinstance(error, PaymentsDenied) and not isinstance(error, PaymentsForbidden)
+        if denied or isinstance(error, PaymentsBusy) or self._troubles >= TROUBLES:
+            raise _GivenUp("Stripe was left alone after that: the rest is for the next sweep")
+
+    def _begin(self, at: datetime) -> datetime:
+        """Take the lease, and return the moment to read from. Raises Busy."""
+        self._renewed = time.monotonic()
+        with Session(self._engine) as session:
+            writing(session)
+            born = identity.of(session).created_at
+            held = insert_for(session, Reconciliation).values(
+                id=1, owner=self._owner, lease_until=at + LEASE
+            )
+            read_until = Reconciliation.read_until
+            taken = session.execute(
+                held.on_conflict_do_update(
+                    index_elements=[Reconciliation.id],
+                    set_={"owner": held.excluded.owner, "lease_until": held.excluded.lease_until},
+                    where=or_(
+                        Reconciliation.lease_until.is_(None), Reconciliation.lease_until <= at
+                    ),
+                ).returning(read_until)
+            ).one_or_none()
+            if taken is None:
+                other = session.get_one(Reconciliation, 1)
+                raise Busy(str(other.owner), other.lease_until or at)
+            first = session.scalar(select(func.min(Order.created_at)))
+            since = taken[0] or min(first or born, born)
+            session.commit()
+        return since - OVERLAP
+
+    def _go_on(self) -> None:
+        """Renew the lease when it is time. Raises _GivenUp when another has it, or at a stop."""
+        if self._stopping():
+            raise _GivenUp
+        if time.monotonic() < self._renewed + RENEW_SECONDS:
+            return
+        self._renewed = time.monotonic()
+        if not self._note(lease_until=now() + LEASE):
+            raise _GivenUp("another sweep has taken over")
+
+    def _note(self, **values: object) -> bool:
+        """Store something with the lease; return whether it is still ours."""
+        with Session(self._engine) as session:
+            writing(session)
+            ours = session.scalar(
+                update(Reconciliation)
+                .where(Reconciliation.owner == self._owner)
+                .values(**values)
+                .returning(Reconciliation.id)
+            )
+            session.commit()
+        return ours is not None
+
+
+class _GivenUp(Exception):
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _batches(things: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(things)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

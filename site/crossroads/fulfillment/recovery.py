@@ -1,0 +1,161 @@
+"""Recovery: payments whose order is not in this database, found at Stripe and settled by staff.
+
+No transaction is open while Stripe is asked.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads.content import Content
+from crossroads.database import identity
+from crossroads.fulfillment import settlement
+from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout.lost import LostError
+from crossroads.orders.lifecycle import Foreign
+from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsError, PaymentsRefused
+from models import writing
+
+BATCH: Final = 100
+RETURNED: Final = "charge_already_refunded"
+MISSING: Final = "resource_missing"
+
+
+class NotHere(PaymentsError):
+    """The account of the key does not know a lost checkout."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Stripe account does not know the payment: put the key of the account that it was "
+            "made in back, or refund it there"
+        )
+
+
+def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str) -> Iterator[None]:
+    """Note what this site sold since a moment and what is not here, some at a time.
+
+    Nothing is noted with a key of another mode than the database's. Raises PaymentsAway and
+    PaymentsRefused.
+    """
+    with Session(engine) as session:
+        mode = identity.of(session).stripe_mode
+        session.commit()
+    if mode not in (None, identity.mode_of(live=gateway.live)):
+        return
+    listed = gateway.checkouts(since)
+    while batch := list(islice(listed, BATCH)):
+        with Session(engine) as session:
+            writing(session)
+            lost_checkouts.note(session, batch, suppression_key)
+            session.commit()
+        yield
+
+
+def look_after(
+    engine: Engine, gateway: Gateway, cause: str
+) -> Iterator[tuple[str, PaymentsError | None]]:
+    """Bring each lost checkout to where it is at Stripe; yield it, and why that failed if it did.
+
+    The caller ends it when asking for the rest would be no use.
+    """
+    with Session(engine) as session:
+        waiting = lost_checkouts.undecided(session, live=gateway.live)
+    for session_id in waiting:
+        try:
+            checkout = _checkout(gateway, session_id)
+            payment = checkout.payment_intent if checkout.paid else None
+            returned = list(gateway.refunds(payment)) if payment else []
+        except NotHere as error:
+            if not _forget_unpaid(engine, session_id):
+                yield session_id, error
+            continue
+        except PaymentsError as error:
+            yield session_id, error
+            continue
+        with Session(engine) as session:
+            writing(session)
+            lost_checkouts.refresh(session, session_id, checkout, returned, cause)
+            session.commit()
+        yield session_id, None
+
+
+def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, cause: str) -> int:
+    """Make the order again and bring it to where it is at Stripe; return its number.
+
+    Order, enrollments and the end of the lost checkout are one commit, once Stripe says that it is
+    paid. Raises LostError, PaymentsAway and PaymentsRefused: nothing was done then, or the order is
+    here, and the sweep asks for its refunds and disputes again.
+    """
+    try:
+        checkout = _checkout(gateway, session_id)
+    except NotHere as error:
+        raise LostError(str(error)) from None
+    with Session(engine) as session:
+        writing(session)
+        try:
+            number = lost_checkouts.enroll(session, checkout, content, cause)
+        except Foreign as error:
+            raise LostError(str(error)) from None
+        session.commit()
+    settlement.settle_payment(engine, gateway, number, cause)
+    return number
+
+
+def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> None:
+    """Return the whole payment, once. Raises LostError, PaymentsAway and PaymentsRefused.
+
+    Asking again after no answer came returns nothing twice.
+    """
+    with Session(engine) as session:
+        payment, key = lost_checkouts.to_refund(session, session_id)
+        session.rollback()
+    failed = False
+    if payment is not None:  # a code took the whole price off otherwise
+        try:
+            made = gateway.refund(payment, None, key=key, reference=key)
+            failed = not made.counts
+        except PaymentsRefused as error:
+            if error.code == MISSING:
+                raise LostError(str(NotHere())) from None
+            if error.code != RETURNED:
+                raise
+        except PaymentsAway as error:
+            if error.key_spent:
+                _ask_with_new_key(engine, session_id)
+            raise
+    if failed:
+        _ask_with_new_key(engine, session_id)
+        raise LostError("the refund failed: return the money in another way, or try again")
+    with Session(engine) as session:
+        writing(session)
+        lost_checkouts.refunded(session, session_id, cause)
+        session.commit()
+
+
+def _checkout(gateway: Gateway, session_id: str) -> Checkout:
+    """Return a checkout. Raises NotHere, PaymentsAway and PaymentsRefused."""
+    try:
+        return gateway.retrieve(session_id)
+    except PaymentsRefused as error:
+        if error.code != MISSING:
+            raise
+        raise NotHere from None
+
+
+def _forget_unpaid(engine: Engine, session_id: str) -> bool:
+    with Session(engine) as session:
+        writing(session)
+        forgotten = lost_checkouts.forget_unpaid(session, session_id)
+        session.commit()
+    return forgotten
+
+
+def _ask_with_new_key(engine: Engine, session_id: str) -> None:
+    with Session(engine) as session:
+        writing(session)
+        lost_checkouts.ask_with_new_key(session, session_id)
+        session.commit()

@@ -1,0 +1,1 @@
+"""Who signed up, with consent, search, import and the waiting list."""

@@ -1,0 +1,1 @@
+"""Lists from other programs: read, judged, imported, taken back."""

@@ -1,0 +1,89 @@
+"""Imports that were made: which they are, and how one is taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select
+
+from crossroads.leads import consent
+from crossroads.leads import search_index as lead_words
+from models import ConsentEvent, Enrollment, Lead, LeadImport, Message, Order, Waiting, now
+from models.base import AnySession
+from models.lead import ERASED, UNSUBSCRIBED
+
+AT_ONCE = 500
+LARGEST = 2**31 - 1  # number of an import, an INTEGER in PostgreSQL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """How many leads of an import an undo removes, and how many it keeps, by the reason."""
+
+    removed: int = 0
+    kept: dict[str, int] = field(default_factory=dict)
+
+
+def all_of_them(session: AnySession) -> Sequence[LeadImport]:
+    """Return the imports, the newest first."""
+    return session.scalars(select(LeadImport).order_by(LeadImport.id.desc())).all()
+
+
+def find(session: AnySession, import_id: int) -> LeadImport | None:
+    """Return an import by its number."""
+    if not 0 < import_id <= LARGEST:  # no database could compare it
+        return None
+    return session.get(LeadImport, import_id)
+
+
+# Why a lead stays. The first that holds is told.
+_bought = exists().where(Order.address_hash == Lead.address_hash)
+_seated = exists().where(
+    Enrollment.address_hash == Lead.address_hash, Enrollment.email.is_not(None)
+)
+_acted = exists().where(ConsentEvent.lead_id == Lead.id, ConsentEvent.form != "import")
+_off = exists().where(
+    ConsentEvent.lead_id == Lead.id, ConsentEvent.kind.in_((consent.UNSUBSCRIBED, consent.BOUNCED))
+)
+_waits = exists().where(Waiting.lead_id == Lead.id)
+REASONS: dict[str, ColumnElement[bool]] = {
+    "erased since": Lead.state == ERASED,
+    "unsubscribed: forgotten, they could be mailed again": (Lead.state == UNSUBSCRIBED) | _off,
+    "bought or have a seat": _bought | _seated,
+    "signed up, confirmed or bounced here since": _acted | _waits,
+}
+KEPT = or_(*REASONS.values())
+
+
+def weigh(session: AnySession, import_id: int) -> Leftover:
+    """Return what an undo would remove and keep now."""
+    theirs = select(func.count(Lead.id)).where(Lead.import_id == import_id)
+    kept: dict[str, int] = {}
+    before: list[ColumnElement[bool]] = []
+    for reason, holds in REASONS.items():
+        number = session.scalar(theirs.where(holds, *(~one for one in before))) or 0
+        kept |= {reason: number} if number else {}
+        before.append(holds)
+    return Leftover(removed=session.scalar(theirs.where(~KEPT)) or 0, kept=kept)
+
+
+def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, int] | None:
+    """Remove up to 500 leads of an import that have done nothing since.
+
+    Their events and mails go with them. It puts nobody back whom the import took off. `after` is
+    the highest number that was looked at. Returns how many were removed and the highest number now,
+    None at the end.
+    """
+    # Whoever signs up at this moment waits for the lock, or is seen below.
+    locked = select(Lead.id).where(Lead.import_id == record.id, Lead.id > after)
+    locked = locked.order_by(Lead.id).limit(AT_ONCE).with_for_update()
+    numbers = session.scalars(locked).all()
+    record.undone_at = record.undone_at or now()
+    if not numbers:
+        return None
+    idle = session.scalars(select(Lead.id).where(Lead.id.in_(numbers), ~KEPT)).all()
+    for model in (Message, ConsentEvent):
+        session.execute(delete(model).where(model.lead_id.in_(idle)))
+    lead_words.forget(session, idle)
+    session.execute(delete(Lead).where(Lead.id.in_(idle)))
+    record.removed += len(idle)
+    return len(idle), numbers[-1]

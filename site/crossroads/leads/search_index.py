@@ -1,0 +1,168 @@
+"""Finding leads by the words of their address and name, among a million as among a thousand.
+
+A term finds what it stands in from the beginning of a word on: "silva", "sil" and "silva@ac" find
+maria.silva@acme.example, "ilva" does not. Words are runs of letters, marks and digits, whatever
+their case and accents; what stands between them is compared as it is.
+
+The index is filled behind the sign-ups, some hundred at once: one by one its scattered pages would
+cost each of them a fifth of its time. Until then a lead is looked through as it stands. It is a
+plain table, since SQLite's full text search keeps what was deleted from it, before 3.42 for good:
+https://sqlite.org/fts5.html#the_secure_delete_configuration_option
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    false,
+    insert,
+    intersect,
+    or_,
+    select,
+    union_all,
+    update,
+)
+
+from crossroads.database.pagination import MANY, counted, names_person
+from models import Lead, LeadWord
+from models.base import AnySession, table_of
+from models.folding import fold
+from models.lead_word import WORD_LENGTH
+
+AT_ONCE = 500  # leads: a hundredth of a second, in which nobody else can write on SQLite
+MARK = "\x1f"  # stands before each word; no text has it, since it is a control character
+LAST = "\U0010ffff"
+ASCII_WORD = re.compile("[0-9a-z]+")
+ASCII_BEGIN = re.compile("(?<![0-9a-z])(?=[0-9a-z])")
+
+
+def marked(text: str) -> str:
+    """Return the text in the form that is compared, with each word marked where it begins."""
+    plain = " ".join(fold(text).split())
+    if plain.isascii():  # most are: in a tenth of the time
+        return ASCII_BEGIN.sub(MARK, plain)
+    said: list[str] = []
+    within = False
+    for letter in plain:
+        was_within, within = within, _of_word(letter)
+        said.append(MARK + letter if within and not was_within else letter)
+    return "".join(said)
+
+
+def of_lead(email: str, email_key: str, name: str) -> str:
+    """Return what a lead is found by: address and name, marked, and how else the address is spelt.
+
+    The key spells a domain in ASCII, the address has it as it was typed.
+    """
+    address, key = marked(email), marked(email_key)
+    return "\n".join([address, *([key] if key != address else []), marked(name)])
+
+
+def read(text: str) -> set[str]:
+    """Return the words of a marked text, each as long as the index has it."""
+    if text.isascii():
+        return {word[:WORD_LENGTH] for word in ASCII_WORD.findall(text)}
+    return {_word(part)[:WORD_LENGTH] for part in text.split(MARK)[1:]}
+
+
+def waiting(session: AnySession) -> bool:
+    """Tell whether leads are in no index yet."""
+    return session.scalar(select(Lead.id).where(Lead.words.is_(None)).limit(1)) is not None
+
+
+def index(session: AnySession) -> int:
+    """Put leads that are in no index yet into it, the oldest first; return how many."""
+    query = select(Lead.id, Lead.email, Lead.email_key, Lead.name).where(Lead.words.is_(None))
+    query = query.order_by(Lead.id).limit(AT_ONCE).with_for_update(skip_locked=True)
+    leads = [
+        {"lead": row.id, "text": of_lead(row.email, row.email_key, row.name)}
+        for row in session.execute(query)
+    ]
+    if leads:
+        table = table_of(Lead)
+        known = update(table).where(table.c.id == bindparam("lead"))
+        connection = session.connection()
+        connection.execute(known.values(words=bindparam("text")), leads)
+        rows = sorted((word, int(one["lead"])) for one in leads for word in read(str(one["text"])))
+        values = [{"word": word, "lead_id": lead} for word, lead in rows]
+        if values:
+            connection.execute(insert(table_of(LeadWord)), values)
+    return len(leads)
+
+
+def forget(session: AnySession, leads: Sequence[int]) -> None:
+    """Take leads out of the index. The caller holds them locked, and changes or deletes them."""
+    query = select(Lead.id, Lead.words).where(Lead.id.in_(leads), Lead.words.is_not(None))
+    rows = [{"lead": row.id, "text": word} for row in session.execute(query)
+            for word in read(row.words)]  # fmt: skip
+    if rows:
+        table = table_of(LeadWord)
+        gone = delete(table).where(
+            table.c.word == bindparam("text"), table.c.lead_id == bindparam("lead")
+        )
+        session.connection().execute(gone, rows)
+
+
+def holds(term: str) -> ColumnElement[bool]:
+    """Say that a lead's address or name holds the term, from the beginning of a word on."""
+    meant = _meant(term)
+    if not meant:
+        return false()
+    return or_(
+        Lead.words.contains(meant, autoescape=True),
+        and_(Lead.words.is_(None), names_person(Lead, term)),
+    )
+
+
+def among(session: AnySession, term: str) -> tuple[int, ColumnElement[bool]]:
+    """Return the same as the index answers it, and how many it leads to, as far as it matters.
+
+    They have all words of the term that few have; if there is none, its first.
+    """
+    parts = _meant(term).split(MARK)[1:]
+    if not parts:
+        return 0, false()
+    ranges = [_same(part) for part in parts[:-1]] + [_same_or_begins(parts[-1])]
+    entries = [select(LeadWord.lead_id).where(one) for one in ranges]
+    numbers = [counted(session, one) for one in entries]
+    few = [one for one, number in zip(entries, numbers, strict=True) if number <= MANY]
+    found = select(intersect(*few or entries[:1]).subquery().c.lead_id)
+    number = counted(session, found) if len(few) > 1 else min(numbers)
+    fresh = select(Lead.id).where(Lead.words.is_(None), names_person(Lead, term))
+    by_index = Lead.id.in_(union_all(found, fresh))
+    if parts == [_word(parts[0])[:WORD_LENGTH]]:  # a word or its beginning: the index knows it all
+        return number, by_index
+    return number, by_index & holds(term)
+
+
+def _of_word(letter: str) -> bool:
+    return letter.isalnum() or unicodedata.category(letter)[0] == "M"
+
+
+def _word(part: str) -> str:
+    """Return the word that a piece of marked text begins with."""
+    ends = (place for place, letter in enumerate(part) if not _of_word(letter))
+    return part if part.isalnum() else part[: next(ends, len(part))]
+
+
+def _meant(term: str) -> str:
+    """Return a term marked, from its first word on; nothing when it has none."""
+    _, mark, rest = marked(term).partition(MARK)
+    return mark + rest
+
+
+def _same(part: str) -> ColumnElement[bool]:
+    return LeadWord.word == _word(part)[:WORD_LENGTH]
+
+
+def _same_or_begins(part: str) -> ColumnElement[bool]:
+    """Say that a word is the term's last one, or begins with it where the term ends within it."""
+    word = _word(part)[:WORD_LENGTH]
+    if len(word) < len(part):  # something follows, or the index has no more of the word
+        return LeadWord.word == word
+    return and_(LeadWord.word >= word, LeadWord.word < word + LAST)

@@ -1,0 +1,192 @@
+"""The waiting list of a cohort: ask for a place on it, confirm, count. Leaving is unsubscribing.
+
+Whoever types an address asks; only its owner, with the link that is mailed, is put on the list.
+That holds for an address that is confirmed for something else too. Whoever paid for a place when
+the last one was gone has asked for it with their money, and need not ask again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, select
+
+from crossroads.content import Cohort, Content, Course
+from crossroads.leads import consent
+from crossroads.leads import lifecycle as leads
+from crossroads.leads.consent import Evidence
+from crossroads.leads.lifecycle import CONFIRM_DAYS, Outcome, Submission, Touch
+from crossroads.mail import outbox, suppressions
+from crossroads.mail.addresses import Address, cleaned
+from models import Lead, Order, Waiting, insert_for, now
+from models.base import AnySession
+from models.lead import UNSUBSCRIBED, WAITING, new_token
+
+WAITS: ColumnElement[bool] = Waiting.since.is_not(None) & Waiting.left_at.is_(None)
+
+
+def wording(content: Content, course: str, cohort: str) -> str:
+    """Return the sentence beside the box of the form for these dates, as a page shows it."""
+    title, dates = named(content, course, cohort)
+    words = content.site.waiting_list.consent
+    return words.replace("{course}", title).replace("{dates}", dates)
+
+
+def named(content: Content, course: str, cohort: str) -> tuple[str, str]:
+    """Return a course and the dates of its cohort in words; slug and code once they are gone."""
+    found = content.course(course)
+    run = found.cohort(cohort) if found else None
+    return found.title if found else course, run.dates if run else cohort
+
+
+def join(
+    session: AnySession, signups: Sequence[Submission], *, course: Course, cohort: Cohort
+) -> None:
+    """Record who asks for a place on the list: consent event, and mail that is owed."""
+    for signup in signups:
+        kind = consent.HELD_TO_WAIT if signup.suspect else consent.ASKED_TO_WAIT
+        lead = leads.record(session, signup, kind)
+        waiting = _find_or_add(session, lead, course.slug, cohort.code)
+        if not signup.suspect:
+            _ask(session, lead, waiting)
+
+
+def keep_place(session: AnySession, order: Order) -> None:
+    """Put the buyer of an order on the list of its dates: their money came when no seat was left.
+
+    The ledger of consent says what was paid for, and in which order. Who unsubscribed or may not be
+    mailed is left alone. The caller holds the order's lock.
+    """
+    if not order.email or suppressions.find(session, order.address_hash):
+        return
+    address = Address(typed=cleaned(order.email), key=order.email_key, hash=order.address_hash)
+    page = f"/courses/{order.course}/enroll"
+    lead = leads.of_address(session, address, lock=True) or leads.find_or_add(
+        session, address=address, name=order.name, touch=Touch(page=page), state=WAITING
+    )
+    if lead.state == UNSUBSCRIBED:
+        return
+    wording = f"Paid for {order.item}, order {order.id}, when no place was left in it."
+    consent.record(session, lead, consent.PAID_TO_WAIT, Evidence(form="order", page=page), wording)
+    waiting = _find_or_add(session, lead, order.course, order.cohort)
+    if not waiting.waits:
+        waiting.since, waiting.left_at = now(), None
+
+
+def of_buyer(session: AnySession, order: Order) -> Lead | None:
+    """Return the buyer of an order if they wait for its dates now."""
+    dates = (Waiting.course == order.course) & (Waiting.cohort == order.cohort)
+    query = select(Lead).join(Waiting, Waiting.lead_id == Lead.id)
+    return session.scalar(query.where(Lead.address_hash == order.address_hash, dates, WAITS))
+
+
+def find(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
+    """Return the place on a list whose confirmation link carries the token, and whose it is."""
+    query = select(Waiting, Lead).join(Lead, Lead.id == Waiting.lead_id)
+    row = session.execute(query.where(Waiting.token == token)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def link_expired(waiting: Waiting, at: datetime) -> bool:
+    """Tell whether the confirmation link is too old to act on. A used one never is."""
+    return not waiting.waits and waiting.confirm_until < at
+
+
+def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
+    """Put the owner of a mailed link on the list; a second time is as good as the first."""
+    found = _locked(session, token)
+    if found is None:
+        return "unknown"
+    waiting, lead = found
+    at = now()
+    if link_expired(waiting, at):
+        return "expired"
+    if not waiting.waits or suppressions.find(session, lead.address_hash):
+        waiting.since, waiting.left_at = at, None
+        if lead.state == UNSUBSCRIBED:
+            # Back for this alone: what they once agreed to beside it stays ended.
+            lead.confirmed_at, lead.unsubscribed_at = None, None
+        consent.record(session, lead, consent.WAITING, evidence)
+        suppressions.lift(session, lead.address_hash)
+        outbox.enqueue_rarely(session, outbox.WAITING, lead, waiting=waiting)
+    return "done"
+
+
+def renew_link(session: AnySession, token: str) -> Outcome:
+    """Mail a new confirmation link to the owner of an expired one."""
+    found = _locked(session, token)
+    if found is None:
+        return "unknown"
+    waiting, lead = found
+    if waiting.waits:
+        return "done"
+    _ask(session, lead, waiting)
+    return "expired"
+
+
+def ask_all(session: AnySession, lead: Lead) -> None:
+    """Mail a link to confirm with for each list that the lead asked to be on."""
+    query = select(Waiting).where(Waiting.lead_id == lead.id, Waiting.since.is_(None))
+    for waiting in session.scalars(query.order_by(Waiting.id)):
+        _ask(session, lead, waiting)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """How many wait for one cohort: `course` is slug/code, as lists are narrowed to it."""
+
+    course: str
+    name: str
+    waiting: int
+
+
+def lines(session: AnySession, content: Content) -> list[Line]:
+    """Return each cohort that someone waits for, by its course and its code."""
+    query = select(Waiting.course, Waiting.cohort, func.count()).where(WAITS)
+    query = query.group_by(Waiting.course, Waiting.cohort).order_by(Waiting.course, Waiting.cohort)
+    return [
+        Line(
+            course=f"{course}/{cohort}",
+            name=", ".join(named(content, course, cohort)),
+            waiting=number,
+        )
+        for course, cohort, number in session.execute(query)
+    ]
+
+
+def _ask(session: AnySession, lead: Lead, waiting: Waiting) -> None:
+    """Mail a link to confirm with; who is on the list is told so. Within what is bearable."""
+    if waiting.waits and not suppressions.find(session, lead.address_hash):
+        most = outbox.REMINDERS_AN_HOUR
+        outbox.enqueue_rarely(session, outbox.WAITING, lead, most=most, waiting=waiting)
+    elif outbox.enqueue_rarely(session, outbox.WAIT, lead, waiting=waiting):
+        waiting.confirm_until = now() + timedelta(days=CONFIRM_DAYS)
+
+
+def _locked(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
+    """Return what the link stands for, its lead locked: unsubscribing may make the link void."""
+    query = select(Lead).join(Waiting, Waiting.lead_id == Lead.id).where(Waiting.token == token)
+    session.execute(query.with_for_update(of=Lead))
+    session.expire_all()
+    return find(session, token)
+
+
+def _find_or_add(session: AnySession, lead: Lead, course: str, cohort: str) -> Waiting:
+    at = now()
+    session.execute(
+        insert_for(session, Waiting)
+        .values(
+            lead_id=lead.id,
+            course=course,
+            cohort=cohort,
+            confirm_until=at + timedelta(days=CONFIRM_DAYS),
+            token=new_token(),
+            asked_at=at,
+        )
+        .on_conflict_do_nothing(index_elements=[Waiting.lead_id, Waiting.course, Waiting.cohort])
+    )
+    return session.scalars(
+        select(Waiting).where(
+            Waiting.lead_id == lead.id, Waiting.course == course, Waiting.cohort == cohort
+        )
+    ).one()

@@ -1,0 +1,346 @@
+"""The outbox: queue a mail in the caller's transaction, hand it to one worker, note how it went.
+
+A message is claimed under a lease. The worker that dies with one in hand loses it when the next
+one on its machine finds that out, or when the lease runs out; another sends it, perhaps for the
+second time: at least once, never lost.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from crossroads.database import leases
+from crossroads.mail.addresses import Address
+from models.announcement import PAUSED, Announcement
+from models.base import AnySession, now, table_of
+from models.enrollment import Enrollment
+from models.lead import Lead
+from models.message import DEAD, DUE, HELD, SENT, Message, new_reference
+from models.order import Order
+from models.user import User
+from models.waiting_list import Waiting
+
+CONFIRM = "confirm"
+WELCOME = "welcome"
+ALREADY = "already"
+WAIT = "wait"  # asks the owner of an address to confirm a place on a waiting list
+WAITING = "waiting"  # says that they are on it
+RECEIPT = "receipt"
+ENROLLED = "enrolled"
+UNSEATED = "unseated"
+REFUND = "refund"
+REFUND_FAILED = "refund-failed"
+FAILED = "failed"  # the payment that was to come later did not
+INVITATION = "invitation"  # to who was given a seat
+REPLACED = "replaced"  # to who had it before
+WITHDRAWN = "withdrawn"  # to who had one whose payment went back
+ANNOUNCEMENT = "announcement"
+PLACES = "places"  # an announcement to those on a waiting list
+# Mail that only a confirmed address gets, each with its way out.
+MARKETING = frozenset({WELCOME, ALREADY, ANNOUNCEMENT})
+# What asks the owner of an address whether it was them: it may go to one that is suppressed.
+QUESTIONS = frozenset({CONFIRM, WAIT})
+# What anyone can trigger by typing an address, or clicking about, stays bearable for its owner.
+TRIGGERED = frozenset({CONFIRM, WELCOME, ALREADY, WAIT, WAITING, INVITATION})
+HOUR = timedelta(hours=1)
+MAILS_AN_HOUR = 3
+REMINDERS_AN_HOUR = 1
+
+TRIES = 12
+FIRST_WAIT = timedelta(seconds=30)
+LONGEST_WAIT = timedelta(hours=6)
+ERROR_LENGTH = 500
+ERASED = "the receiver was erased"
+
+
+_MESSAGE: Final = table_of(Message)
+_OWE: Final = insert(_MESSAGE)
+_TRIGGERED_SINCE: Final = select(func.count()).where(
+    _MESSAGE.c.address_hash == bindparam("address"),
+    _MESSAGE.c.created_at >= bindparam("since"),
+    or_(*(_MESSAGE.c.kind == kind for kind in sorted(TRIGGERED))),  # IN is written anew each time
+)
+_OWED: Final = (
+    *("kind", "lead_id", "waiting_id", "recipient", "address_hash", "reference", "state"),
+    *("attempts", "due_at", "error", "created_at"),
+)
+# Every sign-up does this: in one statement, made once, it costs it little.
+_OWE_RARELY: Final = insert(_MESSAGE).from_select(
+    _OWED,
+    select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _OWED)).where(
+        _TRIGGERED_SINCE.scalar_subquery() < bindparam("most")
+    ),
+    include_defaults=False,
+)
+_OWE_RARELY_AND_TELL: Final = _OWE_RARELY.returning(_MESSAGE.c.id)
+
+
+def enqueue(
+    session: AnySession,
+    kind: str,
+    lead: Lead,
+    *,
+    waiting: Waiting | None = None,
+    due_at: datetime | None = None,
+) -> None:
+    """Owe the lead a mail of this kind, from `due_at` on (now, when not given).
+
+    `waiting` is the place on a waiting list that it is about.
+    """
+    session.flush()  # a lead added a moment ago has no id before that
+    session.execute(_OWE, _to(lead, kind, waiting, due_at or now()))
+
+
+def enqueue_rarely(
+    session: AnySession,
+    kind: str,
+    lead: Lead,
+    *,
+    most: int = MAILS_AN_HOUR,
+    waiting: Waiting | None = None,
+) -> bool:
+    """Owe the lead a mail unless the address has had `most` triggered ones in the last hour.
+
+    Counted by address, so that it does not matter who asks, in which spelling, where, or whether
+    the lead was erased and came anew. The caller holds the lead's lock: many at once are counted
+    one after the other. Returns whether the mail is owed.
+    """
+    session.flush()  # what is owed since a moment ago counts, too
+    values = _rarely(_to(lead, kind, waiting, now()), most)
+    return session.scalar(_OWE_RARELY_AND_TELL, values) is not None
+
+
+def enqueue_first(session: AnySession, kind: str, leads: Sequence[tuple[int, Address]]) -> None:
+    """Owe leads that were added just now, by number and address, a mail of this kind each.
+
+    As rarely as any other: who was erased, or waits for a place, may have been mailed lately.
+    """
+    at = now()
+    values = [_values(kind, number, address.typed, address.hash, at) for number, address in leads]
+    session.execute(_OWE_RARELY, [_rarely(one, MAILS_AN_HOUR) for one in values])
+
+
+def _rarely(values: dict[str, Any], most: int) -> dict[str, Any]:
+    lately = {"address": values["address_hash"], "since": values["created_at"] - HOUR, "most": most}
+    return {**values, **lately}
+
+
+def _to(lead: Lead, kind: str, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
+    waiting_id = waiting.id if waiting else None
+    return _values(kind, lead.id, lead.email, lead.address_hash, due_at, waiting_id)
+
+
+def _values(
+    kind: str,
+    lead_id: int,
+    recipient: str,
+    address_hash: str,
+    due_at: datetime,
+    waiting_id: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "lead_id": lead_id,
+        "waiting_id": waiting_id,
+        "recipient": recipient,
+        "address_hash": address_hash,
+        "reference": new_reference(),
+        "state": DUE,
+        "attempts": 0,
+        "due_at": due_at,
+        "error": "",
+        "created_at": now(),
+    }
+
+
+def enqueue_for_order(
+    session: AnySession, kind: str, order: Order, event_id: int | None = None
+) -> None:
+    """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back.
+
+    `event_id` names the event of the order that it is about, where there can be several.
+    """
+    session.add(
+        Message(
+            kind=kind,
+            order_id=order.id,
+            order_event_id=event_id,
+            recipient=order.email,
+            address_hash=order.address_hash,
+        )
+    )
+
+
+def enqueue_for_participant(session: AnySession, kind: str, enrollment: Enrollment) -> None:
+    """Owe who was given a seat a mail of this kind; nobody, when no address is known."""
+    if enrollment.email is None:
+        return
+    session.flush()  # a row added a moment ago has no id before that
+    session.add(
+        Message(
+            kind=kind,
+            order_id=enrollment.order_id,
+            enrollment_id=enrollment.id,
+            recipient=enrollment.email,
+            address_hash=enrollment.address_hash,
+        )
+    )
+
+
+def announce(
+    session: AnySession, announcement_id: int, lead: Lead, waiting: Waiting | None, due_at: datetime
+) -> None:
+    """Owe the lead an announcement, to who is on a waiting list if that place is given."""
+    session.add(
+        Message(
+            kind=PLACES if waiting else ANNOUNCEMENT,
+            announcement_id=announcement_id,
+            lead_id=lead.id,
+            waiting_id=waiting.id if waiting else None,
+            recipient=lead.email,
+            address_hash=lead.address_hash,
+            due_at=due_at,
+        )
+    )
+
+
+def announce_to_staff(session: AnySession, announcement: Announcement, user: User) -> None:
+    """Owe someone of the staff an announcement as its receivers would get it."""
+    session.add(
+        Message(
+            kind=PLACES if announcement.waiting else ANNOUNCEMENT,
+            announcement_id=announcement.id,
+            user_id=user.id,
+            recipient=user.email,
+            address_hash="",  # no lead's
+        )
+    )
+
+
+def erase(session: AnySession, address_hash: str) -> None:
+    """Take a person out of the mail that they were sent or owed; what is owed is held."""
+    theirs = Message.address_hash == address_hash
+    forgotten = update(Message).where(theirs).values(recipient="", error="", waiting_id=None)
+    session.execute(forgotten)
+    owed = update(Message).where(theirs, Message.state == DUE)
+    session.execute(owed.values(state=HELD, owner=None, lease_until=None, error=ERASED))
+
+
+def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
+    """Take the message that has been due longest under a lease; None when there is none.
+
+    Those of an announcement that is paused are let lie.
+    """
+    return leases.claim(session, Message, going(), owner, at)
+
+
+def going() -> ColumnElement[bool]:
+    """Return the condition that a mail is owed, and not one of an announcement that is paused."""
+    paused = select(Announcement.id).where(Announcement.state == PAUSED)
+    return (Message.state == DUE) & or_(
+        Message.announcement_id.is_(None),
+        Message.user_id.is_not(None),
+        Message.announcement_id.not_in(paused),
+    )
+
+
+def rare(session: AnySession, address_hash: str, most: int = MAILS_AN_HOUR) -> bool:
+    """Tell whether the address was owed fewer triggered mails than this in the last hour."""
+    session.flush()  # what is owed since a moment ago counts, too
+    lately = {"address": address_hash, "since": now() - HOUR}
+    return (session.scalar(_TRIGGERED_SINCE, lately) or 0) < most
+
+
+def hold(session: AnySession, message: Message, owner: str, reason: str) -> bool:
+    """Put the message away: its receiver may not be mailed. False when its lease was lost."""
+    return _close(session, message, owner, state=HELD, error=reason)
+
+
+def put_off(session: AnySession, message: Message, owner: str, due_at: datetime) -> bool:
+    """Let the message wait until then, which is no try. False when its lease was lost."""
+    tries = message.attempts - 1
+    return _close(session, message, owner, error=message.error, due_at=due_at, attempts=tries)
+
+
+def sent(session: AnySession, message: Message, owner: str) -> bool:
+    """Mark the message sent. False when its lease was lost to another worker meanwhile."""
+    return _close(session, message, owner, state=SENT, error="", sent_at=now())
+
+
+def postpone(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Try the message again later, or give it up after 12 tries.
+
+    The wait doubles from 30 seconds to 6 hours and is stretched by up to a quarter at random, so
+    that a server that comes back is not met by everything at once. False when the lease was lost.
+    """
+    return _later(session, message, owner, error, awaits_server_since=None)
+
+
+def await_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Try the message again later as postpone() does, or as soon as the server takes mail again."""
+    since = message.awaits_server_since or now()
+    return _later(session, message, owner, error, awaits_server_since=since)
+
+
+def _later(
+    session: AnySession,
+    message: Message,
+    owner: str,
+    error: str,
+    awaits_server_since: datetime | None,
+) -> bool:
+    if message.attempts >= TRIES:
+        return give_up(session, message, owner, error)
+    due_at = now() + leases.wait(message.attempts, FIRST_WAIT, LONGEST_WAIT)
+    return _close(
+        session,
+        message,
+        owner,
+        error=error,
+        due_at=due_at,
+        awaits_server_since=awaits_server_since,
+    )
+
+
+def give_up(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Mark the message dead: it is not tried again. False when the lease was lost."""
+    return _close(session, message, owner, state=DEAD, error=error)
+
+
+def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
+    """Owe the dead messages among these once more, with all tries before them; return how many.
+
+    Each stays the mail it was, Message-ID and all. The gate looks at its receiver again.
+    """
+    statement = (
+        update(Message)
+        .where(Message.state == DEAD, *which)
+        .values(state=DUE, due_at=now(), attempts=0, error="", awaits_server_since=None)
+        .returning(Message.id)
+    )
+    options = {"synchronize_session": False}
+    return len(session.scalars(statement, execution_options=options).all())
+
+
+def _close(
+    session: AnySession, message: Message, owner: str, *, error: str, **values: object
+) -> bool:
+    values = {"awaits_server_since": None, **values}
+    statement = (
+        update(Message)
+        .where(Message.id == message.id, Message.owner == owner, Message.state == DUE)
+        .values(owner=None, lease_until=None, error=error[:ERROR_LENGTH], **values)
+        .returning(Message.id)
+    )
+    options = {"synchronize_session": False}
+    return session.scalar(statement, execution_options=options) is not None

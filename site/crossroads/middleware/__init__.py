@@ -1,0 +1,1 @@
+"""In front of Flask and around requests: pages from memory, bodies, limits, headers, log."""

@@ -1,0 +1,289 @@
+"""Public pages as bytes: rendered once, compressed once, served in front of Flask.
+
+A reader's request is a dictionary look-up here. Everything else, every POST included, passes
+to Flask. One thread a process renders the pages again when what they show has changed.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from prometheus_client import Counter
+from werkzeug.datastructures import Headers
+from werkzeug.http import parse_accept_header, parse_etags
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from crossroads.logs import first_line
+from crossroads.metrics import REQUESTS
+from crossroads.middleware import compression
+from crossroads.middleware.compression import Compressed
+from crossroads.middleware.request_log import NO_VISIT
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ENCODINGS = ("br", "gzip", "identity")
+ALREADY_SMALL = ("image/png", "image/jpeg", "font/woff2")
+POLL_SECONDS = 2.0
+AFTER_FAILURE = 4  # polls until pages that could not be rendered are tried again
+# Dropped from what Flask answered: made anew here, or true of one request only.
+OWN = {
+    *("accept-ranges", "content-length", "date", "etag", "last-modified"),
+    *("set-cookie", "x-request-id"),
+}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One address in one encoding: the bytes, their ETag and the headers, ready to send."""
+
+    body: bytes
+    etag: str
+    headers: list[tuple[str, str]]
+    headers_unchanged: list[tuple[str, str]]
+
+
+# One address: its variants by encoding.
+Page = dict[str, Variant]
+
+
+class PageCache:
+    """WSGI layer that answers GET and HEAD of public addresses from memory.
+
+    `paths` lists the addresses; `stamp` changes with the files, asked before each answer (a
+    constant in production); `version` changes with what pages show from the database and the
+    clock, asked by the thread every `poll` seconds. While either cannot be read, or a page
+    cannot be rendered, the last good bytes stay. The pages in `later` are not
+    rendered before somebody asks for one.
+    """
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        *,
+        paths: Callable[[], Iterable[str]],
+        stamp: Callable[[], Hashable],
+        version: Callable[[], Hashable],
+        base_url: str,
+        later: Collection[str] = (),
+        poll: float = POLL_SECONDS,
+    ) -> None:
+        self._app = app
+        self._list_paths = paths
+        self._stamp_now = stamp
+        self._version_now = version
+        self._base_url = base_url
+        self._later = frozenset(later)
+        self.poll = poll  # may be changed until the first page is asked for
+        self._pages: dict[str, Page] = {}
+        self._paths: frozenset[str] = frozenset(paths())
+        self._stamp = stamp()
+        self._version: Hashable = object()  # equals no other: nothing has been rendered
+        self._lock = threading.Lock()
+        self._compress: Callable[[bytes], Compressed] = compression.compressed
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        stamp = self._stamp_now()
+        if stamp != self._stamp:
+            self._forget(stamp)
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            page = self._page(environ["PATH_INFO"])
+            if page is not None:
+                return self._answer(page, environ, start_response)
+        return self._app(environ, start_response)
+
+    def kept(self, path: str) -> bytes | None:
+        """Return the page at an address as everybody gets it now, if it is in memory."""
+        if self._thread is None:
+            self._start()
+        page = self._pages.get(path)
+        return page["identity"].body if page else None
+
+    def fill(self, file: Path) -> None:
+        """Render the pages now, if what they show is other than it was. Raises what that raises.
+
+        Before the server's processes part, so that they share the bytes and what made them. What
+        the pages are compressed to is kept in the file: to do it anew is a tenth of a start.
+        """
+        kept = compression.kept(file)
+        made: dict[bytes, Compressed] = {}
+
+        def compress(body: bytes) -> Compressed:
+            made[body] = kept.get(compression.digest(body)) or compression.compressed(body)
+            return made[body]
+
+        self._compress = compress
+        self._refresh()
+        self._compress = compression.compressed
+        if {compression.digest(body) for body in made} != kept.keys():
+            compression.keep(file, made.items())
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _page(self, path: str) -> Page | None:
+        if self._thread is None:
+            self._start()
+        # Held fast: what is rendered from here on belongs to these pages, and is lost with them
+        # when they are replaced meanwhile by newer ones.
+        pages = self._pages
+        page = pages.get(path)
+        if page is None and path in self._paths:
+            page = self._render(path)
+            if page is not None:
+                page = pages.setdefault(path, page)
+        return page
+
+    def _forget(self, stamp: Hashable) -> None:
+        with self._lock:
+            self._stamp = stamp
+            self._pages = {}
+            # With content that cannot be read the addresses stay as they were: Flask shows
+            # what is wrong at each of them.
+            self._paths = frozenset(_whole_or(self._list_paths, self._paths))
+
+    def _answer(
+        self, page: Page, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        variant = page[_encoding(environ.get("HTTP_ACCEPT_ENCODING", ""))]
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        if known and (known == variant.etag or _names(known, variant.etag)):
+            _counter(304).inc()
+            start_response("304 Not Modified", list(variant.headers_unchanged))
+            return []
+        _counter(200).inc()
+        start_response("200 OK", list(variant.headers))
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [variant.body]
+
+    def _render(self, path: str) -> Page | None:
+        """Return the page as Flask answers it now, or None when that is no 200."""
+        environ = EnvironBuilder(path, base_url=self._base_url).get_environ()
+        environ[NO_VISIT] = True
+        body_parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
+        body = b"".join(body_parts)
+        if not status.startswith(str(HTTPStatus.OK.value)):
+            return None
+        page = self._pages.get(path)
+        if page is not None and page["identity"].body == body:  # to compress it takes longest
+            return page
+        return make_page(body, headers, self._compress)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="pages", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        trouble = False
+        while True:
+            polls = 1
+            try:
+                if not self._refresh():
+                    polls = AFTER_FAILURE
+                trouble = False
+            except Exception as error:
+                if not trouble:  # said once, not at every poll until it is over
+                    log.warning("pages not refreshed, the last ones stay", error=first_line(error))
+                trouble = True
+            if self._ended.wait(self.poll * polls):
+                return
+
+    def _refresh(self) -> bool:
+        """Render the pages again when what they show has changed. False when one could not be."""
+        current = self._version_now()
+        if current != self._version:
+            if not self._render_all():
+                return False
+            self._version = current
+        return True
+
+    def _render_all(self) -> bool:
+        stamp = self._stamp
+        paths = self._paths - (self._later - self._pages.keys())
+        pages = {}
+        for path in paths:
+            if self._ended.is_set():
+                return False
+            page = self._render(path)
+            if page is not None:
+                pages[path] = page
+        with self._lock:
+            if stamp == self._stamp:
+                self._pages = {**self._pages, **pages}
+        return len(pages) == len(paths)
+
+
+def make_page(body: bytes, headers: Headers, compress: Callable[[bytes], Compressed]) -> Page:
+    """Return the page made of a body and its headers in every encoding worth sending."""
+    kept = [(name, value) for name, value in headers if name.lower() not in OWN]
+    digest = compression.digest(body)[:20]
+    kind = (headers.get("Content-Type") or "").partition(";")[0]
+    bodies = {"identity": body}
+    if kind not in ALREADY_SMALL:
+        bodies |= compress(body)
+        kept.append(("Vary", "Accept-Encoding"))
+    made = {name: _variant(name, data, digest, kept) for name, data in bodies.items()}
+    return {name: made.get(name, made["identity"]) for name in ENCODINGS}
+
+
+def _variant(encoding: str, body: bytes, digest: str, kept: list[tuple[str, str]]) -> Variant:
+    plain = encoding == "identity"
+    etag = f'"{digest}"' if plain else f'"{digest}-{encoding}"'
+    shared = [*kept, ("ETag", etag)]
+    encoded = [] if plain else [("Content-Encoding", encoding)]
+    return Variant(
+        body,
+        etag,
+        [*shared, *encoded, ("Content-Length", str(len(body)))],
+        [pair for pair in shared if pair[0] != "Content-Type"],
+    )
+
+
+@lru_cache(maxsize=512)
+def _encoding(header: str) -> str:
+    """Return the encoding that an Accept-Encoding header likes best, the smallest of equals.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+    """
+    accepted = parse_accept_header(header)
+    liked = max(ENCODINGS, key=lambda name: accepted[name])
+    return liked if accepted[liked] > 0 else "identity"
+
+
+@lru_cache(maxsize=512)
+def _names(header: str, etag: str) -> bool:
+    """Tell whether If-None-Match names the ETag, by the weak comparison it asks for.
+
+    Of the variant that would be sent, and no other: a cache that holds the brotli bytes must
+    not take our "unchanged" for leave to send them to whoever cannot read them.
+    https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+    """
+    return parse_etags(header).contains_weak(etag.strip('"'))
+
+
+@cache
+def _counter(status: int) -> Counter:
+    # Made at first use: a web worker counts into its own file, not into its parent's.
+    return REQUESTS.labels("page", "GET", status)
+
+
+def _whole_or(source: Callable[[], Iterable[str]], before: Iterable[str]) -> Iterator[str]:
+    try:
+        return iter(list(source()))
+    except Exception:
+        return iter(before)

@@ -1,0 +1,271 @@
+"""Rate limits that all processes of one machine count together, in a small file of their own.
+
+While the file cannot be used each process counts for itself, so that a full disk opens no door.
+"""
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Sequence
+from functools import cache
+from ipaddress import ip_network
+from pathlib import Path
+from threading import Lock
+from typing import cast
+
+import structlog
+from flask import request
+from flask_limiter import Limiter
+from limits import RateLimitItem, parse_many
+from limits.storage import Storage
+from limits.typing import Any
+
+from crossroads.database.process_lock import turn
+from crossroads.logs import first_line
+from crossroads.middleware.security import client_ip
+
+SCHEME = "crossroads-counters"
+log = structlog.get_logger()
+
+TURN_SECONDS = 0.05  # to count takes a tenth of a millisecond
+PURGE_SECONDS = 60  # between two clean-ups of counters that ran out
+# Until a file that could not be used is tried again. A locked one is given up after 5 seconds, for
+# which every request that counts has to wait.
+RETRY_SECONDS = 30.0
+TABLE = """
+CREATE TABLE IF NOT EXISTS counter (
+  key TEXT PRIMARY KEY, count INTEGER NOT NULL, expires REAL NOT NULL
+) WITHOUT ROWID
+"""
+# Adds what was counted elsewhere meanwhile.
+ADD = """
+INSERT INTO counter (key, count, expires) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+  count = CASE WHEN expires <= ?4 THEN excluded.count ELSE count + excluded.count END,
+  expires = max(expires, excluded.expires)
+"""
+HIGHEST = 2**62
+# One statement, which commits itself: between two of a transaction another thread would take its
+# turn, and whoever counts would wait for that.
+COUNT = """
+WITH asked AS (
+  SELECT key AS place, json_extract(value, '$[0]') AS name,
+    json_extract(value, '$[1]') AS seconds, json_extract(value, '$[2]') AS most
+  FROM json_each(?1)
+), standing AS (
+  SELECT place, name, seconds, most, CASE WHEN expires > ?2 THEN count ELSE 0 END AS before
+  FROM asked LEFT JOIN counter ON counter.key = name
+)
+INSERT INTO counter (key, count, expires)
+SELECT name, ?3, ?2 + seconds FROM standing
+WHERE place <= coalesce((SELECT min(place) FROM standing WHERE before + ?3 > most), place)
+ON CONFLICT (key) DO UPDATE SET
+  count = CASE WHEN expires <= ?2 THEN excluded.count ELSE count + excluded.count END,
+  expires = CASE WHEN expires <= ?2 THEN excluded.expires ELSE expires END
+RETURNING key, count, expires
+"""
+
+
+class CounterFile(Storage):
+    """Counters in one SQLite file, changed by single statements that commit themselves.
+
+    They are kept apart from the site's database: a count must neither wait for a request's
+    transaction nor be rolled back with it. Durability is off, since a count lost in a power cut
+    harms nobody. The processes take turns: a thread that waits for the file keeps all others of its
+    process waiting.
+
+    When the file cannot be read or written, this process counts by the same statements in memory,
+    and adds that to the file once it can: with several processes, up to as many times the limit.
+    """
+
+    STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the registry of limits wants a list
+
+    def __init__(self, uri: str, wrap_exceptions: bool = False) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        self._path = Path(uri.removeprefix(f"{SCHEME}://"))
+        self._turns = self._path.with_suffix(".lock")
+        self._lock = Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._memory: sqlite3.Connection | None = None  # only while the file cannot be used
+        self._retry_at = 0.0
+        self._purge_at = 0.0
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return sqlite3.Error
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        ((_, count, _),) = self._count([(key, expiry, HIGHEST)], amount)
+        return count
+
+    def incr_up_to_the_first_over(self, counters: Sequence[tuple[str, int, int]]) -> float | None:
+        """Count in counters given by key, seconds and the most they take, in their order.
+
+        Those after the first that is over stay as they were. Returns when that one ends, in
+        seconds since 1970, or None when none is over.
+        """
+        most = {key: most for key, _, most in counters}
+        counted = self._count(counters)
+        return next((expires for key, count, expires in counted if count > most[key]), None)
+
+    def get(self, key: str) -> int:
+        rows = self._run(
+            "SELECT count FROM counter WHERE key = ? AND expires > ?", key, time.time()
+        )
+        return int(rows[0][0]) if rows else 0
+
+    def get_expiry(self, key: str) -> float:
+        rows = self._run("SELECT expires FROM counter WHERE key = ?", key)
+        return float(rows[0][0]) if rows else time.time()
+
+    def check(self) -> bool:
+        return bool(self._run("SELECT 1"))
+
+    def reset(self) -> int | None:
+        self._run("DELETE FROM counter")
+        return None
+
+    def clear(self, key: str) -> None:
+        self._run("DELETE FROM counter WHERE key = ?", key)
+
+    def close(self) -> None:
+        """Close the file, and forget what was counted without it; the next use opens it again."""
+        with self._lock:
+            self._close_file()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+
+    def _count(
+        self, counters: Sequence[tuple[str, int, int]], amount: int = 1
+    ) -> list[tuple[str, int, float]]:
+        """Count in these up to the first that is over; return key, count and end of each."""
+        at = time.time()
+        if at >= self._purge_at:
+            self._purge_at = at + PURGE_SECONDS
+            self._run("DELETE FROM counter WHERE expires <= ?", at)
+        return self._run(COUNT, json.dumps(counters), at, amount)
+
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        with self._lock:
+            if self._memory is None or time.monotonic() >= self._retry_at:
+                try:
+                    return self._run_in_file(statement, values)
+                except (sqlite3.Error, OSError) as error:
+                    self._fall_back(error)
+            assert self._memory is not None  # noqa: S101 - it is there whenever the file is not
+            return self._memory.execute(statement, values).fetchall()
+
+    def _run_in_file(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        if self._connection is None:
+            self._connection = self._open()
+        with turn(self._turns, patience=TURN_SECONDS):
+            if self._memory is not None:
+                self._return_to(self._connection, self._memory)
+            return self._connection.execute(statement, values).fetchall()
+
+    def _fall_back(self, error: Exception) -> None:
+        """Count in memory from now on. Said once, not at each try to return to the file."""
+        self._close_file()
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if self._memory is None:
+            self._memory = sqlite3.connect(
+                ":memory:", isolation_level=None, check_same_thread=False
+            )
+            self._memory.execute(TABLE)
+            log.error(
+                "limits cannot be counted in their file: each process counts alone",
+                file=str(self._path),
+                error=first_line(error),
+            )
+
+    def _return_to(self, file: sqlite3.Connection, memory: sqlite3.Connection) -> None:
+        """Add to the file what was counted without it. Raises when it still cannot be written."""
+        at = time.time()
+        counted = memory.execute("SELECT key, count, expires FROM counter").fetchall()
+        file.execute("BEGIN IMMEDIATE")
+        # A counter of no use, so that the file is written even when nothing was counted.
+        for key, count_, expires in [("", 0, at), *counted]:
+            file.execute(ADD, (key, count_, expires, at))
+        file.execute("COMMIT")
+        memory.close()
+        self._memory = None
+        log.info("limits are counted in their file again", file=str(self._path))
+
+    def _close_file(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.touch(mode=0o600)  # it names the addresses that are counted
+        connection = sqlite3.connect(
+            self._path, timeout=5, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(TABLE)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+
+def client_network() -> str:
+    """Return who is counted: the IPv4 address, or the /64 that one IPv6 subscriber has."""
+    ip = client_ip()
+    if ip is None:
+        return "unknown"  # whatever a proxy wrote instead: one count for all of them
+    return str(ip if ip.version == 4 else ip_network((int(ip), 64), strict=False))
+
+
+class TooMany(Exception):
+    """A limit is reached: so many `seconds` have to pass before one more is taken."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"one more in {seconds} seconds")
+        self.seconds = seconds
+
+
+# It swallows no errors: a request that could not be counted would be a door without a limit.
+limiter = Limiter(key_func=client_network)
+
+
+@limiter.request_filter
+def _counts_itself() -> bool:
+    """Tell that no limit is to be looked up: only views of the desk are decorated with one."""
+    return not request.path.startswith("/admin")
+
+
+def count(*limits: tuple[str, str, str]) -> None:
+    """Count one more under each of these limits. Raises TooMany when that is over one of them.
+
+    Each is given by its windows, its scope, and the name that is counted in it. In the windows
+    after the one that is over it is not counted: who is too fast for a minute loses no hour.
+
+    By the fixed windows and the counters of the limiter. What a context or decorator of it looks up
+    for each request besides is known here, and to count in one window after the other would take
+    as long as to store a sign-up.
+    """
+    counters = [
+        (window.key_for(scope, name), window.get_expiry(), window.amount)
+        for limit, scope, name in limits
+        for window in _windows(limit)
+    ]
+    until = cast(CounterFile, limiter.storage).incr_up_to_the_first_over(counters)
+    if until is not None:
+        raise TooMany(max(1, math.ceil(until - time.time())))
+
+
+@cache
+def _windows(limit: str) -> list[RateLimitItem]:
+    return sorted(parse_many(limit))
+
+
+def seconds_to_wait() -> int:
+    """Return after how many seconds the limit that this request ran into lets it pass."""
+    limit = limiter.current_limit
+    # Rounded up twice, there and here, it would be a second more than the window is long.
+    return max(1, limit.reset_at - math.ceil(time.time())) if limit else 60

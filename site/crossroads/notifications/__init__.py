@@ -1,0 +1,1 @@
+"""What mail says: its templates' contexts, announcements, preview."""

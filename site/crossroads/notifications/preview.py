@@ -1,0 +1,202 @@
+"""Every kind of mail with sample data, as files to look at before anybody gets one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from crossroads import money
+from crossroads.content import Content
+from crossroads.mail import outbox
+from crossroads.mail.composer import Composer, as_bytes
+from crossroads.notifications import contexts as letters
+from crossroads.notifications.contexts import Announced, Participant, Unpaid, Waiter
+from crossroads.orders.enrollments import Bought, Receipt, Returned
+from models.announcement import Announcement
+from models.base import now
+from models.enrollment import Enrollment
+from models.lead import Lead
+from models.message import Message
+from models.order import Order
+from models.waiting_list import Waiting
+
+RECEIVER = "maria.keller@example.com"
+NAME = "Maria Keller"
+TOKEN = "a-sample-that-opens-nothing-xxxx"  # noqa: S105 - as long as a real one
+SEATS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One mail that was written: its files are called after its kind. `size` is in bytes."""
+
+    kind: str
+    subject: str
+    size: int
+
+
+def write(folder: Path, composer: Composer, content: Content) -> list[Sample]:
+    """Write each kind of mail as .html, .txt and .eml, and an index.html that shows them all.
+
+    Raises OSError when the folder cannot be written to, and KeyError for a kind of mail that has
+    templates and no sample here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = [_write_one(folder, kind, composer, content) for kind in composer.kinds()]
+    index = composer.render("index.html", {"site": content.site, "samples": samples})
+    (folder / "index.html").write_text(index, encoding="utf-8")
+    return samples
+
+
+def _write_one(folder: Path, kind: str, composer: Composer, content: Content) -> Sample:
+    message = Message(kind=kind, recipient=RECEIVER, address_hash="", reference=f"sample-{kind}")
+    context = letters.context(message, RECEIVERS[kind](content), content, composer.base_url)
+    mail = composer.compose(kind, message.recipient, message.reference, context)
+    whole = as_bytes(mail)
+    (folder / f"{kind}.eml").write_bytes(whole)
+    for part, ending in (("plain", "txt"), ("html", "html")):
+        body = mail.get_body((part,))
+        assert body is not None  # noqa: S101 - the composer gave it both
+        words = body.get_content().replace("\r\n", "\n")
+        (folder / f"{kind}.{ending}").write_text(words, encoding="utf-8")
+    return Sample(kind=kind, subject=str(mail["Subject"]), size=len(whole))
+
+
+def _lead(content: Content) -> Lead:
+    page = content.comparisons[0] if content.comparisons else None
+    return Lead(
+        email=RECEIVER,
+        email_key=RECEIVER,
+        address_hash="",
+        name=NAME,
+        page=f"/compare/{page.slug}" if page else None,
+        confirm_until=now() + timedelta(days=7),
+        confirm_token=TOKEN,
+        unsubscribe_token=TOKEN,
+    )
+
+
+def _waiter(content: Content) -> Waiter:
+    course = content.courses[0] if content.courses else None
+    cohort = course.cohorts[0] if course and course.cohorts else None
+    waiting = Waiting(
+        lead_id=1,
+        course=course.slug if course else "course",
+        cohort=cohort.code if cohort else "cohort",
+        confirm_until=now() + timedelta(days=7),
+        token=TOKEN,
+    )
+    return Waiter(lead=_lead(content), waiting=waiting)
+
+
+def _bought(content: Content) -> Bought:
+    """Return an order of two places, with a discount and tax: every line that a receipt can have.
+
+    Without a course in the content it is one that has left it.
+    """
+    course = content.courses[0] if content.courses else None
+    cohort = course.cohorts[0] if course and course.cohorts else None
+    amount = course.price.amount if course else 10_000
+    currency = course.price.currency if course else "USD"
+    order = Order(
+        course=course.slug if course else "course",
+        cohort=cohort.code if cohort else "cohort",
+        email=RECEIVER,
+        email_key=RECEIVER,
+        address_hash="",
+        name=NAME,
+        item=f"{course.title}, {cohort.title or cohort.code}" if course and cohort else "Course",
+        seats=SEATS,
+        unit_amount=amount,
+        currency=currency,
+        session_until=now(),
+        request_key=TOKEN,
+        token=TOKEN,
+    )
+    order.id = 1041
+    discount, tax = order.amount // 10, order.amount // 20
+
+    def said(sum_: int) -> str:
+        return money.display(sum_, currency)
+
+    receipt = Receipt(
+        number=order.id,
+        item=order.item,
+        seats=SEATS,
+        price=said(amount),
+        subtotal=said(order.amount),
+        discount=f"-{said(discount)}",
+        tax=said(tax),
+        tax_included=False,
+        total=said(order.amount - discount + tax),
+        free=False,
+        invoiced=True,
+        returned=None,
+        paid_at=now(),
+    )
+    share = Returned(amount=said(amount), seats=1, kept=SEATS - 1, whole=False)
+    return Bought(order=order, receipt=receipt, token=TOKEN, leave_token=TOKEN, returned=share)
+
+
+def _participant(content: Content) -> Participant:
+    order = _bought(content).order
+    enrollment = Enrollment(
+        order_id=order.id,
+        seat=SEATS,
+        course=order.course,
+        cohort=order.cohort,
+        email="ben.okafor@example.com",
+        name="Ben Okafor",
+        address_hash="another",
+        token=TOKEN,
+    )
+    return Participant(enrollment=enrollment, order=order)
+
+
+LETTER = """\
+The next cohort starts on **January 19**. It has 12 places, and the first week is open to look at.
+
+## What is new
+
+- A session with a hiring manager, every second week
+- Written feedback on [your case study](/courses/ai-pm-bootcamp)
+
+> I can unsubscribe in one click.
+
+See you there.
+"""
+
+
+def _announced(content: Content, waiting: str = "") -> Announced:
+    announcement = Announcement(
+        subject="The January cohort is open", body=LETTER, rate=60, waiting=waiting
+    )
+    return Announced(announcement=announcement, lead=_lead(content))
+
+
+def _announced_to_waiting(content: Content) -> Announced:
+    place = _waiter(content).waiting
+    return _announced(content, f"{place.course}/{place.cohort}")
+
+
+Receiver = Lead | Waiter | Bought | Participant | Unpaid | Announced
+
+# Whom each kind of mail is written to.
+RECEIVERS: dict[str, Callable[[Content], Receiver]] = {
+    outbox.CONFIRM: _lead,
+    outbox.WELCOME: _lead,
+    outbox.ALREADY: _lead,
+    outbox.WAIT: _waiter,
+    outbox.WAITING: _waiter,
+    outbox.RECEIPT: _bought,
+    outbox.ENROLLED: _bought,
+    outbox.UNSEATED: _bought,
+    outbox.REFUND: _bought,
+    outbox.REFUND_FAILED: _bought,
+    outbox.FAILED: lambda content: Unpaid(order=_bought(content).order),
+    outbox.INVITATION: _participant,
+    outbox.REPLACED: _participant,
+    outbox.WITHDRAWN: _participant,
+    outbox.ANNOUNCEMENT: _announced,
+    outbox.PLACES: _announced_to_waiting,
+}

@@ -1,0 +1,1 @@
+"""Running the site: server, supervisor, migrations, doctor, demo data."""

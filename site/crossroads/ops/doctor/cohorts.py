@@ -1,0 +1,25 @@
+"""Content against orders: cohorts that are no longer as they were sold."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from crossroads.content import Content
+from crossroads.ops.doctor.finding import Finding
+from crossroads.orders import sold_cohorts
+
+
+def examine(engine: Engine, content: Content) -> Iterator[Finding]:
+    """Yield a finding for each such cohort. One that moved is a note: it may be meant to."""
+    try:
+        with Session(engine) as session:
+            found = sold_cohorts.compare(session, content, datetime.now(UTC).date())
+    except SQLAlchemyError:
+        return  # said of the database
+    for one in found:
+        yield Finding("note" if one.change == "moved" else "wrong", str(one))
+    if not found:
+        yield Finding("fine", "cohorts are as they were sold")

@@ -1,0 +1,1 @@
+"""What was bought: orders, seats, refunds, disputes, enrollments."""

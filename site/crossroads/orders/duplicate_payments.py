@@ -1,0 +1,88 @@
+"""Duplicates: an order that was paid more than once. The first payment counts, the rest goes back.
+
+A checkout that has run out leads to as many copies of it as anyone cares to open, and each can be
+paid. https://docs.stripe.com/payments/checkout/abandoned-carts
+"""
+
+from collections.abc import Iterable, Sequence
+
+from crossroads import payments
+from crossroads.mail import outbox
+from crossroads.orders import ledger
+from crossroads.orders.projections import ASKED, REFUND_COURSE, REFUSED, Refund
+from crossroads.payments import Checkout
+from models import Order
+from models.base import AnySession
+from models.order import DUPLICATE
+
+
+def note(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
+    """Note that a paid order was paid by this checkout too, and that all of it is to go back.
+
+    The caller holds the order's lock.
+    """
+    if checkout.payment_intent is not None:
+        ledger.record(
+            session, order, DUPLICATE, cause, subject=checkout.payment_intent, status=ASKED,
+            amount=checkout.amount_total, stripe_id=checkout.id,
+        )  # fmt: skip
+
+
+def key(duplicate: Refund) -> str:
+    """Return the idempotency key that Stripe is asked with to return a duplicate."""
+    tries = f"-{duplicate.tries}" if duplicate.tries > 1 else ""
+    return f"duplicate-{duplicate.reference}{tries}"
+
+
+def missing(duplicate: Refund, found: Iterable[payments.Refund]) -> bool:
+    """Tell whether some of a duplicate is still to be returned, given its refunds at Stripe."""
+    returned = sum(one.amount for one in found if one.counts)
+    return duplicate.asked and returned < duplicate.amount
+
+
+def ask_anew(session: AnySession, order_id: int, duplicate: Refund, cause: str) -> None:
+    """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
+    order = ledger.lock(session, order_id)
+    ledger.record(
+        session, order, DUPLICATE, cause, subject=duplicate.reference, amount=duplicate.amount,
+        status=f"{ASKED}-{duplicate.tries + 1}",
+    )  # fmt: skip
+
+
+def learn(
+    session: AnySession,
+    order: Order,
+    duplicate: Refund,
+    found: Sequence[payments.Refund],
+    cause: str,
+) -> None:
+    """Note where what went back of a duplicate stands, given its refunds, the newest first.
+
+    There are several when staff returned a part of it. The buyer is told once all of it is on its
+    way. The caller holds the order's lock.
+    """
+    counting = [one for one in found if one.counts]
+    whole = sum(one.amount for one in counting) >= duplicate.amount
+    if whole:
+        said = min(counting, key=lambda one: REFUND_COURSE.index(one.status))
+    else:
+        failed = [one for one in found if not one.counts]
+        if not failed:  # the rest is asked for, or was refused
+            return
+        said = failed[0]
+    number = ledger.record(
+        session, order, DUPLICATE, cause, subject=duplicate.reference, status=said.status,
+        stripe_id=said.id, amount=duplicate.amount, reason=said.failure_reason or "",
+    )  # fmt: skip
+    if number is not None and whole and duplicate.asked:
+        outbox.enqueue_for_order(session, outbox.REFUND, order, number)
+    elif number is not None and duplicate.counts and not whole:
+        outbox.enqueue_for_order(session, outbox.REFUND_FAILED, order, number)
+
+
+def refused(session: AnySession, order: Order, duplicate: Refund, reason: str, cause: str) -> None:
+    """Note that Stripe will not return a duplicate. The caller holds the order's lock."""
+    ledger.record(
+        session, order, DUPLICATE, cause, subject=duplicate.reference, status=REFUSED,
+        amount=duplicate.amount, reason=reason,
+    )  # fmt: skip

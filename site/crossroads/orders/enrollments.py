@@ -1,0 +1,155 @@
+"""Enrollments: who has which seat, as the student and the desk see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, select
+
+from crossroads import money
+from crossroads.leads import waiting_list
+from crossroads.orders import ledger
+from crossroads.orders.ledger import Access
+from models import Enrollment, Order, OrderEvent
+from models.base import AnySession
+from models.order import DUPLICATE, PAID, UNSEATED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What was paid for a seat and the others bought with it, in words.
+
+    `price` is that of one seat. `subtotal` is there when it is not the total; `discount` and
+    `tax` when there were any. `tax_included` says whether the tax is part of the subtotal, `free`
+    that nothing had to be paid, and `invoiced` that Stripe writes an invoice of it.
+    """
+
+    number: int
+    item: str
+    seats: int
+    price: str
+    subtotal: str | None
+    discount: str | None
+    tax: str | None
+    tax_included: bool
+    total: str
+    free: bool
+    invoiced: bool
+    returned: str | None
+    paid_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned:
+    """A refund in words: its amount, the seats it took, and how many are left to the buyer.
+
+    `twice` says that it gives back what was paid once too often.
+    """
+
+    amount: str
+    seats: int
+    kept: int
+    whole: bool
+    twice: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bought:
+    """A paid order as its buyer is told of it: the receipt, and the key to the buyer's own seat.
+
+    `token` is None when the buyer has none. When no seat was left for the money, `leave_token` is
+    that of the buyer's way off the waiting list, if they are on it. `returned` is the refund that
+    the buyer is told of, if it is one.
+    """
+
+    order: Order
+    receipt: Receipt
+    token: str | None
+    leave_token: str | None = None
+    returned: Returned | None = None
+
+
+def find(session: AnySession, token: str) -> Enrollment | None:
+    """Return the enrollment with this token."""
+    return session.scalar(select(Enrollment).where(Enrollment.token == token))
+
+
+def own_seat(session: AnySession, order: Order) -> Enrollment | None:
+    """Return the seat that the buyer of an order has, or None when others have them all."""
+    query = select(Enrollment).where(
+        Enrollment.order_id == order.id,
+        Enrollment.address_hash == order.address_hash,
+        Enrollment.ended_at.is_(None),
+    )
+    return session.scalars(query.order_by(Enrollment.seat).limit(1)).first()
+
+
+def receipt(session: AnySession, enrollment: Enrollment) -> Receipt:
+    """Return the receipt of the order that paid for the seat. Amounts are Stripe's."""
+    order = session.get_one(Order, enrollment.order_id)
+    return of_order(session, order)
+
+
+def of_order(session: AnySession, order: Order) -> Receipt:
+    """Return the receipt of a paid order. Raises NoResultFound for one that is not."""
+    query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
+    paid = session.scalars(query).one()
+    returned = ledger.of(session, order).returned
+    subtotal, discount, tax, total = (
+        amount or 0
+        for amount in (
+            paid.amount_subtotal, paid.amount_discount, paid.amount_tax, paid.amount_total
+        )
+    )  # fmt: skip
+    return Receipt(
+        number=order.id,
+        item=order.item,
+        seats=order.seats,
+        price=money.display(order.unit_amount, order.currency),
+        subtotal=money.display(subtotal, order.currency) if subtotal != total else None,
+        discount=f"-{money.display(discount, order.currency)}" if discount else None,
+        tax=money.display(tax, order.currency) if tax else None,
+        tax_included=total == subtotal - discount,
+        total=money.display(total, order.currency),
+        free=total == 0,
+        invoiced=bool(order.checkout_options.get("invoices")),
+        returned=money.display(returned, order.currency) if returned else None,
+        paid_at=paid.created_at,
+    )
+
+
+def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bought:
+    """Return what the buyer of an order is told, of the refund that an event names if one does.
+
+    Raises NoResultFound before it is paid.
+    """
+    own = own_seat(session, order)
+    unseated = exists().where(OrderEvent.order_id == order.id, OrderEvent.kind == UNSEATED)
+    seated = not session.scalar(select(unseated))
+    waiter = None if seated else waiting_list.of_buyer(session, order)
+    event = session.get(OrderEvent, event_id) if event_id is not None else None
+    return Bought(
+        order=order,
+        receipt=of_order(session, order),
+        token=own.token if own else None,
+        leave_token=waiter.unsubscribe_token if waiter else None,
+        returned=_returned(session, order, event) if event else None,
+    )
+
+
+def access(session: AnySession, enrollment: Enrollment) -> Access:
+    """Return whether the seat is its student's now: paid for, not given back nor given on."""
+    balance = ledger.of(session, session.get_one(Order, enrollment.order_id))
+    has_it = enrollment.seat in balance.kept and enrollment.ended_at is None
+    return balance.access if has_it else "none"
+
+
+def _returned(session: AnySession, order: Order, event: OrderEvent) -> Returned:
+    balance = ledger.of(session, order)
+    refund = balance.refund(event.subject)
+    return Returned(
+        amount=money.display(event.amount or 0, order.currency),
+        seats=refund.seats if refund else 0,
+        kept=balance.seats,
+        whole=balance.returned >= balance.total,
+        twice=event.kind == DUPLICATE,
+    )

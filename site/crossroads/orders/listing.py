@@ -1,0 +1,172 @@
+"""The list of orders as the desk looks at it, and what it exports."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import ColumnElement, case, or_, select
+from sqlalchemy.orm import aliased, outerjoin
+
+from crossroads.content import Content
+from crossroads.database import identity
+from crossroads.database.pagination import HIGHEST_ID, NEWEST, Filter, Listing, names_person
+from crossroads.export import Sheet
+from crossroads.mail import addresses
+from crossroads.orders import ledger
+from crossroads.orders.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
+from crossroads.orders.projections import Dispute
+from models import Enrollment, Order, OrderEvent, StripeEvent, Waiting
+from models.base import AnySession
+from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED
+
+OPEN: Final = "open"
+STATES = (
+    OPEN, PENDING, PAID, UNSEATED, PARTLY, REFUNDED, DISPUTED, WON, LOST, FAILED, EXPIRED, CANCELED
+)  # fmt: skip
+
+SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
+    NEWEST: (True, (Order.created_at, Order.id)),
+    "oldest": (False, (Order.created_at, Order.id)),
+    "email": (False, (Order.email_key, Order.id)),
+    "email-down": (True, (Order.email_key, Order.id)),
+}
+ORDERS = Listing(Order, SORTS)
+
+_end = aliased(OrderEvent)
+
+SHEET = Sheet(
+    name="orders",
+    columns={
+        "order": Order.id,
+        "state": Order.state,
+        "placed_at": Order.created_at,
+        "paid_at": case((_end.kind == PAID, _end.created_at)),
+        "ended_at": _end.created_at,
+        "ended_by": _end.cause,
+        "email": Order.email,
+        "name": Order.name,
+        "course": Order.course,
+        "cohort": Order.cohort,
+        "item": Order.item,
+        "seats": Order.seats,
+        "seats_kept": Order.seats_kept,
+        "currency": Order.currency,
+        "unit_price": Order.unit_amount,
+        "price": Order.unit_amount * Order.seats,
+        "paid_subtotal": _end.amount_subtotal,
+        "paid_discount": _end.amount_discount,
+        "paid_tax": _end.amount_tax,
+        "paid_total": _end.amount_total,
+        "returned": case((_end.kind == PAID, Order.amount_returned)),
+        "net": _end.amount_total - Order.amount_returned,
+        "stripe_session": Order.session_id,
+        "stripe_payment_intent": Order.payment_intent,
+    },
+    source=outerjoin(
+        Order,
+        _end,
+        # A payment may come after the order had ended without: then it is the end.
+        (_end.order_id == Order.id)
+        & ((_end.kind == PAID) | (_end.kind.in_(ENDS) & (_end.kind == Order.state))),
+    ),
+    amounts=frozenset(
+        {
+            "unit_price",
+            "price",
+            "paid_subtotal",
+            "paid_discount",
+            "paid_tax",
+            "paid_total",
+            "returned",
+            "net",
+        }
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderFilter(Filter):
+    """Which orders are meant. `course` is a course's slug, or slug/code for one cohort of it."""
+
+    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
+
+    READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
+
+    q: str = ""
+    state: str = ""
+    course: str = ""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found = [identity.counts()]
+        if self.q:
+            found.append(_holds(self.q))
+        if self.state:
+            found.append(Order.state == self.state)
+        if self.course:
+            found += in_course(Order, self.course)
+        return found
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an order stands, and what was paid if anything, in the currency's smallest unit.
+
+    `disputes` are those that are open, inquiries too. `refund_failed`: nobody has seen to it yet.
+    """
+
+    state: str
+    paid: int | None
+    disputes: Sequence[Dispute]
+    refund_failed: bool
+
+
+def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standing]:
+    """Return where each of the orders stands, by its number."""
+    return {
+        number: Standing(
+            state=found.state,
+            paid=found.total if found.paid else None,
+            disputes=found.open_disputes,
+            refund_failed=found.refund_failed,
+        )
+        for number, found in ledger.of_each(session, orders).items()
+    }
+
+
+def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
+    """Return what a list can be narrowed to, with its name: each course, and each cohort of it.
+
+    What was ordered and has left the content since comes last, by its code.
+    """
+    known = {}
+    for course in content.courses:
+        known[course.slug] = course.title
+        for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts):
+            known[f"{course.slug}/{cohort.code}"] = f"{course.title}, {cohort.title or cohort.code}"
+    cohorts = select(Order.course, Order.cohort).where(identity.counts()).distinct()
+    ordered = session.execute(cohorts).all()
+    for name in sorted(f"{course}/{cohort}" for course, cohort in ordered):
+        known.setdefault(name, name)
+    return list(known.items())
+
+
+def in_course(
+    table: type[Order] | type[Enrollment] | type[Waiting], course: str
+) -> list[ColumnElement[bool]]:
+    """Return what narrows a table to a course, or with slug/code to one cohort of it."""
+    slug, _, code = course.partition("/")
+    return [table.course == slug, *([table.cohort == code] if code else [])]
+
+
+def _holds(term: str) -> ColumnElement[bool]:
+    """Say that an order is the buyer's, has the number, or is known by the name at Stripe."""
+    number = re.fullmatch(r"#?([0-9]{1,10})", term)
+    return or_(
+        names_person(Order, term),
+        Order.session_id == term,
+        Order.payment_intent == term,
+        Order.token == term,  # what Stripe shows as the client reference
+        Order.session_id.in_(select(StripeEvent.object_id).where(StripeEvent.id == term)),
+        *([Order.id == int(number[1])] if number and int(number[1]) <= HIGHEST_ID else []),
+    )

@@ -1,0 +1,157 @@
+"""Seats of a cohort: how many are left, and those given away off the site."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+
+from crossroads.content import Cohort, Course
+from crossroads.database import identity
+from crossroads.database import page_cache_version as site_version
+from models import Cohort as CohortRow
+from models import Hold, Order, insert_for
+from models.base import AnySession
+
+FEW = 5  # seats left from which the page says how few there are
+
+State = Literal["open", "few", "full", "past"]
+
+
+class SeatsError(ValueError):
+    """A number of seats that cannot be reserved or released. The message says what can."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cohort with its true number of seats left."""
+
+    cohort: Cohort
+    left: int
+    state: State
+
+
+@dataclass(frozen=True)
+class Overbooked:
+    """A cohort of which `over` more seats are taken than there are."""
+
+    course: Course
+    cohort: Cohort
+    over: int
+
+
+def places(session: AnySession, course: Course, at: datetime) -> list[Place]:
+    """Return the cohorts of a course in the order of their start, with seats left."""
+    return [
+        place(session, course, cohort, at)
+        for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts)
+    ]
+
+
+def place(session: AnySession, course: Course, cohort: Cohort, at: datetime) -> Place:
+    """Return one cohort with its seats left."""
+    free = left(session, course, cohort)
+    if started(cohort, at):
+        return Place(cohort, max(free, 0), "past")
+    if free <= 0:
+        return Place(cohort, 0, "full")
+    return Place(cohort, free, "few" if free <= FEW else "open")
+
+
+def overbooked(session: AnySession, courses: Iterable[Course], at: datetime) -> list[Overbooked]:
+    """Return the cohorts that have not started and of which more seats are taken than there are.
+
+    So it is when a refund fails after its seat was sold again, or when the content has been given
+    fewer seats than are taken.
+    """
+    ahead = ((course, one) for course in courses for one in course.cohorts if not started(one, at))
+    counted = (Overbooked(*each, over=-left(session, *each)) for each in ahead)
+    return [one for one in counted if one.over > 0]
+
+
+def started(cohort: Cohort, at: datetime) -> bool:
+    """Tell whether a cohort is past: from the day it starts, in its own time zone."""
+    return cohort.starts <= at.astimezone(ZoneInfo(cohort.timezone)).date()
+
+
+def left(session: AnySession, course: Course, cohort: Cohort) -> int:
+    """Return how many seats are neither reserved, held by an open order, nor paid for.
+
+    Below zero when the content has been given fewer seats than are taken. Only under lock() does
+    it stay true until the end of the transaction.
+    """
+    return cohort.seats - _taken(session, course.slug, cohort.code)
+
+
+def lock(session: AnySession, course: Course, cohort: Cohort) -> CohortRow:
+    """Let nobody else count or take seats of the cohort until the transaction ends."""
+    session.execute(
+        insert_for(session, CohortRow)
+        .values(course=course.slug, code=cohort.code, reserved=0)
+        .on_conflict_do_nothing()
+    )
+    row = _locked(session, course.slug, cohort.code)
+    assert row is not None  # noqa: S101 - it was there, or is now
+    row.seats = cohort.seats
+    return row
+
+
+def lock_free(session: AnySession, course: str, code: str) -> int:
+    """Lock a cohort of which only the name is known, and return how many of its seats are left.
+
+    It has as many as when seats were last asked for.
+    """
+    row = _locked(session, course, code)
+    return max((row.seats or 0) - _taken(session, course, code), 0) if row else 0
+
+
+def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> int:
+    """Take seats that were given away off the site, say by invoice, and return what is left.
+
+    A negative number gives seats back. Raises SeatsError if there are not that many.
+    """
+    row = lock(session, course, cohort)
+    free = left(session, course, cohort)
+    if seats > max(free, 0):
+        raise SeatsError(_refusal(cohort, free, "left", "reserve"))
+    if row.reserved + seats < 0:
+        raise SeatsError(_refusal(cohort, row.reserved, "reserved", "release"))
+    row.reserved += seats
+    site_version.advance(session)
+    return max(free - seats, 0)
+
+
+def _locked(session: AnySession, course: str, code: str) -> CohortRow | None:
+    return session.scalar(
+        select(CohortRow)
+        .where(CohortRow.course == course, CohortRow.code == code)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _taken(session: AnySession, course: str, code: str) -> int:
+    """Count the seats that are reserved, held by an open order, or paid for and kept."""
+    reserved, held, kept = session.execute(
+        select(
+            select(CohortRow.reserved)
+            .where(CohortRow.course == course, CohortRow.code == code)
+            .scalar_subquery(),
+            select(func.sum(Hold.seats))
+            .where(Hold.course == course, Hold.cohort == code)
+            .scalar_subquery(),
+            select(func.sum(Order.seats_kept))
+            .where(Order.course == course, Order.cohort == code, identity.counts())
+            .scalar_subquery(),
+        )
+    ).one()
+    return int((reserved or 0) + (held or 0) + (kept or 0))
+
+
+def _refusal(cohort: Cohort, number: int, state: str, verb: str) -> str:
+    if number <= 0:
+        return f"cohort {cohort.code} has no seats {state}: there is nothing to {verb}"
+    some = "1 seat" if number == 1 else f"{number} seats"
+    return f"cohort {cohort.code} has {some} {state}: {verb} {number} or fewer"

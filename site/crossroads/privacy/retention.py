@@ -1,0 +1,107 @@
+"""Retention: who never confirmed, or lost a seat to someone else, is not kept for ever."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, exists, select, update
+
+from crossroads.database import identity
+from crossroads.leads import consent
+from crossroads.leads import search_index as lead_words
+from models import (
+    CheckoutRequest,
+    ConsentEvent,
+    Enrollment,
+    Hold,
+    Lead,
+    LostCheckout,
+    Message,
+    Order,
+    OrderEvent,
+    Waiting,
+)
+from models.base import AnySession
+from models.lead import HELD, PENDING, WAITING
+
+AT_ONCE = 500
+# Whoever did one of these once was the owner of the address, and is not forgotten unasked.
+OWNERS = (
+    consent.CONFIRMED,
+    consent.WAITING,
+    consent.IMPORTED,
+    consent.UNSUBSCRIBED,
+    consent.ERASED,
+)
+
+
+def purge(session: AnySession, before: datetime) -> int:
+    """Delete up to 500 leads whose last sign-up lies before then and who never answered to it.
+
+    Their events and mails go with them. Buyers and participants stay. Returns how many leads
+    there were.
+    """
+    known = exists().where(ConsentEvent.lead_id == Lead.id, ConsentEvent.kind.in_(OWNERS))
+    bought = exists().where(Order.address_hash == Lead.address_hash)
+    seated = exists().where(
+        Enrollment.address_hash == Lead.address_hash, Enrollment.email.is_not(None)
+    )
+    query = (
+        select(Lead.id)
+        .where(Lead.state.in_((PENDING, HELD, WAITING)), Lead.last_signup_at < before)
+        .where(~known, ~bought, ~seated)
+        .limit(AT_ONCE)
+        .with_for_update()  # whoever signs up at this moment waits, and is a new lead then
+    )
+    numbers = session.scalars(query).all()
+    for model in (Message, ConsentEvent, Waiting):
+        session.execute(delete(model).where(model.lead_id.in_(numbers)))
+    lead_words.forget(session, numbers)
+    session.execute(delete(Lead).where(Lead.id.in_(numbers)))
+    return len(numbers)
+
+
+def forget_replaced(session: AnySession, before: datetime) -> int:
+    """Take the names of those out whose seat went to someone else before then.
+
+    The row stays, so that their link still says so. Returns how many people there were.
+    """
+    query = select(Enrollment.id).where(Enrollment.ended_at < before, Enrollment.email.is_not(None))
+    numbers = session.scalars(query.limit(AT_ONCE)).all()
+    mailed = update(Message).where(Message.enrollment_id.in_(numbers))
+    session.execute(mailed.values(recipient="", error=""))
+    gone = update(Enrollment).where(Enrollment.id.in_(numbers))
+    session.execute(gone.values(email=None, name=""))
+    return len(numbers)
+
+
+def forget_lost(session: AnySession, before: datetime) -> int:
+    """Take the names out of payments without an order that were settled before then.
+
+    Returns how many there were.
+    """
+    query = select(LostCheckout.session_id).where(
+        LostCheckout.settled_at < before, LostCheckout.email != ""
+    )
+    ids = session.scalars(query.limit(AT_ONCE)).all()
+    gone = update(LostCheckout).where(LostCheckout.session_id.in_(ids))
+    session.execute(gone.values(email="", name=""))
+    return len(ids)
+
+
+def purge_orders(session: AnySession, mode: str) -> int:
+    """Delete the orders of a mode that do not count, lost ones too, and all that hangs on them.
+
+    Leads stay. Returns how many orders there were.
+    """
+    theirs = select(Order.id).where(Order.mode == mode, ~identity.counts())
+    numbers = session.scalars(theirs.with_for_update()).all()
+    for begin in range(0, len(numbers), AT_ONCE):
+        some = numbers[begin : begin + AT_ONCE]
+        seated = select(Enrollment.id).where(Enrollment.order_id.in_(some))
+        mailed = Message.order_id.in_(some) | Message.enrollment_id.in_(seated)
+        session.execute(delete(Message).where(mailed))
+        for model in (Enrollment, Hold, CheckoutRequest, OrderEvent):
+            session.execute(delete(model).where(model.order_id.in_(some)))
+        session.execute(delete(Order).where(Order.id.in_(some)))
+    if identity.of(session).stripe_mode not in (None, mode):
+        session.execute(delete(LostCheckout).where(LostCheckout.mode == mode))
+    return len(numbers)

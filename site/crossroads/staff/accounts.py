@@ -1,0 +1,228 @@
+"""People who work at the desk: their accounts, their passwords, the sign-ins that are open."""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from email_validator import EmailNotValidError
+from sqlalchemy import delete, or_, select, update
+
+from crossroads.mail.addresses import cleaned, email_key
+from models.base import AnySession, now
+from models.user import OWNER, ROLES, StaffSession, User
+
+FIRST_OWNER = "owner@example.com"
+PASSWORD_MIN, PASSWORD_MAX = 12, 200
+IDLE = timedelta(hours=12)
+LIFETIME = timedelta(days=7)
+SEEN_EVERY = timedelta(minutes=1)
+
+hasher = PasswordHasher()
+
+
+class UserError(ValueError):
+    """An account cannot be made or changed; the text says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A password was right: whose, for which stored hash, and a stronger hash if one is due."""
+
+    user_id: int
+    password_hash: str
+    better_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Who is signed in, as plain facts that outlive the transaction they were read in."""
+
+    id: int
+    email: str
+    role: str
+    must_change_password: bool
+    token: str
+    seen_at: datetime
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def get_id(self) -> str:
+        """Return what the cookie holds: the session's token, never the account's id."""
+        return self.token
+
+
+def add(
+    session: AnySession, email: str, role: str, password: str, must_change: bool = False
+) -> User:
+    """Add an account to the session. Raises UserError on a bad or taken address, role, password."""
+    try:
+        key = email_key(email)
+    except EmailNotValidError:
+        raise UserError(f"{email!r}: enter an email address, like name@example.com") from None
+    if role not in ROLES:
+        raise UserError(f"role: use one of {', '.join(ROLES)}, not {role!r}")
+    if problem := password_problem(password):
+        raise UserError(problem)
+    if session.scalar(select(User.id).where(User.email_key == key)) is not None:
+        raise UserError(f"{email}: this address has an account already")
+    user = User(
+        email=cleaned(email),
+        email_key=key,
+        role=role,
+        password_hash=hash_password(password),
+        must_change_password=must_change,
+    )
+    session.add(user)
+    session.flush()
+    return user
+
+
+def first_owner(session: AnySession) -> tuple[str, str] | None:
+    """Make the first owner, with a password to be changed at once; None when anyone is there."""
+    if session.scalar(select(User.id).limit(1)) is not None:
+        return None
+    password = secrets.token_urlsafe(15)
+    user = add(session, FIRST_OWNER, OWNER, password, must_change=True)
+    return user.email, password
+
+
+def find(session: AnySession, email: str) -> User | None:
+    """Return the account with this address in any spelling."""
+    try:
+        key = email_key(email)
+    except EmailNotValidError:
+        return None
+    return session.scalar(select(User).where(User.email_key == key))
+
+
+def password_problem(password: str) -> str | None:
+    """Return what is wrong with a new password, as a sentence, or None."""
+    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
+        return f"Use a password of {PASSWORD_MIN} to {PASSWORD_MAX} characters"
+    if not _encodable(password):
+        return "Use a password of valid characters"
+    return None
+
+
+def hash_password(password: str) -> str:
+    """Hash a password with Argon2id. Slow on purpose: call it with no write under way."""
+    return hasher.hash(password)
+
+
+def prove(user: User | None, password: str) -> Proof | None:
+    """Check a password; None when it is wrong. An account that is not there costs the same.
+
+    Slow on purpose: call it with no write under way, then open_session with the proof.
+    """
+    stored = user.password_hash if user else _decoy()
+    try:
+        if not _encodable(password):
+            password = ""
+        hasher.verify(stored, password)
+    except (VerificationError, InvalidHashError):
+        return None
+    if user is None:
+        return None
+    better = hash_password(password) if hasher.check_needs_rehash(stored) else None
+    return Proof(user.id, stored, better)
+
+
+def open_session(session: AnySession, proof: Proof) -> Staff | None:
+    """Sign in: open a new session and clear out those that ran out.
+
+    None when the password was changed since it was proved.
+    """
+    user = session.get(User, proof.user_id, populate_existing=True)
+    if user is None or user.password_hash != proof.password_hash:
+        return None
+    if proof.better_hash:
+        user.password_hash = proof.better_hash
+    at = now()
+    session.execute(
+        delete(StaffSession).where(
+            or_(StaffSession.seen_at <= at - IDLE, StaffSession.created_at <= at - LIFETIME)
+        )
+    )
+    token = secrets.token_urlsafe(32)
+    session.add(StaffSession(token_hash=_digest(token), user_id=user.id, created_at=at, seen_at=at))
+    return Staff(user.id, user.email, user.role, user.must_change_password, token, at)
+
+
+def signed_in(session: AnySession, token: str, at: datetime) -> Staff | None:
+    """Return who holds the token of an open session: 12 hours idle or 7 days in all end it."""
+    row = session.execute(
+        select(User, StaffSession.seen_at)
+        .join(StaffSession, StaffSession.user_id == User.id)
+        .where(
+            StaffSession.token_hash == _digest(token),
+            StaffSession.seen_at > at - IDLE,
+            StaffSession.created_at > at - LIFETIME,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    user, seen_at = row
+    return Staff(user.id, user.email, user.role, user.must_change_password, token, seen_at)
+
+
+def seen(session: AnySession, token: str, at: datetime) -> None:
+    """Note that the session was used, so that it does not run out."""
+    session.execute(
+        update(StaffSession)
+        .where(StaffSession.token_hash == _digest(token), StaffSession.seen_at < at)
+        .values(seen_at=at)
+    )
+
+
+def close_session(session: AnySession, token: str) -> None:
+    """Sign out: from here on the token is worth nothing, whoever has a copy."""
+    session.execute(delete(StaffSession).where(StaffSession.token_hash == _digest(token)))
+
+
+def change_password(session: AnySession, proof: Proof, new_hash: str, keep: str) -> bool:
+    """Store a new password's hash and end every other session of its owner.
+
+    `keep` is the token of the session that stays. False when the password was changed since it
+    was proved.
+    """
+    user = session.get(User, proof.user_id, populate_existing=True)
+    if user is None or user.password_hash != proof.password_hash:
+        return False
+    user.password_hash = new_hash
+    user.must_change_password = False
+    session.execute(
+        delete(StaffSession).where(
+            StaffSession.user_id == user.id, StaffSession.token_hash != _digest(keep)
+        )
+    )
+    return True
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _encodable(password: str) -> bool:
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _decoy() -> str:
+    """Return a hash of nothing that takes as long to check as a real one."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    return (
+        f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+        f"${salt}${digest}"
+    )

@@ -1,0 +1,1 @@
+"""The public site: forms, error pages and views."""

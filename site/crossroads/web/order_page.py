@@ -1,0 +1,212 @@
+"""The page of an order, whichever form of it was sent: where it stands, and what can be done."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from logging import ERROR, WARNING
+from typing import Final, Literal
+
+import structlog
+from flask import Response, abort, current_app, g, make_response, render_template, request
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response as AnyResponse
+
+from crossroads.content import Cohort
+from crossroads.content import schedule as calendars
+from crossroads.content.store import current_content
+from crossroads.fulfillment import settlement
+from crossroads.leads import waiting_list
+from crossroads.middleware import rate_limits as limits
+from crossroads.middleware.rate_limits import TooMany
+from crossroads.middleware.security import policy_with_payment
+from crossroads.orders import enrollments, ledger, participants
+from crossroads.orders import lifecycle as orders
+from crossroads.orders.lifecycle import Foreign
+from crossroads.payments import (
+    WHOLE_REQUEST,
+    Gateway,
+    PaymentsAway,
+    PaymentsRefused,
+    ours,
+)
+from crossroads.settings import Settings
+from crossroads.web.forms import ParticipantForm
+from models import Order, db, now
+from models.order import UNSEATED
+
+# What Stripe was asked for in vain; "refused" is a payment page that it will not open, "ours" one
+# that could not be opened by a fault of this site.
+Trouble = Literal["", "pay", "refused", "ours", "cancel", "look", "invoice"]
+# Seconds until a page that waits looks again by itself; one that wants an answer does not.
+AGAIN: Final = {"open": 30, "pending": 120, "look": 10}
+AGAIN_WAITING: Final = 2
+LATE_SECONDS: Final = 15.0  # within which the payment page opens: later the page says so
+WAITING_SECONDS: Final = 120.0  # how long a page waits for it
+DONE: Final = ("named", "invited")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """What was typed for the seats of an order and not taken: by seat, and what is to be said."""
+
+    forms: Mapping[int, ParticipantForm] = field(default_factory=dict)
+    notices: Sequence[str] = ()
+
+
+def show(
+    order: Order,
+    *,
+    trouble: Trouble = "",
+    naming: Naming | None = None,
+    waited: float | None = None,
+    status: int = 200,
+) -> Response:
+    """Return the page, after a look at what Stripe says of a payment that may still come.
+
+    `waited` is for how many seconds the buyer has waited for the payment page, if at all.
+    """
+    order = detached(order)
+    confirming = False  # a copy of a checkout that has run out was paid, and its money comes later
+    failed = trouble != ""  # what was asked for, and not only the look at Stripe
+    try:
+        if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
+            count_look(order)
+            settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
+        elif not trouble and orders.recoverable(order):
+            count_look(order)
+            confirming = settlement.look_for_copies(db.engine, gateway(), order, "order page")
+    except (TooMany, PaymentsAway, PaymentsRefused, Foreign) as error:
+        # What is known here is shown; the worker goes on asking.
+        level = ERROR if ours(error) else WARNING
+        log.log(level, "order page not fresh", order=order.id, error=str(error))
+        trouble = "look"
+    order = find(order.token)  # as it is after the look
+    balance = ledger.of(db.session, order)
+    confirming = confirming and not balance.paid
+    events = ledger.events(db.session, order)
+    course = current_content().course(order.course)
+    cohort = cohort_of(order)
+    bought = enrollments.of_order(db.session, order) if balance.paid else None
+    unseated = any(event.kind == UNSEATED for event in events)
+    seats = participants.of(db.session, order) if balance.paid else ()
+    naming = naming or Naming()
+    page = render_template(
+        "checkout/order.html",
+        order=order,
+        course=course,
+        cohort=cohort,
+        first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        state=balance.state,
+        balance=balance,
+        unseated=unseated,
+        waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
+        bought=bought,
+        paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
+        seats=seats,
+        own=next((seat.participant for seat in seats if seat.own and seat.kept), None),
+        forms={seat.number: naming.forms.get(seat.number) or fresh(seat) for seat in seats},
+        notices=naming.notices,
+        done=request.args.get("done") if request.args.get("done") in DONE else "",
+        locked=participants.locked(cohort, now()),
+        past=cohort is not None and calendars.state(cohort, now()) == "over",
+        trouble=trouble,
+        confirming=confirming,
+        minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
+        total=orders.total(order),
+        waiting=waited is not None,
+        late=waited is not None and waited >= LATE_SECONDS,
+        again=AGAIN_WAITING
+        if waited is not None
+        else AGAIN.get("pending" if confirming else trouble or balance.state),
+        here=f"?pay={request.args['pay']}" if waited is not None else "",
+        still="still" in request.args,
+        recovery=order.session_url if orders.recoverable(order) else None,
+        noindex=True,
+    )
+    answer = private(page, 503 if failed else status)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def fresh(seat: participants.Seat) -> ParticipantForm:
+    """Return the form for a seat with nothing typed: with who has it, if anyone does."""
+    known = {"name": seat.participant.name, "email": seat.participant.email}
+    return ParticipantForm(formdata=None, prefix=f"seat{seat.number}", data=known)
+
+
+def private(page: str, status: int) -> Response:
+    """Return a page that no cache keeps and whose forms may lead to the pay page."""
+    answer = make_response(page, status, {"Cache-Control": "no-store"})
+    answer.headers["Content-Security-Policy"] = policy_with_payment(settings().pay_page_origins)
+    return answer
+
+
+def waited(since: str) -> float | None:
+    """Return for how many seconds a buyer has waited for the payment page, or None.
+
+    `since` is what the page's address says, in seconds since 1970. After some time nobody is sent
+    on from there, as it may be a page that a browser goes back to.
+    """
+    seconds = time.time() - int(since) if since.isdecimal() and len(since) < 12 else -1
+    return seconds if 0 <= seconds < WAITING_SECONDS else None
+
+
+def onward(address: str) -> AnyResponse:
+    """Lead to a page which is not told the address of this one, as that holds a token."""
+    answer = redirect(address, 303)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def count_look(order: Order) -> None:
+    """Count a look at what Stripe says of an order. Raises TooMany."""
+    limits.count((settings().order_look_limit, "order looks", order.token))
+
+
+def find(token: str) -> Order:
+    """Return the order with this token, or end the request: there is none."""
+    found = orders.find(db.session, token)
+    if found is None:
+        abort(404)
+    return found
+
+
+def cohort_of(order: Order) -> Cohort | None:
+    """Return the cohort that an order is for, or None when it has left the content."""
+    course = current_content().course(order.course)
+    return course.cohort(order.cohort) if course else None
+
+
+def state(order: Order) -> ledger.State:
+    """Return where the order stands as far as is known here; no transaction is left open."""
+    found = ledger.of(db.session, order).state
+    db.session.rollback()
+    return found
+
+
+def detached(order: Order) -> Order:
+    """Return the order free of the session, whose transaction ends: Stripe is asked next."""
+    if order in db.session:
+        db.session.refresh(order)
+        db.session.expunge(order)
+    db.session.rollback()
+    return order
+
+
+def gateway() -> Gateway:
+    """Return the gateway for this request: however often it asks, its page is there in time."""
+    if "gateway" not in g:
+        whole: Gateway = current_app.extensions["crossroads.gateway"]
+        g.gateway = whole.within(WHOLE_REQUEST)
+    found: Gateway = g.gateway
+    return found
+
+
+def settings() -> Settings:
+    """Return the settings of the app that answers."""
+    found: Settings = current_app.extensions["crossroads.settings"]
+    return found

@@ -1,0 +1,175 @@
+"""The answer to a sign-up form, whichever page it stands in and whatever one signs up for."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+from flask import Response, current_app, make_response, request
+
+from crossroads.content import Course
+from crossroads.content.store import current_content
+from crossroads.database import group_commit
+from crossroads.database.group_commit import Store
+from crossroads.leads import campaign_links, waiting_list
+from crossroads.leads import lifecycle as leads
+from crossroads.leads.campaign_links import TAGS
+from crossroads.leads.consent import Evidence
+from crossroads.leads.lifecycle import Submission, Touch
+from crossroads.mail import addresses
+from crossroads.mail import domain_hints as providers
+from crossroads.metrics import SIGNUPS
+from crossroads.middleware import rate_limits as limits
+from crossroads.middleware.security import host_of, refuse_cross_site, truncated_ip
+from crossroads.orders.seats import Place
+from crossroads.settings import Settings
+from crossroads.web.forms import SignupForm, clean_tag
+
+PAGE_LENGTH = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signup:
+    """What a page shows of its sign-up form: empty, error or done, and what was typed.
+
+    `meant` is another address, when the one typed looks like a slip of it.
+    """
+
+    form: SignupForm
+    state: str = "empty"
+    email: str = ""
+    resent: bool = False
+    meant: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToWait:
+    """What a page shows of the form for the waiting list of one cohort."""
+
+    place: Place
+    consent: str
+    signup: Signup
+
+
+def empty() -> Signup:
+    """Return the form as a page arrives: the same for every visitor."""
+    return Signup(form=SignupForm(formdata=None))
+
+
+def to_wait(course: Course, place: Place, signup: Signup | None = None) -> ToWait:
+    """Return the form for a cohort's waiting list, empty when not given."""
+    consent = waiting_list.wording(current_content(), course.slug, place.cohort.code)
+    return ToWait(place=place, consent=consent, signup=signup or empty())
+
+
+def empty_with_source() -> Signup:
+    """Return a form that stands apart, with what the page before it knew: its path and its utm_*.
+
+    The query of a page is not passed on by a plain link, but its address comes as the Referer
+    when the page is one of ours.
+    """
+    form = SignupForm(formdata=None)
+    form.carried = _known(_touch(apart=True))
+    return Signup(form=form)
+
+
+def answer(
+    render: Callable[[Signup], str],
+    *,
+    name: str = "signup",
+    wording: str = "",
+    store: Store = leads.capture,
+    apart: bool = False,
+) -> Response:
+    """Take the posted form and return the page in the state it is in now.
+
+    `render` gives the page's HTML for a Signup. `store` writes what was asked for, and
+    `wording` is what it takes to agree to it: to get our updates when not given. `name` is what
+    the form is called in its evidence. A form that stands `apart`, at an address of its own,
+    carries along where its reader came from.
+    Raises CrossSite and TooMany.
+    """
+    settings = _settings()
+    refuse_cross_site(settings.base_url)
+    wording = wording or current_content().site.signup.consent
+    form = SignupForm(agreeing_to=wording)
+    touch = _touch(apart=apart)
+    if apart:
+        form.carried = _known(touch)
+    if form.action.data == "change":
+        return _page(render, Signup(form=form, email=form.email.data or ""), 200)
+    counted = [(settings.signup_limit, "signup", limits.client_network())]
+    valid = form.validate()
+    if valid:
+        address = addresses.read(form.email.data, settings.suppression_key)
+        counted.append((settings.address_limit, "address", address.hash))
+    limits.count(*counted)
+    if not valid:
+        SIGNUPS.labels("refused").inc()
+        return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
+    signup = Submission(
+        address=address,
+        name=form.name.data,
+        touch=touch,
+        wording=wording,
+        evidence=evidence(name, page=touch.page or request.path),
+        suspect=bool(form.website.data),
+    )
+    group_commit.commit(store, signup)
+    SIGNUPS.labels("taken").inc()
+    done = Signup(
+        form=form,
+        state="done",
+        email=form.email.data,
+        resent=form.action.data == "again",
+        meant=providers.meant(form.email.data),
+    )
+    return _page(render, done, 200)
+
+
+def evidence(form: str, *, page: str | None = None) -> Evidence:
+    """Return what the request at hand proves of an act of consent."""
+    agent = clean_tag(request.headers.get("User-Agent"))
+    version = current_content().version(page) if page else None
+    return Evidence(form=form, page=page, page_version=version, ip=truncated_ip(), user_agent=agent)
+
+
+def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Response:
+    return make_response(render(signup), status, {"Cache-Control": "no-store"})
+
+
+def _touch(*, apart: bool) -> Touch:
+    path, before = _page_before()
+    query = request.query_string.decode(errors="replace")
+    places = (campaign_links.read(query), request.form, before)
+    tags = {tag: _first(place.get(tag) for place in places) for tag in TAGS}
+    if not apart:
+        return Touch(page=request.path[:PAGE_LENGTH], **tags)
+    said = clean_tag(request.form.get("page")) or clean_tag(path) or ""
+    # A form can claim to come from anywhere, and what a page is called outlives the person.
+    known = said.removesuffix("/enroll") in current_content().pages
+    return Touch(page=said if known else None, **tags)
+
+
+def _first(tags: Iterable[str | None]) -> str | None:
+    """Return the first of these that says something."""
+    return next((kept for tag in tags if tag and (kept := clean_tag(tag))), None)
+
+
+def _known(touch: Touch) -> dict[str, str]:
+    return {name: value for name, value in asdict(touch).items() if value}
+
+
+def _page_before() -> tuple[str | None, dict[str, str]]:
+    """Return path and query of the page that led here, if it was another one of ours."""
+    host = host_of(request.referrer or "")
+    if not host or host not in (request.host, host_of(_settings().base_url)):
+        return None, {}
+    before = urlsplit(request.referrer or "")
+    if before.path == request.path:
+        return None, {}
+    return before.path, campaign_links.read(before.query)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    return settings

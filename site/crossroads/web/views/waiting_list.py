@@ -1,0 +1,85 @@
+"""The waiting list of full dates: its form as a page, and the page behind the mailed link."""
+
+from functools import partial
+
+from flask import Blueprint, Response, abort, make_response, render_template, request
+
+from crossroads.content.store import current_content
+from crossroads.leads import waiting_list
+from crossroads.orders import seats
+from crossroads.web import signup_form as signup
+from crossroads.web.signup_form import Signup, evidence
+from models import Lead, Waiting, db, now, writing
+
+bp = Blueprint("waiting_list", __name__)
+
+
+@bp.route("/courses/<slug>/waiting-list", methods=["GET", "POST"])
+def join(slug: str) -> Response:
+    """Take whoever wants to wait for the dates that ?cohort= names, as every link here does."""
+    content = current_content()
+    course = content.course(slug)
+    cohort = course.cohort(request.args.get("cohort", "")) if course else None
+    if course is None or cohort is None:
+        abort(404)
+
+    def render(state: Signup) -> str:
+        place = seats.place(db.session, course, cohort, now())
+        return render_template(
+            "waiting_list/join.html",
+            course=course,
+            to_wait=signup.to_wait(course, place, state),
+            noindex=True,
+        )
+
+    if seats.started(cohort, now()):
+        return make_response(render(signup.empty()), 404)
+    if request.method == "GET":
+        return make_response(render(signup.empty_with_source()))
+    return signup.answer(
+        render,
+        name="waiting-list",
+        wording=waiting_list.wording(content, course.slug, cohort.code),
+        store=partial(waiting_list.join, course=course, cohort=cohort),
+        apart=True,
+    )
+
+
+@bp.get("/waiting-list/<token>")
+def ask_to_confirm(token: str) -> Response:
+    found = waiting_list.find(db.session, token)
+    if found is None:
+        return _answer("unknown", 404)
+    expired = waiting_list.link_expired(found[0], now())
+    return _answer("expired", 410, found) if expired else _answer("ask", 200, found)
+
+
+@bp.post("/waiting-list/<token>")
+def confirm(token: str) -> Response:
+    writing(db.session)
+    if request.form.get("action") == "renew":
+        outcome = waiting_list.renew_link(db.session, token)
+        state = {"expired": "sent"}.get(outcome, outcome)
+        status = 404 if outcome == "unknown" else 200
+    else:
+        outcome = state = waiting_list.confirm(db.session, token, evidence("confirm"))
+        status = {"done": 200, "expired": 410, "unknown": 404}[outcome]
+    db.session.commit()
+    return _answer(state, status, waiting_list.find(db.session, token))
+
+
+def _answer(state: str, status: int, found: tuple[Waiting, Lead] | None = None) -> Response:
+    course, cohort = (found[0].course, found[0].cohort) if found else ("", "")
+    title, dates = waiting_list.named(current_content(), course, cohort)
+    page = render_template(
+        "waiting_list/confirm.html",
+        state=state,
+        email=found[1].email if found else "",
+        course=course,
+        title=title,
+        dates=dates,
+        noindex=True,
+    )
+    # The address holds the token: it must not travel on as a Referer.
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return make_response(page, status, headers)

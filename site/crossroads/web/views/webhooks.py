@@ -1,0 +1,53 @@
+"""Where Stripe tells what happened: verify, note it as a job, answer. The worker does the rest."""
+
+import time
+from typing import Final
+
+from flask import Blueprint, Response, abort, current_app, make_response, request
+
+from crossroads.database import group_commit
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.payments import BadEvent, Gateway
+from crossroads.settings import Settings
+from models import db, writing
+
+bp = Blueprint("webhooks", __name__)
+
+EVENT_BYTES = 1024 * 1024  # an event holds a whole object, which may be larger than any form
+NOTED_SECONDS: Final = 60.0  # one refusal in this time is noted: anyone can send what is refused
+
+
+@bp.post("/webhooks/stripe", strict_slashes=False)
+def stripe() -> Response:
+    """Take an event. Answers 400 to what Stripe has not signed for us, 200 to all else.
+
+    https://docs.stripe.com/webhooks#acknowledge-events-immediately
+    """
+    settings: Settings = current_app.extensions["crossroads.settings"]
+    gateway: Gateway = current_app.extensions["crossroads.gateway"]
+    request.max_content_length = EVENT_BYTES
+    body = request.get_data()  # as it came: the signature is over these bytes
+    try:
+        event = gateway.verify(
+            body, request.headers.get("Stripe-Signature"), settings.webhook_secrets
+        )
+    except BadEvent:
+        _note_refused(body)
+        abort(400)
+    # Without an id that Stripe could have made there is nothing to ask for: sending it again, as a
+    # 400 has Stripe do for days, would change nothing, and the sweep looks at every order anyway.
+    followed = event.kind in stripe_events.FOLLOWED and event.followable
+    if followed and event.live == gateway.live:
+        group_commit.commit(stripe_events.receive, event)
+    return make_response("", 200, {"Cache-Control": "no-store"})
+
+
+def _note_refused(body: bytes) -> None:
+    """Keep for the doctor what did not verify, and let no flood of it reach the database."""
+    at, noted = time.monotonic(), current_app.extensions.get("crossroads.refused")
+    if noted is not None and at < noted + NOTED_SECONDS:
+        return
+    current_app.extensions["crossroads.refused"] = at
+    writing(db.session)
+    stripe_events.refuse(db.session, body)
+    db.session.commit()

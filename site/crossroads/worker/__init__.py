@@ -1,0 +1,1 @@
+"""Background processes: mail delivery, events, sweeps, retention, search index."""

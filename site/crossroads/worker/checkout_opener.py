@@ -1,0 +1,77 @@
+"""The checkout opener: makes the payment pages of buyers who wait in the queue."""
+
+from logging import ERROR, WARNING
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads.fulfillment import settlement
+from crossroads.orders import ledger
+from crossroads.orders.checkout import queue as checkout_queue
+from crossroads.payments import Gateway, PaymentsError, ours, why
+from crossroads.worker.loop import Loop
+from models import CheckoutRequest, Order, now, writing
+
+AT_ONCE = 3  # loops in one process, as many as threads of a web worker that wait for Stripe
+
+log = structlog.get_logger("crossroads.worker")
+
+
+class CheckoutOpener(Loop):
+    """Serves the queue, one order after the other; several loops serve it side by side."""
+
+    name = "checkout opener"
+
+    def __init__(self, engine: Engine, gateway: Gateway, base_url: str) -> None:
+        super().__init__()
+        self._engine = engine
+        self._gateway = gateway
+        self._base_url = base_url
+
+    def work(self) -> None:
+        while not self.stopping and self._is_due() and self._open_next():
+            pass
+
+    def _is_due(self) -> bool:
+        """Look without a lock first: on SQLite to take one keeps all others from writing."""
+        with Session(self._engine) as session:
+            return checkout_queue.any_due(session, now())
+
+    def _open_next(self) -> bool:
+        """Open the checkout of the order that has waited longest; False when there is none."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            writing(session)
+            job = checkout_queue.claim(session, now())
+            order = session.get_one(Order, job.order_id) if job else None
+            wanted = order is not None and ledger.of(session, order).state == "open"
+            if job is not None and not wanted:
+                checkout_queue.remove(session, job.order_id)
+            session.commit()
+        if job is None or order is None:
+            return False
+        if wanted:
+            self._open(job, order)
+        return True
+
+    def _open(self, job: CheckoutRequest, order: Order) -> None:
+        # A buyer who waits is better told of trouble than kept for longer.
+        gateway = self._gateway.within(checkout_queue.ATTEMPT)
+        try:
+            settlement.open_checkout(self._engine, gateway, order, self._base_url)
+            log.info("checkout opened", order=order.id, attempt=job.attempts)
+        except PaymentsError as error:
+            log.log(
+                ERROR if ours(error) else WARNING,
+                "checkout not opened",
+                order=order.id,
+                attempt=job.attempts,
+                error=str(error),
+            )
+            with Session(self._engine) as session:
+                writing(session)
+                if ours(error):
+                    checkout_queue.give_up(session, job, why(error))
+                else:
+                    checkout_queue.postpone(session, job)
+                session.commit()

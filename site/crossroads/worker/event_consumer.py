@@ -1,0 +1,57 @@
+"""The settler: follows Stripe's events at once."""
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads.database import leases
+from crossroads.fulfillment import matching, settlement
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.orders.lifecycle import Foreign
+from crossroads.payments import Gateway, PaymentsError
+from crossroads.worker.loop import Loop
+from models import now, writing
+
+log = structlog.get_logger("crossroads.worker")
+
+
+class Settler(Loop):
+    """Settles orders with Stripe, beside the mail and not in its way: Stripe may hang."""
+
+    name = "settler"
+
+    def __init__(
+        self, engine: Engine, gateway: Gateway, base_url: str, owner: str | None = None
+    ) -> None:
+        super().__init__()
+        self._engine = engine
+        self._gateway = gateway
+        self._base_url = base_url
+        self._owner = owner or leases.new_owner()
+
+    def work(self) -> None:
+        while not self.stopping and self._follow_next():
+            pass
+
+    def _follow_next(self) -> bool:
+        """Follow the event that is due longest; False when there is none."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            writing(session)
+            event = stripe_events.claim(session, self._owner, now())
+            session.commit()
+        if event is None:
+            return False
+        try:
+            order = matching.order_of(self._engine, self._gateway, event)
+            if order is None:
+                settlement.close(self._engine, event)  # of another site on this account
+            else:
+                settlement.settle(self._engine, self._gateway, order, f"event {event.id}", event)
+            log.info("event followed", kind=event.kind, order=order)
+        except Foreign as error:
+            log.warning("event of a foreign checkout", error=str(error))
+            settlement.close(self._engine, event)
+        except PaymentsError as error:
+            log.warning("event postponed", kind=event.kind, error=str(error))
+            settlement.postpone(self._engine, event, error)
+        return True

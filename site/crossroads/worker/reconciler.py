@@ -1,0 +1,58 @@
+"""The sweeper: looks every few minutes for what was missed of Stripe."""
+
+from dataclasses import asdict
+
+import structlog
+from sqlalchemy import Engine
+
+from crossroads.database import leases
+from crossroads.fulfillment.reconciliation import Busy, Sweep
+from crossroads.payments import Gateway
+from crossroads.worker.loop import Periodic
+
+log = structlog.get_logger("crossroads.worker")
+
+
+class Sweeper(Periodic):
+    """Sweeps beside the settler: a long sweep keeps no event waiting."""
+
+    name = "sweeper"
+    seconds = 180.0
+
+    def __init__(
+        self,
+        engine: Engine,
+        gateway: Gateway,
+        base_url: str,
+        suppression_key: str = "",
+        owner: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._engine = engine
+        self._gateway = gateway
+        self._base_url = base_url
+        self._suppression_key = suppression_key
+        self._owner = owner or leases.new_owner()
+
+    def turn(self) -> None:
+        sweep = Sweep(
+            self._engine,
+            self._gateway,
+            self._base_url,
+            self._owner,
+            self._must_stop,
+            suppression_key=self._suppression_key,
+        )
+        try:
+            for drift in sweep.run():
+                log.info("order healed", **asdict(drift))
+        except Busy as error:
+            log.info("sweep left to another", owner=error.owner)
+        if sweep.left:
+            log.warning("sweep left something for the next", left=sweep.left)
+        if sweep.lost:
+            found = [one.session_id for one in sweep.lost]
+            log.warning("paid orders that are not in this database", checkouts=found)
+
+    def _must_stop(self) -> bool:
+        return self.stopping

@@ -1,0 +1,59 @@
+"""The keeper: has those forgotten whose time is over."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crossroads.privacy import retention
+from crossroads.worker.loop import Periodic
+from models.base import now, scrub, writing
+
+log = structlog.get_logger("crossroads.worker")
+
+
+class Keeper(Periodic):
+    """Keeps the rules of retention in this process, beside the mail."""
+
+    name = "keeper"
+    seconds = 3600.0
+
+    def __init__(self, engine: Engine, pending_days: int) -> None:
+        super().__init__()
+        self._engine = engine
+        self._kept = timedelta(days=pending_days)
+
+    def turn(self) -> None:
+        self.purge()
+
+    def purge(self) -> int:
+        """Delete who never confirmed in time, and forget who was replaced, some at once.
+
+        Returns how many leads there were.
+        """
+        leads = self._all(retention.purge)
+        replaced = self._all(retention.forget_replaced)
+        lost = self._all(retention.forget_lost)
+        days = self._kept.days
+        if leads or replaced or lost:
+            scrub(self._engine)
+        if leads:
+            log.info("unconfirmed leads deleted", leads=leads, older_than_days=days)
+        if replaced:
+            log.info("replaced participants forgotten", people=replaced, older_than_days=days)
+        return leads
+
+    def _all(self, verb: Callable[[Session, datetime], int]) -> int:
+        people = 0
+        while not self.stopping and (some := self._some(verb)):
+            people += some
+        return people
+
+    def _some(self, verb: Callable[[Session, datetime], int]) -> int:
+        with Session(self._engine) as session:
+            writing(session)
+            some = verb(session, now() - self._kept)
+            session.commit()
+        return some

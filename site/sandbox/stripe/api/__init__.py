@@ -1,0 +1,1 @@
+"""Stripe's API over HTTP: routes, idempotency, expansion, faults."""

@@ -1,0 +1,282 @@
+"""The API: a call comes in, is checked, done once, and answered as Stripe would."""
+
+import base64
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final
+
+from flask import Flask, Response, request
+from werkzeug.http import http_date
+
+from sandbox.stripe import ids, unset
+from sandbox.stripe.api import (
+    expansion,
+    faults,
+)
+from sandbox.stripe.api import (
+    idempotency as answers,
+)
+from sandbox.stripe.api import (
+    request_log as log,
+)
+from sandbox.stripe.api import (
+    routes as calls,
+)
+from sandbox.stripe.api.faults import Fault
+from sandbox.stripe.api.idempotency import Answer
+from sandbox.stripe.api.routes import Call
+from sandbox.stripe.errors import Refusal
+from sandbox.stripe.objects import due_jobs as agenda
+from sandbox.stripe.objects.events import API_VERSION
+from sandbox.stripe.parameters import Raw, decode
+from sandbox.stripe.store import Books, Store
+
+METHODS: Final = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+FORM: Final = "application/x-www-form-urlencoded"
+NO_KEY: Final = (
+    "You did not provide an API key. You need to provide your API key in the Authorization header, "
+    "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
+    "https://stripe.com/docs/api#authentication for details, or we can help at "
+    "https://support.stripe.com/."
+)
+BUSY: Final = (
+    "Request rate limit exceeded. Learn more about rate limits here "
+    "https://stripe.com/docs/rate-limits."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call as it came in, and the fault that is to strike it."""
+
+    id: str
+    method: str
+    path: str
+    key: str
+    fault: Fault | None
+
+    def struck_by(self, *kinds: str) -> bool:
+        return self.fault is not None and self.fault.kind in kinds
+
+
+def create_api(store: Store) -> Flask:
+    """Return the app that answers below /v1. Mounted there, it sees the rest of the path."""
+    app = Flask(__name__, static_folder=None)
+    desk = Desk(store)
+
+    @app.route("/", defaults={"rest": ""}, methods=METHODS)
+    @app.route("/<path:rest>", methods=METHODS)
+    def call(rest: str) -> Response:  # noqa: ARG001 # the address is read with all its slashes
+        return desk.answer(request.method, request.script_root + request.path)
+
+    return app
+
+
+class Desk:
+    """Where calls are answered. It knows which keys are in use at this moment."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._in_use: set[tuple[str, str]] = set()
+        self._lock = Lock()
+
+    def answer(self, method: str, path: str) -> Response:
+        """Return the answer to the request at hand, or what a fault makes of it."""
+        request.get_data()  # what stays unread keeps the connection from closing
+        agenda.catch_up(self._store)
+        key, fault = request.headers.get("Idempotency-Key", ""), self._fault(method, path)
+        asked = Asked(ids.new("req_", 14), method, path, key, fault)
+        if fault is None or not fault.spoils:
+            response = self._answer(asked)
+            self._log(asked, response)
+            return response
+        done = self._answer(asked) if fault.after else None
+        self._log(asked, None)
+        return faults.spoiled(fault, done)
+
+    def _answer(self, asked: Asked) -> Response:
+        with self._store.reading() as books:
+            live, now, denied = books.live, books.now, books.setting("denied", [])
+        try:
+            if asked.struck_by("429"):
+                raise Refusal(BUSY, status=429, code="rate_limit")
+            if asked.struck_by("500") and asked.fault and not asked.fault.after:
+                raise _broken()
+            account = _account(live)
+            call, named = _found(asked)
+            given = _given()
+            _permit(account, call, given, denied)
+            if call.writes and asked.key:
+                answer = self._write_once(asked, account, call, named, given)
+            else:
+                answer = self._carry_out(asked, call, named, given, None)
+        except Refusal as refusal:
+            answer = self._refused(asked, refusal)
+        headers = _headers(asked, answer, now)
+        if asked.struck_by("429") and asked.fault and asked.fault.seconds:
+            headers["Retry-After"] = f"{asked.fault.seconds:.0f}"
+        return Response(answer.body, answer.status, headers, mimetype="application/json")
+
+    def _write_once(
+        self, asked: Asked, account: str, call: Call, named: dict[str, str], given: dict[str, Raw]
+    ) -> Answer:
+        question = answers.question(account, asked.key, asked.method, asked.path, given)
+        claim = (account, asked.key)
+        with self._lock:
+            if claim in self._in_use:
+                raise answers.in_use(asked.key)
+            self._in_use.add(claim)
+        try:
+            with self._store.reading() as books:
+                kept = answers.kept(books, question)
+            return kept or self._carry_out(asked, call, named, given, question)
+        except Refusal as refusal:
+            if refusal.saved:
+                with self._store.writing() as books:
+                    answers.keep(books, question, self._refused(asked, refusal))
+            raise
+        finally:
+            with self._lock:
+                self._in_use.discard(claim)
+
+    def _carry_out(
+        self,
+        asked: Asked,
+        call: Call,
+        named: dict[str, str],
+        given: dict[str, Raw],
+        question: answers.Question | None,
+    ) -> Answer:
+        checked = call.shape.read(given) or {}
+        if asked.struck_by("slow") and asked.fault:
+            time.sleep(asked.fault.seconds)
+        if not call.writes:
+            with self._store.reading() as books:
+                return Answer(asked.id, 200, _json(_done(books, call, named, checked)))
+        with self._store.writing() as books:
+            books.cause = {"id": asked.id, "idempotency_key": asked.key or None}
+            answer = Answer(asked.id, 200, _json(_done(books, call, named, checked)))
+            if asked.struck_by("500"):
+                answer = self._refused(asked, _broken())
+            if question:  # in one commit with the work: a kill leaves both or neither
+                answers.keep(books, question, answer)
+            return answer
+
+    def _refused(self, asked: Asked, refusal: Refusal) -> Answer:
+        body = refusal.body(log.address(self._store.url, asked.id))
+        return Answer(asked.id, refusal.status, _json(body))
+
+    def _fault(self, method: str, path: str) -> Fault | None:
+        with self._store.reading() as books:
+            if not faults.expected(books):
+                return None
+        with self._store.writing() as books:
+            return faults.strike(books, method, path)
+
+    def _log(self, asked: Asked, response: Response | None) -> None:
+        notes = []
+        if asked.fault:
+            notes.append(
+                f"{asked.fault.kind} {'after' if asked.fault.after else 'before'} the work"
+            )
+        if response is not None and "Idempotent-Replayed" in response.headers:
+            notes.append("replayed")
+        status = response.status_code if response is not None else None
+        with self._store.writing() as books:
+            log.write(
+                books, asked.id, asked.method, asked.path, asked.key, status, ", ".join(notes)
+            )
+
+
+def _done(books: Books, call: Call, named: dict[str, str], checked: dict[str, Any]) -> Any:
+    thing = call.verb(books, *named.values(), checked)
+    return expansion.expand(books, thing, checked.get("expand", []))
+
+
+def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
+    """Return the headers of an answer (https://docs.stripe.com/api/request_ids)."""
+    headers = {
+        "Cache-Control": "no-cache, no-store",
+        "Date": http_date(now),
+        "Request-Id": asked.id,
+        "Stripe-Version": request.headers.get("Stripe-Version", API_VERSION),
+    }
+    if asked.key and asked.method == "POST":
+        headers["Idempotency-Key"] = asked.key
+        headers["Original-Request"] = answer.request
+    if answer.request != asked.id:
+        headers["Idempotent-Replayed"] = "true"
+        if answer.status >= 500:  # a retry would only be told the same
+            headers["Stripe-Should-Retry"] = "false"
+    if answer.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="Stripe"'
+    return headers
+
+
+def _found(asked: Asked) -> tuple[Call, dict[str, str]]:
+    found = calls.find(asked.method, asked.path)
+    if found is None:
+        raise Refusal(
+            f"Unrecognized request URL ({asked.method}: {asked.path}). If you are trying to list "
+            "objects, remove the trailing slash. If you are trying to retrieve an object, make "
+            "sure you passed a valid (non-empty) identifier in your code. Please see "
+            "https://stripe.com/docs or we can help at https://support.stripe.com/.",
+            status=404,
+        )
+    return found
+
+
+def _given() -> dict[str, Raw]:
+    if request.content_length and request.mimetype != FORM:
+        raise Refusal(f"Invalid request (check that your POST content type is {FORM}).")
+    sources = (request.args, request.form)
+    return decode(pair for source in sources for pair in source.items(multi=True))
+
+
+def _account(live: bool) -> str:
+    """Return the key that the call came with. Raises Refusal for none, and for the other mode's.
+
+    By Bearer, or by Basic as `curl -u` sends it (https://docs.stripe.com/api/authentication).
+    """
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    value = value.strip()
+    if kind.lower() == "basic":
+        try:
+            value = base64.b64decode(value).decode().partition(":")[0]
+        except ValueError:
+            value = ""
+    elif kind.lower() != "bearer":
+        value = ""
+    if not value:
+        raise Refusal(NO_KEY, status=401)
+    if not re.fullmatch(rf"(sk|rk)_{'live' if live else 'test'}_\w+", value):
+        hidden = f"{value[:8]}{'*' * max(4, len(value) - 12)}{value[-4:]}"
+        raise Refusal(f"Invalid API Key provided: {hidden}", status=401)
+    return value
+
+
+def _permit(key: str, call: Call, given: dict[str, Raw], denied: Sequence[str]) -> None:
+    """Raise Refusal when a restricted key lacks a right: for the call, or for what it expands."""
+    needed = [call.right]
+    if "payment_intent" in json.dumps(given.get("expand", "")):
+        needed.append("rak_payment_intent_read")
+    for right in needed:
+        if key.startswith("rk_") and right in denied:
+            raise Refusal(
+                f"The provided key '{key[:8]}****{key[-4:]}' does not have the required "
+                "permissions for this endpoint on account 'acct_sandbox'. Having the "
+                f"'{right}' permission would allow this request to continue.",
+                status=403,
+            )
+
+
+def _broken() -> Refusal:
+    return Refusal("An unknown error occurred.", status=500, kind="api_error")
+
+
+def _json(body: Any) -> str:
+    return json.dumps(unset.sent(body), indent=2)

@@ -1,0 +1,1 @@
+"""Stripe's objects as the sandbox makes and changes them."""

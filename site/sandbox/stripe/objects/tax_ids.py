@@ -1,0 +1,26 @@
+"""Tax ids as buyers type them (https://docs.stripe.com/tax/checkout/tax-ids)."""
+
+import re
+from typing import Final
+
+from sandbox.stripe.objects.cards import Mistakes
+
+# Some of Stripe's hundred kinds, each told by its form alone; nobody is asked whether it is taken.
+KINDS: Final = {
+    "eu_vat": r"(AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK)"
+    r"[0-9A-Z]{8,12}",
+    "gb_vat": r"GB([0-9]{9}|[0-9]{12})",
+    "ch_vat": r"CHE[0-9]{9}(MWST|TVA|IVA)",
+    "us_ein": r"[0-9]{2}-[0-9]{7}",
+}
+
+
+def read(typed: str, *, required: bool) -> dict[str, str] | None:
+    """Return the tax id that was typed. Raises Mistakes for what has the form of none."""
+    value = re.sub(r"[\s.]", "", typed).upper()
+    if not value and not required:
+        return None
+    for kind, form in KINDS.items():
+        if re.fullmatch(form, value):
+            return {"type": kind, "value": value}
+    raise Mistakes({"tax_id": "Enter a tax ID, like DE123456789 or 12-3456789"})

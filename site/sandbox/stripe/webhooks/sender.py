@@ -1,0 +1,91 @@
+"""The postman: the thread that delivers what is due and lets the clock strike."""
+
+import logging
+from collections.abc import Sequence
+from threading import Event, Lock, Thread
+from typing import Final
+
+from sandbox.stripe.objects import due_jobs as agenda
+from sandbox.stripe.objects import events
+from sandbox.stripe.store import Store
+from sandbox.stripe.webhooks import deliveries
+from sandbox.stripe.webhooks.deliveries import Delivery
+
+AT_ONCE: Final = 8  # deliveries on their way at the same time
+LONGEST_SLEEP: Final = 5.0  # seconds: the file may change under us, or the machine sleep
+
+log = logging.getLogger(__name__)
+
+
+class Postman:
+    """Works in a thread of its own until closed; what it was carrying is sent again at a start."""
+
+    def __init__(self, store: Store, pauses: Sequence[float] = deliveries.PAUSES) -> None:
+        self._store, self._pauses = store, pauses
+        self._closing = Event()
+        self._carried, self._counting = 0, Lock()
+        with store.writing() as books:
+            deliveries.recover(books)
+        self._thread = Thread(target=self._run, name="postman", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop. What is on its way is not waited for."""
+        self._closing.set()
+        self._store.changed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._store.changed.clear()
+            try:
+                agenda.catch_up(self._store)
+                self._send_due()
+                pause = self._pause()
+            except Exception:  # a thread that dies in silence would look like lost webhooks
+                log.exception("The sandbox could not do what was due; it tries again.")
+                pause = 1.0
+            self._store.changed.wait(pause)
+
+    def _send_due(self) -> None:
+        with self._store.reading() as books:
+            due = deliveries.next_due(books)
+            if due is None or due > books.time:
+                return
+        with self._store.writing() as books:
+            taken = deliveries.take(books, AT_ONCE - self._carried)
+        for delivery in taken:
+            self._count(1)
+            Thread(target=self._carry, args=(delivery,), name="delivery", daemon=True).start()
+
+    def _carry(self, delivery: Delivery) -> None:
+        try:
+            with self._store.reading() as books:
+                payload = events.payload(books, delivery.event)
+                secrets = books.setting("secrets", [])
+            if payload is None:  # all was reset meanwhile
+                return
+            reply = deliveries.send(delivery.endpoint, payload, secrets)
+            if self._closing.is_set():
+                return  # as if killed: sent again at the next start
+            with self._store.writing() as books:
+                deliveries.settle(books, delivery.number, reply, self._pauses)
+        except Exception:
+            log.exception("A delivery could not be carried out.")
+        finally:
+            self._count(-1)
+            self._store.changed.set()
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._carried += more
+
+    def _pause(self) -> float:
+        """Return how long to sleep, in seconds, if nothing changes."""
+        with self._store.reading() as books:
+            dues = (deliveries.next_due(books), agenda.next_due(books))
+            now = books.time
+        if self._carried >= AT_ONCE:  # whoever comes back wakes us
+            dues = (None, dues[1])
+        soonest = min((due - now for due in dues if due is not None), default=LONGEST_SLEEP)
+        return max(0.0, min(soonest, LONGEST_SLEEP))

@@ -1,0 +1,267 @@
+"""Refunds from the desk and the command line, and what buyer and student see of them."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from crossroads.fulfillment import settlement
+from crossroads.orders import disputes, ledger
+from crossroads.orders import projections as standings
+from crossroads.payments import Gateway, Refund
+from models import Enrollment, Order, db, writing
+from tests.orders.test_participants import name as name_seat
+from tests.support.desk_visits import desk
+from tests.support.order_states import dispute
+from tests.support.purchases import bought, heading, hidden, order_page, words
+from tests.support.sandbox_server import KEY, SandboxServer
+
+PRICE = 120_000
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
+    """The site on each database, with the sandbox as Stripe."""
+    built: Flask = make_app(stripe_api_base=sandbox.url, database_url=database_url)
+    return built
+
+
+@pytest.fixture
+def order(client: FlaskClient, session: Session, sandbox: SandboxServer) -> Order:
+    """A paid order of two seats."""
+    placed, url = bought(client, session, seats="2")
+    sandbox.pay(url)
+    assert heading(order_page(client, placed)) == "You're in"
+    return fresh(session, placed)
+
+
+def fresh(session: Session, order: Order) -> Order:
+    session.rollback()
+    return session.get_one(Order, order.id, populate_existing=True)
+
+
+def made(order: Order, sandbox: SandboxServer) -> list[Refund]:
+    return list(Gateway(KEY, base=sandbox.url).refunds(str(order.payment_intent)))
+
+
+def refund(staff: FlaskClient, order: Order, **chosen: str) -> str:
+    """Choose, look at the page that names the amount, press its button; return the order's page."""
+    path = f"/admin/orders/{order.id}/refund"
+    named = staff.get(path, query_string=chosen)
+    answer = staff.post(path, data={**hidden(named.text), **chosen})
+    assert answer.status_code == 303, words(answer.text)
+    return words(staff.get(answer.location).text)
+
+
+def students(client: FlaskClient, session: Session, order: Order) -> list[tuple[int, str, int]]:
+    """Return status and words of each student's page, and the status of its calendar."""
+    session.rollback()
+    query = select(Enrollment.token).where(Enrollment.order_id == order.id)
+    found = []
+    for token in session.scalars(query.order_by(Enrollment.seat)):
+        page = client.get(f"/enrollments/{token}")
+        calendar = client.get(f"/enrollments/{token}/calendar.ics")
+        found.append((page.status_code, words(page.text), calendar.status_code))
+    return found
+
+
+def run(app: Flask, *arguments: str, **given: Any) -> tuple[int, str]:
+    """Run a flask command and return its exit code and what it said."""
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["db", "stamp", "head"]).exit_code == 0  # commands ask for it
+    result = runner.invoke(args=arguments, **given)
+    return result.exit_code, result.output
+
+
+def test_whole_order_is_returned_after_its_amount_was_seen(
+    app: Flask, client: FlaskClient, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    staff = desk(app, "finance")
+    page = staff.get(f"/admin/orders/{order.id}/refund?what=all").text
+    assert heading(page) == "Return $2,400?"
+    assert "2 seats go back on offer, and access to them ends" in words(page)
+    assert made(order, sandbox) == []  # looking does nothing
+    said = refund(staff, order, what="all")
+    assert "Refund of $2,400 USD, 2 seats: asked for at Stripe" in said
+    assert "Refund of $2,400 USD: done" in said
+    assert [one.amount for one in made(order, sandbox)] == [2 * PRICE]
+    assert fresh(session, order).state == "refunded"
+    assert heading(order_page(client, order)) == "Your payment was returned"
+    for status, text, calendar in students(client, session, order):
+        assert (status, calendar) == (200, 303)
+        assert "This place was given back" in text
+    again = staff.get(f"/admin/orders/{order.id}/refund")
+    assert again.status_code == 303  # nothing is left to return
+
+
+def test_one_seat_is_returned_and_the_last_one_goes(
+    app: Flask, client: FlaskClient, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    said = refund(desk(app), order, what="1")
+    assert "Partly refunded" in said and "1 seat kept" in said
+    assert [one.amount for one in made(order, sandbox)] == [PRICE]
+    first, second = students(client, session, order)
+    assert "Your first session" in first[1] and first[2] == 200
+    assert "This place was given back" in second[1] and second[2] == 303
+    page = order_page(client, order)
+    assert heading(page) == "You're in" and "Your place is paid for" in words(page)
+    assert "Returned $1,200" in words(page)
+
+
+def test_amount_is_typed_as_people_write_it_and_takes_no_seat(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    staff = desk(app)
+    for wrong in ("", "x", "1.234", "-1"):
+        answer = staff.get(f"/admin/orders/{order.id}/refund?what=amount&amount={wrong}")
+        assert "Enter an amount like 120.00" in answer.text
+    much = staff.get(f"/admin/orders/{order.id}/refund?what=amount&amount=2400.01")
+    assert much.status_code == 422 and "$2,400 is left of the payment" in much.text
+    refund(staff, order, what="amount", amount="1,000.50")
+    assert [one.amount for one in made(order, sandbox)] == [100_050]
+    assert (fresh(session, order).state, order.seats_kept) == ("partly-refunded", 2)
+
+
+def test_amount_that_changed_since_the_page_was_opened_is_named_anew(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    staff, path = desk(app), f"/admin/orders/{order.id}/refund"
+    form = hidden(staff.get(f"{path}?what=all").text)
+    (charge,) = Gateway(KEY, base=sandbox.url).charges(str(order.payment_intent))
+    sandbox.control("refund", id=charge.id, amount=40_000)  # in Stripe's dashboard
+    with app.app_context():
+        settlement.settle_payment(db.engine, Gateway(KEY, base=sandbox.url), order.id, "event")
+    late = staff.post(path, data={**form, "what": "all"})
+    assert late.status_code == 409
+    assert heading(late.text) == "Return $2,000?"
+    assert [one.amount for one in made(order, sandbox)] == [40_000]
+
+
+def test_button_that_is_pressed_twice_returns_one_seat(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    staff, path = desk(app), f"/admin/orders/{order.id}/refund"
+    form = {**hidden(staff.get(f"{path}?what=1").text), "what": "1"}
+    for _ in range(2):
+        answer = staff.post(path, data=form)
+        assert (answer.status_code, answer.location) == (303, f"/admin/orders/{order.id}")
+    assert "A refund was asked for since" in words(staff.get(answer.location).text)
+    assert [one.amount for one in made(order, sandbox)] == [PRICE]
+    assert fresh(session, order).seats_kept == 1
+
+
+def test_refund_is_noted_while_stripe_is_away_and_shown_when_it_is_refused(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    staff = desk(app)
+    sandbox.control("fault", kind="500", method="GET", path="/v1/refunds", times=9)
+    said = refund(staff, order, what="all")
+    assert "the worker asks again" in said and "waits for Stripe's answer" in said
+    sandbox.control("clear_faults")
+    (charge,) = Gateway(KEY, base=sandbox.url).charges(str(order.payment_intent))
+    sandbox.control("dispute", id=charge.id)
+    assert run(app, "reconcile")[0] == 0
+    said = words(staff.get(f"/admin/orders/{order.id}").text)
+    assert "was refused by Stripe: the payment is disputed" in said
+    assert "Disputed: a bank took $2,400 USD back" in said
+    assert "Stripe wants evidence. Answer by" in said
+    assert "1 payment is disputed" in words(staff.get("/admin/").text)
+
+
+def test_dispute_pauses_the_students_calmly_until_it_is_won(
+    app: Flask, client: FlaskClient, session: Session, order: Order
+) -> None:
+    for status, said, calendar in (
+        ("needs_response", "Your access is paused", 303),
+        ("won", "Your first session", 200),
+        ("lost", "This place was given back", 303),
+    ):
+        with app.app_context(), Session(db.engine) as changing:
+            writing(changing)
+            found = ledger.lock(changing, order.id)
+            number = "du_1" if status != "lost" else "du_2"
+            disputes.learn(changing, found, dispute(found, id=number, status=status), "event")
+            changing.commit()
+        for page in students(client, session, order):
+            assert said in page[1] and page[2] == calendar
+    assert heading(order_page(client, order)) == "Your payment was taken back"
+
+
+@pytest.mark.parametrize(("role", "status"), [("owner", 200), ("finance", 200), ("marketer", 403)])
+def test_refunds_are_for_owner_and_finance(
+    app: Flask, order: Order, role: str, status: int
+) -> None:
+    staff, path = desk(app, role), f"/admin/orders/{order.id}/refund"
+    assert staff.get(path).status_code == status
+    assert staff.post(path, data={"what": "all", "returns": "240000"}).status_code != 303
+    assert ledger_of(app, order) == []
+
+
+def ledger_of(app: Flask, order: Order) -> list[standings.Refund]:
+    with app.app_context(), Session(db.engine) as session:
+        return list(ledger.of(session, session.get_one(Order, order.id)).refunds)
+
+
+def test_command_returns_seats_and_amounts(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    number = str(order.id)
+
+    def refund(*options: str, **given: Any) -> tuple[int, str]:
+        return run(app, "orders", "refund", *options, **given)
+
+    assert refund("999", "--yes") == (1, "Error: no order 999\n")
+    assert refund(number, "--seats", "1", input="n\n")[0] == 1
+    assert "not both" in refund(number, "--seats", "1", "--amount", "5")[1]
+    assert "is no amount of USD" in refund(number, "--amount", "x")[1]
+    assert "has 2 seats to give back" in refund(number, "--seats", "3")[1]
+    assert made(order, sandbox) == []
+    code, said = refund(number, "--seats", "1", input="y\n")
+    assert code == 0 and "$1,200 and 1 of 2 seats" in said
+    assert refund(number, "--amount", "0.50", "--yes")[0] == 0
+    assert refund(number, "--yes")[0] == 0
+    assert [one.amount for one in made(order, sandbox)] == [PRICE - 50, 50, PRICE]
+    assert fresh(session, order).state == "refunded"
+    assert "nothing is left" in refund(number, "--yes")[1]
+
+
+def test_command_that_is_run_again_after_trouble_returns_nothing_twice(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    arguments = ("orders", "refund", str(order.id), "--amount", "5", "--yes")
+    # It asks three times by itself, and gets no answer though Stripe has made the refund.
+    sandbox.control("fault", kind="reset", method="POST", path="/v1/refunds", after=True, times=3)
+    code, said = run(app, *arguments)
+    assert code == 1 and "the refund is noted, and flask worker asks again" in said
+    code, said = run(app, *arguments)
+    assert code == 1 and "a refund of $5 waits for Stripe's answer: one after the other" in said
+    assert run(app, "reconcile")[0] == 0
+    assert [one.amount for one in made(order, sandbox)] == [500]
+    assert fresh(session, order).state == "partly-refunded"
+
+
+def test_seat_is_chosen_by_who_has_it_and_the_others_stay(
+    app: Flask, session: Session, order: Order, sandbox: SandboxServer
+) -> None:
+    session.rollback()
+    writing(session)
+    locked = ledger.lock(session, order.id)
+    ben = name_seat(session, locked, 2)
+    session.commit()
+    staff, path = desk(app), f"/admin/orders/{order.id}/refund"
+    said = words(staff.get(path).text)
+    assert "Seat 1: Maria, maria @example.com" in said and "Seat 2: Ben, ben @example.com" in said
+    wrong = staff.get(f"{path}?what=1&seat=1&seat=2")
+    assert wrong.status_code == 422 and "name as many" in wrong.text
+    page = words(staff.get(f"{path}?what=1").text)
+    assert "Seat 2: Ben" in page and "Seat 1: Maria" not in page  # who was named last
+    said = refund(staff, order, what="1", seat="1")
+    assert "Refund of $1,200 USD, seat 1: asked for at Stripe" in said
+    assert "Seat 2 named" in said
+    client = app.test_client()
+    assert "Your first session" in client.get(f"/enrollments/{ben.token}").text
+    seats = words(staff.get("/admin/enrollments").text)
+    assert "ben @example.com" in seats and "maria @example.com" not in seats

@@ -1,0 +1,349 @@
+"""The flask commands: what they print, where, and with which exit code."""
+
+import csv
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from click.testing import Result
+from flask import Flask
+from granian.server import Server
+from honcho.manager import Manager
+from prometheus_client import values
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from crossroads import metrics
+from crossroads.staff import accounts as users
+from crossroads.worker.delivery import Worker
+from models import User, db
+from tests.conftest import ROOT
+from tests.support.desk_visits import add_leads, lead
+from tests.support.ports import free_port
+from tests.support.production import PRODUCTION
+
+AWAY = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
+
+
+@pytest.fixture
+def app(make_app: Any) -> Flask:
+    """The site on a database with its tables."""
+    built: Flask = make_app()
+    return built
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail, rather than wait for ever, where a command starts what it should have refused."""
+
+    def started(*_: object) -> None:
+        raise AssertionError("it started")
+
+    monkeypatch.setattr(Server, "serve", started)
+    monkeypatch.setattr(Manager, "loop", started)
+    monkeypatch.setattr(Worker, "run", started)
+    # A server that is about to start changes how this process counts: undone after the test.
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv(metrics.VARIABLE, "")
+    monkeypatch.delenv(metrics.VARIABLE)
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """A port that something listens on, as ready to share it as another web server is."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
+        yield server.getsockname()[1]
+
+
+def flask(app: Flask, *arguments: str, typed: str | None = None) -> Result:
+    return app.test_cli_runner().invoke(args=arguments, input=typed)
+
+
+def refusal(result: Result) -> str:
+    """Return the one line with which a command refused."""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "hunter2" not in line
+    return line.removeprefix("Error: ")
+
+
+def run(
+    root: Path, *arguments: str, stdout: Any = subprocess.PIPE, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the flask command as a person does, in a process of its own."""
+    command = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
+    environment = {**os.environ, **{name.upper(): value for name, value in settings.items()}}
+    return subprocess.run(
+        [command, *arguments],
+        cwd=root,
+        env=environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# What stops a start
+
+
+def test_bad_settings_stop_the_start_with_a_line_each(instance: Path) -> None:
+    given = {**PRODUCTION, "instance": str(instance), "base_url": "example", "smtp_url": ""}
+    ended = run(ROOT, "serve", **given, port="many", database_url=AWAY)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert sorted(line.partition(":")[0] for line in ended.stderr.splitlines()) == [
+        "BASE_URL",
+        "PORT",
+        "SMTP_URL",
+    ]
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_busy_port_stops_every_start(make_app: Any, command: str, busy_port: int) -> None:
+    told = refusal(flask(make_app(port=busy_port), command))
+    assert told.startswith(f"port {busy_port} is in use: ")
+    assert "set PORT to another" in told
+
+
+@pytest.mark.parametrize("command", ["sandbox", "up"])
+def test_busy_port_of_the_mailbox_too(make_app: Any, command: str, busy_port: int) -> None:
+    told = refusal(flask(make_app(sandbox_port=busy_port, port=free_port()), command))
+    assert told.startswith(f"port {busy_port} is in use: ")
+    assert "set SANDBOX_PORT to another" in told
+
+
+def test_address_that_is_not_ours_cannot_be_listened_on(make_app: Any) -> None:
+    told = refusal(flask(make_app(host="192.0.2.1", port=18123), "serve"))
+    assert told == "cannot listen on 192.0.2.1 port 18123: Cannot assign requested address"
+
+
+DATABASE_COMMANDS = [
+    ["serve"],
+    ["worker"],
+    ["deliver"],
+    ["leads", "export", "--output", "-"],
+    ["users", "add", "maria@example.org", "--role", "owner", "--password-stdin"],
+    ["seats", "reserve", "ai-pm-bootcamp", "2027-january", "1"],
+]
+
+
+@pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])
+def test_database_that_does_not_answer_is_one_line(make_app: Any, command: list[str]) -> None:
+    app = make_app(database_url=AWAY, port=free_port(), sandbox_port=free_port())
+    told = refusal(flask(app, *command, typed="a long password\n"))
+    assert told.startswith("the database cannot be used: connection failed: ")
+    assert told.endswith("; check DATABASE_URL")
+
+
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["setup"]])
+def test_file_that_is_no_database_is_one_line(
+    make_app: Any, command: list[str], empty_sqlite_url: str, instance: Path
+) -> None:
+    (instance / "crossroads.db").write_bytes(b"a letter to my aunt" * 500)
+    told = refusal(flask(make_app(database_url=empty_sqlite_url, port=free_port()), *command))
+    assert told == "the database cannot be used: file is not a database; check DATABASE_URL"
+
+
+@pytest.mark.parametrize("command", DATABASE_COMMANDS)
+def test_database_without_tables_is_told_what_to_do(
+    make_app: Any, command: list[str], empty_sqlite_url: str
+) -> None:
+    app = make_app(database_url=empty_sqlite_url, port=free_port())
+    told = refusal(flask(app, *command, typed="a long password\n"))
+    assert told == "the database has no tables yet: run flask db upgrade"
+
+
+@pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])
+def test_database_from_a_newer_version_is_left_alone(
+    make_app: Any, command: list[str], database_url: str
+) -> None:
+    app = make_app(database_url=database_url, port=free_port(), sandbox_port=free_port())
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+    told = refusal(flask(app, *command, typed="a long password\n"))
+    assert told.startswith("the database is from a newer version (revision later): ")
+
+
+def test_other_tables_of_the_same_name_stop_the_set_up(
+    make_app: Any, empty_sqlite_url: str
+) -> None:
+    app = make_app(database_url=empty_sqlite_url)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE lead (something INTEGER)"))
+    told = refusal(flask(app, "setup"))
+    assert told == "the tables cannot be made: table lead already exists; check DATABASE_URL"
+
+
+def test_what_a_server_needs_lets_it_start(app: Flask) -> None:
+    for command in ("serve", "worker"):
+        assert "it started" in str(flask(app, command).exception)
+
+
+# flask content check
+
+
+def test_content_check_notes_what_to_look_at_and_passes(app: Flask) -> None:
+    result = flask(app, "content", "check")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    *notes, last = result.stdout.splitlines()
+    assert last == "no mistakes in 1 comparison and 1 course"
+    assert all(line.startswith("note: ") for line in notes)
+    assert any("has figures and no source" in line for line in notes)
+    assert any("The price of AI PM Bootcamp & Certification is a sample" in line for line in notes)
+
+
+def test_content_check_fails_on_an_expired_claim(make_app: Any, site_root: Path) -> None:
+    slug = "ai-product-manager-vs-traditional-product-manager"
+    file = site_root / "site" / "content" / "comparisons" / f"{slug}.yaml"
+    whole = file.read_text()
+    row = "  - label: Median Salary (US)\n"
+    assert row in whole
+    file.write_text(whole.replace(row, f"{row}    expires: 2027-03-01\n", 1))
+    app = make_app(root=site_root)
+    with time_machine.travel("2027-03-01T23:00:00Z"):
+        assert flask(app, "content", "check").exit_code == 0
+    with time_machine.travel("2027-03-02T01:00:00Z"):
+        result = flask(app, "content", "check")
+    assert result.exit_code == 1
+    line = whole[: whole.index(row)].count("\n") + 2
+    assert f"{slug}.yaml:{line}: rows[0].expires: Median Salary (US): expired on 2027-03-01" in (
+        result.stderr
+    )
+    assert "no mistakes" not in result.stdout
+
+
+# flask users add
+
+
+def add_user(app: Flask, *arguments: str, typed: str = "a long password\n") -> Result:
+    return flask(app, "users", "add", *arguments, "--password-stdin", typed=typed)
+
+
+def test_account_is_added_with_the_password_typed(app: Flask) -> None:
+    result = add_user(app, "Maria@example.org", "--role", "marketer")
+    assert result.exit_code == 0
+    assert "Maria@example.org can sign in as marketer" in result.stdout
+    assert "a long password" not in result.output
+    with app.app_context(), Session(db.engine) as session:
+        user = session.scalars(select(User)).one()
+        assert users.prove(user, "a long password")
+        assert not user.must_change_password
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "told"),
+    [
+        (["maria", "--role", "owner"], "a long password\n", "enter an email address"),
+        (["maria@example.org", "--role", "owner"], "short\n", "Use a password of 12 to 200"),
+        (["maria@example.org", "--role", "owner"], "", "Use a password of 12 to 200"),
+        (["taken@example.org", "--role", "owner"], "a long password\n", "has an account already"),
+        (["TAKEN@example.org", "--role", "owner"], "a long password\n", "has an account already"),
+    ],
+)
+def test_account_that_cannot_be_is_refused(
+    app: Flask, arguments: list[str], typed: str, told: str
+) -> None:
+    add_user(app, "taken@example.org", "--role", "owner")
+    assert told in refusal(add_user(app, *arguments, typed=typed))
+
+
+def test_role_is_one_of_three(app: Flask) -> None:
+    result = add_user(app, "maria@example.org", "--role", "king")
+    assert result.exit_code == 2
+    assert "'owner', 'marketer', 'finance'" in result.stderr
+    assert add_user(app, "maria@example.org").exit_code == 2
+
+
+# flask leads export
+
+
+def export(app: Flask, output: str, *arguments: str) -> Result:
+    return flask(app, "leads", "export", "--output", output, *arguments)
+
+
+def emails(data: bytes) -> list[str]:
+    return [row["email"] for row in csv.DictReader(io.StringIO(data.decode(), newline=""))]
+
+
+@pytest.fixture
+def filled(app: Flask) -> Flask:
+    """The site with three leads."""
+    campaign = {"utm_campaign": "spring", "page": "/signup"}
+    add_leads(
+        app,
+        lead("anna@example.org", name="Anna", state="confirmed"),
+        lead("bo@example.org", name="Bo", **campaign),
+        lead("cy@example.org", name="Cy", state="confirmed", **campaign),
+    )
+    return app
+
+
+def test_export_goes_whole_into_a_file_for_its_owner(filled: Flask, tmp_path: Path) -> None:
+    target = tmp_path / "leads.csv"
+    result = export(filled, str(target))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.endswith(f"3 leads written to {target}\n")
+    assert emails(target.read_bytes()) == ["anna@example.org", "bo@example.org", "cy@example.org"]
+    assert target.stat().st_mode & 0o077 == 0
+    assert [file.name for file in tmp_path.iterdir() if "leads" in file.name] == ["leads.csv"]
+
+
+def test_export_to_a_pipe_is_the_file_and_nothing_else(filled: Flask, tmp_path: Path) -> None:
+    export(filled, str(tmp_path / "leads.csv"))
+    result = export(filled, "-")
+    file = (tmp_path / "leads.csv").read_bytes()
+    # The mark that has Excel read UTF-8 is for files: programs behind a pipe do not expect it.
+    assert file == b"\xef\xbb\xbf" + result.stdout_bytes
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--state", "confirmed"], ["anna@example.org", "cy@example.org"]),
+        (["--campaign", "spring"], ["bo@example.org", "cy@example.org"]),
+        (["--campaign", "spring", "--state", "confirmed"], ["cy@example.org"]),
+        (["--page", "/signup", "--search", "bo"], ["bo@example.org"]),
+        (["--search", "nobody"], []),
+    ],
+)
+def test_export_takes_the_filters_of_the_list(
+    filled: Flask, arguments: list[str], expected: list[str]
+) -> None:
+    assert emails(export(filled, "-", *arguments).stdout_bytes) == expected
+
+
+def test_export_that_cannot_be_written_leaves_what_was_there(filled: Flask, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("old")
+    for output in ("folder", "missing/leads.csv", "file/leads.csv"):
+        told = refusal(export(filled, str(tmp_path / output)))
+        assert told.startswith(f"{tmp_path / output}: cannot be written: ")
+    assert (tmp_path / "file").read_text() == "old"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder", "instance"]
+
+
+def test_export_that_breaks_in_the_middle_leaves_the_old_file(
+    filled: Flask, tmp_path: Path
+) -> None:
+    target = tmp_path / "leads.csv"
+    target.write_text("the export of yesterday")
+    with filled.app_context(), db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE lead RENAME COLUMN utm_term TO something"))
+    told = refusal(export(filled, str(target)))
+    assert told.startswith("the database cannot be used: no such column: lead.utm_term")
+    assert target.read_text() == "the export of yesterday"
+    assert [file.name for file in tmp_path.iterdir() if "leads" in file.name] == ["leads.csv"]

@@ -1,0 +1,147 @@
+"""A cohort's sessions: 6 pm stays 6 pm, in the calendar file and on the page."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from icalendar import Calendar
+
+from crossroads.content import Cohort, read
+from crossroads.content import schedule as calendars
+from crossroads.content.schema import Weekly
+from tests.conftest import ROOT
+
+COURSE = read(ROOT / "site" / "content").courses[0]
+LINK = "https://www.example.com/enrollments/token"
+# Each run crosses a change of the clocks where there is one.
+RUNS = {
+    "America/New_York": (date(2027, 3, 2), date(2027, 3, 25)),  # forward on March 14, 2027
+    "Europe/Berlin": (date(2027, 10, 19), date(2027, 11, 11)),  # back on October 31, 2027
+    "Australia/Lord_Howe": (date(2027, 3, 23), date(2027, 4, 15)),  # back by half an hour
+    "Asia/Kolkata": (date(2027, 3, 2), date(2027, 3, 25)),
+    "UTC": (date(2027, 3, 2), date(2027, 3, 25)),
+}
+
+
+def cohort(zone: str = "America/New_York", **changed: Any) -> Cohort:
+    starts, ends = RUNS[zone]
+    given = {"starts": starts, "ends": ends, "timezone": zone, **changed}
+    return COURSE.cohorts[0].model_copy(update=given)
+
+
+def weekly(day: str, starts: str, ends: str) -> Weekly:
+    return Weekly(day=day, starts=starts, ends=ends)
+
+
+def written(run: Cohort) -> Any:
+    """Return the file as another program reads it."""
+    return Calendar.from_ical(calendars.write(COURSE, run, LINK))
+
+
+def occurrences(event: Any) -> list[datetime]:
+    """Return when an event takes place, by the file's own rule and the file's own time zone."""
+    first, last = event["DTSTART"].dt, event["RRULE"]["UNTIL"][0]
+    zone = first.tzinfo
+    found, day = [], first.replace(tzinfo=None)
+    while day.replace(tzinfo=zone).astimezone(UTC) <= last:
+        found.append(day.replace(tzinfo=zone))
+        day += timedelta(weeks=1)
+    return found
+
+
+@pytest.mark.parametrize("zone", RUNS)
+def test_six_in_the_evening_stays_six_when_the_clocks_change(zone: str) -> None:
+    run = cohort(zone)
+    met = calendars.meetings(run)
+    assert len(met) == 8
+    for meeting in met:
+        assert (f"{meeting.starts:%H:%M}", f"{meeting.ends:%H:%M}") == ("18:00", "19:30")
+        assert meeting.starts.tzinfo == ZoneInfo(zone)
+    offsets = {meeting.starts.utcoffset() for meeting in met}
+    assert len(offsets) == (1 if zone in ("Asia/Kolkata", "UTC") else 2)
+
+
+@pytest.mark.parametrize("zone", RUNS)
+def test_calendar_file_says_what_the_page_says(zone: str) -> None:
+    run = cohort(zone)
+    events = written(run).walk("VEVENT")
+    listed = sorted(moment for event in events for moment in occurrences(event))
+    met = [meeting.starts for meeting in calendars.meetings(run)]
+    assert [moment.astimezone(UTC) for moment in listed] == [one.astimezone(UTC) for one in met]
+    assert {event["DTEND"].dt - event["DTSTART"].dt for event in events} == {timedelta(minutes=90)}
+
+
+@pytest.mark.parametrize("zone", [zone for zone in RUNS if zone != "UTC"])
+def test_calendar_file_carries_the_rules_of_its_zone(zone: str) -> None:
+    run = cohort(zone)
+    file = written(run)
+    (rules,) = file.walk("VTIMEZONE")
+    assert rules["TZID"] == zone
+    for event in file.walk("VEVENT"):
+        assert event["DTSTART"].params["TZID"] == zone
+    # A program that knows no zones by name has these rules alone.
+    alone = rules.to_tz(lookup_tzid=False)
+    for meeting in calendars.meetings(run):
+        assert meeting.starts.replace(tzinfo=alone).utcoffset() == meeting.starts.utcoffset()
+
+
+def test_last_session_is_part_of_the_series_and_the_next_week_is_not() -> None:
+    run = cohort(ends=date(2027, 3, 25))  # a Thursday on which the group still meets
+    series = {f"{one['DTSTART'].dt:%A}": occurrences(one) for one in written(run).walk("VEVENT")}
+    assert series["Thursday"][-1].date() == date(2027, 3, 25)
+    assert series["Tuesday"][-1].date() == date(2027, 3, 23)
+    for event in written(run).walk("VEVENT"):
+        assert event["RRULE"]["UNTIL"][0].utcoffset() == timedelta(0)
+
+
+def test_session_past_midnight_ends_on_the_next_day() -> None:
+    run = cohort(weekly=(weekly("Friday", "23:00", "00:30"),))
+    (event,) = written(run).walk("VEVENT")
+    assert event["DTEND"].dt - event["DTSTART"].dt == timedelta(minutes=90)
+    assert event["DTSTART"].dt.date() == date(2027, 3, 5)
+
+
+def test_day_on_which_the_run_never_falls_is_left_out() -> None:
+    week: Any = {"starts": date(2027, 3, 2), "ends": date(2027, 3, 4)}  # Tuesday to Thursday
+    days = (weekly("Monday", "18:00", "19:00"), weekly("Wednesday", "18:00", "19:00"))
+    run = cohort(**week, weekly=days)
+    assert [meeting.starts.date() for meeting in calendars.meetings(run)] == [date(2027, 3, 3)]
+    (event,) = written(run).walk("VEVENT")
+    assert event["DTSTART"].dt.date() == date(2027, 3, 3)
+
+
+def test_cohort_without_weekly_sessions_is_one_event_over_all_its_days() -> None:
+    run = cohort(weekly=())
+    assert calendars.meetings(run) == []
+    (event,) = written(run).walk("VEVENT")
+    assert (event["DTSTART"].dt, event["DTEND"].dt) == (run.starts, run.ends + timedelta(days=1))
+
+
+def test_calendar_file_names_the_course_and_leads_to_the_page() -> None:
+    file = calendars.write(COURSE, cohort(), LINK)
+    assert max(map(len, file.split(b"\r\n"))) <= 75  # RFC 5545 section 3.1
+    events: Any = Calendar.from_ical(file).walk("VEVENT")
+    assert {str(event["SUMMARY"]) for event in events} == {COURSE.title}
+    assert all(LINK in event["DESCRIPTION"] for event in events)
+    names = [str(event["UID"]) for event in events]
+    assert len(set(names)) == len(names)
+    again = written(cohort()).walk("VEVENT")
+    assert [str(event["UID"]) for event in again] == names
+
+
+def test_next_session_is_the_one_that_is_on_until_it_ends() -> None:
+    run = cohort()
+    first, second = calendars.meetings(run)[:2]
+    assert calendars.upcoming(run, first.starts - timedelta(days=30)) == first
+    assert calendars.upcoming(run, first.ends - timedelta(seconds=1)) == first
+    assert calendars.upcoming(run, first.ends) == second
+    assert calendars.upcoming(run, calendars.meetings(run)[-1].ends) is None
+
+
+def test_cohort_starts_and_ends_by_the_calendar_of_its_own_zone() -> None:
+    run = cohort("Asia/Kolkata")  # midnight is at 18:30 UTC
+    assert calendars.state(run, datetime(2027, 3, 1, 18, 29, tzinfo=UTC)) == "ahead"
+    assert calendars.state(run, datetime(2027, 3, 1, 18, 30, tzinfo=UTC)) == "running"
+    assert calendars.state(run, datetime(2027, 3, 25, 18, 29, tzinfo=UTC)) == "running"
+    assert calendars.state(run, datetime(2027, 3, 25, 18, 30, tzinfo=UTC)) == "over"

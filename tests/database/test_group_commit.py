@@ -1,0 +1,209 @@
+"""Group commit: together when they come together, each as if alone, by turns with others."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, select
+from sqlalchemy.orm import Session
+
+from crossroads.database import group_commit
+from crossroads.database.group_commit import GroupCommit, Store
+from crossroads.leads import lifecycle as leads
+from crossroads.leads.lifecycle import Touch
+from crossroads.logs import first_line
+from models import Suppression, base, now
+from models.base import AnySession
+from tests.support.databases import opened
+from tests.support.people import address
+from tests.support.turns import another_turn
+
+
+@pytest.fixture
+def group(instance: Path) -> GroupCommit:
+    return GroupCommit(instance / "writer.lock")
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
+    with opened(sqlite_url) as engine:
+        yield engine
+
+
+def store(session: AnySession, names: Sequence[str]) -> None:
+    """Write a row for each name. Raises ValueError for a bad one, and when the database does."""
+    for name in names:
+        session.add(Suppression(address_hash=name, reason="bounced", since=now()))
+        session.flush()
+        if name.startswith("bad"):
+            raise ValueError(name)
+
+
+def stored(engine: Engine) -> set[str]:
+    with Session(engine) as session:
+        return set(session.scalars(select(Suppression.address_hash)))
+
+
+def bring(engine: Engine, group: GroupCommit, name: str, how: Store = store) -> str:
+    """Commit a name as a request does; return what became of it."""
+    with Session(engine) as session:
+        try:
+            group.commit(lambda: session, how, name)
+        except Exception as error:
+            return f"{type(error).__name__}: {first_line(error)}"
+        if how is store:  # it is there for everyone when commit returns
+            assert name in stored(engine)
+        return "stored"
+
+
+@contextmanager
+def commits(engine: Engine) -> Iterator[list[int]]:
+    """Count the commits of an engine."""
+    found: list[int] = []
+
+    def count(_: object) -> None:
+        found.append(1)
+
+    event.listen(engine, "commit", count)
+    yield found
+    event.remove(engine, "commit", count)
+
+
+def at_once(
+    engine: Engine, group: GroupCommit, names: Sequence[str], how: Store = store
+) -> tuple[list[str], int]:
+    """Bring all names while somebody else has the turn; return what became of them, and commits."""
+    begun, go_on = Event(), Event()
+
+    def slowly(session: AnySession, items: Sequence[str]) -> None:
+        begun.set()
+        go_on.wait(10)
+        store(session, items)
+
+    def first() -> None:
+        with Session(engine) as session:
+            group.commit(lambda: session, slowly, "first")
+
+    with commits(engine) as found, ThreadPoolExecutor(len(names) + 1) as pool:
+        leading = pool.submit(first)
+        assert begun.wait(10)
+        coming = []
+        for number, name in enumerate(names, start=1):
+            coming.append(pool.submit(bring, engine, group, name, how))
+            until = time.monotonic() + 10
+            while group.queued < number and time.monotonic() < until:
+                time.sleep(0.001)
+        go_on.set()
+        leading.result()
+        return [one.result() for one in coming], len(found) - 1
+
+
+def test_what_comes_while_another_commits_is_committed_at_once(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    names = [f"n{number}" for number in range(20)]
+    said, number = at_once(sqlite_engine, group, names)
+    assert said == ["stored"] * 20
+    assert number == 1
+    assert stored(sqlite_engine) == {"first", *names}
+
+
+def test_one_that_fails_takes_none_of_the_others_with_it(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    said, _ = at_once(sqlite_engine, group, ["a", "bad one", "b", "bad two"])
+    assert said == ["stored", "ValueError: bad one", "stored", "ValueError: bad two"]
+    assert stored(sqlite_engine) == {"first", "a", "b"}
+
+
+def test_threads_without_a_pause_lose_nothing(engine: Engine, instance: Path) -> None:
+    sqlite = engine.dialect.name == "sqlite"
+    group = GroupCommit(instance / "writer.lock" if sqlite else None)
+    names = [f"n{number}" for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda name: bring(engine, group, name), names))
+    assert said == ["stored"] * 200
+    assert stored(engine) == set(names)
+
+
+def test_only_on_sqlite_processes_take_turns(
+    make_app: Any, instance: Path, database_url: str
+) -> None:
+    form = {"email": "maria@example.com", "consent": "yes"}
+    answer = make_app(database_url=database_url).test_client().post("/signup", data=form)
+    assert answer.status_code == 200
+    assert (instance / "writer.lock").exists() == database_url.startswith("sqlite")
+
+
+def test_who_gets_no_session_leaves_nothing_behind(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    def away() -> Session:
+        raise ConnectionError("no session")
+
+    with pytest.raises(ConnectionError):
+        group.commit(away, store, "refused")
+    assert bring(sqlite_engine, group, "taken") == "stored"
+    assert stored(sqlite_engine) == {"taken"}
+
+
+def test_a_locked_database_is_waited_for_once_for_all(
+    sqlite_engine: Engine, group: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LOCK_SECONDS", 1)
+    began = time.monotonic()
+    with (
+        sqlite_engine.connect().execution_options(begin="IMMEDIATE") as holder,
+        holder.begin(),
+        ThreadPoolExecutor(8) as pool,
+    ):
+        said = list(pool.map(lambda name: bring(sqlite_engine, group, name), "abcdefgh"))
+    assert said == ["OperationalError: database is locked"] * 8
+    assert time.monotonic() - began < 2.5, "one wait for all"
+    assert bring(sqlite_engine, group, "later") == "stored"
+    assert stored(sqlite_engine) == {"later"}
+
+
+def test_processes_take_turns_and_a_killed_one_has_none(
+    sqlite_engine: Engine, group: GroupCommit, instance: Path
+) -> None:
+    with another_turn(instance / "writer.lock") as other, ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(bring, sqlite_engine, group, "n")
+        time.sleep(0.2)
+        assert not coming.done()
+        other.kill()
+        assert coming.result(5) == "stored"
+
+
+def test_a_process_that_keeps_the_turn_is_not_waited_for_for_ever(
+    sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.3)
+    with another_turn(instance / "writer.lock"):
+        began = time.monotonic()
+        assert bring(sqlite_engine, group, "n") == "stored"
+        assert 0.3 <= time.monotonic() - began < 5
+
+
+def test_turns_that_cannot_be_seen_hold_nobody_up(sqlite_engine: Engine, instance: Path) -> None:
+    assert bring(sqlite_engine, GroupCommit(instance / "no folder" / "lock"), "n") == "stored"
+
+
+def test_a_row_that_was_taken_back_leaves_its_number_to_another(
+    sqlite_engine: Engine, group: GroupCommit
+) -> None:
+    def join(session: AnySession, names: Sequence[str]) -> None:
+        for name in names:
+            leads.find_or_add(
+                session, address=address(name), name="", touch=Touch(), state="waiting"
+            )
+            if name.startswith("bad"):
+                raise ValueError(name)
+
+    said, _ = at_once(sqlite_engine, group, ["bad@x.example", "good@x.example"], join)
+    assert said == ["ValueError: b***@x.example", "stored"]

@@ -1,0 +1,402 @@
+"""What a key of another account or mode must not lose: marks, payments on their way, numbers."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
+
+from crossroads.database import identity
+from crossroads.fulfillment import settlement
+from crossroads.orders import duplicate_payments as duplicates
+from crossroads.orders import ledger, refunds
+from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.payments import Gateway
+from crossroads.worker.event_consumer import Settler
+from crossroads.worker.retention_job import Keeper
+from models import (
+    Enrollment,
+    Hold,
+    LostCheckout,
+    Order,
+    Reconciliation,
+    Site,
+    StripeEvent,
+    db,
+    now,
+    writing,
+)
+from tests.fulfillment.test_settlement import BASE, left, opened, receive, state
+from tests.fulfillment.test_settlement import gateway as gateway
+from tests.fulfillment.test_site_identity import LIVE_KEY, lose, sweep
+from tests.fulfillment.test_site_identity import app as app
+from tests.fulfillment.test_site_identity import lost as lost
+from tests.fulfillment.test_site_identity import other as other
+from tests.orders.test_lifecycle import SMALL, checkout, paid, place
+from tests.support.desk_visits import desk, send
+from tests.support.purchases import words
+from tests.support.sandbox_server import KEY, SandboxServer
+
+
+def mark(engine: Engine) -> Any:
+    with Session(engine) as session:
+        return session.scalar(select(Reconciliation.read_until))
+
+
+def at_another(sandbox: SandboxServer, other: SandboxServer, app: Flask) -> Flask:
+    """Let the app's key be of the other account."""
+    app.extensions["crossroads.gateway"] = Gateway(KEY, base=other.url)
+    return app
+
+
+# What was read.
+
+
+@pytest.mark.parametrize("meant", [False, True])
+@pytest.mark.parametrize("told", [False, True])
+def test_order_that_another_account_ended_and_its_own_was_paid_for_is_found(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer,
+    meant: bool, told: bool,
+) -> None:  # fmt: skip
+    order, url = opened(engine, gateway)
+    sweep(engine, gateway)
+    before = mark(engine)
+    theirs = Gateway(KEY, base=other.url)
+    if meant:
+        with Session(engine) as session:
+            writing(session)
+            identity.meet(session, theirs.account_id(), replace=True)
+            session.commit()
+    sweep(engine, theirs)
+    sandbox.pay(url)
+    if told:  # by the webhook of the account that the order is of
+        receive(engine, order)
+        Settler(engine, theirs, BASE).work()
+    assert state(engine, order) == "expired"
+    assert meant or mark(engine) == before
+    if meant:
+        with Session(engine) as session:
+            writing(session)
+            identity.meet(session, gateway.account_id(), replace=True)
+            session.commit()
+    said, one = sweep(engine, gateway)
+    assert (len(said), one.left, state(engine, order)) == (1, [], "paid")
+    assert mark(engine) > before
+
+
+def test_order_that_a_restricted_key_ended_is_asked_for_again(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
+) -> None:
+    """Neither account is known, so the mark moves on."""
+    for each in (sandbox, other):
+        each.control("deny", rights=["rak_accounts_kyc_basic_read"])
+    restricted = "rk_test_" + "abc"
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    with time_machine.travel(now() + timedelta(days=3), tick=True):
+        sweep(engine, Gateway(restricted, base=other.url))
+        assert state(engine, order) == "expired"
+        with Session(engine) as session:
+            session.execute(update(Reconciliation).values(read_until=now() + timedelta(hours=2)))
+            session.commit()
+        sweep(engine, Gateway(restricted, base=sandbox.url))
+    assert state(engine, order) == "paid"
+
+
+@pytest.fixture
+def sold_live(engine: Engine, sandbox: SandboxServer) -> Gateway:
+    """A site that sells for real, whose database is restored to before the first sale."""
+    sandbox.control("mode", live=True)
+    live = Gateway(LIVE_KEY, base=sandbox.url)
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = place(session, live=True)
+        session.commit()
+    sandbox.pay(str(settlement.open_checkout(engine, live, order, BASE).url))
+    lose(engine)
+    return live
+
+
+@pytest.mark.parametrize("mode", ["live", "test", None])
+def test_restored_database_that_a_test_key_saw_first_still_finds_what_was_sold_live(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, sold_live: Gateway, mode: str | None
+) -> None:
+    with Session(engine) as session:
+        session.execute(update(Site).values(stripe_mode=mode))
+        session.commit()
+    sandbox.control("mode", live=False)
+    with time_machine.travel(now() + timedelta(days=1), tick=True):
+        assert sweep(engine, gateway)[1].lost == []
+        if mode is None:  # someone tries it
+            opened(engine, gateway, "tries@example.com")
+            sweep(engine, gateway)
+        sandbox.control("mode", live=True)
+        assert [one.mode for one in sweep(engine, sold_live)[1].lost] == ["live"]
+
+
+def test_first_order_after_the_restore_hides_no_lost_one(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    sandbox.pay(opened(engine, gateway)[1])
+    lose(engine)
+    with Session(engine) as session:
+        session.execute(update(Reconciliation).values(read_until=None))
+        session.commit()
+    with time_machine.travel(now() + timedelta(hours=5), tick=True):
+        opened(engine, gateway, "next@example.com")
+        assert len(sweep(engine, gateway)[1].lost) == 1
+
+
+# Lost payments and another account.
+
+
+@pytest.mark.parametrize("act", ["enroll", "refund"])
+def test_lost_payment_stays_raised_while_the_account_does_not_know_it(
+    app: Flask, lost: Order, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer,
+    act: str,
+) -> None:  # fmt: skip
+    app.test_cli_runner().invoke(args=["reconcile"])
+    staff = desk(at_another(sandbox, other, app))
+    given = {"session": str(lost.session_id), "act": act}
+    send(staff, "/admin/orders/lost", given, page="/admin/")
+    said = words(staff.get("/admin/orders/lost").text)
+    assert "this Stripe account does not know the payment" in said
+    assert "does not answer" not in said
+    with app.app_context(), Session(db.engine) as session:
+        assert session.scalars(select(Order)).all() == []
+        assert session.scalars(select(LostCheckout)).one().settled_at is None
+    app.extensions["crossroads.gateway"] = gateway
+    send(staff, "/admin/orders/lost", given, page="/admin/")
+    with app.app_context(), Session(db.engine) as session:
+        row = session.scalars(select(LostCheckout)).one()
+        assert row.how == {"enroll": "enrolled", "refund": "refunded"}[act]
+        assert len(session.scalars(select(Enrollment)).all()) == (act == "enroll")
+
+
+def test_order_that_was_made_again_and_is_not_paid_settles_nothing(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    lose(engine)
+    sweep(engine, gateway)
+    made = gateway.retrieve(str(order.session_id))
+    with Session(engine) as session:
+        writing(session)
+        again = place(session)
+        again.session_id = made.id
+        session.flush()
+        lost_checkouts.refresh(session, made.id, made, [], "sweep")
+        assert session.get_one(LostCheckout, made.id).settled_at is None
+        orders.fulfill(session, again.id, paid(again, id=made.id), "sweep")
+        lost_checkouts.refresh(session, made.id, made, [], "sweep")
+        assert session.get_one(LostCheckout, made.id).how == "enrolled"
+
+
+def test_unpaid_lost_checkout_of_another_account_is_deleted_and_found_when_it_is_back(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
+) -> None:
+    _, url = opened(engine, gateway)
+    lose(engine)
+    sweep(engine, gateway)
+    one = sweep(engine, Gateway(KEY, base=other.url))[1]
+    assert one.left == []
+    with Session(engine) as session:
+        assert session.scalars(select(LostCheckout)).all() == []
+    sandbox.pay(url)
+    with time_machine.travel(now() + timedelta(hours=3), tick=True):
+        assert len(sweep(engine, gateway)[1].lost) == 1
+
+
+def test_paid_lost_checkout_of_another_account_is_named(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
+) -> None:
+    sandbox.pay(opened(engine, gateway)[1])
+    lose(engine)
+    sweep(engine, gateway)
+    one = sweep(engine, Gateway(KEY, base=other.url))[1]
+    assert len(one.lost) == 1
+    assert ["does not know the payment" in line for line in one.left] == [True]
+
+
+def test_lost_test_payments_are_not_raised_once_the_site_sells_and_purge_deletes_them(
+    app: Flask, lost: Order
+) -> None:
+    run = app.test_cli_runner().invoke
+    assert run(args=["reconcile"]).exit_code == 1
+    with app.app_context(), Session(db.engine) as session:
+        writing(session)
+        place(session, live=True)
+        session.commit()
+        assert lost_checkouts.raised(session) == []
+    assert "deleted" in run(args=["orders", "purge", "--mode", "test", "--yes"]).output
+    with app.app_context(), Session(db.engine) as session:
+        assert session.scalars(select(LostCheckout)).all() == []
+
+
+# Payments on their way, and events.
+
+
+@pytest.mark.parametrize("way", ["sweep", "event", "cancel"])
+def test_order_whose_payment_is_on_its_way_elsewhere_keeps_its_seat_and_is_named(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer, way: str
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url, iban="AT321904300235473204")
+    assert settlement.settle(engine, gateway, order.id, "event") == "pending"
+    theirs = Gateway(KEY, base=other.url)
+    if way == "event":
+        receive(engine, order)
+        Settler(engine, theirs, BASE).work()
+        with Session(engine) as session:
+            assert session.scalars(select(StripeEvent)).one().done_at is not None
+    elif way == "cancel":
+        with pytest.raises(Exception, match="on its way in another Stripe account"):
+            settlement.cancel(engine, theirs, order, BASE, "buyer")
+    one = sweep(engine, theirs)[1]
+    (said,) = one.left
+    assert said.startswith(f"order {order.id}: its payment is on its way in another Stripe account")
+    assert (state(engine, order), left(engine)) == ("pending", 9)
+    (intent,) = sandbox.state()["payment_intents"]
+    sandbox.control("settle", id=intent["id"])
+    sweep(engine, gateway)
+    assert state(engine, order) == "paid"
+
+
+@pytest.mark.parametrize("was", ["open", "paid"])
+def test_event_of_an_order_that_is_elsewhere_is_done(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer, was: str
+) -> None:
+    order, url = opened(engine, gateway)
+    if was == "paid":
+        sandbox.pay(url)
+        settlement.settle(engine, gateway, order.id, "event")
+    receive(engine, order)
+    Settler(engine, Gateway(KEY, base=other.url), BASE).work()
+    assert state(engine, order) == ("expired" if was == "open" else "paid")
+    with Session(engine) as session:
+        assert session.scalars(select(StripeEvent)).one().done_at is not None
+
+
+def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
+) -> None:
+    """The payment's own, and that of a second one where the first needed no money."""
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    settlement.settle(engine, gateway, order.id, "event")
+    with Session(engine) as session:
+        writing(session)
+        reference = refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        free = place(session, email="free@example.com")
+        orders.attach(session, free.id, checkout(free))
+        orders.fulfill(session, free.id, paid(free, amount_total=0, payment_intent=None), "event")
+        second = paid(free, id="cs_test_copy", payment_intent="pi_second")
+        duplicates.note(session, free, second, "event")
+        number = free.id
+        session.commit()
+    theirs = Gateway(KEY, base=other.url)
+    assert sweep(engine, theirs)[1].left == []
+    with Session(engine) as session:
+        for each, kind, subject in (
+            (order.id, "refund", reference),
+            (number, "duplicate", "pi_second"),
+        ):
+            rows = ledger.events(session, session.get_one(Order, each))
+            found = [one.reason for one in rows if (one.kind, one.subject) == (kind, subject)]
+            assert found[0] == "" and found[1] in ("not-in-this-account", "resource_missing")
+        assert ledger.unsettled(session) == []
+
+
+# Modes.
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_order_from_before_the_mode_was_stored_has_that_of_its_checkout(
+    engine: Engine, live: bool
+) -> None:
+    with Session(engine) as session:
+        writing(session)
+        order = place(session)
+        order.mode = ""
+        session.execute(update(Site).values(stripe_mode=None))
+        session.flush()
+        orders.attach(session, order.id, checkout(order, live=live))
+        assert order.mode == ("live" if live else "test") == identity.of(session).stripe_mode
+        assert session.get(Hold, order.id) is not None
+
+
+def test_order_from_before_that_a_test_key_opens_on_a_site_that_sells_holds_no_seat(
+    engine: Engine,
+) -> None:
+    with Session(engine) as session:
+        writing(session)
+        order = place(session)
+        order.mode = ""
+        session.execute(update(Site).values(stripe_mode="live"))
+        session.flush()
+        orders.attach(session, order.id, checkout(order))
+        assert order.mode == "test"
+        assert session.get(Hold, order.id, populate_existing=True) is None
+
+
+@pytest.mark.parametrize("code", ["one", "another"])
+def test_first_live_order_and_a_test_order_at_the_same_time_both_come_through(
+    engine: Engine, code: str
+) -> None:
+    """Who places an order locks the cohort, then the version of the site: so does the first."""
+    with Session(engine) as session:
+        writing(session)
+        place(session, SMALL.model_copy(update={"code": "one"}))
+        session.commit()
+    cohort = SMALL.model_copy(update={"code": code})
+
+    def first_live() -> str:
+        with Session(engine) as session:
+            writing(session)
+            order = place(session, cohort, live=True, email="live@example.com")
+            session.commit()
+            return order.mode
+
+    with ThreadPoolExecutor(1) as pool, Session(engine) as session:
+        writing(session)
+        tried = place(session, cohort, email="test@example.com")
+        waits = pool.submit(first_live)
+        with pytest.raises(TimeoutError):
+            waits.result(timeout=0.5)
+        orders.end(session, tried, "canceled", "buyer")  # the version of the site
+        session.commit()
+        assert waits.result(timeout=20) == "live"
+
+
+# Retention.
+
+
+def test_person_of_a_settled_lost_payment_is_forgotten_after_thirty_days(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    for email in ("settled@example.com", "waits@example.com"):
+        sandbox.pay(opened(engine, gateway, email)[1], email=email)
+    lose(engine)
+    sweep(engine, gateway)
+    with Session(engine) as session:
+        writing(session)
+        (row,) = (one for one in session.scalars(select(LostCheckout)) if "settled" in one.email)
+        lost_checkouts.refunded(session, row.session_id, "desk")
+        session.commit()
+
+    def known() -> set[str]:
+        with Session(engine) as session:
+            return {one.email or one.name for one in session.scalars(select(LostCheckout))}
+
+    with time_machine.travel(now() + timedelta(days=29), tick=True):
+        Keeper(engine, pending_days=30).purge()
+        assert known() == {"settled@example.com", "waits@example.com"}
+    with time_machine.travel(now() + timedelta(days=31), tick=True):
+        Keeper(engine, pending_days=30).purge()
+        assert known() == {"", "waits@example.com"}

@@ -1,0 +1,115 @@
+"""Every way Stripe can fail, at every call of a refund: the desk is told, and one is made.
+
+All refunds are of one order, each of another amount.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import count
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from crossroads.fulfillment import settlement
+from crossroads.orders import ledger
+from crossroads.payments import Gateway, PaymentsAway
+from models import Order, db
+from tests.support.desk_visits import desk
+from tests.support.purchases import bought, heading, hidden, words
+from tests.support.sandbox_server import KEY, SandboxServer, eventually
+from tests.support.stripe_trouble import Trouble, acting, looking
+from tests.support.stripe_trouble import app as app
+from tests.support.stripe_trouble import sandbox as sandbox
+from tests.support.stripe_trouble import sites as sites
+from tests.support.stripe_trouble import trouble as trouble
+
+REFUND = ("POST", "/v1/refunds")
+REFUNDS = ("GET", "/v1/refunds*")
+DISPUTES = ("GET", "/v1/disputes*")
+
+_amounts = count(1)
+
+Shop = Callable[[Flask], tuple[FlaskClient, Order]]
+
+
+@pytest.fixture(scope="module")
+def shop(sandbox: SandboxServer) -> Shop:
+    """Returns someone signed in at a site's desk, and its one paid order, of two seats."""
+
+    @cache
+    def opened(app: Flask) -> tuple[FlaskClient, Order]:
+        client = app.test_client()
+        with app.app_context():
+            engine = db.engine
+        with Session(engine, expire_on_commit=False) as session:
+            placed, url = bought(client, session, seats="2")
+            sandbox.pay(url)
+            assert heading(client.get(f"/orders/{placed.token}").text) == "You're in"
+            order = session.get_one(Order, placed.id, populate_existing=True)
+        return desk(app, "finance"), order
+
+    return opened
+
+
+def made(sandbox: SandboxServer, order: Order, amount: int) -> int:
+    """Count the refunds of this amount that Stripe made."""
+    found = Gateway(KEY, base=sandbox.url).refunds(str(order.payment_intent))
+    return sum(one.amount == amount for one in found)
+
+
+def settle(app: Flask, sandbox: SandboxServer, order: Order) -> None:
+    """Ask Stripe, which may be busy with the first try, until it answers, as the worker does."""
+    with app.app_context():
+        engine = db.engine
+
+    def answers() -> bool:
+        try:
+            settlement.settle_payment(engine, Gateway(KEY, base=sandbox.url), order.id, "sweep")
+        except PaymentsAway:
+            return False
+        return True
+
+    eventually(answers)
+
+
+@acting
+def test_refund_is_not_answered(
+    app: Flask, shop: Shop, sandbox: SandboxServer, trouble: Trouble
+) -> None:
+    noted_and_made_once(app, shop, sandbox, trouble, REFUND)
+
+
+@looking
+@pytest.mark.parametrize("call", [REFUNDS, DISPUTES], ids=["refunds", "disputes"])
+def test_what_there_is_cannot_be_looked_at(
+    app: Flask, shop: Shop, sandbox: SandboxServer, trouble: Trouble, call: tuple[str, str]
+) -> None:
+    noted_and_made_once(app, shop, sandbox, trouble, call)
+
+
+def noted_and_made_once(
+    app: Flask, shop: Shop, sandbox: SandboxServer, trouble: Trouble, call: tuple[str, str]
+) -> None:
+    staff, order = shop(app)
+    amount = next(_amounts)
+    path = f"/admin/orders/{order.id}/refund"
+    chosen = {"what": "amount", "amount": f"0.{amount:02}"}
+    page = staff.get(path, query_string=chosen)
+    form = {**hidden(page.text), **chosen}
+    with trouble.at(*call):
+        answer = staff.post(path, data=form)
+    assert (answer.status_code, answer.location) == (303, f"/admin/orders/{order.id}")
+    said = words(staff.get(answer.location).text)
+    assert "Stripe does not answer. The refund is noted, and the worker asks again." in said
+    assert f"A refund of $0.{amount:02} USD waits for Stripe's answer" in said
+    for again in (staff.post(path, data=form), staff.get(path, query_string=chosen)):
+        assert (again.status_code, again.location) == (303, f"/admin/orders/{order.id}")
+    settle(app, sandbox, order)
+    staff.post(path, data=form)  # pressed once more, now that it was made
+    assert made(sandbox, order, amount) == 1
+    with app.app_context(), Session(db.engine) as session:
+        found = ledger.of(session, order)
+    assert [one.status for one in found.refunds if one.amount == amount] == ["succeeded"]
+    assert found.asked == 0

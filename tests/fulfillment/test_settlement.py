@@ -1,0 +1,348 @@
+"""Settling with Stripe: lost webhooks, trouble at every call, three callers at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+import time_machine
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from crossroads.fulfillment import matching, settlement
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment.reconciliation import Sweep
+from crossroads.orders import ledger, seats
+from crossroads.orders import lifecycle as orders
+from crossroads.payments import Event, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.worker.event_consumer import Settler
+from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
+from tests.orders.test_lifecycle import COURSE, SMALL, place
+from tests.support.sandbox_server import KEY, SandboxServer
+
+BASE = "http://localhost"
+
+
+@pytest.fixture
+def gateway(sandbox: SandboxServer) -> Gateway:
+    return Gateway(KEY, base=sandbox.url)
+
+
+def placed(engine: Engine, email: str = "maria@example.com") -> Order:
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = place(session, email=email)
+        session.commit()
+    return order
+
+
+def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -> tuple[Order, str]:
+    """Return an order with a checkout, and the address of its pay page."""
+    order = placed(engine, email)
+    checkout = settlement.open_checkout(engine, gateway, order, BASE)
+    with Session(engine, expire_on_commit=False) as session:
+        return session.get_one(Order, order.id), str(checkout.url)
+
+
+def state(engine: Engine, order: Order) -> str:
+    with Session(engine) as session:
+        return ledger.of(session, order).state
+
+
+def count(engine: Engine, model: type[Base]) -> int:
+    with Session(engine) as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def left(engine: Engine) -> int:
+    with Session(engine) as session:
+        return seats.left(session, COURSE, SMALL)
+
+
+def older(engine: Engine, minutes: int = 5) -> None:
+    """Let every order have been placed some minutes earlier."""
+    with Session(engine) as session:
+        session.execute(update(Order).values(created_at=now() - timedelta(minutes=minutes)))
+        session.commit()
+
+
+def sweep(engine: Engine, gateway: Gateway) -> list[tuple[str, str]]:
+    """Sweep, and return what each order that had drifted was and is."""
+    drifts = Sweep(engine, gateway, BASE, "a test").run()
+    return [(drift.before, drift.after) for drift in drifts]
+
+
+def test_lost_webhook_heals_and_the_second_sweep_changes_nothing(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    for number in range(3):
+        _, url = opened(engine, gateway, f"p{number}@example.com")
+        sandbox.pay(url)
+    older(engine)
+    assert sweep(engine, gateway) == [("open", "paid")] * 3
+    assert (count(engine, Enrollment), count(engine, Message)) == (3, 6)
+    assert sweep(engine, gateway) == []
+
+
+def test_lost_expiry_gives_the_seat_back(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, _ = opened(engine, gateway)
+    assert left(engine) == 9
+    sandbox.control("advance", seconds=3600)
+    older(engine)
+    assert sweep(engine, gateway) == [("open", "expired")]
+    assert state(engine, order) == "expired"
+    assert left(engine) == 10
+
+
+def test_three_callers_at_once_enroll_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+
+    def settle(cause: str) -> str:
+        return settlement.settle(engine, gateway, order.id, cause)
+
+    with ThreadPoolExecutor(9) as pool:
+        assert set(pool.map(settle, ["event", "order page", "sweep"] * 6)) == {"paid"}
+    assert (count(engine, Enrollment), count(engine, Message)) == (1, 2)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", ["reset", "500", "truncated"])
+def test_checkout_whose_answer_was_lost_is_found_and_ended(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, kind: str, after: bool
+) -> None:
+    order = placed(engine)
+    sandbox.control("fault", kind=kind, method="POST", after=after)
+    with pytest.raises(PaymentsAway):
+        settlement.open_checkout(engine, gateway, order, BASE)
+    assert left(engine) == 9
+    older(engine)
+    assert sweep(engine, gateway) == []  # it is open at Stripe too, and the buyer may come back
+    with Session(engine) as session:
+        assert session.get_one(Order, order.id).session_id is not None
+    sandbox.control("advance", seconds=3600)
+    assert sweep(engine, gateway) == [("open", "expired")]
+    assert left(engine) == 10
+
+
+def test_order_that_stripe_never_heard_of_ends_when_its_time_is_over(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = placed(engine)
+    with time_machine.travel(now() + timedelta(hours=1), tick=True):
+        sandbox.control("advance", seconds=3600)
+        assert sweep(engine, gateway) == [("open", "expired")]
+    assert state(engine, order) == "expired"
+    assert left(engine) == 10
+
+
+def test_order_of_somebody_erased_that_never_had_a_checkout_ends_too(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = placed(engine)
+    with Session(engine) as session:
+        writing(session)
+        orders.erase(session, [session.get_one(Order, order.id)], [])
+        session.commit()
+    with time_machine.travel(now() + timedelta(hours=1), tick=True):
+        sandbox.control("advance", seconds=3600)
+        assert sweep(engine, gateway) == [("open", "expired")]
+    assert left(engine) == 10
+
+
+def test_address_that_stripe_refuses_is_typed_on_its_page(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway, "maria@example。com")
+    assert settlement.open_checkout(engine, gateway, order, BASE).url == url
+    sandbox.pay(url)
+    assert settlement.settle(engine, gateway, order.id, "event") == "paid"
+    assert len(list(gateway.checkouts(order.created_at - timedelta(hours=1)))) == 1
+
+
+def test_payment_link_that_was_given_the_name_of_an_order_does_not_pay_it(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    """Source: https://docs.stripe.com/payment-links/url-parameters."""
+    order = placed(engine)  # its checkout was never made
+    pen = {"currency": "usd", "unit_amount": 100, "product_data": {"name": "A pen"}}
+    link = sandbox.client().v1.checkout.sessions.create(
+        {
+            "mode": "payment",
+            "line_items": [{"quantity": 1, "price_data": cast(Any, pen)}],
+            "success_url": BASE,
+            "client_reference_id": order.token,
+        }
+    )
+    sandbox.pay(str(link.url))
+    assert matching.order_of_checkout(engine, gateway, gateway.retrieve(link.id)) is None
+    older(engine)
+    sweep(engine, gateway)
+    assert state(engine, order) == "open"
+    with Session(engine) as session:
+        assert session.get_one(Order, order.id).session_id not in (None, link.id)
+
+
+def test_order_is_left_alone_while_stripe_is_away(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    older(engine)
+    sandbox.control("fault", kind="500", method="GET", times=50)
+    assert sweep(engine, gateway) == []
+    sandbox.control("clear_faults")
+    assert sweep(engine, gateway) == [("open", "paid")]
+    assert state(engine, order) == "paid"
+
+
+def test_canceling_asks_stripe_first_and_finds_a_payment_made_meanwhile(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    assert settlement.cancel(engine, gateway, order, BASE, "buyer") == "paid"
+    other, _ = opened(engine, gateway, "other@example.com")
+    assert settlement.cancel(engine, gateway, other, BASE, "buyer") == "canceled"
+    assert left(engine) == 9
+
+
+def receive(engine: Engine, order: Order, number: int = 1) -> None:
+    event = Event(
+        id=f"evt_{number}",
+        kind="checkout.session.completed",
+        object_id=str(order.session_id),
+        live=False,
+        created_at=now(),
+    )
+    with Session(engine) as session:
+        writing(session)
+        stripe_events.receive(session, [event])
+        session.commit()
+
+
+def test_event_is_followed_and_done_in_one_commit(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    for _ in range(2):
+        receive(engine, order)
+    Settler(engine, gateway, BASE).work()
+    assert state(engine, order) == "paid"
+    with Session(engine) as session:
+        event = session.scalars(select(StripeEvent)).one()
+        assert event.done_at is not None
+        assert ledger.events(session, order)[-1].cause == "event evt_1"
+
+
+def test_event_is_kept_until_stripe_answers(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    receive(engine, order)
+    sandbox.control("fault", kind="500", method="GET", times=1)
+    settler = Settler(engine, gateway, BASE)
+    settler.work()
+    assert state(engine, order) == "open"
+    with Session(engine) as session:
+        event = session.scalars(select(StripeEvent)).one()
+        assert event.done_at is None
+        assert event.error
+        session.execute(update(StripeEvent).values(due_at=now()))
+        session.commit()
+    settler.work()
+    assert state(engine, order) == "paid"
+
+
+def test_event_of_another_site_on_the_account_is_done_without_effect(
+    engine: Engine, gateway: Gateway
+) -> None:
+    stranger = placed(engine)
+    stranger.session_id = "cs_test_of_someone_else"
+    receive(engine, stranger)
+    Settler(engine, gateway, BASE).work()
+    with Session(engine) as session:
+        assert session.scalars(select(StripeEvent)).one().done_at is not None
+    assert state(engine, stranger) == "open"
+
+
+def test_hundred_shuffled_duplicates_enroll_once(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    for number in range(100):
+        receive(engine, order, number)
+    settlers = [Settler(engine, gateway, BASE) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda settler: settler.work(), settlers))
+    with Session(engine) as session:
+        undone = select(func.count()).where(StripeEvent.done_at.is_(None))
+        assert session.scalar(undone) == 0
+    assert (count(engine, Enrollment), count(engine, Message)) == (1, 2)
+
+
+NAMELESS = "refused: parameter_invalid_empty (line_items[0][price_data][product_data][name])"
+
+
+def refused(engine: Engine, gateway: Gateway) -> Order:
+    """Return an order that Stripe makes no checkout for: what it sells has no name."""
+    order = placed(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        session.execute(update(Order).values(item=""))
+        session.commit()
+        order = session.get_one(Order, order.id)
+    with pytest.raises(PaymentsRefused, match="parameter_invalid_empty"):
+        settlement.open_checkout(engine, gateway, order, BASE)
+    return order
+
+
+def end(engine: Engine, order: Order) -> tuple[str, str]:
+    """Return how an order ended, and why."""
+    with Session(engine) as session:
+        last = ledger.events(session, order)[-1]
+    return last.kind, last.reason
+
+
+def test_order_that_stripe_refuses_is_canceled_at_once(engine: Engine, gateway: Gateway) -> None:
+    order = refused(engine, gateway)
+    assert settlement.cancel(engine, gateway, order, BASE, "buyer") == "canceled"
+    assert end(engine, order) == ("canceled", NAMELESS)
+    assert left(engine) == 10
+
+
+def test_order_that_stripe_refuses_ends_once_its_time_is_over(
+    engine: Engine, gateway: Gateway
+) -> None:
+    order = refused(engine, gateway)
+    older(engine)
+    early = Sweep(engine, gateway, BASE, "a test")
+    assert list(early.run()) == []  # its buyer may try again
+    (said,) = early.left
+    assert said.startswith(f"order {order.id}: {NAMELESS}")
+    with time_machine.travel(now() + timedelta(minutes=36), tick=True):
+        late = Sweep(engine, gateway, BASE, "a test")
+        assert [drift.after for drift in late.run()] == ["expired"]
+    assert late.left == []
+    assert end(engine, order) == ("expired", NAMELESS)
+    assert left(engine) == 10
+
+
+def test_order_of_the_other_mode_is_no_order_that_stripe_refuses(
+    engine: Engine, gateway: Gateway
+) -> None:
+    """A checkout of it may be open in its own mode, where this key sees nothing."""
+    order = placed(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        session.execute(update(Order).values(mode="live"))
+        session.commit()
+        order = session.get_one(Order, order.id)
+    with pytest.raises(PaymentsRefused, match="other_mode"):
+        settlement.cancel(engine, gateway, order, BASE, "buyer")
+    assert state(engine, order) == "open"

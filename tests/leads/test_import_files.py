@@ -1,0 +1,500 @@
+"""Files that other programs wrote: nobody is mailed whom they mark as gone, the rest is read."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from crossroads import export
+from crossroads.leads import consent
+from crossroads.leads.imports import batches as lead_batches
+from crossroads.leads.imports import importer as lead_import
+from crossroads.leads.listing import SHEET, LeadFilter
+from crossroads.mail import suppressions
+from models import ConsentEvent, Lead, LeadImport, Suppression, db
+from models.base import AnySession
+from tests.conftest import ROOT
+from tests.leads.test_importer import everything, flask, join, mailable, take
+from tests.support.order_states import bring
+from tests.support.people import SUPPRESSION_KEY, hashed
+
+DATA = ROOT / "tests" / "data" / "leads"
+PROGRAMS = sorted(file.stem for file in DATA.glob("*.csv") if file.stem != "mailchimp-names")
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str) -> Flask:
+    built: Flask = make_app(database_url=database_url, suppression_key=SUPPRESSION_KEY)
+    return built
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    with app.app_context():
+        engine = db.engine
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def site(make_app: Any) -> Flask:
+    """A site for what does not depend on the database."""
+    built: Flask = make_app(suppression_key=SUPPRESSION_KEY)
+    return built
+
+
+@pytest.fixture
+def there(site: Flask) -> Iterator[Session]:
+    with site.app_context():
+        engine = db.engine
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "people.csv"
+
+
+def confirmed(session: AnySession) -> set[str]:
+    return set(session.scalars(select(Lead.email).where(Lead.state == "confirmed")))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_only_those_who_agreed_are_mailable_whatever_program_wrote_the_file(
+    site: Flask, there: Session, file: Path, program: str
+) -> None:
+    result = take(site, file, (DATA / f"{program}.csv").read_bytes())
+    assert result.exit_code == 0, result.stderr
+    assert confirmed(there) == {"yes@example.com"}
+    assert mailable(there) == {"yes@example.com"}
+    lead = there.scalars(select(Lead).where(Lead.email == "yes@example.com")).one()
+    assert lead.name in ("Ann Example", "Ann", "")
+    for one in there.scalars(select(Lead)):
+        assert consent.state_of(consent.ledger(there, one.id)) == one.state
+
+
+def test_a_no_in_a_file_takes_off_those_who_confirmed_here(
+    app: Flask, session: Session, file: Path
+) -> None:
+    for name in ("left", "dead", "soon", "stays", "again"):
+        join(session, f"{name}@example.com", *(() if name == "soon" else ("confirm",)))
+    text = (
+        "email,status\nleft@example.com,unsubscribed\ndead@example.com,bounced\n"
+        "soon@example.com,unsubscribed\nstays@example.com,active\nagain@example.com,pending\n"
+    )
+    before = everything(session)
+    would = take(app, file, text, "--dry-run")
+    assert "2 confirmed here and gone by the file: to unsubscribe" in would.stdout
+    assert everything(session) == before
+    old = session.scalars(select(Lead).where(Lead.email == "left@example.com")).one().confirm_token
+    session.rollback()
+    assert "2 leads unsubscribed" in take(app, file, text).stdout
+    found = {lead.email.partition("@")[0]: lead for lead in session.scalars(select(Lead))}
+    assert {name: lead.state for name, lead in found.items()} == {
+        "left": "unsubscribed",
+        "dead": "unsubscribed",
+        "soon": "pending",
+        "stays": "confirmed",
+        "again": "confirmed",
+    }
+    event = consent.ledger(session, found["left"].id)[-1]
+    assert (event.kind, event.form) == ("unsubscribed", "import")
+    assert event.wording == 'people.csv: status: "unsubscribed"'
+    assert found["left"].confirm_token != old
+    held = suppressions.find(session, hashed("dead@example.com"))
+    assert held is not None and held.reason == "bounced"
+    assert mailable(session) == {"stays@example.com", "again@example.com"}
+    after = everything(session)
+    assert take(app, file, text).exit_code == 0
+    assert everything(session) == after
+
+
+def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
+    app: Flask, session: Session, file: Path
+) -> None:
+    join(session, "dead@example.com", "confirm")
+    take(app, file, "email,state,suppressed\ndead@example.com,confirmed,bounced\n")
+    session.rollback()
+    assert mailable(session) == set()
+    kinds = session.scalars(select(ConsentEvent.kind).order_by(ConsentEvent.id)).all()
+    assert kinds[-1] == "bounced"
+    assert session.scalars(select(LeadImport.held)).one() == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("Lead status", ["hot", "cold"]),
+        ("Newsletter", ["yes", "no"]),
+        ("Kündigungsstatus", ["ja", "nein"]),
+        ("GDPR agreed", ["true", "false"]),
+        ("Status", ["7", "8"]),
+        ("State", ["dormant", "fresh"]),
+        ("Zustand", ["gut", "unsubscribed"]),
+        ("Tags", ["vip", '"vip","unsubscribed"']),
+        ("Bounces total", ["0", "3"]),
+        ("Permission note", ["call first", ""]),
+        # Signs that are not known, and signs that may mean either.
+        ("Unsubscribed", ["!", ""]),
+        ("Unsubscribed", ["+", ""]),
+        ("Unsubscribed", ["☒", ""]),
+        ("Unsubscribed", ["✗", ""]),
+        ("Unsubscribed", ["✓", "x"]),
+        ("unsubscribed_at", ["✝", ""]),
+        ("State", ["✗", ""]),
+        ("Status", ["✓", "✗"]),
+        # Words that are states of a country as well.
+        ("Newsletter", ["ok", ""]),
+        ("GDPR", ["OK", ""]),
+        ("Valid", ["OK", ""]),
+        ("Newsletter", ["NL", ""]),
+        ("Mailing", ["ok", "de"]),
+        ("Status", ["ACT", "IN"]),
+        # Another channel, and not that alone.
+        ("Opt out SMS/Mail", ["yes", ""]),
+        ("Opt out (mail & phone)", ["yes", ""]),
+        ("Unsubscribed (letter)", ["yes", ""]),
+        ("Unsubscribed news letter", ["yes", ""]),
+        ("Opt out SMS newsletter", ["yes", ""]),
+        ("Opt out (phone and all)", ["yes", ""]),
+        # Yes and no, under a name that nobody knows.
+        ("Darf angeschrieben werden", ["ja", "nein"]),
+        ("Mail ok?", ["y", "n"]),
+        ("Ok to mail", ["1", ""]),
+        ("Haken", ["☑", "☐"]),
+        ("Toestemming", ["nee", ""]),
+        ("Interested", ["perhaps", "no"]),
+        ("Email Preference", ["Weekly", "None"]),
+        ("Frequency", ["Weekly", "Never"]),
+        ("How often", ["Weekly", "Never"]),
+        ("Email Quality", ["undeliverable", "fine"]),
+        ("Result", ["undeliverable", "fine"]),
+        # Words that say it, within others, in many languages and in letters not read here.
+        ("Group", ["Opted-out customers", "Customers"]),
+        ("list", ["Unsubscribes", "Regulars"]),
+        ("Notes", ["please do not email me", ""]),
+        ("Notes", ["please don't mail", ""]),
+        ("Notes", ["asked: remove me from the mailing list", ""]),
+        ("Notiz", ["möchte keine E-Mails", ""]),
+        ("Notiz", ["bitte nicht mehr anschreiben", ""]),
+        ("Note", ["s'est désabonnée en mai", ""]),
+        ("Nota", ["se dio de baja", ""]),
+        ("Notes", ["y" * 400 + ", unsubscribed", ""]),
+        ("Notes", ["likes tea. " * 40 + "Has unsubscribed in May.", ""]),
+        ("Статус", ["отписан", "да"]),
+        ("Notes", ["клиент отписался", ""]),
+        ("状態", ["退会", "会員"]),
+        ("Memo", ["2025年に退会", ""]),
+        ("Κατάσταση", ["open", "shut"]),
+        ("Memo", ["ναι", "όχι"]),
+    ],
+)
+def test_column_that_could_say_who_left_stops_the_import_until_it_is_ignored(
+    site: Flask, there: Session, file: Path, head: str, cells: list[str]
+) -> None:
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells]
+    text = f"email,{head}\na@example.com,{quoted[0]}\nb@example.com,{quoted[1]}\n"
+    result = take(site, file, text)
+    assert result.exit_code == 1
+    assert f'column "{head}" could say who left ("' in result.stderr
+    assert f'--ignore "{head}"' in result.stderr
+    assert there.scalars(select(Lead)).all() == []
+    there.rollback()
+    result = take(site, file, text, "--ignore", head)
+    assert f"columns left out: {head}" in result.stdout
+    assert result.stdout.endswith("2 leads added\n")
+
+
+@pytest.mark.parametrize("sign", ["✓", "✔", "✔\ufe0f", " ☑ ", "✅", "x", "X"])
+def test_ticks_are_read_as_yes(site: Flask, there: Session, file: Path, sign: str) -> None:
+    text = f"email,Unsubscribed\ngone@example.com,{sign}\nyes@example.com,\n"
+    assert take(site, file, text).exit_code == 0
+    assert confirmed(there) == {"yes@example.com"}
+    text = f"email,Subscribed\nyes2@example.com,{sign}\nnone@example.com,\n"
+    there.rollback()
+    assert take(site, file, text).exit_code == 0
+    assert confirmed(there) == {"yes@example.com", "yes2@example.com"}
+
+
+def test_crosses_beside_ticks_are_read_as_no(site: Flask, there: Session, file: Path) -> None:
+    text = "email,Subscribed\nyes@example.com,✓\na@example.com,✗\nb@example.com,☐\n"
+    assert take(site, file, text).exit_code == 0
+    text = "email,Unsubscribed\nc@example.com,✓\nyes2@example.com,✘\nyes3@example.com,☐\n"
+    assert take(site, file, text).exit_code == 0
+    assert confirmed(there) == {f"yes{number}@example.com" for number in ("", 2, 3)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "email,State,unsubscribed_at\nno@example.com,NY,2020-01-01T10:00:00Z\nyes@example.com,NY,\n",
+        "email,State,unsubscribed_at\nno@example.com,active,2020-01-01T10:00:00Z\n"
+        "yes@example.com,active,\n",
+        "email,state,signed_up_at,unsubscribed_at\nno@example.com,confirmed,,2020-01-01T10:00:00Z\n"
+        "yes@example.com,confirmed,,\n",
+        "id,email,state,signed_up_at,last_signup_at,unsubscribed_at\n"
+        "1,no@example.com,active,,,2020-01-01T10:00:00Z\n2,yes@example.com,active,,,\n",
+        "id,email,state,signed_up_at,last_signup_at,unsubscribed_at\n"
+        "1,no@example.com,NY,,,2020-01-01T10:00:00Z\n2,yes@example.com,CA,,,\n",
+        "id,email,state,signed_up_at,last_signup_at,unsubscribed_at\n"
+        "1,no@example.com,,,,2020-01-01T10:00:00Z\n2,yes@example.com,confirmed,,,\n",
+    ],
+    ids=["region", "other words", "few heads", "ours, other words", "ours, region", "ours, empty"],
+)
+def test_time_of_leaving_counts_but_in_our_own_export(
+    site: Flask, there: Session, file: Path, text: str
+) -> None:
+    result = take(site, file, text)
+    assert result.exit_code == 0, result.stderr
+    assert confirmed(there) == {"yes@example.com"}
+
+
+def test_column_that_is_named_as_the_time_of_leaving_counts(
+    site: Flask, there: Session, file: Path
+) -> None:
+    text = "email,Weg am\nno@example.com,2020-01-01T10:00:00Z\nyes@example.com,\n"
+    take(site, file, text, "--column", "unsubscribed_at=Weg am")
+    assert confirmed(there) == {"yes@example.com"}
+
+
+def test_who_signed_up_again_after_they_left_is_confirmed_by_our_own_export(
+    site: Flask, there: Session, file: Path
+) -> None:
+    text = (
+        "id,email,state,signed_up_at,last_signup_at,unsubscribed_at\n"
+        "1,yes@example.com,confirmed,,,2020-01-01T10:00:00Z\n"
+    )
+    assert take(site, file, text).exit_code == 0
+    assert confirmed(there) == {"yes@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("Mailing State/Province", ["OK", "IN"]),
+        ("State/Region", ["ACT", "NSW"]),
+        ("Bundesland", ["BY", "NW"]),
+        ("MailingCity", ["Ulm", "Bonn"]),
+        ("Country", ["NO", "NO"]),
+        ("Phone", ["1", "0"]),
+        ("Opted out of SMS", ["yes", "no"]),
+        ("Do not call", ["1", "0"]),
+        ("Record ID", ["1", "0"]),
+        ("Orders", ["0", "1"]),
+        ("Visits", ["0", "7"]),
+        ("Last email sent", ["2026-01-01 10:00", "2026-01-02 10:00"]),
+        ("Other email", ["c@example.com", ""]),
+        ("City", ["Москва", "東京"]),
+        ("Note", ["wrote a letter, called back, no answer", "not sure of the contact"]),
+        ("Link", ["https://example.com/unsubscribe?u=1", ""]),
+        ("Zoë's table", ["7", "12"]),
+        ("Data", ["{}", "{}"]),
+        ("Remarks", ["-", ""]),
+    ],
+)
+def test_column_that_says_nothing_of_mail_does_not_stop_the_import(
+    site: Flask, file: Path, head: str, cells: list[str]
+) -> None:
+    text = f'email,"{head}"\na@example.com,"{cells[0]}"\nb@example.com,"{cells[1]}"\n'
+    result = take(site, file, text)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.endswith("2 leads added\n")
+
+
+def test_state_of_a_country_is_told_by_its_values(site: Flask, there: Session, file: Path) -> None:
+    result = take(site, file, "email,State\na@example.com,CA\nb@example.com,New York\n")
+    assert result.exit_code == 0, result.stderr
+    assert confirmed(there) == {"a@example.com", "b@example.com"}
+    result = take(site, file, "email,State\nc@example.com,CA\nd@example.com,unsubscribed\n")
+    assert result.exit_code == 1
+    assert 'holds both states of a country ("CA")' in result.stderr
+
+
+def test_value_that_is_not_known_is_told_with_its_line_and_column(site: Flask, file: Path) -> None:
+    result = take(site, file, "email,Status\na@example.com,active\nb@example.com,lapsed\n")
+    assert result.exit_code == 1
+    assert 'line 3: Status: "lapsed" is not known here: write active' in result.stderr
+
+
+def test_names_and_times_of_consent_are_kept(site: Flask, there: Session, file: Path) -> None:
+    result = take(site, file, (DATA / "mailchimp-names.csv").read_bytes())
+    assert result.exit_code == 0, result.stderr
+    lead = there.scalars(select(Lead)).one()
+    assert lead.name == "Ann Example, Jr."
+    assert lead.created_at == datetime(2018, 2, 12, 17, 59, 31, tzinfo=UTC)
+    assert lead.confirmed_at == datetime(2018, 2, 12, 18, 6, 58, tzinfo=UTC)
+
+
+def test_columns_may_be_named(site: Flask, there: Session, file: Path) -> None:
+    text = "Wohin;Wer;Wann\nann@example.com;Ann;2.1.2026 10:00\n"
+    options = ("--column", "email=Wohin", "--column", "name=Wer", "--column", "confirmed_at=Wann")
+    result = take(site, file, text, *options, "--time-zone", "Europe/Berlin")
+    assert result.exit_code == 0, result.stderr
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.email, lead.name) == ("ann@example.com", "Ann")
+    assert lead.confirmed_at == datetime(2026, 1, 2, 9, tzinfo=UTC)
+    there.rollback()
+    assert 'no column is called "Nirgends"' in take(site, file, text, "--ignore", "Nirgends").stderr
+    assert "write NAME=HEAD" in take(site, file, text, "--column", "mail=Wohin").stderr
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"sep=;\r\nemail;name\r\nann@example.com;Ann\r\n",
+        "email\tname\r\nann@example.com\tAnn\r\n".encode("utf-16"),
+        b'"E-Mail\nAddress";"name"\nann@example.com;Ann\n',
+        b"email,note,name,x\nann@example.com," + b"y" * 300_000 + b",Ann\n",
+        b"\xef\xbb\xbfname;e-mail;;\r\nAnn;Ann <ann@example.com>;;\r\n",
+        b"sep=;\remail;name\rann@example.com;Ann\r",
+        b"\n\r\nemail,name\nann@example.com,Ann\n",
+        b",,\n ,,\nemail,name,\nann@example.com,Ann,\n",
+        b"\n;;\nemail;name\nann@example.com;Ann\n",
+        b'\r\n"sep=;"\r\n\r\nemail;name\r\nann@example.com;Ann\r\n',
+    ],
+    ids=[
+        *("sep", "utf-16", "line break in a head", "huge cell", "short row", "sep and CR"),
+        *("blank lines", "empty rows", "blank and empty", "blank, sep, blank"),
+    ],
+)
+def test_file_as_spreadsheets_write_it_is_read(
+    site: Flask, there: Session, file: Path, data: bytes
+) -> None:
+    result = take(site, file, data)
+    assert result.exit_code == 0, result.stderr
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.email, lead.name) == ("ann@example.com", "Ann")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PK\x03\x04whatever", "is a workbook, not CSV"),
+        (b'email,name\na@example.com,"Ann\n', "line 2: a quote that opens here is never closed"),
+        (b'email,name\na@example.com,"Ann"n\n', "line 2: a quote stands in the middle"),
+        (b"email,name\na@example.com," + b"y" * 200_000 + b"\n", "name: has 200000 characters"),
+        (b"email,joined,Created\na@example.com,early,1/2/2026 10:00\n", "--dates day-first"),
+        (b"email,Created\na@example.com,soon\n", "line 2: Created: is a time, like"),
+        (b"email,utm_term\na@example.com,1.23457E+17\n", "that a spreadsheet has rounded"),
+        (b"email,signed_up_at\na@example.com,2026-02-01 10:00\n", "give --time-zone"),
+        ("email,Vörname\n".encode("cp1252"), "line 1: is not UTF-8"),
+        (b"E-mail,Email Address\n", "could both be the email"),
+        (b"\n,,\nname,x\n", "line 3: no column is called"),
+        (b"\n,\nemail,name\na@example.com,Ann\nb,Bob\n", "line 5: email: "),
+        (b"sep=;\r\remail;name\ra;Ann\r", "line 4: email: "),
+        (b'sep="\nemail\n', "line 1: no column is called"),
+        (b"email,confirmed_at\na@example.com,2999-01-01T00:00:00Z\n",
+         'line 2: confirmed_at: "2999-01-01T00:00:00Z" is in the future'),
+        (b"email,signed_up_at\na@example.com,2999-01-01T00:00:00Z\n", "is in the future"),
+        (b"email,status,unsub time\na@example.com,active,2999-01-01T00:00:00Z\n", "in the future"),
+    ],
+)  # fmt: skip
+def test_file_that_is_refused_is_told_the_true_reason(
+    site: Flask, there: Session, file: Path, data: bytes, told: str
+) -> None:
+    result = take(site, file, data)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert there.scalars(select(Lead)).all() == []
+
+
+def test_other_encoding_and_order_of_dates_can_be_said(
+    site: Flask, there: Session, file: Path
+) -> None:
+    text = "email;Vorname;Created\nann@example.com;Zoë;1/2/2026 10:00\n".encode("cp1252")
+    options = ("--encoding", "windows-1252", "--dates", "day-first")
+    assert take(site, file, text, *options).exit_code == 0
+    lead = there.scalars(select(Lead)).one()
+    assert (lead.name, lead.created_at) == ("Zoë", datetime(2026, 2, 1, 10, tzinfo=UTC))
+
+
+def test_our_export_with_short_rows_and_other_separators_is_read(
+    app: Flask, session: Session, file: Path
+) -> None:
+    """Excel leaves out the empty cells at a row's end, from the 16th row on, and writes `;`."""
+    join(session, "=p@example.com", "confirm")
+    join(session, "gone@example.com", "confirm", "unsubscribe")
+    join(session, "dead@example.com", "confirm", "bounce")
+    with app.app_context():
+        export.write_whole(db.engine, SHEET, LeadFilter(), "csv", file)
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    short = "\r\n".join(line.rstrip(",").replace(",", ";") for line in lines)
+    before = everything(session)
+    result = take(app, file, "\ufeff" + short + "\r\n")
+    assert result.exit_code == 0, result.stderr
+    assert everything(session) == before
+
+
+def test_only_our_own_export_has_quotes_taken_off(site: Flask, there: Session, file: Path) -> None:
+    take(site, file, "email,name\n'=a@example.com,'=b\n")
+    lead = there.scalars(select(Lead)).one()
+    # A quote before an address is never part of it, wherever it was typed.
+    assert (lead.email, lead.name) == ("=a@example.com", "'=b")
+
+
+def test_import_is_undone_but_for_those_who_did_something_since(
+    app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lead_batches, "AT_ONCE", 2)
+    join(session, "here@example.com", "confirm")
+    names = ["idle1", "idle2", "idle3", "buyer", "left", "again"]
+    text = "email,status\nhere@example.com,unsubscribed\nno@example.com,unsubscribed\n"
+    text += "".join(f"{name}@example.com,active\n" for name in names)
+    take(app, file, text)
+    bring(session, "paid", email="buyer@example.com")
+    session.commit()
+    join(session, "left@example.com", "unsubscribe")
+    join(session, "again@example.com")
+    listed = flask(app, "leads", "imports").stdout
+    assert "people.csv" in listed and "7 leads added, 1 unsubscribed" in listed
+    before = everything(session)
+    asked = app.test_cli_runner().invoke(args=["leads", "undo", "1"], input="n\n")
+    assert asked.exit_code == 1
+    assert everything(session) == before
+    result = flask(app, "leads", "undo", "1", "--yes")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("3 leads removed\n")
+    assert "1 were unsubscribed by it: they stay so" in result.stderr
+    left = {lead.email.partition("@")[0]: lead.state for lead in session.scalars(select(Lead))}
+    assert left == {
+        "here": "unsubscribed",
+        "no": "unsubscribed",
+        "left": "unsubscribed",
+        "buyer": "confirmed",
+        "again": "confirmed",
+    }
+    orphans = select(ConsentEvent.id).where(ConsentEvent.lead_id.not_in(select(Lead.id)))
+    assert session.scalars(orphans).all() == []
+    session.rollback()
+    assert "3 removed" in flask(app, "leads", "imports").stdout
+    assert flask(app, "leads", "undo", "1", "--yes").stdout.endswith("0 leads removed\n")
+    for number in ("9", "0", "2147483648", "9" * 21):
+        told = flask(app, "leads", "undo", number, "--yes")
+        assert told.exit_code == 1
+        assert told.stderr.startswith(f"Error: no import has the number {number}: ")
+
+
+def test_undo_keeps_what_holds_an_address_back(app: Flask, session: Session, file: Path) -> None:
+    take(app, file, "email,state,suppressed\ndead@example.com,confirmed,bounced\n")
+    flask(app, "leads", "undo", "1", "--yes")
+    assert session.scalars(select(Lead)).all() == []
+    assert session.scalars(select(Suppression.reason)).all() == ["bounced"]
+
+
+def test_long_file_that_takes_people_off_goes_in_by_parts(
+    app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lead_import, "PART", 2)
+    for number in range(3):
+        join(session, f"p{number}@example.com", "confirm")
+    text = "email,status\n" + "".join(f"p{number}@example.com,deleted\n" for number in range(5))
+    take(app, file, text)
+    record = session.scalars(select(LeadImport)).one()
+    assert (record.added, record.unsubscribed, record.lines) == (2, 3, 5)
+    assert confirmed(session) == set()

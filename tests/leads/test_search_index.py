@@ -1,0 +1,220 @@
+"""Search of leads by their words, on both databases: what it finds, and that it forgets."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.orm import Session
+
+from crossroads.database import pagination as listing
+from crossroads.leads import search_index as lead_words
+from crossroads.leads.listing import LEADS, LeadFilter
+from crossroads.privacy import retention
+from crossroads.worker.search_indexer import Indexer
+from models import Lead, LeadWord, folding, now, writing
+from models.lead_word import WORD_LENGTH
+from tests.support.desk_visits import lead
+
+PEOPLE: Final = [
+    ("Maria.Silva@acme-labs.example", "Maria Silva"),
+    ("silva_maria@example.com", "SILVA, Maria"),
+    ("o'brien@example.com", "Zoë O'Brien"),
+    ("100%@example.com", "100% sure"),
+    ("a_b@example.com", '"a" \\ b'),
+    ("axb@example.com", ""),
+    ("jürgen@bücher.example", "Jürgen Groß"),
+    ("e@xn--bcher-kva.example", "E\u0301lodie  \u00d6stberg"),
+    ("kiran@example.com", "किरण शर्मा"),
+    ("ilk@example.com", "İlkay Ağaoğlu"),
+    ("li@example.com", "李小龍"),
+    ("ligature@example.com", "ﬁona ﷺ"),
+    (f"{'long' * 12}@example.com", "long" * 25),
+    (f"{'long' * 11}er@example.com", "x"),
+    ("m@example.com", "m m m"),
+]
+TEXTS: Final = [text for person in PEOPLE for text in person if text]
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def known(session: Session) -> list[Lead]:
+    """People whom the index knows."""
+    people = [lead(email, name=name) for email, name in PEOPLE]
+    session.add_all(people)
+    session.flush()
+    assert lead_words.index(session) == len(people)
+    session.commit()
+    return people
+
+
+def found(session: Session, term: str, **given: str) -> set[int]:
+    return {one.id for one in LEADS.page(session, LeadFilter.of(q=term, **given)).rows}
+
+
+def plain(text: str) -> str:
+    """Return the text as a search compares it, told in another way than the code tells it."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    apart = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", folded))
+    for letter, other in folding.OTHERS.items():
+        apart = apart.replace(letter, other)
+    return " ".join(unicodedata.normalize("NFC", apart).split())
+
+
+def in_word(letter: str) -> bool:
+    return unicodedata.category(letter)[0] in "LMN"
+
+
+def stands_in(text: str, term: str) -> bool:
+    """Tell whether a plain text holds the term where a word begins."""
+    return any(
+        in_word(letter) and not in_word((" " + text)[place]) and text.startswith(term, place)
+        for place, letter in enumerate(text)
+    )
+
+
+def expected(people: list[Lead], term: str) -> set[int]:
+    meant = plain(LeadFilter.of(q=term).q)
+    while meant and not in_word(meant[0]):
+        meant = meant[1:]
+    return {
+        one.id
+        for one in people
+        for text in (one.email, one.email_key, one.name)
+        if meant and stands_in(plain(text), meant)
+    }
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> str:
+    """Draw a piece of what is stored, in some case."""
+    text = draw(st.sampled_from(TEXTS))
+    start = draw(st.integers(0, len(text) - 1))
+    piece = text[start : draw(st.integers(start + 1, len(text)))]
+    return draw(st.sampled_from([piece, piece.upper(), piece.lower(), piece.title()]))
+
+
+def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
+    """Have more than so many rows found as more than thousands are."""
+    patch.setattr(listing, "COUNTED", min(most, listing.COUNTED))
+    for module in (listing, lead_words):
+        patch.setattr(module, "MANY", most)
+
+
+@pytest.mark.parametrize("most", [listing.MANY, 4, 1])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    term=parts() | st.text(st.characters(codec=None), max_size=6) | st.sampled_from("%_'\\\"@m1")
+)
+def test_search_finds_exactly_where_the_term_begins_a_word(
+    session: Session, known: list[Lead], most: int, term: str
+) -> None:
+    assume(LeadFilter.of(q=term).q)
+    with pytest.MonkeyPatch.context() as patch:
+        # With 1, what is few elsewhere is many: it is looked for in order, three rows, then anew.
+        few_are_many(patch, most)
+        patch.setattr(listing, "WALK", 3)
+        assert found(session, term) == expected(known, term)
+
+
+def test_who_came_just_now_is_found_at_once(session: Session, known: list[Lead]) -> None:
+    fresh = lead("fresh.silva@example.com", name="Ana Silva")
+    session.add(fresh)
+    session.commit()
+    assert fresh.id in found(session, "silva") & found(session, "FRESH.silva@ex")
+    assert fresh.id not in found(session, "maria")
+    before = found(session, "silva")
+    lead_words.index(session)
+    assert found(session, "silva") == before
+
+
+def test_filters_narrow_a_search_whichever_is_rarest(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [
+        lead(f"{'maria' if number % 3 else 'rare'}{number}@example.com", name="Ana Silva",
+             state="held" if number % 20 == 0 else "confirmed",
+             page="/signup" if number % 2 else "/compare",
+             utm_campaign="spring" if number % 5 == 0 else None,
+             created_at=now() - timedelta(hours=number % 7))
+        for number in range(60)
+    ]  # fmt: skip
+    session.add_all(people)
+    session.flush()
+    lead_words.index(session)
+    for most in (100, 4, 1):
+        few_are_many(monkeypatch, most)
+        monkeypatch.setattr(listing, "WALK", 5)
+        held = found(session, "maria", state="held", page="/compare", campaign="spring")
+        assert held == {people[20].id, people[40].id}
+        assert found(session, "rare", state="held") == {people[0].id}
+        assert found(session, "silva", page="/signup", state="held") == set()
+        which = LeadFilter.of(page="/signup", campaign="spring")
+        rows = LEADS.page(session, which, sort="oldest").rows
+        assert {one.id for one in rows} == {one.id for one in people[5::10]}
+        assert [one.created_at for one in rows] == sorted(one.created_at for one in rows)
+    assert LEADS.count(session, LeadFilter.of(q="silva", state="held")) == 3
+
+
+def test_many_leads_are_paged_without_being_counted(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.add_all(lead(f"many{number}@example.com") for number in range(130))
+    session.flush()
+    lead_words.index(session)
+    few_are_many(monkeypatch, 100)
+    which = LeadFilter.of(q="many")
+    first = LEADS.page(session, which, sort="email")
+    assert (first.total, first.first, first.last, first.before) == (None, 1, 50, None)
+    second = LEADS.page(session, which, sort="email", after=first.after)
+    third = LEADS.page(session, which, sort="email", after=second.after)
+    assert (third.total, third.first, len(third.rows), third.after) == (None, None, 30, None)
+    back = LEADS.page(session, which, sort="email", before=third.before)
+    assert [one.id for one in back.rows] == [one.id for one in second.rows]
+    emails = [one.email for page in (first, second, third) for one in page.rows]
+    assert emails == sorted(f"many{number}@example.com" for number in range(130))
+    assert LEADS.count(session, which) == 130
+
+
+def test_indexer_takes_everyone_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Session(engine) as session:
+        session.add_all(lead(name=f"Number {number}") for number in range(1, 8))
+        session.commit()
+    monkeypatch.setattr(lead_words, "AT_ONCE", 3)
+    indexer = Indexer(engine)
+    assert indexer.index() == 7
+    assert indexer.index() == 0
+    with Session(engine) as session:
+        assert not lead_words.waiting(session)
+        words = session.scalars(select(LeadWord.lead_id).where(LeadWord.word == "number")).all()
+        assert sorted(words) == sorted(session.scalars(select(Lead.id)))
+
+
+def test_who_is_deleted_leaves_no_word(engine: Engine, known: list[Lead]) -> None:
+    kept = known[0].id
+    with Session(engine) as session:
+        writing(session)
+        long_ago = now() - timedelta(days=40)
+        session.execute(update(Lead).where(Lead.id != kept).values(last_signup_at=long_ago))
+        assert retention.purge(session, now() - timedelta(days=30)) == len(known) - 1
+        session.commit()
+        assert set(session.scalars(select(LeadWord.lead_id))) == {kept}
+
+
+def test_a_word_is_as_long_as_the_index_has_it(session: Session, known: list[Lead]) -> None:
+    longest = session.scalar(select(func.max(func.length(LeadWord.word))))
+    assert longest == WORD_LENGTH

@@ -1,0 +1,65 @@
+"""What is known of mail providers: slips in their names, and mailboxes that are thrown away."""
+
+import pytest
+
+from crossroads.mail import domain_hints as providers
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("gmal.com", "gmail.com"),
+        ("gmial.com", "gmail.com"),
+        ("gmaill.com", "gmail.com"),
+        ("gnail.com", "gmail.com"),
+        ("gmail.con", "gmail.com"),
+        ("gmail.co", "gmail.com"),
+        ("Gmai.Com", "gmail.com"),
+        ("gmailcom", "gmail.com"),
+        ("hotmial.com", "hotmail.com"),
+        ("hotmail.co.ku", "hotmail.co.uk"),
+        ("outlok.com", "outlook.com"),
+        ("yahooo.com", "yahoo.com"),
+        ("yahoo.con", "yahoo.com"),
+        ("iclod.com", "icloud.com"),
+        ("protonmial.com", "protonmail.com"),
+    ],
+)
+def test_slip_in_a_known_domain_is_seen_and_the_mailbox_kept_as_typed(
+    typed: str, meant: str
+) -> None:
+    assert providers.meant(f"Maria.L+News@{typed}") == f"Maria.L+News@{meant}"
+
+
+@pytest.mark.parametrize("domain", [*providers.KNOWN, "GMAIL.com"])
+def test_known_domain_is_what_was_meant(domain: str) -> None:
+    assert providers.meant(f"maria@{domain}") is None
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "example.com", "b\u00fccher.example", "acme.com", "outlook.jp", "hotmail.se",
+        "hotmail.com.br", "yahoo.com.au", "yahoo.in", "live.se", "mail.de", "gmx.fr", "yandex.ua",
+        "aol.de", "proton.ch", "fastmail.fm", "tuta.com", "att.com", "orange.com",
+        "company-with-a-long-name.com", "x" * 250, "",
+    ],
+)  # fmt: skip
+def test_nobody_is_asked_about_a_domain_of_their_own(domain: str) -> None:
+    assert providers.meant(f"maria@{domain}") is None
+
+
+@pytest.mark.parametrize("domain", ["mailinator.com", "YOPMAIL.com", "any.where.mailinator.com"])
+def test_thrown_away_mailboxes_are_known_at_subdomains_too(domain: str) -> None:
+    assert providers.disposable(domain)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *providers.KNOWN, "com", "example.com", "mailinator.example", "mailinator.com.example.org",
+        "duck.com", "mozmail.com", "privaterelay.appleid.com", "simplelogin.com",
+    ],
+)  # fmt: skip
+def test_lasting_mailboxes_and_forwarders_are_not(domain: str) -> None:
+    assert not providers.disposable(domain)

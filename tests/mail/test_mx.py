@@ -1,0 +1,118 @@
+"""Domains that take no mail: asked of a DNS server, and what the worker makes of it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dns.resolver
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from crossroads.cli import processes
+from crossroads.mail import mx as domains
+from crossroads.mail import outbox
+from crossroads.mail.mx import Domains
+from models import Message, db, writing
+from tests.support.desk_visits import lead
+from tests.support.mail_server import MailServer
+from tests.support.name_server import BROKEN, SILENT, NameServer
+from tests.support.workers import make_worker
+
+ZONE: dict[str, list[str] | str] = {
+    "good.org": ["MX 10 mx.good.org."],
+    "address-alone.org": ["A 93.184.216.34"],
+    "null-mx.org": ["MX 0 ."],
+    "web-alone.org": ["TXT hello"],
+    "at-home.org": ["A 127.0.0.1"],
+    "broken.org": BROKEN,
+    "silent.org": SILENT,
+    "xn--bcher-kva.org": ["MX 10 mx.good.org."],
+}
+
+
+@pytest.fixture
+def names() -> Iterator[NameServer]:
+    server = NameServer(ZONE)
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("domain", "refusal"),
+    [
+        ("good.org", None),
+        ("address-alone.org", None),
+        ("bücher.org", None),
+        ("no-such-domain.org", "does not exist"),
+        ("null-mx.org", "does not accept email"),
+        ("web-alone.org", "does not accept email"),
+        ("at-home.org", "does not accept email"),
+        ("broken.org", None),
+    ],
+)
+def test_domain_is_refused_only_when_the_dns_says_that_it_takes_no_mail(
+    names: NameServer, domain: str, refusal: str | None
+) -> None:
+    said = Domains(names.resolver()).refusal(f"maria@{domain}")
+    assert (said is None) if refusal is None else (said and refusal in said)
+    assert names.asked
+
+
+def test_server_that_does_not_answer_refuses_nobody_and_costs_little_time(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domains, "PATIENCE", 0.3)
+    began = time.monotonic()
+    assert Domains(names.resolver()).refusal("maria@silent.org") is None
+    assert time.monotonic() - began < 3
+    away = dns.resolver.Resolver(configure=False)
+    assert Domains(away).refusal("maria@good.org") is None
+
+
+def test_answer_is_remembered(names: NameServer) -> None:
+    looking = Domains(names.resolver())
+    for name in ("maria", "jon"):
+        assert looking.refusal(f"{name}@good.org") is None
+    assert names.asked == ["good.org MX"]
+
+
+def test_first_mail_to_a_domain_that_takes_none_is_given_up_unsent(
+    app: Flask, names: NameServer
+) -> None:
+    server = MailServer().start()
+    try:
+        with app.app_context(), Session(db.engine) as session:
+            writing(session)
+            for domain in ("good.org", "no-such-domain.org", "broken.org"):
+                one = lead(f"maria@{domain}")
+                session.add(one)
+                outbox.enqueue(session, outbox.CONFIRM, one)
+            session.commit()
+            worker = make_worker(db.engine, server.url, domains=Domains(names.resolver()))
+            delivery = worker.deliver_due()
+            assert (delivery.sent, delivery.dead) == (2, 1)
+            dead = session.scalars(select(Message).where(Message.state == "dead")).one()
+    finally:
+        server.stop()
+    assert dead.error == "The domain name no-such-domain.org does not exist."
+    assert {mail.recipient for mail in server.mails} == {"maria@good.org", "maria@broken.org"}
+
+
+def test_worker_asks_only_when_told_to(
+    make_app: Any, names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domains, "_of_machine", names.resolver)
+    for given in ({}, {"mx_check": True}):
+        app = make_app(**given)
+        with app.app_context():
+            with Session(db.engine) as session:
+                writing(session)
+                one = lead()
+                session.add(one)
+                one.email = f"maria{one.id}@null-mx.org"
+                outbox.enqueue(session, outbox.CONFIRM, one)
+                session.commit()
+            processes._worker().deliver_due()
+        assert bool(names.asked) == bool(given)

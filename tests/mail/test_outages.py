@@ -1,0 +1,268 @@
+"""After an outage: mail that waited for its server goes at once, and so does a dead worker's."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from crossroads.database import leases
+from crossroads.database.presence import Presence
+from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.mail import outages, outbox
+from crossroads.worker import delivery as worker
+from crossroads.worker.delivery import Delivery
+from models import Announcement, Lead, Message, Reconciliation, StripeEvent, now, writing
+from models.announcement import PAUSED
+from tests.support.databases import opened, plans
+from tests.support.desk_visits import lead
+from tests.support.mail_server import MailServer
+from tests.support.workers import make_worker
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    server = MailServer().start()
+    yield server
+    server.stop()
+
+
+def owe(engine: Engine, *people: str) -> None:
+    with Session(engine) as session:
+        writing(session)
+        for name in people:
+            person = lead(f"{name}@example.com")
+            session.add(person)
+            outbox.enqueue(session, "confirm", person)
+        session.commit()
+
+
+def messages(engine: Engine) -> list[Message]:
+    with Session(engine, expire_on_commit=False) as session:
+        return list(session.scalars(select(Message).order_by(Message.id)))
+
+
+@pytest.mark.parametrize("outage", [timedelta(minutes=10), timedelta(hours=3)])
+def test_all_mail_is_there_two_minutes_after_the_server_is_back(
+    engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch, outage: timedelta
+) -> None:
+    # One clock for all: what the worker counts its own minutes by is otherwise not travelled.
+    monkeypatch.setattr(time, "monotonic", time.time)
+    delivering = make_worker(engine, server.url)
+    server.stop()
+    began = now()
+    step = outage / 36
+    with time_machine.travel(began, tick=False) as clock:
+        for number in range(36):  # a mail comes every now and then
+            if number % 3 == 0:
+                owe(engine, f"person{number}")
+            delivering.deliver_due()
+            clock.shift(step)
+        assert {one.state for one in messages(engine)} == {"due"}
+        assert max(one.due_at for one in messages(engine)) > now() + 2 * MINUTE
+        server.start(port=server.port)
+        for _ in range(12):
+            delivering.deliver_due()
+            clock.shift(timedelta(seconds=10))
+    assert {one.state for one in messages(engine)} == {"sent"}
+    assert len(server.mails) == 12
+    assert all(one.awaits_server_since is None for one in messages(engine))
+
+
+def test_one_mail_alone_waits_out_any_outage(
+    engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", time.time)
+    owe(engine, "maria")
+    delivering = make_worker(engine, server.url)
+    server.stop()
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(30):
+            delivering.deliver_due()
+            clock.shift(2 * MINUTE)
+        since = messages(engine)[0].awaits_server_since
+        assert since is not None
+        assert now() - since >= 59 * MINUTE, "since it was first seen to be away"
+        server.start(port=server.port)
+        delivering.deliver_due()
+    assert [one.state for one in messages(engine)] == ["sent"]
+
+
+def test_receivers_own_trouble_is_not_brought_forward(engine: Engine, server: MailServer) -> None:
+    owe(engine, "greylisted", "full")
+    delivering = make_worker(engine, server.url)
+    server.replies["rcpt"] = ["450 4.7.1 greylisted", "452 4.2.2 mailbox full"]
+    assert delivering.deliver_due() == Delivery(postponed=2)
+    waiting = [one.due_at for one in messages(engine)]
+    owe(engine, "other")
+    assert delivering.deliver_due() == Delivery(sent=1)
+    assert [one.due_at for one in messages(engine)][:2] == waiting
+
+
+def test_tries_that_the_server_failed_are_not_counted_once_it_takes_mail(
+    engine: Engine, server: MailServer
+) -> None:
+    """A server that takes every other mail does not use up the tries of the rest."""
+    owe(engine, "maria")
+    for number in range(outbox.TRIES + 2):
+        server.replies["mail"] = ["421 4.3.2 too many", "250 OK"]
+        delivering = make_worker(engine, server.url)
+        assert delivering.deliver_due().postponed == 1, number
+        owe(engine, f"other{number}")
+        server.replies["mail"] = ["250 OK", "421 4.3.2 too many"]
+        delivering = make_worker(engine, server.url)
+        delivered = delivering.deliver_due()
+        assert (delivered.sent, delivered.postponed) == (1, 1), number
+        (first, *_) = messages(engine)
+        assert first.state == "due"
+        assert first.attempts <= 2
+
+
+def test_paused_announcements_mail_is_not_what_is_tried(engine: Engine, server: MailServer) -> None:
+    owe(engine, "maria")
+    with Session(engine) as session:
+        writing(session)
+        paused = Announcement(subject="News", body="Hello.", rate=60, state=PAUSED)
+        session.add(paused)
+        session.flush()
+        message = session.scalars(select(Message)).one()
+        message.announcement_id = paused.id
+        message.due_at, message.awaits_server_since = now() + 60 * MINUTE, now()
+        session.commit()
+    assert make_worker(engine, server.url).deliver_due() == Delivery()
+
+
+def test_thousands_are_brought_forward_some_at_once_from_an_index(engine: Engine) -> None:
+    with Session(engine) as session:
+        writing(session)
+        person = lead()
+        session.add(person)
+        session.flush()
+        at = now()
+        for number in range(5):
+            outbox.enqueue(session, "confirm", person, due_at=at + (number + 1) * MINUTE)
+        for message in session.scalars(select(Message)):
+            message.awaits_server_since = at
+        session.commit()
+        writing(session)
+        assert outages.bring_forward(session, at, 2) == 2
+        due = [one.due_at <= at for one in session.scalars(select(Message).order_by(Message.id))]
+        assert due == [True, True, False, False, False]
+        session.commit()
+        if engine.dialect.name == "sqlite":
+            (looked, *_) = plans(session, lambda: outages.awaits_server(session, at))
+            assert "ix_message_awaits_server" in looked
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from crossroads.presence import Presence
+print(Presence(Path(sys.argv[1])).owner, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Another worker of this machine, and its name."""
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "workers")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
+def take_all(engine: Engine, owner: str) -> None:
+    """Have this owner take a mail, an event of Stripe and the sweep, as if at work on them."""
+    owe(engine, "maria")
+    with Session(engine) as session:
+        writing(session)
+        session.add(StripeEvent(id="evt_1", kind="charge.refunded", object_id="ch_1"))
+        session.add(Reconciliation(id=1, owner=owner, lease_until=now() + MINUTE))
+        session.flush()
+        assert outbox.claim(session, owner, now())
+        assert stripe_events.claim(session, owner, now())
+        session.commit()
+
+
+def in_hand(engine: Engine) -> list[str | None]:
+    with Session(engine) as session:
+        kinds: list[Any] = [Message, StripeEvent, Reconciliation]
+        return [session.scalars(select(kind.owner)).one() for kind in kinds]
+
+
+def test_what_a_killed_worker_had_in_hand_is_taken_over_at_once(
+    engine: Engine, server: MailServer, tmp_path: Path, other: tuple["subprocess.Popen[str]", str]
+) -> None:
+    process, owner = other
+    take_all(engine, owner)
+    alive = Presence(tmp_path / "workers")
+    delivering = make_worker(engine, server.url, presence=alive)
+    assert delivering.deliver_due() == Delivery()
+    assert in_hand(engine) == [owner] * 3, "it is alive, and keeps what it has"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert delivering.deliver_due() == Delivery(sent=1)
+    assert in_hand(engine) == [None] * 3
+    (message,) = messages(engine)
+    assert message.attempts == 2, "the try that killed it counts"
+    assert [path.name for path in (tmp_path / "workers").iterdir()] == [f"{alive.owner}.lock"]
+    alive.close()
+    assert list((tmp_path / "workers").iterdir()) == []
+
+
+def test_worker_of_another_machine_or_folder_is_left_to_its_lease(
+    engine: Engine, server: MailServer, tmp_path: Path
+) -> None:
+    alive = Presence(tmp_path / "workers")
+    elsewhere = f"elsewhere-1-{os.urandom(4).hex()}"
+    (tmp_path / "workers" / f"{elsewhere}.lock").touch()
+    for owner in (elsewhere, leases.new_owner()):  # the second has no lock here
+        with Session(engine) as session:
+            writing(session)
+            for table in (Message, StripeEvent, Reconciliation, Lead):
+                session.query(table).delete()
+            session.commit()
+        take_all(engine, owner)
+        assert make_worker(engine, server.url, presence=alive).deliver_due() == Delivery()
+        assert in_hand(engine) == [owner] * 3
+    alive.close()
+
+
+def test_worker_without_room_for_its_lock_delivers_all_the_same(
+    sqlite_url: str, server: MailServer, tmp_path: Path
+) -> None:
+    (tmp_path / "workers").write_text("in the way")
+    alive = Presence(tmp_path / "workers")
+    with opened(sqlite_url) as engine:
+        owe(engine, "maria")
+        assert make_worker(engine, server.url, presence=alive).deliver_due().sent == 1
+    alive.close()
+
+
+def test_probe_is_no_more_often_than_once_a_minute(
+    sqlite_url: str, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", time.time)
+    asked: list[str] = []
+    server.replies["mail"] = ["421 4.3.2 come later"] * 1000
+    with opened(sqlite_url) as engine, time_machine.travel(now(), tick=False) as clock:
+        owe(engine, "maria")
+        delivering = make_worker(engine, server.url)
+        for _ in range(60):
+            delivering.deliver_due()
+            clock.shift(10)
+        asked = server.replies["mail"]
+    assert 9 <= 1000 - len(asked) <= 600 / worker.PROBE_SECONDS + 4

@@ -1,0 +1,288 @@
+"""The outbox: what is owed is claimed by one worker at a time, and passes one gate."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
+
+from crossroads.mail import eligibility as gate
+from crossroads.mail import outbox
+from models import Lead, Message, now, writing
+from tests.support.databases import opened, plans
+from tests.support.order_states import bring
+from tests.support.people import hashed
+
+LEASE = timedelta(minutes=5)
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        writing(session)
+        yield session
+
+
+def lead(session: Session, key: str = "maria", **values: object) -> Lead:
+    given: dict[str, object] = {
+        "email": f"{key}@example.com",
+        "email_key": f"{key}@example.com",
+        "address_hash": hashed(f"{key}@example.com"),
+        "confirm_until": now() + timedelta(days=7),
+    }
+    lead = Lead(**(given | values))  # type: ignore[arg-type]
+    session.add(lead)
+    return lead
+
+
+def owed(session: Session, kind: str = "confirm", **values: object) -> Message:
+    """Queue one message for a new lead, and take it."""
+    outbox.enqueue(session, kind, lead(session, **values))  # type: ignore[arg-type]
+    message = outbox.claim(session, "worker", now())
+    assert message is not None
+    return message
+
+
+def stored(session: Session, message: Message) -> Message:
+    session.expire_all()
+    return session.get_one(Message, message.id)
+
+
+def test_message_is_owed_only_when_the_caller_commits(engine: Engine) -> None:
+    with Session(engine) as session:
+        writing(session)
+        outbox.enqueue(session, "confirm", lead(session))
+        session.rollback()
+        assert outbox.claim(session, "worker", now()) is None
+
+
+def test_message_goes_to_the_address_as_typed(session: Session) -> None:
+    message = owed(session, email="Maria@Example.com")
+    assert (message.recipient, message.kind, message.state) == (
+        "Maria@Example.com",
+        "confirm",
+        "due",
+    )
+
+
+def test_message_due_later_is_not_taken_before(session: Session) -> None:
+    tomorrow = now() + timedelta(days=1)
+    outbox.enqueue(session, "confirm", lead(session), due_at=tomorrow)
+    assert outbox.claim(session, "worker", now()) is None
+    assert outbox.claim(session, "worker", tomorrow) is not None
+
+
+def test_message_due_longest_is_taken_first(session: Session) -> None:
+    for minutes in (1, 3, 2):
+        due_at = now() - timedelta(minutes=minutes)
+        outbox.enqueue(session, "confirm", lead(session, f"m{minutes}"), due_at=due_at)
+    taken = [outbox.claim(session, "worker", now()) for _ in range(3)]
+    assert [message.recipient[:2] for message in taken if message] == ["m3", "m2", "m1"]
+
+
+def test_claimed_message_is_nobody_elses_until_the_lease_runs_out(session: Session) -> None:
+    at = now()
+    outbox.enqueue(session, "confirm", lead(session), due_at=at)
+    first = outbox.claim(session, "first", at)
+    assert first is not None
+    assert first.attempts == 1
+    assert outbox.claim(session, "second", at + LEASE - timedelta(seconds=1)) is None
+    second = outbox.claim(session, "second", at + LEASE)
+    assert second is not None
+    assert (second.id, second.owner, second.attempts) == (first.id, "second", 2)
+
+
+@pytest.mark.parametrize("verb", ["sent", "postpone", "give_up"])
+def test_worker_that_lost_its_lease_changes_nothing(session: Session, verb: str) -> None:
+    message = owed(session)
+    again = outbox.claim(session, "other", now() + LEASE)
+    assert again is not None
+    arguments = () if verb == "sent" else ("an error",)
+    assert getattr(outbox, verb)(session, message, "worker", *arguments) is False
+    after = stored(session, message)
+    assert (after.state, after.owner, after.error) == ("due", "other", "")
+    assert outbox.sent(session, message, "other") is True
+
+
+def test_sent_message_is_closed_with_its_time(session: Session) -> None:
+    message = owed(session)
+    assert outbox.sent(session, message, "worker") is True
+    after = stored(session, message)
+    assert (after.state, after.owner, after.lease_until) == ("sent", None, None)
+    assert after.sent_at is not None
+    assert now() - after.sent_at < timedelta(minutes=1)
+    assert outbox.claim(session, "worker", now() + timedelta(days=365)) is None
+
+
+def test_waits_between_tries_double_up_to_six_hours_and_the_twelfth_is_the_last(
+    session: Session,
+) -> None:
+    message = owed(session)
+    expected = [30, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600]
+    for seconds in expected:
+        assert outbox.postpone(session, message, "worker", "451 try later") is True
+        after = stored(session, message)
+        wait = (after.due_at - now()).total_seconds()
+        assert seconds - 5 < wait < seconds * 1.25 + 5
+        assert after.error == "451 try later"
+        taken = outbox.claim(session, "worker", after.due_at)
+        assert taken is not None
+        message = taken
+    assert message.attempts == 12
+    assert outbox.postpone(session, message, "worker", "451 try later") is True
+    assert stored(session, message).state == "dead"
+
+
+def test_message_that_kills_every_worker_is_given_up(session: Session) -> None:
+    at = now()
+    message = owed(session)
+    for _ in range(12):
+        assert gate.admit(session, message, "worker") is not None
+        at += LEASE + timedelta(seconds=1)
+        taken = outbox.claim(session, "worker", at)
+        assert taken is not None
+        message = taken
+    assert gate.admit(session, message, "worker") is None
+    assert stored(session, message).state == "dead"
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "goes"),
+    [
+        ("confirm", "pending", True),
+        ("confirm", "unsubscribed", True),
+        ("confirm", "confirmed", False),
+        ("welcome", "pending", False),
+        ("welcome", "unsubscribed", False),
+        ("welcome", "confirmed", True),
+        ("already", "pending", False),
+        ("already", "unsubscribed", False),
+        ("already", "confirmed", True),
+    ],
+)
+def test_gate_lets_mail_pass_only_to_who_may_get_it(
+    session: Session, kind: str, state: str, goes: bool
+) -> None:
+    message = owed(session, kind, state=state)
+    admitted = gate.admit(session, message, "worker")
+    assert (admitted is not None) is goes
+    after = stored(session, message)
+    assert after.state == ("due" if goes else "held")
+    assert bool(after.error) is not goes
+
+
+@pytest.mark.parametrize("kind", ["confirm", "welcome", "already"])
+def test_nothing_is_sent_to_who_unsubscribed_after_it_was_queued(
+    session: Session, kind: str
+) -> None:
+    message = owed(session, kind)
+    session.execute(update(Lead).values(state="unsubscribed", unsubscribed_at=now()))
+    session.expire_all()
+    assert gate.admit(session, message, "worker") is None
+    assert stored(session, message).state == "held"
+
+
+def test_who_unsubscribed_and_signs_up_again_is_asked_to_confirm(session: Session) -> None:
+    left = now() - timedelta(days=1)
+    message = owed(session, state="unsubscribed", unsubscribed_at=left)
+    assert gate.admit(session, message, "worker") is not None
+
+
+def test_nothing_is_sent_to_an_erased_lead(session: Session) -> None:
+    message = owed(session)
+    session.execute(update(Message).values(lead_id=None))
+    session.expire_all()
+    assert gate.admit(session, message, "worker") is None
+    assert stored(session, message).state == "held"
+
+
+def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> None:
+    maria, other = lead(session), lead(session, "other")
+    session.flush()
+
+    def ask(receiver: Lead) -> bool:
+        return outbox.enqueue_rarely(session, "confirm", receiver)
+
+    assert [ask(maria) for _ in range(4)] == [True, True, True, False]
+    assert ask(other)
+    session.flush()
+    first = session.scalars(select(Message).order_by(Message.id)).first()
+    assert first is not None
+    first.created_at = now() - timedelta(hours=1, seconds=1)
+    assert [ask(maria) for _ in range(2)] == [True, False]
+
+
+def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_bearable(
+    session: Session,
+) -> None:
+    maria, start = lead(session), now()
+    for hours in range(5):
+        outbox.enqueue(session, "confirm", maria, due_at=start - hours * outbox.HOUR)
+    outbox.enqueue(session, "confirm", lead(session, "other"))
+    outbox.enqueue_for_order(session, "receipt", bring(session, "paid", email="maria@example.com"))
+    passed = []
+    while message := outbox.claim(session, "worker", now()):
+        if gate.admit(session, message, "worker"):
+            passed.append(message.recipient)
+            if len(passed) != 2:  # the second stays in hand
+                outbox.sent(session, message, "worker")
+    counts = Counter(passed)
+    assert counts["other@example.com"] == 1
+    theirs = select(Message).where(Message.address_hash == maria.address_hash)
+    session.expire_all()
+    kinds = Counter((one.kind, one.state) for one in session.scalars(theirs))
+    assert (kinds["confirm", "sent"], kinds["confirm", "due"]) == (2, 3)
+    assert kinds["receipt", "sent"] > 0
+    waiting = session.scalars(select(Message).where(Message.state == "due", Message.attempts == 0))
+    limits = (start + outbox.HOUR, now() + outbox.HOUR)
+    assert all(limits[0] <= one.due_at <= limits[1] for one in waiting)
+    with time_machine.travel(now() + outbox.HOUR, tick=False):
+        # The one in hand was never noted: its lease is over, and it goes again.
+        assert len(list(iter(lambda: outbox.claim(session, "worker", now()), None))) == 3
+
+
+def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -> None:
+    order = bring(session, "paid", email="maria@example.com")
+    session.flush()
+    for _ in range(5):
+        outbox.enqueue_for_order(session, "receipt", order)
+    assert outbox.enqueue_rarely(session, "confirm", lead(session))
+    kinds = list(session.scalars(select(Message.kind)))
+    assert kinds.count("receipt") == 6
+
+
+def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> None:
+    with Session(engine) as session:
+        writing(session)
+        receiver = lead(session)
+        for _ in range(60):
+            outbox.enqueue(session, "confirm", receiver)
+        session.commit()
+
+    def claim_all(owner: str) -> list[int]:
+        claimed: list[int] = []
+        while True:
+            with Session(engine, expire_on_commit=False) as session:
+                writing(session)
+                message = outbox.claim(session, owner, now())
+                session.commit()
+            if message is None:
+                return claimed
+            claimed.append(message.id)
+
+    with ThreadPoolExecutor(4) as pool:
+        claims = list(pool.map(claim_all, [f"worker {number}" for number in range(4)]))
+    times = Counter(claimed for one in claims for claimed in one)
+    assert len(times) == 60
+    assert set(times.values()) == {1}
+
+
+def test_looking_for_due_mail_reads_the_index_of_due_mail_alone(sqlite_url: str) -> None:
+    # On SQLite: with so few rows PostgreSQL rightly reads the table.
+    with opened(sqlite_url) as engine, Session(engine) as session:
+        found = plans(session, lambda: outbox.claim(session, "worker", now()))
+    assert "ix_message_due" in found[-1]

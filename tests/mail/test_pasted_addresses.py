@@ -1,0 +1,262 @@
+"""Addresses as they are pasted: what nobody sees is taken out, and what cannot be is named."""
+
+import sys
+import unicodedata
+from typing import Any
+
+import pytest
+from email_validator import EmailNotValidError
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from crossroads.leads import lifecycle as leads
+from crossroads.leads.lifecycle import Submission, Touch
+from crossroads.leads.listing import LeadFilter
+from crossroads.mail import addresses, suppressions
+from crossroads.mail.addresses import address_hash, at_signs, cleaned, email_key, former_key
+from crossroads.orders import lifecycle as orders
+from crossroads.staff import accounts as users
+from models import Lead, Message, writing
+from tests.leads.test_lifecycle import PROOF
+from tests.orders.test_lifecycle import paid, with_checkout
+from tests.support.people import SUPPRESSION_KEY, address, import_
+from tests.support.purchases import JANUARY
+from tests.web.test_signup import shown
+
+ADA = "ada@example.org"
+SIGNS = [chr(code) for code in range(sys.maxunicode + 1)]
+FORMAT = [sign for sign in SIGNS if unicodedata.category(sign) == "Cf"]
+SPACES = [sign for sign in SIGNS if unicodedata.category(sign) == "Zs"]
+SHOWS_NOTHING = [*FORMAT, "\u034f", "\u115f", "\u3164", "\ufe0f", "\ufeff", "\U000e0100"]
+# As other programs give an address.
+PASTED = [
+    "\u200bada@example.org",
+    "\u202aada@example.org\u202c",
+    "ada@exam\u00adple.org",
+    "ada\u00a0@example.org",
+    "ada\uff20example.org",
+    "\uff21\uff24\uff21@example.org",
+    "ada@example\u3002org",
+    "mailto:ada@example.org",
+    "MAILTO:ada%40example.org?subject=Hello",
+    "Ada Example <ada@example.org>",
+    '"Example, Ada" <Ada@Example.org>;',
+    "'ada@example.org' <ada@example.org>",
+    "\u201cada@example.org\u201d",
+    "<ada@example.org>",
+    "(ada@example.org)",
+    "'ada@example.org'",
+    "'ada@example.org",
+    "ada@example.org'",
+    "\u2018ada@example.org",
+    "\"'ada@example.org",
+    "ada@example.org.",
+    "ada@example.org, ",
+    "\tada@example.org\n",
+]
+COURSE = "/courses/ai-pm-bootcamp"
+
+
+def sign_up(client: FlaskClient, email: str) -> Any:
+    return client.post("/signup", data={"email": email, "consent": "yes"})
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_pasted_address_is_the_address(pasted: str) -> None:
+    assert cleaned(pasted) == ADA
+    assert email_key(pasted) == ADA
+
+
+def test_no_sign_that_shows_nothing_is_part_of_an_address_wherever_it_stands() -> None:
+    for sign in SHOWS_NOTHING:
+        for place in range(len(ADA) + 1):
+            assert cleaned(ADA[:place] + sign + ADA[place:]) == ADA, (hex(ord(sign)), place)
+
+
+@given(st.text(st.sampled_from([*SHOWS_NOTHING, *"ada@example.org"]), max_size=40))
+def test_what_is_left_has_no_sign_that_shows_nothing(text: str) -> None:
+    assert not set(cleaned(text)) & set(SHOWS_NOTHING)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_space_is_taken_out_at_the_ends_and_around_the_at_and_named_within(
+    client: FlaskClient, space: str
+) -> None:
+    for text in (f"{space}{ADA}{space}", f"ada{space}@{space}example.org"):
+        assert cleaned(text) == ADA
+    for text in (f"a{space}da@example.org", f"ada@exam{space}ple.org"):
+        answer = sign_up(client, text)
+        assert answer.status_code == 422
+        assert "without spaces" in answer.text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_cleaned_is_clean_and_an_address_has_one_mailbox(text: str) -> None:
+    once = cleaned(text)
+    assert cleaned(once) == once
+    try:
+        key = email_key(text)
+    except EmailNotValidError:
+        return
+    assert key.rpartition("@")[0] == once.rpartition("@")[0]
+
+
+@given(st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=12))
+def test_spellings_of_one_key_are_mailed_alike(mailbox: str) -> None:
+    typed = f"{mailbox}@example.org"
+    spellings = {typed, typed.upper(), typed.title(), unicodedata.normalize("NFD", typed)}
+    by_key: dict[str, set[str]] = {}
+    for spelling in spellings:
+        try:
+            by_key.setdefault(email_key(spelling), set()).add(address(spelling).typed)
+        except EmailNotValidError:
+            continue
+    assert all(len(mailed) == 1 for mailed in by_key.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ada@example.org, bob@example.org",
+        "bob@example.org <ada@example.org>",
+        "ada@example.org\r\nBcc: <eve@example.org>",
+        "Ada <ada>",
+        '"ada"@example.org',
+        "ada\uff20example.org@example.org",
+        "ada@example.org\uff20example.org",
+        "ada\ufe6bexample.org@example.org",
+        "ada",
+        "",
+        "'",
+        "<@>",
+    ],
+)
+def test_what_is_no_single_address_stays_as_it_was_typed(client: FlaskClient, text: str) -> None:
+    assert cleaned(text) == text or text == "<@>"
+    assert sign_up(client, text).status_code == 422
+
+
+@pytest.mark.parametrize("sign", [sign for sign in SIGNS if at_signs(sign)])
+def test_sign_that_stands_for_an_at_is_a_second_one(client: FlaskClient, sign: str) -> None:
+    for text in (f"a{sign}b.de@c.de", f"a@c.de{sign}b.de", f"a{sign}b.de{sign}c.de"):
+        with pytest.raises(EmailNotValidError, match="single @"):
+            email_key(text)
+        assert "with a single @" in sign_up(client, text).text
+
+
+@pytest.mark.parametrize("around", ['""', "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", '" '])
+def test_quotes_in_an_address_are_named(client: FlaskClient, around: str) -> None:
+    text = f"{around[0]}a{around[1].strip()}@c.de" if around[1] != " " else 'a"b@c.de'
+    with pytest.raises(EmailNotValidError, match="no quotes"):
+        email_key(text)
+    answer = sign_up(client, text)
+    assert answer.status_code == 422
+    assert "without quotes" in answer.text
+
+
+def test_apostrophe_within_a_mailbox_stays() -> None:
+    assert cleaned("o'neil@example.org") == "o'neil@example.org"
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_form_takes_it_and_names_the_address_that_gets_the_mail(
+    client: FlaskClient, session: Session, pasted: str
+) -> None:
+    answer = sign_up(client, pasted)
+    assert answer.status_code == 200
+    assert f"We sent a link to {ADA}." in shown(answer.text)
+    assert session.scalars(select(Lead.email)).all() == [ADA]
+    assert session.scalars(select(Message.recipient)).all() == [ADA]
+
+
+@pytest.mark.usefixtures("one_day")
+@pytest.mark.parametrize(
+    "path", [f"{COURSE}/enroll", f"{COURSE}/waiting-list?cohort={JANUARY.code}"]
+)
+def test_forms_of_a_course_clean_it_too(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, data={"email": PASTED[1]})  # all else is still to be filled in
+    assert answer.status_code == 422
+    assert f'value="{ADA}"' in answer.text
+
+
+@pytest.mark.usefixtures("one_day")
+def test_participant_is_invited_at_the_address_that_was_meant(
+    client: FlaskClient, session: Session
+) -> None:
+    writing(session)
+    order = with_checkout(session, cohort=JANUARY, number=2)
+    orders.fulfill(session, order.id, paid(order), "test")
+    session.commit()
+    given = {"seat2-name": "Ada", "seat2-email": PASTED[9], "seat2-turn": "0"}
+    assert client.post(f"/orders/{order.token}/participants", data=given).status_code == 303
+    invited = select(Message.recipient).where(Message.kind == "invitation")
+    assert session.scalars(invited).all() == [ADA]
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+def test_staff_sign_in_and_commands_find_the_person(
+    app: Flask, session: Session, pasted: str
+) -> None:
+    users.add(session, pasted, "owner", "a long password", must_change=False)
+    session.commit()
+    found = users.find(session, "Ada@EXAMPLE.org")
+    assert found is not None
+    assert found.email == ADA
+    assert users.find(session, pasted) is found
+    sign_up(app.test_client(), ADA)
+    result = app.test_cli_runner().invoke(args=["leads", "data", pasted, "--output", "-"])
+    assert result.exit_code == 0, result.output
+    assert ADA in result.stdout
+
+
+@pytest.mark.parametrize("pasted", [*PASTED, "\u200bada@exam", "\u200bada"])
+def test_search_at_the_desk_finds_what_was_pasted(
+    client: FlaskClient, session: Session, pasted: str
+) -> None:
+    sign_up(client, ADA)
+    sign_up(client, "bob@example.org")
+    found = LeadFilter.of(q=pasted)
+    page = session.scalars(select(Lead.email).where(*found.conditions())).all()
+    assert page == [ADA]
+
+
+def test_import_takes_pasted_addresses(session: Session) -> None:
+    writing(session)
+    assert import_(session, "\u202aAda@example.org\u202c") == 1
+    session.commit()
+    assert session.scalars(select(Lead.email)).all() == [ADA]
+
+
+def test_erased_person_known_by_the_former_key_stays_suppressed(engine: Any) -> None:
+    """What was erased before the key changed is known by its hash alone."""
+    email = "stra\u00dfe@example.org"
+    former = address_hash(former_key(email_key(email)), SUPPRESSION_KEY)
+    with Session(engine) as session:
+        writing(session)
+        suppressions.add(session, former, "erased")
+        assert import_(session, email) == 0
+        session.commit()
+        writing(session)
+        signup = Submission(
+            address=addresses.read(email, SUPPRESSION_KEY),
+            name="",
+            touch=Touch(),
+            wording="Mail me.",
+            evidence=PROOF,
+        )
+        leads.capture(session, [signup])
+        lead = session.scalars(select(Lead)).one()
+        found = suppressions.find(session, lead.address_hash)
+        assert found is not None
+        assert found.reason == "erased"
+        # Who confirms is mailed again, and a further sign-up does not take that back.
+        assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
+        leads.capture(session, [signup])
+        assert suppressions.find(session, lead.address_hash) is None
+        # The other mailbox, whose hash it may have been, is held back as before.
+        assert suppressions.find(session, former) is not None
+        session.commit()

@@ -1,0 +1,45 @@
+"""What pages are compressed to: kept for the next start, never wrong, no trouble if spoiled."""
+
+import gzip
+from pathlib import Path
+
+import brotli
+
+from crossroads.middleware.compression import compressed, digest, keep, kept
+
+BODIES = (b"<p>one page</p>" * 200, b"<p>another</p>" * 200)
+
+
+def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
+    file = tmp_path / "compressed.zip"
+    assert kept(file) == {}
+    keep(file, [(body, compressed(body)) for body in BODIES])
+    found = kept(file)
+    assert found.keys() == {digest(body) for body in BODIES}
+    for body in BODIES:
+        made = found[digest(body)]
+        assert brotli.decompress(made["br"]) == gzip.decompress(made["gzip"]) == body
+    keep(file, [(BODIES[0], compressed(BODIES[0]))])
+    assert kept(file).keys() == {digest(BODIES[0])}  # and nothing of before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_no_spoiled_byte_reaches_a_page(tmp_path: Path) -> None:
+    file = tmp_path / "compressed.zip"
+    keep(file, [(BODIES[0], compressed(BODIES[0]))])
+    whole, right = file.read_bytes(), kept(file)
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        for of, made in kept(file).items():
+            if of in right:
+                assert made.items() <= right[of].items(), f"byte {place}"
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        assert kept(file) == {}
+
+
+def test_pages_are_made_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    keep(in_the_way / "compressed.zip", [(BODIES[0], compressed(BODIES[0]))])
+    assert kept(in_the_way / "compressed.zip") == {}

@@ -1,0 +1,294 @@
+"""The mails of a buyer: the receipt, the link to the student's page, and what went wrong."""
+
+import re
+from dataclasses import replace
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from crossroads import content
+from crossroads.orders import ledger, refunds
+from crossroads.orders import lifecycle as orders
+from models import Order, OrderEvent, db, writing
+from models.order import PAID
+from tests.orders.test_lifecycle import checkout, paid, take_seats, with_checkout
+from tests.support.order_states import refund
+from tests.support.purchases import COURSE, JANUARY, words
+from tests.support.workers import BASE_URL, make_worker
+from tests.support.workers import WORDS as SITE
+
+pytestmark = pytest.mark.usefixtures("one_day")
+
+
+def pay(session: Session, *, amounts: dict[str, int] | None = None, **given: Any) -> Order:
+    writing(session)
+    order = with_checkout(session, **{"cohort": JANUARY, **given})
+    orders.fulfill(session, order.id, paid(order, **(amounts or {})), "test")
+    session.commit()
+    return order
+
+
+def unseated(session: Session, **given: Any) -> Order:
+    """Return a paid order whose seats had been given back before the money came."""
+    session.rollback()
+    writing(session)
+    order = with_checkout(session, **{"cohort": JANUARY, **given})
+    take_seats(session, order)
+    orders.fulfill(session, order.id, paid(order), "test")
+    session.commit()
+    return order
+
+
+def mails(app: Flask, instance: Path, words: content.Content = SITE) -> list[EmailMessage]:
+    """Deliver what is due and return it, a receipt first."""
+    with app.app_context():
+        engine = db.engine
+    delivery = make_worker(engine, instance=instance, words=words).deliver_due()
+    found = [
+        message_from_bytes(file.read_bytes(), policy=default)
+        for file in (instance / "mail").glob("*.eml")
+    ]
+    assert (delivery.sent, delivery.postponed, delivery.dead) == (len(found), 0, 0)
+    return sorted(found, key=lambda mail: "receipt" not in mail["Subject"])
+
+
+def delivered(
+    app: Flask, instance: Path, words: content.Content = SITE
+) -> tuple[EmailMessage, EmailMessage]:
+    """Deliver what is due and return the receipt and the other mail."""
+    receipt, enrolled = mails(app, instance, words)
+    return receipt, enrolled
+
+
+def part(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+def read(mail: EmailMessage) -> tuple[str, str]:
+    """Return what a mail says, as text and as HTML, with all white space alike."""
+    html = re.sub(r"<(style|title).*?</\1>", " ", part(mail, "html"), flags=re.S)
+    return " ".join(part(mail, "plain").split()), words(html)
+
+
+def test_receipt_has_every_fact_of_the_payment_in_text_and_in_html(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = pay(session, number=3, name="Zoë")
+    receipt, _ = delivered(app, instance)
+    assert receipt["To"] == "maria@example.com"
+    assert receipt["Subject"] == f"Your receipt, order {order.id}"
+    for said in read(receipt):
+        for fact in (
+            "Hello Zoë, thank you. We received your payment.",
+            f"{COURSE.title}, January 2027",
+            "3 places, $1,200 each",
+            "$3,600",
+            "November 22, 2026",
+            "maria@example.com",
+            f"{SITE.site.brand}, {SITE.site.postal_address}",
+            COURSE.price.tax,
+            COURSE.refund_rule,
+            f"You get this email because you bought places at {BASE_URL}.",
+        ):
+            assert " ".join(fact.split()) in said
+    for kind in ("plain", "html"):
+        assert f"{BASE_URL}/orders/{order.token}" in part(receipt, kind)
+
+
+def test_receipt_counts_discount_and_tax(app: Flask, session: Session, instance: Path) -> None:
+    pay(session, amounts={"amount_discount": 20_000, "amount_tax": 0, "amount_total": 100_000})
+    receipt, _ = delivered(app, instance)
+    text, html = read(receipt)
+    assert "Price: $1,200 Discount: -$200 Paid: $1,000" in text
+    assert "Price $1,200 Discount -$200 Paid $1,000" in html
+    assert "Tax:" not in text
+
+
+def test_welcome_leads_to_the_page_of_the_first_place_and_its_calendar(
+    app: Flask, session: Session, instance: Path, client: FlaskClient
+) -> None:
+    order = pay(session, number=2)
+    _, enrolled = delivered(app, instance)
+    first, second = orders.enrollments(session, order)
+    assert enrolled["Subject"] == f"You're in: {COURSE.title}"
+    for kind in ("plain", "html"):
+        body = part(enrolled, kind)
+        assert f"{BASE_URL}/enrollments/{first.token}" in body
+        assert second.token not in body
+        found = re.findall(rf"{BASE_URL}(/enrollments/[\w-]+(?:/calendar\.ics)?)", body)
+        for path in set(found):
+            assert client.get(path).status_code == 200
+        assert any(path.endswith("calendar.ics") for path in found)
+    for said in read(enrolled):
+        for fact in (
+            "Hello Maria, your 2 places are paid for.",
+            "January 19 to March 11, 2027",
+            "Tuesday, January 19, 2027, 6:00 pm to 7:30 pm, New York time",
+            "Before January 19, 2027 the course team emails you how to join",
+            "by January 18, 2027, write to hello@example.com",
+            "Whoever has its address can open it: keep it to yourself.",
+            "Say who takes the other place",
+        ):
+            assert fact in said
+
+
+def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
+    app: Flask, session: Session, instance: Path, client: FlaskClient
+) -> None:
+    order = unseated(session, number=2)
+    (mail,) = mails(app, instance)
+    assert mail["To"] == "maria@example.com"
+    assert mail["Subject"] == f"We return your payment, order {order.id}"
+    for said in read(mail):
+        for fact in (
+            "Hello Maria, your payment of $2,400 arrived, but the time for it was over and your "
+            "places had been given to others by then. You are not enrolled.",
+            "We return the whole amount to the card or account you paid with.",
+            f"If it is not there by then, write to hello@example.com and name order {order.id}.",
+            f"{COURSE.title}, January 2027",
+            "November 22, 2026",
+        ):
+            assert fact in said
+    for kind in ("plain", "html"):
+        body = part(mail, kind)
+        assert f"{BASE_URL}/orders/{order.token}" in body
+        assert "/unsubscribe/" in body  # the way off the waiting list that the money led to
+        assert "/enrollments/" not in body
+    page = words(client.get(f"/orders/{order.token}").text)
+    assert "We return the whole amount to the card or account you paid with." in page
+
+
+def failed(session: Session, **given: Any) -> Order:
+    """Return an order whose money was to come later and did not."""
+    session.rollback()
+    writing(session)
+    order = with_checkout(session, **{"cohort": JANUARY, **given})
+    for later in ({}, {"failed": True}):
+        orders.fulfill(session, order.id, checkout(order, status="complete", **later), "test")
+    session.commit()
+    return order
+
+
+def test_buyer_whose_payment_did_not_come_is_told_once_and_how_to_order_anew(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = failed(session, number=2)
+    (mail,) = mails(app, instance)
+    assert mail["To"] == "maria@example.com"
+    assert mail["Subject"] == f"Your payment did not come, order {order.id}"
+    for said in read(mail):
+        for fact in (
+            "Hello Maria, your payment of $2,400 did not go through",
+            "You are not enrolled, and your places went back on offer.",
+            f"write to hello@example.com and name order {order.id}.",
+            f"{COURSE.title}, January 2027",
+            "2 places",
+        ):
+            assert fact in said
+    for kind in ("plain", "html"):
+        again = f"{BASE_URL}/courses/{COURSE.slug}/enroll?cohort={JANUARY.code}"
+        assert again in unescape(part(mail, kind))
+
+
+def test_payment_that_did_not_come_for_a_course_that_has_left_leads_to_the_order(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = failed(session)
+    (mail,) = mails(app, instance, SITE.model_copy(update={"courses": ()}))
+    for kind in ("plain", "html"):
+        assert f"{BASE_URL}/orders/{order.token}" in part(mail, kind)
+        assert "/enroll?" not in part(mail, kind)
+
+
+def test_buyer_is_told_that_a_refund_did_not_arrive(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = pay(session)
+    writing(session)
+    found = ledger.lock(session, order.id)
+    made = refund(found, amount=100_000)
+    for status in ("succeeded", "failed"):
+        refunds.learn(session, found, replace(made, status=status), "event")
+    session.commit()
+    found_mails = mails(app, instance)
+    (mail,) = [one for one in found_mails if "did not reach you" in one["Subject"]]
+    assert mail["Subject"] == f"$1,000 did not reach you, order {order.id}"
+    for said in read(mail):
+        assert "we told you that we return $1,000 to the card or account you paid with" in said
+        assert f"write to hello@example.com, name order {order.id}" in said
+        assert "Not returned yet" in said
+    for kind in ("plain", "html"):
+        assert f"{BASE_URL}/orders/{order.token}" in part(mail, kind)
+
+
+def test_mails_to_a_buyer_are_no_marketing(app: Flask, session: Session, instance: Path) -> None:
+    pay(session)
+    unseated(session, email="late@example.com")
+    for mail in mails(app, instance):
+        assert mail["List-Unsubscribe"] is None
+        # Whose money came too late is on the waiting list, and told how to leave it.
+        assert ("nsubscribe" in part(mail, "plain")) == (mail["To"] == "late@example.com")
+        assert mail["Auto-Submitted"] == "auto-generated"
+
+
+def test_heading_is_the_subject_and_nothing_is_loaded(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    pay(session)
+    unseated(session, email="late@example.com")
+    for mail in mails(app, instance):
+        html = part(mail, "html")
+        (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", html)
+        assert unescape(heading) == mail["Subject"]
+        assert mail["Subject"] in part(mail, "plain")
+        assert "@media (prefers-color-scheme: dark)" in html
+        assert not re.search(r"<(img|link|script|iframe)\b|url\(|\bsrc=", html)
+        assert len(html.encode()) < 30_000
+        assert html.count('class="act-link"') == 1
+
+
+def test_name_that_could_become_a_link_is_not_greeted_and_markup_stays_words(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    pay(session, name="<b>www.example.com</b>")
+    for mail in delivered(app, instance):
+        assert "Hello" not in part(mail, "plain")
+        assert "<b>" not in part(mail, "html")
+
+
+def test_course_taken_off_the_site_still_gets_its_buyers_their_mail(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    order = pay(session)
+    emptied = SITE.model_copy(update={"courses": ()})
+    receipt, enrolled = delivered(app, instance, emptied)
+    assert enrolled["Subject"] == f"You're in: {order.item}"
+    for mail in (receipt, enrolled):
+        for said in read(mail):
+            assert order.item in said
+
+
+def test_trouble_with_one_order_keeps_no_other_mail_from_going(
+    app: Flask, session: Session, instance: Path
+) -> None:
+    broken = pay(session, email="broken@example.com")
+    session.execute(
+        delete(OrderEvent).where(OrderEvent.order_id == broken.id, OrderEvent.kind == PAID)
+    )
+    session.commit()
+    pay(session)
+    with app.app_context():
+        engine = db.engine
+    delivery = make_worker(engine, instance=instance).deliver_due()
+    assert (delivery.sent, delivery.postponed) == (2, 2)

@@ -1,0 +1,109 @@
+"""flask mail preview: every kind of mail, as somebody will get it."""
+
+import re
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from crossroads.mail.composer import Composer
+from crossroads.notifications import preview
+from crossroads.settings import Settings
+from tests.support.workers import ROOT, WORDS
+
+KINDS = sorted(folder.name for folder in (ROOT / "templates/email").iterdir() if folder.is_dir())
+LETTERS = ("announcement", "places")  # words alone, no button
+LARGEST = 30 * 1024  # bytes of a whole mail
+HIDDEN = re.compile(r"<(style|title).*?</\1>", re.S)
+DARK = "@media (prefers-color-scheme: dark)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every mail, written."""
+    folder = tmp_path_factory.mktemp("preview")
+    settings = Settings(instance=folder, base_url="https://www.example.com")
+    preview.write(folder, Composer(settings, ROOT / "templates"), WORDS)
+    return folder
+
+
+def mails(folder: Path) -> dict[str, EmailMessage]:
+    return {
+        file.stem: message_from_bytes(file.read_bytes(), policy=default)
+        for file in folder.glob("*.eml")
+    }
+
+
+def part(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body((kind,))
+    assert body is not None
+    return str(body.get_content()).replace("\r\n", "\n")
+
+
+def test_every_kind_is_there_as_html_as_text_and_whole(folder: Path) -> None:
+    assert len(KINDS) >= 5
+    expected = {f"{kind}.{ending}" for kind in KINDS for ending in ("html", "txt", "eml")}
+    assert {file.name for file in folder.iterdir()} == expected | {"index.html"}
+    index = (folder / "index.html").read_text("utf-8")
+    assert set(re.findall(r'(?:href|src)="([^"]+)"', index)) == expected
+    for kind, mail in mails(folder).items():
+        assert (folder / f"{kind}.html").read_text("utf-8") == part(mail, "html")
+        assert (folder / f"{kind}.txt").read_text("utf-8") == part(mail, "plain")
+
+
+def test_every_mail_is_small_and_plainly_named(folder: Path) -> None:
+    for kind, mail in mails(folder).items():
+        assert (folder / f"{kind}.eml").stat().st_size < LARGEST, kind
+        assert mail.get_content_type() == "multipart/alternative"
+        subject = str(mail["Subject"])
+        assert 10 < len(subject) < 60
+        assert not re.search(r"[!*_<>{}\n]|\b[A-Z]{4,}\b", subject), subject
+        assert part(mail, "plain").count("\n") > 8
+
+
+def test_every_mail_has_one_design_with_its_css_inline(folder: Path) -> None:
+    designs = set()
+    for kind, mail in mails(folder).items():
+        html = part(mail, "html")
+        (style,) = re.findall(r"<style>(.*?)</style>", html, re.S)
+        designs.add(style)
+        shown = HIDDEN.sub("", html)
+        assert re.search(r'class="column"[^>]* style="[^"]*max-width: ?560px', shown)
+        # One button: a cell with its color, for programs that know no style element.
+        buttons = re.findall(r'class="act-cell"[^>]* style="[^"]*background-color', shown)
+        assert len(buttons) == (kind not in LETTERS)
+        assert "<h1 style=" in shown
+        # A word longer than the line, such as an address, makes no phone scroll sideways.
+        assert re.search(r'class="words"[^>]* style="[^"]*word-break: ?break-word', shown)
+    assert len(designs) == 1
+
+
+def test_every_mail_can_be_read_in_the_dark(folder: Path) -> None:
+    for mail in mails(folder).values():
+        html = part(mail, "html")
+        assert '<meta name="color-scheme" content="light dark">' in html
+        (dark,) = re.findall(re.escape(DARK) + r"\s*{(.*)}\s*</style>", html, re.S)
+        # Each color that is written inline has another in the dark, which outweighs it.
+        for selector in ("body", "td", ".brand", ".act-cell", ".act-link", ".foot"):
+            assert re.search(rf"{re.escape(selector)}[^{{}}]*{{[^}}]*!important", dark), selector
+
+
+def test_no_mail_loads_anything(folder: Path) -> None:
+    for mail in mails(folder).values():
+        html = part(mail, "html")
+        assert not re.search(r"<(img|script|link|iframe|video|picture|object)\b", html)
+        assert not re.search(r"url\(|\bsrc=|background=|@import|@font-face", html)
+
+
+def test_command_makes_the_folder_or_says_in_one_line_why_not(app: Flask, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "mails"
+    result = app.test_cli_runner().invoke(args=["mail", "preview", str(folder)])
+    assert result.output == f"{len(KINDS)} mails written: open {folder / 'index.html'}\n"
+    assert (folder / "index.html").exists()
+    (tmp_path / "file").write_text("in the way")
+    result = app.test_cli_runner().invoke(args=["mail", "preview", str(tmp_path / "file" / "x")])
+    assert result.exit_code == 1
+    assert re.fullmatch(r"Error: .*x: cannot be written: .+\n", result.output)

@@ -1,0 +1,452 @@
+"""Orders and seats as the database keeps them, on SQLite and PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from crossroads.admin import order_record
+from crossroads.content import Cohort, Course, read
+from crossroads.orders import ledger, seats
+from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
+from crossroads.orders.checkout.requests import HALF, key
+from crossroads.orders.lifecycle import Foreign, OrderError, Replaces, SoldOut
+from crossroads.payments import Checkout
+from models import Cohort as CohortRow
+from models import (
+    ConsentEvent,
+    Enrollment,
+    Hold,
+    Message,
+    Order,
+    OrderEvent,
+    Waiting,
+    now,
+    writing,
+)
+from tests.conftest import ROOT
+from tests.support.people import address
+
+COURSE = read(ROOT / "site" / "content").courses[0]
+COHORT = COURSE.cohorts[0]
+LIMITS = HoldLimits(per_address=10, per_network=15)
+SMALL = COHORT.model_copy(update={"seats": 10})
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **given: Any) -> Order:
+    defaults = {
+        "request_key": token_hex(8),
+        "address": address(given.pop("email", "maria@example.com")),
+        "name": "Maria",
+        "number": 1,
+        "network": token_hex(4),
+        "limits": LIMITS,
+    }
+    return orders.place(session, course, cohort, **{**defaults, **given})
+
+
+def checkout(order: Order, **given: Any) -> Checkout:
+    """Return the order's checkout as the gateway gives it: open, and exactly what was asked for."""
+    opened = Checkout(
+        id=f"cs_test_{order.token}",
+        reference=order.token,
+        made_for=order.token,
+        status="open",
+        paid=False,
+        failed=False,
+        url="https://checkout.stripe.com/c/pay/x",
+        currency=order.currency,
+        quantity=order.seats,
+        amount_subtotal=order.amount,
+        amount_discount=0,
+        amount_tax=0,
+        amount_total=order.amount,
+        payment_intent=None,
+        created_at=now(),
+    )
+    return replace(opened, **given)
+
+
+def paid(order: Order, **given: Any) -> Checkout:
+    done = {"status": "complete", "paid": True, "payment_intent": f"pi_{order.token}"}
+    return checkout(order, **{**done, **given})
+
+
+def with_checkout(session: Session, **given: Any) -> Order:
+    order = place(session, **given)
+    return orders.attach(session, order.id, checkout(order))
+
+
+def take_seats(session: Session, order: Order) -> None:
+    """Give an order's seats back before its money comes, and let others have the whole cohort."""
+    session.execute(delete(Hold).where(Hold.order_id == order.id))
+    session.execute(update(CohortRow).values(seats=0))
+    session.flush()
+    session.expire_all()
+
+
+def left(session: Session, cohort: Cohort = SMALL) -> int:
+    return seats.left(session, COURSE, cohort)
+
+
+def kinds(session: Session, order: Order) -> list[str]:
+    return [event.kind for event in ledger.events(session, order)]
+
+
+def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
+    order = place(session, number=3)
+    assert left(session) == 7
+    assert (order.unit_amount, order.currency) == (COURSE.price.amount, COURSE.price.currency)
+    assert order.amount == 3 * COURSE.price.amount
+    assert COURSE.title in order.item
+    assert ledger.of(session, order).state == "open"
+
+
+def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Session) -> None:
+    order = place(session)
+    hold = session.get_one(Hold, order.id)
+    assert order.session_until > now() + timedelta(minutes=34)  # a clock 4 minutes slow sells
+    assert hold.until > order.session_until + timedelta(minutes=5)
+    assert hold.until < now() + timedelta(hours=1)  # whoever leaves holds it no longer
+
+
+def test_same_request_again_is_the_same_order(session: Session) -> None:
+    first = place(session, request_key="key")
+    assert place(session, request_key="key") is first
+    assert left(session) == 9
+
+
+def test_changed_form_or_the_token_names_the_order_that_is_replaced(session: Session) -> None:
+    first = place(session, request_key=key("f1", "1"), number=8)
+    with pytest.raises(Replaces) as caught:  # its own seats are free for it
+        place(session, request_key=key("f1", "2"), number=10, email="other@example.com")
+    assert caught.value.order is first
+    with pytest.raises(Replaces) as caught:
+        place(session, request_key=key("f2", "1"), number=10, replaced=first.token)
+    assert caught.value.order is first
+    orders.end(session, first, "canceled", "buyer")
+    second = place(session, request_key=key("f1", "2"), number=10)
+    assert second is not first
+    orders.end(session, second, "canceled", "buyer")
+    again = place(session, request_key=key("f1", "1"), number=8)  # and back to what it was
+    assert again is not first
+    assert place(session, request_key=key("f1", "1"), number=8) is again
+    assert left(session) == 2
+
+
+def test_address_alone_ends_no_order_of_another(session: Session) -> None:
+    first = place(session, request_key=key("f1", "1"))
+    second = place(session, request_key=key("f2", "1"), replaced="x", email="MARIA@example.com")
+    assert second is not first
+    assert {ledger.of(session, one).state for one in (first, second)} == {"open"}
+    assert left(session) == 8
+
+
+def test_order_in_another_course_is_not_replaced(session: Session) -> None:
+    other = COURSE.model_copy(update={"slug": "another"})
+    first = place(session, course=other)
+    assert place(session, replaced=first.token) is not first
+
+
+def test_more_seats_than_are_left_are_refused_with_their_number(session: Session) -> None:
+    place(session, number=8)
+    with pytest.raises(SoldOut) as caught:
+        place(session, email="late@example.com", number=3)
+    assert caught.value.left == 2
+
+
+def test_one_network_holds_so_many_seats_whatever_addresses_it_types(session: Session) -> None:
+    for number in range(3):
+        place(session, COHORT, email=f"p{number}@example.com", network="192.0.2.1", number=4)
+    for number in (4, 12):
+        with pytest.raises(TooManyHeld):
+            place(session, COHORT, email="m@example.com", network="192.0.2.1", number=number)
+    place(session, COHORT, email="m@example.com", network="192.0.2.1", number=3)
+    with pytest.raises(TooManyHeld):  # in whatever cohort
+        place(session, COURSE.cohorts[1], email="n@example.com", network="192.0.2.1")
+    place(session, COHORT, email="elsewhere@example.com", network="198.51.100.1")
+
+
+def test_one_address_holds_so_many_seats_wherever_it_is_typed(session: Session) -> None:
+    first = place(session, COHORT, number=6)
+    for number in (5, 18):
+        with pytest.raises(TooManyHeld):
+            place(session, COHORT, email="MARIA@example.com", number=number)
+    second = place(session, COHORT, number=4)
+    with pytest.raises(TooManyHeld):
+        place(session, COURSE.cohorts[1])
+    with pytest.raises(Replaces):  # what is replaced is held no longer
+        place(session, COHORT, number=6, replaced=first.token)
+    for order in (first, second):
+        orders.end(session, order, "canceled", "buyer")
+    place(session, COHORT, number=10)
+
+
+def test_seats_whose_payment_is_on_its_way_do_not_count_against_a_buyer(session: Session) -> None:
+    """That takes days, so an office that pays by bank debit could order nothing more."""
+    office: dict[str, Any] = {"cohort": COHORT, "network": "192.0.2.1"}
+    for number in (6, 4):
+        order = with_checkout(session, number=number, **office)
+        with pytest.raises(TooManyHeld):
+            place(session, number=7, **office)
+        on_its_way = checkout(order, status="complete")
+        assert orders.fulfill(session, order.id, on_its_way, "event evt_1") == "pending"
+    place(session, number=10, **office)
+    assert left(session, COHORT) == COHORT.seats - 20
+    with pytest.raises(TooManyHeld):
+        place(session, number=1, **office)
+
+
+def test_key_of_a_request_tells_nothing_of_what_was_typed() -> None:
+    typed = "2027-01\x001\0Maria\0maria@example.com"
+    ours, theirs = key("form 1", typed), key("form 2", typed)
+    assert ours[HALF:] != theirs[HALF:]
+    assert ours[:HALF] != theirs[:HALF]
+    assert key("form 1", typed) == ours
+    assert key("form 1", typed + "x")[:HALF] == ours[:HALF]
+
+
+def test_paid_order_enrolls_and_owes_receipt_and_welcome(session: Session) -> None:
+    order = with_checkout(session, number=2)
+    assert orders.fulfill(session, order.id, paid(order), "event evt_1") == "paid"
+    seated = orders.enrollments(session, order)
+    assert [(one.seat, one.email, one.name) for one in seated] == [
+        (1, "maria@example.com", "Maria"),
+        (2, None, ""),
+    ]
+    assert left(session) == 8
+    assert session.scalar(select(func.count()).select_from(Hold)) == 0
+    assert set(session.scalars(select(Message.kind))) == {"receipt", "enrolled"}
+    found = ledger.events(session, order)
+    assert [event.kind for event in found] == ["placed", "paid"]
+    assert (found[-1].cause, found[-1].amount_total) == ("event evt_1", order.amount)
+    assert order.payment_intent == f"pi_{order.token}"
+
+
+def test_fulfilling_again_changes_nothing(session: Session) -> None:
+    order = with_checkout(session)
+    for cause in ("event", "order page", "sweep"):
+        assert orders.fulfill(session, order.id, paid(order), cause) == "paid"
+    assert kinds(session, order) == ["placed", "paid"]
+    assert len(session.scalars(select(Message)).all()) == 2
+
+
+def test_worker_page_and_sweep_at_once_enroll_once(engine: Engine) -> None:
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = with_checkout(session, number=2)
+        session.commit()
+
+    def fulfill(number: int) -> str:
+        with Session(engine) as session:
+            writing(session)
+            state = orders.fulfill(session, order.id, paid(order), f"caller {number}")
+            session.commit()
+            return state
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(fulfill, range(100))) == {"paid"}
+    with Session(engine) as session:
+        assert session.scalar(select(func.count(Enrollment.id))) == 2
+        assert session.scalar(select(func.count(Message.id))) == 2
+        query = select(func.count(OrderEvent.id)).where(OrderEvent.kind == "paid")
+        assert session.scalar(query) == 1
+
+
+def placed_at_once(engine: Engine, buyers: int, **given: Callable[[int], object]) -> int:
+    """Return how many of so many buyers got an order; what they ask for depends on their number."""
+
+    def buy(number: int) -> bool:
+        with Session(engine) as session:
+            writing(session)
+            try:
+                asked: dict[str, Any] = {name: value(number) for name, value in given.items()}
+                place(session, email=f"buyer{number}@example.com", **asked)
+            except (OrderError, TooManyHeld):
+                session.rollback()
+                return False
+            session.commit()
+            return True
+
+    with ThreadPoolExecutor(12) as pool:
+        return sum(pool.map(buy, range(buyers)))
+
+
+def test_many_buyers_at_once_never_oversell_and_lose_no_seat(engine: Engine) -> None:
+    assert placed_at_once(engine, 50) == 10
+    with Session(engine) as session:
+        assert left(session) == 0
+        assert session.scalar(select(func.sum(Hold.seats))) == 10
+
+
+def test_one_network_holds_only_so_much_in_all_cohorts_at_once(engine: Engine) -> None:
+    def cohort(number: int) -> Cohort:
+        return COURSE.cohorts[number % len(COURSE.cohorts)]
+
+    got = placed_at_once(engine, 24, cohort=cohort, network=lambda _: "192.0.2.1")
+    assert got == LIMITS.per_network
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        ({"status": "expired"}, "expired"),
+        ({"status": "complete", "failed": True}, "failed"),
+    ],
+)
+def test_order_that_ends_unpaid_gives_its_seats_back(
+    session: Session, ending: dict[str, Any], state: str
+) -> None:
+    order = with_checkout(session, number=4)
+    assert left(session) == 6
+    for _ in range(2):
+        assert orders.fulfill(session, order.id, checkout(order, **ending), "event") == state
+    assert left(session) == 10
+    place(session)  # and the buyer may start again
+
+
+def test_payment_that_comes_later_keeps_the_seat_and_gives_no_access(session: Session) -> None:
+    order = with_checkout(session)
+    waiting = checkout(order, status="complete")
+    assert orders.fulfill(session, order.id, waiting, "event") == "pending"
+    assert left(session) == 9
+    assert orders.enrollments(session, order) == []
+    assert orders.fulfill(session, order.id, paid(order), "event") == "paid"
+    assert len(orders.enrollments(session, order)) == 1
+
+
+def test_hundred_percent_code_enrolls_without_a_payment(session: Session) -> None:
+    order = with_checkout(session)
+    free = paid(order, payment_intent=None, amount_discount=order.amount, amount_total=0)
+    assert orders.fulfill(session, order.id, free, "event") == "paid"
+    assert len(orders.enrollments(session, order)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"reference": "someone-else"},
+        {"id": "cs_test_other"},
+        {"currency": "EUR"},
+    ],
+)
+def test_checkout_of_another_order_does_nothing(session: Session, other: dict[str, Any]) -> None:
+    order = with_checkout(session)
+    with pytest.raises(Foreign):
+        orders.fulfill(session, order.id, paid(order, **other), "event")
+    assert kinds(session, order) == ["placed"]
+
+
+def test_what_stripe_sold_is_kept_as_it_says_and_enrolls(session: Session) -> None:
+    order = with_checkout(session, number=2)
+    sold = paid(
+        order, quantity=3, amount_subtotal=9_000, amount_discount=900, amount_tax=81,
+        amount_total=8_181,
+    )  # fmt: skip
+    assert orders.fulfill(session, order.id, sold, "event") == "paid"
+    record = order_record.of(session, order)
+    assert record.paid is not None and record.drift and not record.tax_included
+    assert (record.paid.amount_subtotal, record.paid.amount_discount) == (9_000, 900)
+    assert (record.paid.amount_tax, record.paid.amount_total) == (81, 8_181)
+    assert record.paid.stripe_id == orders.paid_session(session, order) == sold.id
+    assert len(record.enrollments) == 2
+
+
+def test_code_and_tax_are_no_drift(session: Session) -> None:
+    order = with_checkout(session)
+    taxed = paid(order, amount_discount=900, amount_tax=500, amount_total=order.amount - 400)
+    orders.fulfill(session, order.id, taxed, "event")
+    assert not order_record.of(session, order).drift
+
+
+@pytest.mark.parametrize(
+    "other", [{"reference": "someone-else"}, {"made_for": "someone-else"}, {"made_for": None}]
+)
+def test_foreign_checkout_is_not_attached(session: Session, other: dict[str, Any]) -> None:
+    order = place(session)
+    orders.attach(session, order.id, checkout(order, **other))
+    assert order.session_id is None
+
+
+def test_older_news_do_not_overwrite_newer(session: Session) -> None:
+    order = with_checkout(session)
+    orders.fulfill(session, order.id, paid(order), "event 2")
+    assert orders.fulfill(session, order.id, checkout(order), "event 1") == "paid"
+    assert orders.fulfill(session, order.id, checkout(order, status="expired"), "x") == "paid"
+
+
+def test_money_that_comes_after_others_have_the_seats_is_to_be_returned(session: Session) -> None:
+    order = with_checkout(session)
+    take_seats(session, order)
+    orders.fulfill(session, order.id, paid(order), "event")
+    orders.fulfill(session, order.id, paid(order), "sweep")
+    assert kinds(session, order) == ["placed", "paid", "unseated", "refund"]
+    balance = ledger.of(session, order)
+    assert (balance.state, balance.asked, balance.left) == ("unseated", order.amount, 0)
+    assert orders.enrollments(session, order) == []
+    assert list(session.scalars(select(Message.kind))) == ["unseated"]
+    assert session.scalars(select(Waiting)).one().waits
+    assert list(session.scalars(select(ConsentEvent.kind))) == ["paid-to-wait"]
+
+
+@pytest.mark.parametrize("ending", ["expired", "failed", "canceled"])
+def test_money_that_comes_late_enrolls_while_the_seats_are_free(
+    session: Session, ending: str
+) -> None:
+    order = with_checkout(session, number=2)
+    orders.end(session, order, ending, "sweep")
+    assert left(session) == 10
+    assert orders.fulfill(session, order.id, paid(order), "event") == "paid"
+    assert len(orders.enrollments(session, order)) == 2
+    assert left(session) == 8
+
+
+def test_late_money_for_more_seats_than_are_free_takes_none(session: Session) -> None:
+    order = with_checkout(session, number=2)
+    orders.end(session, order, "expired", "sweep")
+    place(session, email="other@example.com", number=9)
+    assert orders.fulfill(session, order.id, paid(order), "event") == "unseated"
+    assert left(session) == 1
+
+
+def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> None:
+    order = with_checkout(session)
+    orders.end(session, order, "canceled", "buyer")
+    assert left(session) == 10
+    other = with_checkout(session)
+    orders.fulfill(session, other.id, paid(other), "event")
+    orders.end(session, other, "canceled", "buyer")
+    assert kinds(session, other) == ["placed", "paid"]
+
+
+def test_reserved_held_and_paid_seats_all_count(session: Session) -> None:
+    seats.reserve(session, COURSE, SMALL, 2)
+    with_checkout(session, number=3)
+    order = with_checkout(session, email="other@example.com", number=1)
+    orders.fulfill(session, order.id, paid(order), "event")
+    assert left(session) == 4
+    with pytest.raises(seats.SeatsError, match="has 4 seats left"):
+        seats.reserve(session, COURSE, SMALL, 5)
+
+
+def test_only_orders_that_have_not_ended_are_unfinished(session: Session) -> None:
+    done = with_checkout(session)
+    orders.fulfill(session, done.id, paid(done), "event")
+    waiting = with_checkout(session, email="other@example.com")
+    orders.fulfill(session, waiting.id, checkout(waiting, status="complete"), "event")
+    fresh = place(session, email="fresh@example.com")
+    assert list(ledger.unfinished(session, now() + timedelta(seconds=1))) == [waiting.id, fresh.id]
+    assert list(ledger.unfinished(session, fresh.created_at)) == [waiting.id]

@@ -1,0 +1,140 @@
+"""Every call to Stripe, and every way it can fail: it is said in our own words, and done once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from crossroads.payments import Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
+from models import now
+from tests.payments.test_gateway import LIVE, bought
+from tests.payments.test_payments import purchase
+from tests.support.sandbox_server import KEY, SandboxServer, eventually
+from tests.support.stripe_trouble import BEFORE_THE_WORK, Trouble, struck
+from tests.support.stripe_trouble import sandbox as sandbox
+from tests.support.stripe_trouble import trouble as trouble
+
+_numbers = count(1)
+
+ONE: dict[str, Callable[[Gateway], object]] = {
+    "session": lambda gateway: gateway.retrieve("cs_test_x"),
+    "refund": lambda gateway: gateway.retrieve_refund("re_x"),
+    "charge": lambda gateway: gateway.retrieve_charge("ch_x"),
+    "dispute": lambda gateway: gateway.retrieve_dispute("du_x"),
+    "invoice": lambda gateway: gateway.retrieve_invoice("in_x"),
+}
+MANY: dict[str, Callable[[Gateway], object]] = {
+    "balance": lambda gateway: gateway.account(),
+    "account_id": lambda gateway: gateway.account_id(),
+    "newest_checkout": lambda gateway: [gateway.newest_checkout()],
+    "newest_refund": lambda gateway: [gateway.newest_refund()],
+    "newest_invoice": lambda gateway: [gateway.newest_invoice()],
+    "sessions": lambda gateway: list(gateway.checkouts(now())),
+    "refunds": lambda gateway: list(gateway.refunds("pi_x")),
+    "charges": lambda gateway: list(gateway.charges("pi_x")),
+    "disputes": lambda gateway: list(gateway.disputes("pi_x")),
+    "events": lambda gateway: list(gateway.events(now())),
+    "endpoints": lambda gateway: list(gateway.endpoints()),
+}
+
+
+@pytest.fixture
+def gateway(sandbox: SandboxServer) -> Gateway:
+    return Gateway(KEY, base=sandbox.url)
+
+
+@pytest.fixture(scope="module")
+def payment(sandbox: SandboxServer) -> str:
+    """A payment of 2,400.00 USD."""
+    return str(bought(Gateway(KEY, base=sandbox.url), sandbox, key="paid").payment_intent)
+
+
+def test_no_call_is_left_out() -> None:
+    own = {name for name, found in vars(Gateway).items() if callable(found)} - {"verify"}
+    one = {"retrieve", *(f"retrieve_{name}" for name in ONE if name != "session")}
+    many = {"account", "checkouts", *(MANY.keys() - {"balance", "sessions"})}
+    assert own == {"create", "try_out", "expire", "refund", "payment_page"} | one | many
+
+
+@pytest.mark.parametrize("call", [*ONE, *MANY])
+def test_question_fails_in_our_own_words(
+    gateway: Gateway, sandbox: SandboxServer, call: str
+) -> None:
+    ask = {**ONE, **MANY}[call]
+    for kind, after in BEFORE_THE_WORK:  # a question is no work
+        with Trouble(sandbox, kind, after).at("GET", "*"), pytest.raises(PaymentsAway) as caught:
+            ask(gateway)
+        assert not isinstance(caught.value, PaymentsDenied), kind
+        assert "://" not in str(caught.value) and KEY not in str(caught.value)
+    with pytest.raises(PaymentsDenied) as denied:
+        ask(Gateway(LIVE, base=sandbox.url))
+    assert LIVE not in str(denied.value)
+    if call in ONE:
+        with pytest.raises(PaymentsRefused):
+            ask(gateway)
+    else:
+        assert ask(gateway) is not None
+
+
+def again(call: Callable[[], object]) -> None:
+    """Ask once more, until Stripe is through with the first try under the same key."""
+
+    def answers() -> bool:
+        try:
+            call()
+        except PaymentsAway as error:
+            assert not error.key_spent
+            return False
+        return True
+
+    eventually(answers)
+
+
+@struck
+def test_checkout_that_is_asked_for_again_is_one(
+    gateway: Gateway, sandbox: SandboxServer, trouble: Trouble
+) -> None:
+    asked = replace(purchase(), key=f"key-{next(_numbers)}", reference=f"r-{next(_numbers)}")
+    with trouble.at("POST", "/v1/checkout/sessions"), pytest.raises(PaymentsAway) as caught:
+        gateway.create(asked)
+    # Stripe keeps an answer under its key, a 500 too: then a new try needs a new key.
+    spent = trouble.kind == "500"
+    assert caught.value.key_spent == spent
+    again(lambda: gateway.create(replace(asked, key=f"{asked.key}-2") if spent else asked))
+    made = [one["client_reference_id"] for one in sandbox.state()["sessions"]]
+    assert made.count(asked.reference) == 1 + (spent and trouble.after)
+
+
+def test_trial_fails_in_our_own_words(gateway: Gateway, sandbox: SandboxServer) -> None:
+    for path in ("/v1/checkout/sessions", "*/expire"):
+        for kind in ("html", "wrong", "reset"):
+            asked = replace(purchase(), key=f"key-{next(_numbers)}")
+            with Trouble(sandbox, kind, False).at("POST", path), pytest.raises(PaymentsAway):
+                gateway.try_out(asked)
+    assert gateway.try_out(replace(purchase(), key=f"key-{next(_numbers)}")).status == "expired"
+
+
+@struck
+def test_checkout_that_is_ended_again_has_ended(
+    gateway: Gateway, sandbox: SandboxServer, trouble: Trouble
+) -> None:
+    made = gateway.create(replace(purchase(), key=f"key-{next(_numbers)}"))
+    with trouble.at("POST", "*/expire"), pytest.raises(PaymentsAway):
+        gateway.expire(made.id)
+    again(lambda: gateway.expire(made.id))
+    assert gateway.retrieve(made.id).status == "expired"
+
+
+@struck
+def test_refund_that_is_asked_for_again_is_one(
+    gateway: Gateway, sandbox: SandboxServer, payment: str, trouble: Trouble
+) -> None:
+    reference = f"refund-{next(_numbers)}"
+    with trouble.at("POST", "/v1/refunds"), pytest.raises(PaymentsAway) as caught:
+        gateway.refund(payment, 100, key=reference, reference=reference)
+    assert caught.value.key_spent == (trouble.kind == "500")
+    if not caught.value.key_spent:  # else who asks looks first at what there is
+        again(lambda: gateway.refund(payment, 100, key=reference, reference=reference))
+    made = [one.reference for one in gateway.refunds(payment)].count(reference)
+    assert made == (trouble.kind != "500" or trouble.after)

@@ -1,0 +1,113 @@
+"""Retention: who never confirmed goes, and nobody else does."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from crossroads.leads import lifecycle as leads
+from crossroads.leads.waiting_list import confirm as confirm_place
+from crossroads.leads.waiting_list import join
+from crossroads.privacy import retention
+from crossroads.worker.retention_job import Keeper
+from models import ConsentEvent, Enrollment, Lead, Message, Waiting, now, writing
+from tests.leads.test_consent import PROOF, capture
+from tests.orders.test_lifecycle import COURSE, SMALL
+from tests.orders.test_participants import bought as seats_bought
+from tests.orders.test_participants import name as name_seat
+from tests.support.order_states import bring
+from tests.support.people import address
+
+
+def wait(session: Session, email: str) -> Waiting:
+    asked = leads.Submission(
+        address=address(email), name="", touch=leads.Touch(), wording="Tell me.", evidence=PROOF
+    )
+    join(session, [asked], course=COURSE, cohort=SMALL)
+    session.flush()
+    return session.scalars(select(Waiting).order_by(Waiting.id.desc())).all()[0]
+
+
+def lead(session: Session, email: str) -> Lead:
+    return session.scalars(select(Lead).where(Lead.email == email)).one()
+
+
+def test_who_never_answered_goes_after_thirty_days_and_nobody_else(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    with Session(engine) as session:
+        writing(session)
+        with time_machine.travel(now() - timedelta(days=31), tick=True):
+            for email in ("pending@x.example", "pending2@x.example", "left@x.example"):
+                capture(session, email)
+            capture(session, "robot@x.example", suspect=True)
+            capture(session, "again@x.example")
+            capture(session, "confirmed@x.example")
+            capture(session, "buyer@x.example")
+            wait(session, "asked@x.example")
+            waits = wait(session, "waits@x.example")
+            leads.confirm(session, lead(session, "confirmed@x.example").confirm_token, PROOF)
+            confirm_place(session, waits.token, PROOF)
+            token = lead(session, "left@x.example").unsubscribe_token
+            leads.unsubscribe(session, token, PROOF)
+            bring(session, "expired", email="buyer@x.example")
+        capture(session, "again@x.example")
+        capture(session, "recent@x.example")
+        session.commit()
+    assert Keeper(engine, pending_days=30).purge() == 4
+    with Session(engine) as session:
+        left = {email.partition("@")[0] for email in session.scalars(select(Lead.email))}
+        assert left == {"left", "again", "confirmed", "buyer", "waits", "recent"}
+        for model in (ConsentEvent, Message, Waiting):
+            orphans = select(func.count()).where(
+                model.lead_id.is_not(None), model.lead_id.not_in(select(Lead.id))
+            )
+            assert session.scalar(orphans) == 0
+    assert Keeper(engine, pending_days=30).purge() == 0
+
+
+def test_who_lost_a_seat_to_someone_else_is_forgotten_and_who_has_one_is_not(
+    engine: Engine,
+) -> None:
+    with Session(engine) as session:
+        writing(session)
+        with time_machine.travel("2026-11-22T12:00:00+00:00", tick=True):
+            capture(session, "zoe@example.com")
+            order = seats_bought(session)
+            gone = name_seat(session, order, 2)
+            name_seat(session, order, 2, "zoe@example.com", turn=1)
+        token = gone.token
+        session.commit()
+    with time_machine.travel("2026-12-20T12:00:00+00:00"):
+        Keeper(engine, pending_days=30).purge()
+    with Session(engine) as session:
+        assert session.scalars(select(Enrollment).where(Enrollment.token == token)).one().email
+    with time_machine.travel("2026-12-23T12:00:00+00:00"):
+        assert Keeper(engine, pending_days=30).purge() == 0  # Zoë's sign-up is a participant's
+    with Session(engine) as session:
+        gone = session.scalars(select(Enrollment).where(Enrollment.token == token)).one()
+        assert (gone.email, gone.name) == (None, "")
+        assert gone.ended_at is not None
+        emails = set(session.scalars(select(Enrollment.email)))
+        assert emails == {"maria@example.com", "zoe@example.com", None}
+        assert "ben@example.com" not in set(session.scalars(select(Message.recipient)))
+
+
+def test_keeper_looks_once_an_hour_and_logs_a_count_alone(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeper = Keeper(engine, pending_days=1)
+    keeper.work()
+    with Session(engine) as session, time_machine.travel(now() - timedelta(days=2), tick=True):
+        writing(session)
+        capture(session, "zebedee@x.example")
+        session.commit()
+    keeper.work()
+    with Session(engine) as session:
+        assert session.scalar(select(func.count(Lead.id))) == 1
+    assert Keeper(engine, pending_days=1).purge() == 1
+    said = capsys.readouterr()
+    assert "zebedee" not in said.out + said.err

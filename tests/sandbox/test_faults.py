@@ -1,0 +1,183 @@
+"""Injected faults: each reaches the SDK as the trouble it stands for, before or after the work."""
+
+import time
+from typing import Any
+
+import pytest
+from stripe import APIConnectionError, APIError, RateLimitError, RequestsClient, StripeClient
+
+from tests.support.sandbox_server import KEY, SandboxServer, fetch, session_params
+
+pytest_plugins = ["tests.support.sandbox_fixtures"]
+
+
+def create(sdk: StripeClient) -> Any:
+    return sdk.v1.checkout.sessions.create(session_params(), {"idempotency_key": "order-1"})
+
+
+def count(sandbox: SandboxServer) -> int:
+    return len(sandbox.state()["sessions"])
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("timeout", APIConnectionError),
+        ("reset", APIConnectionError),
+        ("truncated", APIConnectionError),
+        ("html", APIError),
+        ("garbage", UnicodeDecodeError),
+    ],
+)
+def test_spoiled_answer_raises_what_the_sdk_raises(
+    sandbox: SandboxServer, kind: str, error: type[Exception], after: bool
+) -> None:
+    """Source: stripe/_http_client.py and stripe/_api_requestor.py; a body that is no UTF-8 is
+    no StripeError there. The same key then makes one session in either case."""
+    sandbox.control("fault", kind=kind, after=after, seconds=0)
+    with pytest.raises(error):
+        create(sandbox.client())
+    assert count(sandbox) == after
+    create(sandbox.client())
+    assert count(sandbox) == 1
+
+
+def test_late_answer_is_a_timeout_for_who_does_not_wait(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="timeout", seconds=3, after=True)
+    hasty = sandbox.client(http_client=RequestsClient(timeout=(0.5, 0.5)))
+    begun = time.monotonic()
+    with pytest.raises(APIConnectionError):
+        create(hasty)
+    assert time.monotonic() - begun < 2 and count(sandbox) == 1
+
+
+def test_answer_that_trickles_comes_whole_for_who_waits(sandbox: SandboxServer) -> None:
+    """No read takes as long as the SDK waits for one, and all of them together do."""
+    sandbox.control("fault", kind="trickle", seconds=1, after=True)
+    hasty = sandbox.client(http_client=RequestsClient(timeout=(0.5, 0.5)))
+    begun = time.monotonic()
+    assert create(hasty).status == "open"
+    assert time.monotonic() - begun >= 1 and count(sandbox) == 1
+
+
+def test_wrong_object_raises_nothing(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="wrong", after=True)
+    assert create(sandbox.client()).object == "customer"
+    assert create(sandbox.client()).object == "checkout.session" and count(sandbox) == 1
+
+
+def test_too_many_requests_are_refused_before_the_work(sandbox: SandboxServer) -> None:
+    """Source: https://docs.stripe.com/rate-limits; the SDK does not retry them."""
+    sandbox.control("fault", kind="429")
+    with pytest.raises(RateLimitError) as caught:
+        create(sandbox.client(max_network_retries=3))
+    assert caught.value.http_status == 429 and count(sandbox) == 0
+    assert "Retry-After" not in (caught.value.headers or {})
+    sandbox.control("fault", kind="429", seconds=7)
+    with pytest.raises(RateLimitError) as caught:
+        create(sandbox.client())
+    assert (caught.value.headers or {})["Retry-After"] == "7"
+
+
+def test_sdk_gets_over_errors_that_pass(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="500")
+    sandbox.control("fault", kind="reset", after=True)
+    create(sandbox.client(max_network_retries=2))
+    assert count(sandbox) == 1
+    notes = [call["note"] for call in sandbox.state()["calls"]]
+    assert notes == ["replayed", "reset after the work", "500 before the work"]
+
+
+def test_fault_strikes_the_calls_it_is_meant_for(sandbox: SandboxServer) -> None:
+    sdk = sandbox.client()
+    made = create(sdk)
+    sandbox.control("fault", kind="500", method="GET", path="/v1/checkout/sessions/cs_*", times=2)
+    sdk.v1.checkout.sessions.list()
+    sdk.v1.checkout.sessions.create(session_params())
+    for _ in range(2):
+        with pytest.raises(APIError):
+            sdk.v1.checkout.sessions.retrieve(made.id)
+    assert sdk.v1.checkout.sessions.retrieve(made.id).id == made.id
+
+
+def test_faults_can_be_called_off(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="500", times=100)
+    assert sandbox.control("clear_faults")["faults"] == []
+    create(sandbox.client())
+
+
+def test_other_calls_go_on_while_some_hang(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="timeout", seconds=20, times=4, method="POST")
+    hasty = sandbox.client(http_client=RequestsClient(timeout=(0.2, 0.2)))
+    for _ in range(4):
+        with pytest.raises(APIConnectionError):
+            create(hasty)
+    begun = time.monotonic()
+    assert create(sandbox.client()).status == "open"
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("action", "values", "status"),
+    [
+        ("fault", {"kind": "meteor"}, 400),
+        ("fault", {}, 400),
+        ("expire", {"id": "cs_test_none"}, 404),
+        ("settle", {"id": "pi_none"}, 404),
+        ("resend", {"number": 99}, 404),
+        ("conjure", {}, 404),
+        ("deliver_to", {"endpoints": ["nowhere"]}, 400),
+    ],
+)
+def test_control_says_what_it_cannot_do(
+    sandbox: SandboxServer, action: str, values: dict[str, Any], status: int
+) -> None:
+    form = {name: str(value) for name, value in values.items() if name != "endpoints"}
+    if "endpoints" in values:
+        form["endpoints[0]"] = values["endpoints"][0]
+    page = fetch(f"{sandbox.url}/stripe/api/{action}", form=form)
+    assert page.status == status and '"message"' in page.text
+    assert fetch(f"{sandbox.url}/stripe/{action}", form=form).status == status
+
+
+def test_other_sites_may_not_press_the_buttons(sandbox: SandboxServer) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    page = fetch(f"{sandbox.url}/stripe/reset", form={}, headers=foreign)
+    assert page.status == 403
+
+
+def test_reset_forgets_all_but_where_webhooks_go(sandbox: SandboxServer) -> None:
+    sdk = sandbox.client()
+    create(sdk)
+    sandbox.control("deliver_to", endpoints=["http://127.0.0.1:9/hook"])
+    sandbox.control("pause")
+    sandbox.control("advance", seconds=60)
+    state = sandbox.control("reset")
+    assert state["sessions"] == [] and state["calls"] == []
+    assert (state["paused"], state["clock"]) == (False, 0)
+    assert state["endpoints"] == ["http://127.0.0.1:9/hook"]
+    create(sdk)
+    assert count(sandbox) == 1
+
+
+def test_control_page_shows_what_happened(sandbox: SandboxServer) -> None:
+    sdk = sandbox.client()
+    session = create(sdk)
+    sandbox.pay(session.url)
+    open_one = sdk.v1.checkout.sessions.create(session_params())
+    text = fetch(f"{sandbox.url}/stripe/").text
+    for words in ("$1,250.00, complete, paid", session.id, "Refund", "POST /v1/checkout/sessions"):
+        assert words in text
+    page = fetch(f"{sandbox.url}/stripe/expire", form={"id": open_one.id})
+    assert page.status == 303 and page.location == "/stripe/"
+    assert sdk.v1.checkout.sessions.retrieve(open_one.id).status == "expired"
+    refused = fetch(f"{sandbox.url}/stripe/expire", form={"id": open_one.id})
+    assert refused.status == 400 and "can be expired" in refused.text
+
+
+def test_errors_lead_to_the_call_in_the_log(sandbox: SandboxServer) -> None:
+    answer = fetch(f"{sandbox.url}/v1/events/evt_none", headers={"Authorization": f"Bearer {KEY}"})
+    id = answer.headers["Request-Id"]  # noqa: A001
+    assert f"{sandbox.url}/stripe/#{id}" in answer.text
+    assert f'id="{id}"' in fetch(f"{sandbox.url}/stripe/").text

@@ -1,0 +1,137 @@
+"""Idempotency keys: one piece of work for each, however often it is asked for.
+
+Source: https://docs.stripe.com/api/idempotent_requests.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from typing import Any
+
+import pytest
+from stripe import APIError, IdempotencyError, InvalidRequestError, StripeClient
+from stripe.checkout import Session
+
+from tests.support.sandbox_server import SandboxServer, eventually, line_item, session_params
+
+pytest_plugins = ["tests.support.sandbox_fixtures"]
+
+
+def create(sdk: StripeClient, key: str, **changes: Any) -> Session:
+    return sdk.v1.checkout.sessions.create(session_params(**changes), {"idempotency_key": key})
+
+
+def headers(thing: Any) -> Any:
+    return thing.last_response.headers
+
+
+def test_same_key_gives_the_first_answer_again(sdk: StripeClient) -> None:
+    first = create(sdk, "order-1")
+    sdk.v1.checkout.sessions.expire(first.id)
+    again = create(sdk, "order-1")
+    assert again.to_dict() == first.to_dict()  # as it was answered then, not as it is now
+    assert "Idempotent-Replayed" not in headers(first)
+    assert headers(again)["Idempotent-Replayed"] == "true"
+    assert headers(again)["Original-Request"] == headers(first)["Request-Id"]
+    assert headers(again)["Request-Id"] != headers(first)["Request-Id"]
+    assert headers(first)["Idempotency-Key"] == "order-1"
+    assert len(sdk.v1.checkout.sessions.list().data) == 1
+
+
+def test_same_key_with_other_parameters_is_refused(sdk: StripeClient) -> None:
+    made = create(sdk, "order-1")
+    calls: list[Callable[[], Session]] = [
+        lambda: create(sdk, "order-1", line_items=[line_item(99_900)]),
+        lambda: sdk.v1.checkout.sessions.expire(made.id, {}, {"idempotency_key": "order-1"}),
+    ]
+    for call in calls:
+        with pytest.raises(IdempotencyError) as caught:
+            call()
+        assert caught.value.http_status == 400
+        assert "Try using a key other than 'order-1'" in str(caught.value)
+    assert len(sdk.v1.checkout.sessions.list().data) == 1
+
+
+def test_other_account_may_use_the_same_key(sandbox: SandboxServer) -> None:
+    ours, theirs = create(sandbox.client(), "k"), create(sandbox.client("sk_test_other"), "k")
+    assert ours.id != theirs.id
+
+
+def test_key_is_forgotten_after_a_day(sandbox: SandboxServer) -> None:
+    first = create(sandbox.client(), "order-1")
+    sandbox.control("advance", seconds=24 * 3600 - 60)
+    assert create(sandbox.client(), "order-1").id == first.id
+    sandbox.control("advance", seconds=120)
+    assert create(sandbox.client(), "order-1").id != first.id
+
+
+def test_key_that_is_too_long_is_refused(sdk: StripeClient) -> None:
+    create(sdk, "k" * 255)
+    with pytest.raises(InvalidRequestError, match="up to 255 characters"):
+        create(sdk, "k" * 256)
+
+
+def test_bad_parameters_leave_the_key_free(sdk: StripeClient) -> None:
+    """No answer is kept when validation fails: the work had not begun."""
+    with pytest.raises(InvalidRequestError):
+        create(sdk, "order-1", line_items=[line_item(1)])
+    assert create(sdk, "order-1").status == "open"
+
+
+def test_refusal_of_the_work_itself_is_kept(sandbox: SandboxServer) -> None:
+    sdk = sandbox.client()
+    made = create(sdk, "order-1")
+    sdk.v1.checkout.sessions.expire(made.id)
+    requests = []
+    for _ in range(2):
+        with pytest.raises(InvalidRequestError, match="can be expired") as caught:
+            sdk.v1.checkout.sessions.expire(made.id, {}, {"idempotency_key": "expire-1"})
+        assert caught.value.headers is not None
+        requests.append(caught.value.headers["Original-Request"])
+    assert requests[0] == requests[1]
+
+
+def test_server_error_after_the_work_is_kept_too(sandbox: SandboxServer) -> None:
+    """Retries with the same key return the saved response, including 500 errors."""
+    sandbox.control("fault", kind="500", after=True)
+    sdk = sandbox.client()
+    for replayed in (None, "true"):
+        with pytest.raises(APIError) as caught:
+            create(sdk, "order-1")
+        assert caught.value.http_status == 500 and caught.value.headers is not None
+        assert caught.value.headers.get("Idempotent-Replayed") == replayed
+    assert len(sdk.v1.checkout.sessions.list().data) == 1  # though nobody was told
+
+
+def test_server_error_before_the_work_leaves_the_key_free(sandbox: SandboxServer) -> None:
+    sandbox.control("fault", kind="500")
+    with pytest.raises(APIError):
+        create(sandbox.client(), "order-1")
+    assert create(sandbox.client(), "order-1").status == "open"
+
+
+def test_key_in_use_is_a_conflict(sandbox: SandboxServer) -> None:
+    """Source: https://docs.stripe.com/error-codes#idempotency-key-in-use; status 409."""
+    sandbox.control("fault", kind="slow", seconds=1)
+    first = Thread(target=create, args=(sandbox.client(), "order-1"))
+    first.start()
+    eventually(lambda: not sandbox.state()["faults"])
+    time.sleep(0.2)  # the fault is taken just before the key is
+    with pytest.raises(APIError) as caught:
+        create(sandbox.client(), "order-1")
+    first.join()
+    assert caught.value.http_status == 409 and caught.value.error is not None
+    assert caught.value.error.code == "idempotency_key_in_use"
+    assert caught.value.error.type == "idempotency_error"
+    assert headers(create(sandbox.client(), "order-1"))["Idempotent-Replayed"] == "true"
+
+
+def test_sdk_retries_a_conflict_until_the_first_answer_is_there(sandbox: SandboxServer) -> None:
+    """Source: _should_retry in stripe/_http_client.py."""
+    sandbox.control("fault", kind="slow", seconds=1)
+    patient = sandbox.client(max_network_retries=9)
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(create, patient, "order-1") for _ in range(4)]
+        assert len({one.result().id for one in made}) == 1
+    assert len(patient.v1.checkout.sessions.list().data) == 1

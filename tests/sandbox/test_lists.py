@@ -1,0 +1,127 @@
+"""Lists, cursors and expanding, as the SDK uses them."""
+
+from typing import Any
+
+import pytest
+from stripe import Charge, InvalidRequestError, PaymentIntent, StripeClient
+
+from tests.support.sandbox_server import SandboxServer, session_params
+
+pytest_plugins = ["tests.support.sandbox_fixtures"]
+
+
+def made(sdk: StripeClient, count: int) -> list[str]:
+    """Make sessions; return their ids, newest first."""
+    ids = [sdk.v1.checkout.sessions.create(session_params()).id for _ in range(count)]
+    return ids[::-1]
+
+
+def test_lists_come_newest_first_and_ten_at_a_time(sdk: StripeClient) -> None:
+    """Source: https://docs.stripe.com/api/pagination."""
+    ids = made(sdk, 12)
+    page = sdk.v1.checkout.sessions.list()
+    assert [one.id for one in page.data] == ids[:10]
+    assert page.has_more and page.url == "/v1/checkout/sessions"
+    rest = sdk.v1.checkout.sessions.list({"starting_after": ids[9]})
+    assert [one.id for one in rest.data] == ids[10:] and not rest.has_more
+
+
+def test_cursors_go_both_ways(sdk: StripeClient) -> None:
+    ids = made(sdk, 5)
+    sessions = sdk.v1.checkout.sessions
+    page = sessions.list({"ending_before": ids[3], "limit": 2})
+    assert [one.id for one in page.data] == ids[1:3] and page.has_more
+    page = sessions.list({"ending_before": ids[1], "limit": 2})
+    assert [one.id for one in page.data] == ids[:1] and not page.has_more
+    assert [one.id for one in sessions.list({"limit": 2}).auto_paging_iter()] == ids
+
+
+def test_what_is_new_meanwhile_moves_no_page(sdk: StripeClient) -> None:
+    ids = made(sdk, 4)
+    seen = []
+    for one in sdk.v1.checkout.sessions.list({"limit": 2}).auto_paging_iter():
+        seen.append(one.id)
+        sdk.v1.checkout.sessions.create(session_params())
+    assert seen == ids
+
+
+def test_time_limits_hold(sandbox: SandboxServer) -> None:
+    """Source: created in the list parameters; gt, gte, lt, lte or one moment."""
+    sdk = sandbox.client()
+    first = sdk.v1.checkout.sessions.create(session_params())
+    sandbox.control("advance", seconds=100)
+    second = sdk.v1.checkout.sessions.create(session_params())
+    cases: list[tuple[Any, list[str]]] = [
+        ({"gte": second.created}, [second.id]),
+        ({"gt": first.created, "lte": second.created}, [second.id]),
+        ({"lt": second.created}, [first.id]),
+        ({"gt": second.created}, []),
+    ]
+    for limits, expected in cases:
+        assert [one.id for one in sdk.v1.checkout.sessions.list({"created": limits})] == expected
+    exact = sdk.v1.checkout.sessions.list({"created": first.created})
+    assert [one.id for one in exact] == [first.id]
+
+
+@pytest.mark.parametrize(
+    ("params", "param", "code"),
+    [
+        ({"limit": 0}, "limit", "parameter_invalid_integer"),
+        ({"limit": 101}, "limit", "parameter_invalid_integer"),
+        ({"starting_after": "cs_test_none"}, "starting_after", "resource_missing"),
+        (
+            {"starting_after": "a", "ending_before": "b"},
+            "ending_before",
+            "parameters_exclusive",
+        ),
+        ({"status": "gone"}, "status", None),
+        ({"colour": "red"}, "colour", "parameter_unknown"),
+    ],
+)
+def test_bad_list_parameters_are_named(
+    sdk: StripeClient, params: dict[str, object], param: str, code: str | None
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        sdk.v1.checkout.sessions.list(params)  # type: ignore[arg-type] # bad on purpose
+    assert (caught.value.param, caught.value.code) == (param, code)
+
+
+def test_expanding_reaches_through_levels_and_lists(sandbox: SandboxServer) -> None:
+    """Source: https://docs.stripe.com/api/expanding_objects."""
+    sdk = sandbox.client()
+    session = sdk.v1.checkout.sessions.create(session_params())
+    sandbox.pay(session.url or "")
+    path = "data.payment_intent.latest_charge.payment_intent"
+    found = sdk.v1.checkout.sessions.list({"expand": [path]}).data[0]
+    assert isinstance(found.payment_intent, PaymentIntent)
+    charge = found.payment_intent.latest_charge
+    assert isinstance(charge, Charge) and isinstance(charge.payment_intent, PaymentIntent)
+    assert charge.payment_intent.latest_charge == charge.id
+
+
+def test_what_is_not_there_yet_stays_none_when_expanded(sdk: StripeClient) -> None:
+    made = sdk.v1.checkout.sessions.create(
+        session_params(expand=["payment_intent.latest_charge", "line_items"])
+    )
+    assert made.payment_intent is None and made.line_items is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("amount_total", r"This property cannot be expanded \(amount_total\)\."),
+        ("nothing.at.all", r"cannot be expanded \(nothing\.at\.all\)"),
+        ("a.b.c.d.e", "cannot expand more than 4 levels"),
+        ("customer", "The sandbox does not stand in for"),
+    ],
+)
+def test_what_cannot_be_expanded_is_said(sdk: StripeClient, path: str, words: str) -> None:
+    made = sdk.v1.checkout.sessions.create(session_params())
+    with pytest.raises(InvalidRequestError, match=words):
+        sdk.v1.checkout.sessions.retrieve(made.id, {"expand": [path]})
+
+
+def test_lists_want_the_path_from_data_on(sdk: StripeClient) -> None:
+    sdk.v1.checkout.sessions.create(session_params())
+    with pytest.raises(InvalidRequestError, match=r"expanding 'data\.payment_intent' instead"):
+        sdk.v1.checkout.sessions.list({"expand": ["payment_intent"]})

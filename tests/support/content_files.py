@@ -1,0 +1,48 @@
+"""The real content, copied for a test to break."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from crossroads.content import Content, ContentError, read
+
+REAL = Path(__file__).parents[2] / "site" / "content"
+PAGE = "comparisons/ai-product-manager-vs-traditional-product-manager.yaml"
+PAGE_SLUG = Path(PAGE).stem
+COURSE = "courses/ai-pm-bootcamp.yaml"
+TODAY = date(2026, 11, 22)
+
+
+class Folder:
+    """A copy of the content folder in which one text can be put in place of another."""
+
+    def __init__(self, parent: Path) -> None:
+        self.path = Path(shutil.copytree(REAL, parent / "site" / "content"))
+
+    def text(self, file: str) -> str:
+        return (self.path / file).read_text("utf-8")
+
+    def write(self, file: str, text: str) -> None:
+        (self.path / file).write_text(text, "utf-8")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace the first place where a text stands."""
+        text = self.text(file)
+        assert old in text
+        self.write(file, text.replace(old, new, 1))
+
+    def line(self, file: str, words: str) -> int:
+        """Give the line, from 1, on which the words first stand."""
+        text = self.text(file)
+        return text[: text.index(words)].count("\n") + 1
+
+    def read(self) -> Content:
+        return read(self.path, today=TODAY)
+
+    def problems(self) -> list[str]:
+        """Read it, expecting mistakes, and give what is said of them."""
+        with pytest.raises(ContentError) as caught:
+            self.read()
+        return [str(problem) for problem in caught.value.problems]

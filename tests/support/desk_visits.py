@@ -1,0 +1,86 @@
+"""Short cuts of the desk's tests: an account, a lead, a browser that signs in."""
+
+import re
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from crossroads.staff import accounts as users
+from models import Lead, User, db, now, writing
+from tests.support.people import hashed
+
+PASSWORD = "correct horse battery"
+TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
+
+_numbers = count(1)
+
+
+def add_user(
+    app: Flask, email: str = "owner@example.com", role: str = "owner", **given: Any
+) -> User:
+    """Add an account whose password is PASSWORD."""
+    with app.app_context(), Session(db.engine, expire_on_commit=False) as session:
+        writing(session)
+        user = users.add(session, email, role, PASSWORD, **given)
+        session.commit()
+        return user
+
+
+def lead(email: str = "", **given: Any) -> Lead:
+    """Return a lead with good defaults, not in any session yet."""
+    email = email or f"person{next(_numbers)}@example.com"
+    given.setdefault("created_at", now())
+    given.setdefault("confirm_until", given["created_at"] + timedelta(days=7))
+    return Lead(email=email, email_key=email.casefold(), address_hash=hashed(email), **given)
+
+
+def add_leads(app: Flask, *leads: Lead) -> list[int]:
+    """Store leads and return their numbers."""
+    with app.app_context(), Session(db.engine) as session:
+        writing(session)
+        session.add_all(leads)
+        session.flush()
+        numbers = [one.id for one in leads]
+        session.commit()
+        return numbers
+
+
+def token(answer: TestResponse) -> str:
+    """Return the token of a page's form."""
+    found = TOKEN.search(answer.text)
+    assert found, answer.text
+    return found[1]
+
+
+def send(
+    client: FlaskClient, path: str, data: dict[str, str], *, page: str = "", **given: Any
+) -> TestResponse:
+    """Open the page that has the form (`path` itself, if not given) and send it, token and all."""
+    form = client.get(page or path, **given)
+    return client.post(path, data={"csrf_token": token(form), **data}, **given)
+
+
+def sign_in(
+    client: FlaskClient,
+    email: str = "owner@example.com",
+    password: str = PASSWORD,
+    going: str = "",
+    **given: Any,
+) -> TestResponse:
+    """Sign in through the form."""
+    data = {"email": email, "password": password, "next": going}
+    return send(client, "/admin/login", data, **given)
+
+
+def desk(app: Flask, role: str = "owner") -> FlaskClient:
+    """Return a browser in which someone of this role has signed in."""
+    email = f"{role}{next(_numbers)}@example.com"
+    add_user(app, email, role)
+    client = app.test_client()
+    assert sign_in(client, email).status_code == 303
+    return client

@@ -1,0 +1,32 @@
+"""People in tests, by their addresses as the site knows them."""
+
+import io
+
+from sqlalchemy.orm import Session
+
+from crossroads.leads.imports import importer as lead_import
+from crossroads.leads.imports.file import LeadFile
+from crossroads.mail import addresses
+from crossroads.mail.addresses import Address
+
+# What a test hashes is found by the site that it runs.
+SUPPRESSION_KEY = "a key for tests that hashes addresses"
+
+
+def address(email: str = "maria@example.com") -> Address:
+    """Return an address as the site reads it."""
+    return addresses.read(email, SUPPRESSION_KEY)
+
+
+def hashed(email: str = "maria@example.com") -> str:
+    """Return the keyed hash of an address."""
+    return address(email).hash
+
+
+def import_(session: Session, email: str, source: str = "A paper form.") -> int:
+    """Import a file that names one person, and return how many were added."""
+    file = io.BytesIO(f"email\n{email}\n".encode())
+    read = LeadFile(file, suppression_key=SUPPRESSION_KEY, source=source)
+    lead_import.stage(session, read)
+    assert read.mistakes == []
+    return sum(lead_import.write(session, part) for part in lead_import.parts(session))

@@ -1,0 +1,115 @@
+"""Buying on the site as a browser does it, and reading what comes back."""
+
+import re
+from html import unescape
+from pathlib import Path
+
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from crossroads.content import Cohort, Content, read
+from crossroads.orders import seats
+from models import Order, writing
+from tests.conftest import ROOT
+
+COURSE = read(ROOT / "site" / "content").courses[0]
+JANUARY, APRIL, SEPTEMBER = COURSE.cohorts
+COURSE_PAGE = f"/courses/{COURSE.slug}"
+ENROLL = f"{COURSE_PAGE}/enroll"
+
+
+def course_file(root: Path, options: str, amount: int = 120_000, currency: str = "USD") -> Content:
+    """Write the course's options for the checkout, like "terms", and its price; read it all."""
+    file = root / "site/content/courses" / f"{COURSE.slug}.yaml"
+    text = file.read_text("utf-8").replace("amount: 120000", f"amount: {amount}")
+    text = text.replace("currency: USD", f"currency: {currency}")
+    for name in options.split():
+        text = text.replace(f"  {name}: false", f"  {name}: true")
+    file.write_text(
+        text.replace("  # tax_behavior: inclusive", "  tax_behavior: exclusive")
+        if "automatic_tax" in options
+        else text,
+        "utf-8",
+    )
+    return read(root / "site/content")
+
+
+def typed(client: FlaskClient, **changed: str) -> dict[str, str]:
+    """Return the form as a buyer sends it who changes nothing but these fields."""
+    given = {"cohort": JANUARY.code, "seats": "1", "name": "Maria", "email": "maria@example.com"}
+    return {**hidden(client.get(ENROLL).text), **given, **changed}
+
+
+def hidden(html: str) -> dict[str, str]:
+    """Return what the forms of a page carry along unseen."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', html))
+
+
+def buy(client: FlaskClient, **changed: str) -> TestResponse:
+    """Press the button that names the right amount."""
+    changed.setdefault("amount", str(COURSE.price.amount * int(changed.get("seats", 1))))
+    return client.post(ENROLL, data=typed(client, **changed))
+
+
+def bought(client: FlaskClient, session: Session, **changed: str) -> tuple[Order, str]:
+    """Return an order that was just placed, and the address of its pay page."""
+    answer = buy(client, **changed)
+    assert answer.status_code == 303, words(answer.text)
+    return placed(session)[-1], answer.location
+
+
+def placed(session: Session) -> list[Order]:
+    """Return every order as it is now, oldest first, free of the session, which then reads anew."""
+    session.rollback()
+    found = list(session.scalars(select(Order).order_by(Order.id)))
+    session.expunge_all()
+    session.rollback()
+    return found
+
+
+def leave(session: Session, cohort: Cohort, places: int) -> None:
+    """Give away all places of a cohort but so many."""
+    writing(session)
+    seats.reserve(session, COURSE, cohort, seats.left(session, COURSE, cohort) - places)
+    session.commit()
+
+
+def order_page(client: FlaskClient, order: Order) -> str:
+    """Return the page of an order, which no cache keeps and which tells nobody its address."""
+    answer = client.get(f"/orders/{order.token}")
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    return answer.text
+
+
+def words(html: str) -> str:
+    """Return what a page says, with a space where an element ends or begins."""
+    body = re.sub(r"<(script|head)\b.*?</\1>", " ", html, flags=re.S)
+    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+    return re.sub(r" ([.,])", r"\1", text)
+
+
+def heading(html: str) -> str:
+    return unescape(re.findall(r"<h1[^>]*>(.*?)</h1>", html)[0])
+
+
+def title(html: str) -> str:
+    return unescape(re.findall(r"<title>(.*?)</title>", html)[0])
+
+
+def buttons(html: str) -> list[str]:
+    return [words(one) for one in re.findall(r"<button.*?</button>", html, re.S)]
+
+
+def refresh(html: str) -> str | None:
+    """Return after how many seconds a page looks where again by itself, without script."""
+    found = re.search(r'<meta http-equiv="refresh" content="([^"]+)">', html)
+    return found[1] if found else None
+
+
+def links(html: str, start: str) -> list[str]:
+    """Return the addresses of a page that begin so."""
+    return re.findall(rf'href="({re.escape(start)}[^"]*)"', html)

@@ -1,0 +1,39 @@
+"""Fixtures of the sandbox, for modules that name them in `pytest_plugins`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stripe import StripeClient
+
+from tests.support.sandbox_server import Endpoint, SandboxServer, start
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
+    """A sandbox that delivers to nobody."""
+    server = start(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sdk(sandbox: SandboxServer) -> StripeClient:
+    """The SDK, talking to the sandbox."""
+    return sandbox.client()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """A webhook endpoint."""
+    receiver = Endpoint().start()
+    yield receiver
+    receiver.stop()
+
+
+@pytest.fixture
+def delivering(tmp_path: Path, endpoint: Endpoint) -> Iterator[SandboxServer]:
+    """A sandbox that delivers to the endpoint."""
+    server = start(tmp_path, endpoint.url)
+    yield server
+    server.stop()

@@ -1,0 +1,218 @@
+"""What a course's checkout does beyond taking money, from the content to Stripe's own answer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
+
+from crossroads.content import CheckoutOptions, Course
+from crossroads.fulfillment import settlement
+from crossroads.orders import lifecycle as orders
+from crossroads.payments import Gateway, Options, PaymentsAway
+from models import Order, OrderEvent, db, writing
+from tests.notifications.test_order_mails import mails, read
+from tests.orders.test_lifecycle import COURSE, place
+from tests.support.desk_visits import desk, send
+from tests.support.order_states import add_orders
+from tests.support.purchases import ENROLL, bought, buttons, course_file, order_page, words
+from tests.support.sandbox_server import KEY, SandboxServer, fetch
+
+BASE = "http://localhost"
+EVERYTHING = CheckoutOptions(
+    promotion_codes=True, automatic_tax=True, tax_behavior="exclusive", tax_ids=True,
+    invoices=True, terms=True, recovery=True,
+)  # fmt: skip
+
+
+@pytest.fixture
+def gateway(sandbox: SandboxServer) -> Gateway:
+    return Gateway(KEY, base=sandbox.url)
+
+
+def course(options: CheckoutOptions) -> Course:
+    return COURSE.model_copy(update={"checkout": options})
+
+
+def placed(engine: Engine, options: CheckoutOptions) -> Order:
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = place(session, course=course(options))
+        session.commit()
+    return order
+
+
+def again(engine: Engine, order: Order) -> Order:
+    """Return the order as it is stored."""
+    with Session(engine) as session:
+        return session.get_one(Order, order.id)
+
+
+def test_every_option_is_off_until_the_content_says_otherwise(engine: Engine) -> None:
+    assert COURSE.checkout == CheckoutOptions()
+    order = again(engine, placed(engine, COURSE.checkout))
+    assert order.checkout_options == {}
+    assert orders.purchase(order, BASE, "a-site").options == Options()
+
+
+def test_stripe_is_asked_for_what_the_course_has_on(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    order = again(engine, placed(engine, EVERYTHING))
+    made = settlement.open_checkout(engine, gateway, order, BASE)
+    found = sandbox.client().v1.checkout.sessions.retrieve(made.id, {"expand": ["line_items"]})
+    assert found.allow_promotion_codes
+    assert found.automatic_tax.enabled
+    assert found.line_items is not None and found.line_items.data[0].price is not None
+    assert found.line_items.data[0].price.tax_behavior == "exclusive"
+    assert found.tax_id_collection is not None and found.tax_id_collection.enabled
+    assert found.invoice_creation is not None and found.invoice_creation.enabled
+    assert found.consent_collection is not None
+    assert found.consent_collection.terms_of_service == "required"
+    assert found.after_expiration is not None and found.after_expiration.recovery is not None
+    assert found.after_expiration.recovery.enabled
+    assert found.after_expiration.recovery.allow_promotion_codes
+    assert f'<a href="{BASE}/terms"' in fetch(made.url or "").text
+
+
+def test_each_option_is_asked_for_alone(engine: Engine, gateway: Gateway) -> None:
+    for name in CheckoutOptions.model_fields:
+        on = {name: True} if name != "tax_behavior" else {"automatic_tax": True, name: "inclusive"}
+        with Session(engine, expire_on_commit=False) as session:
+            writing(session)
+            order = place(
+                session, course=course(CheckoutOptions(**on)), email=f"{name}@example.com"
+            )
+            session.commit()
+        order = again(engine, order)
+        assert order.checkout_options == on
+        assert settlement.open_checkout(engine, gateway, order, BASE).url
+
+
+def test_retry_asks_for_the_same_though_the_content_has_changed(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    """Source: https://docs.stripe.com/api/idempotent_requests: other parameters are refused."""
+    order = again(engine, placed(engine, EVERYTHING))
+    sandbox.control("fault", kind="reset", method="POST", after=True)
+    with pytest.raises(PaymentsAway):
+        settlement.open_checkout(engine, gateway, order, BASE)
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        same = place(session, course=course(CheckoutOptions()), request_key=order.request_key)
+        session.commit()
+    settlement.open_checkout(engine, gateway, same, BASE)
+    assert len(sandbox.state()["sessions"]) == 1
+
+
+@pytest.fixture
+def shop(make_app: Any, sandbox: SandboxServer, site_root: Path) -> Flask:
+    """The site with codes and invoices at its checkout."""
+    course_file(site_root, "promotion_codes invoices")
+    built: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
+    return built
+
+
+@pytest.mark.usefixtures("one_day")
+def test_tax_that_comes_on_top_is_said_before_paying(
+    make_app: Any, sandbox: SandboxServer, site_root: Path
+) -> None:
+    course_file(site_root, "automatic_tax")  # with tax_behavior: exclusive
+    app: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
+    client = app.test_client()
+    page = client.get(ENROLL).text
+    assert "Pay $1,200 plus tax with Stripe" in buttons(page)
+    assert "Total $1,200 plus tax" in words(page)
+    with app.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+    page = order_page(client, order)
+    assert "Pay $1,200 plus tax with Stripe" in buttons(page)
+    assert "Total $1,200 plus tax" in words(page)
+    sandbox.pay(pay_page)
+    assert "plus tax" not in words(order_page(client, order))  # Stripe has said how much
+
+
+@pytest.mark.usefixtures("one_day")
+def test_code_for_the_whole_price_enrolls_and_every_place_says_so(
+    shop: Flask, sandbox: SandboxServer, instance: Path
+) -> None:
+    """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
+    client = shop.test_client()
+    assert "If you have a code, type it on Stripe's page." in words(client.get(ENROLL).text)
+    with shop.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+    fetch(f"{pay_page}/code", form={"promotion_code": "FREE"})
+    assert sandbox.pay(pay_page).status == 303
+    page = words(order_page(client, order))
+    assert "Your place is yours: your code took the whole price off." in page
+    assert "Price $1,200 Discount -$1,200 Paid $0" in page
+    for mail, said in zip(
+        mails(shop, instance), ("nothing had to be paid", "your place is yours"), strict=True
+    ):
+        assert all(said in text and "received your payment" not in text for text in read(mail))
+    staff = desk(shop)
+    record = words(staff.get(f"/admin/orders/{order.id}").text)
+    assert "Nothing had to be paid" in record and "nothing to refund" in record
+    assert f"/admin/orders/{order.id}/refund" not in staff.get(f"/admin/orders/{order.id}").text
+    with send(staff, "/admin/orders/export", {"format": "csv"}, page="/admin/orders") as answer:
+        sold = answer.data.decode()
+    assert ",1200.00,1200.00,0.00,0.00,0.00,0.00," in sold  # from subtotal to net
+
+
+@pytest.mark.usefixtures("one_day")
+def test_invoice_that_stripe_does_not_have_yet_is_said_so(
+    shop: Flask, sandbox: SandboxServer
+) -> None:
+    client = shop.test_client()
+    with shop.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+    assert client.get(f"/orders/{order.token}/invoice").status_code == 404  # not paid yet
+    sandbox.pay(pay_page)
+    assert f'href="/orders/{order.token}/invoice"' in order_page(client, order)
+    sandbox.control("fault", kind="500", method="GET", times=1)
+    answer = client.get(f"/orders/{order.token}/invoice")
+    assert answer.status_code == 503 and answer.headers["Cache-Control"] == "no-store"
+    assert "The invoice is not there yet." in words(answer.text)
+    assert "You're in" in words(answer.text)
+    sandbox.control("fault", kind="500", method="GET", times=1)
+    staff = desk(shop)
+    page = staff.get(f"/admin/orders/{order.id}/invoice", follow_redirects=True).text
+    assert "The invoice is not there yet" in words(page)
+    assert client.get(f"/orders/{order.token}/invoice").location.startswith(sandbox.url)
+
+
+@pytest.mark.usefixtures("one_day")
+def test_invoice_is_looked_for_so_often_and_no_more(
+    make_app: Any, sandbox: SandboxServer, site_root: Path
+) -> None:
+    course_file(site_root, "invoices")
+    shop = make_app(root=site_root, stripe_api_base=sandbox.url, order_look_limit="3/minute")
+    client = shop.test_client()
+    with shop.app_context(), Session(db.engine) as session:
+        order, pay_page = bought(client, session)
+        sandbox.pay(pay_page)
+        other, other_page = bought(client, session, email="other@example.com")
+        sandbox.pay(other_page)
+    order_page(client, order)  # a look, too
+    order_page(client, other)
+    sandbox.control("fault", kind="slow", seconds=0, times=100, method="GET", path="/v1/invoices/*")
+    answers = [client.get(f"/orders/{order.token}/invoice") for _ in range(5)]
+    assert [one.status_code for one in answers] == [303, 303, 429, 429, 429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    (fault,) = sandbox.state()["faults"]
+    assert 100 - fault["times"] == 2  # Stripe is asked no more either
+    assert client.get(f"/orders/{other.token}/invoice").status_code == 303
+
+
+def test_price_that_was_changed_at_stripe_is_flagged_at_the_desk(app: Flask) -> None:
+    (number,) = add_orders(app, "paid")
+    path = f"/admin/orders/{number}"
+    staff = desk(app)
+    assert "Stripe sold this for" not in staff.get(path).text
+    with app.app_context(), Session(db.engine) as session:
+        session.execute(update(OrderEvent).values(amount_subtotal=90_000))
+        session.commit()
+    record = words(staff.get(path).text)
+    assert "Stripe sold this for $900 USD, and the order's price is $1,200 USD" in record

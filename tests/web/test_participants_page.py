@@ -1,0 +1,239 @@
+"""The part of an order's page on which its buyer says who takes the places."""
+
+import re
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from crossroads.orders import disputes, ledger
+from crossroads.orders import lifecycle as orders
+from models import Enrollment, Order, db, writing
+from tests.orders.test_lifecycle import paid, with_checkout
+from tests.support.order_states import dispute
+from tests.support.purchases import JANUARY, buttons, order_page, title, words
+
+pytestmark = pytest.mark.usefixtures("one_day")
+
+BEN = {"name": "Ben", "email": "ben@example.com"}
+ZOE = {"name": "Zoë", "email": "zoe@example.com"}
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str) -> Flask:
+    built: Flask = make_app(database_url=database_url)
+    return built
+
+
+@pytest.fixture
+def order(session: Session) -> Order:
+    """A paid order of three places."""
+    writing(session)
+    order = with_checkout(session, cohort=JANUARY, number=3)
+    orders.fulfill(session, order.id, paid(order), "test")
+    session.commit()
+    return order
+
+
+def typed(number: int, person: dict[str, str], turn: int = 0) -> dict[str, str]:
+    return {f"seat{number}-{name}": value for name, value in (person | {"turn": f"{turn}"}).items()}
+
+
+def send(client: FlaskClient, order: Order, *forms: dict[str, str]) -> TestResponse:
+    data = {name: value for form in forms for name, value in form.items()}
+    answer = client.post(f"/orders/{order.token}/participants", data=data)
+    assert answer.headers["Cache-Control"] == "no-store" or answer.status_code == 303
+    return answer
+
+
+def seats(session: Session, order: Order) -> list[Enrollment]:
+    session.rollback()
+    return list(orders.enrollments(session, order))
+
+
+def test_places_without_a_name_ask_for_one_calmly(client: FlaskClient, order: Order) -> None:
+    html = order_page(client, order)
+    said = words(html)
+    assert "2 places wait for a name. Each person you name gets an email" in said
+    assert "Place 1, Maria maria@example.com You, the buyer." in said
+    assert buttons(html) == ["Change place 1", "Send the invitations"]
+    assert 'href="#participants"' in html
+
+
+def test_named_in_one_go_then_the_page_says_so(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    answer = send(client, order, typed(2, BEN), typed(3, {"name": "", "email": ""}))
+    assert (answer.status_code, answer.location) == (
+        303, f"/orders/{order.token}?done=named#participants"
+    )  # fmt: skip
+    html = client.get(answer.location).text
+    assert "Who was given a place gets an email with the link to their page." in words(html)
+    assert "Place 2, Ben ben@example.com The invitation is on its way." in words(html)
+    assert "1 place waits for a name." in words(html)
+    _, ben, nobody = seats(session, order)
+    assert (ben.name, ben.email, nobody.email) == ("Ben", "ben@example.com", None)
+    page = client.get(f"/enrollments/{ben.token}").text
+    assert "Your place, Ben, 2 of 3" in words(page)
+    for private in ("Maria", "maria@example.com", "$3,600", order.token):
+        assert private not in page
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "said"),
+    [
+        ({"name": "Ben", "email": "ben@example"}, ZOE, "a full domain, like name@example.com"),
+        ({"name": "", "email": "ben@example.com"}, ZOE, "Enter the name of who takes this place"),
+        ({"name": "Ben", "email": ""}, ZOE, "Enter an email address, like name@example.com"),
+        (ZOE, ZOE, "This person has place 2 already: each place needs someone else"),
+        (BEN, {"name": "M", "email": "maria@example.com"}, "This person has place 1 already"),
+    ],
+)
+def test_mistakes_are_named_and_lose_nothing_typed(
+    client: FlaskClient,
+    session: Session,
+    order: Order,
+    second: dict[str, str],
+    third: dict[str, str],
+    said: str,
+) -> None:
+    answer = send(client, order, typed(2, second), typed(3, third))
+    assert answer.status_code == 422
+    assert title(answer.text).startswith("Error: ")
+    assert said in words(answer.text)
+    for number, person in ((2, second), (3, third)):
+        for value in filter(None, person.values()):
+            assert re.search(rf'name="seat{number}-\w+"[^>]* value="{value}"', answer.text)
+    assert [one.email for one in seats(session, order)] == ["maria@example.com", None, None]
+
+
+def test_nothing_typed_is_said_to_be_nothing(client: FlaskClient, order: Order) -> None:
+    answer = send(client, order, typed(2, {"name": "", "email": ""}))
+    assert answer.status_code == 422
+    assert "Type a name and an email address for one place or more" in words(answer.text)
+
+
+def test_second_window_hears_who_was_quicker_and_what_it_typed(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    send(client, order, typed(2, BEN))
+    late = send(client, order, typed(2, ZOE), typed(3, {"name": "Eve", "email": "eve@example.com"}))
+    assert late.status_code == 409
+    said = words(late.text)
+    assert "Place 2: This place was given to ben@example.com in another window." in said
+    assert "What you typed was not used: Zoë, zoe@example.com" in said
+    assert 'value="eve@example.com"' in late.text
+    assert [one.email for one in seats(session, order)] == ["maria@example.com", BEN["email"], None]
+
+
+def test_who_was_replaced_finds_out_on_their_page(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    send(client, order, typed(2, BEN))
+    ben = seats(session, order)[1]
+    html = order_page(client, order)
+    assert "Change who has place 2" in words(html)
+    assert send(client, order, typed(2, ZOE, turn=1)).status_code == 303
+    page = client.get(f"/enrollments/{ben.token}")
+    assert "This place has gone to someone else" in words(page.text)
+    assert "First session" not in page.text and "January 19" not in page.text
+    calendar = client.get(f"/enrollments/{ben.token}/calendar.ics")
+    assert (calendar.status_code, calendar.location) == (303, f"/enrollments/{ben.token}")
+    assert calendar.headers["Cache-Control"] == "no-store"
+    zoe = seats(session, order)[1]
+    assert client.get(f"/enrollments/{zoe.token}/calendar.ics").status_code == 200
+
+
+def test_receipt_is_the_buyers_whoever_has_the_first_place(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    first = seats(session, order)[0]
+    assert "Receipt" in words(client.get(f"/enrollments/{first.token}").text)
+    assert send(client, order, typed(1, BEN)).status_code == 303
+    ben = seats(session, order)[0]
+    page = words(client.get(f"/enrollments/{ben.token}").text)
+    assert "Receipt" not in page and "maria@example.com" not in page
+    html = order_page(client, order)
+    assert "/enrollments/" not in html  # the buyer has no page; Ben's is not the buyer's to open
+
+
+def test_invitation_again(client: FlaskClient, session: Session, order: Order) -> None:
+    path = f"/orders/{order.token}/participants/2/invitation"
+    send(client, order, typed(2, BEN))
+    answer = client.post(path, data={"turn": "1"})
+    assert answer.status_code == 409
+    assert "The invitation is on its way: give it five minutes" in words(answer.text)
+    assert client.post(path, data={"turn": "x"}).status_code == 409
+    assert client.post(path.replace("/2/", "/7/"), data={"turn": "1"}).status_code == 409
+    assert client.post(path.replace(order.token, "no-order")).status_code == 404
+    assert client.get(path).status_code == 405  # looking acts for nobody
+
+
+def test_places_stay_as_they_are_once_the_course_has_started(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    send(client, order, typed(2, BEN))
+    with time_machine.travel("2027-01-19T12:00:00+00:00", tick=True):
+        html = order_page(client, order)
+        assert buttons(html) == [
+            "Correct the name of place 1", "Correct the name of place 2", "Send the invitation"
+        ]  # fmt: skip
+        assert "changes hands here no more" in words(html)
+        refused = send(client, order, typed(2, ZOE, turn=1))
+        assert refused.status_code == 409
+        assert "What you typed was not used: Zoë, zoe@example.com" in words(refused.text)
+        assert f"write to us and name order {order.id}" in words(refused.text)
+    with time_machine.travel("2027-03-12T12:00:00+00:00", tick=True):
+        html = order_page(client, order)
+        assert buttons(html) == []
+        assert "This course is over" in words(html)
+
+
+def test_name_is_corrected_after_the_start_and_nobody_is_mailed(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
+    send(client, order, typed(2, {"name": "Bne", "email": "ben@example.com"}))
+    token = seats(session, order)[1].token
+    with time_machine.travel("2027-01-19T12:00:00+00:00", tick=True):
+        html = order_page(client, order)
+        assert 'name="seat2-name"' in html and 'value="Bne"' in html
+        empty = send(client, order, typed(2, {**BEN, "name": ""}, turn=1))
+        assert empty.status_code == 422
+        assert "Enter the name of who takes this place" in words(empty.text)
+        assert "<details open><summary>Correct the name" in empty.text
+        assert send(client, order, typed(2, {**BEN, "name": "<b>Ben"}, turn=1)).status_code == 303
+        assert "Place 2, <b>Ben ben@example.com" in words(order_page(client, order))
+    ben = seats(session, order)[1]
+    assert (ben.name, ben.email, ben.token) == ("<b>Ben", "ben@example.com", token)
+
+
+def test_dispute_leaves_places_and_dates_alone(
+    app: Flask, client: FlaskClient, session: Session, order: Order
+) -> None:
+    send(client, order, typed(2, BEN))
+    with app.app_context(), Session(db.engine) as changing:
+        writing(changing)
+        found = ledger.lock(changing, order.id)
+        disputes.learn(changing, found, dispute(found, status="needs_response"), "event")
+        changing.commit()
+    html = order_page(client, order)
+    assert buttons(html) == []
+    assert "While the bank looks into the payment, the places stay as they are." in words(html)
+    refused = send(client, order, typed(3, ZOE))
+    assert refused.status_code == 409
+    ben = seats(session, order)[1]
+    page = client.get(f"/enrollments/{ben.token}").text
+    assert "Your access is paused" in words(page) and "January 19" not in page
+    assert client.get(f"/enrollments/{ben.token}/calendar.ics").status_code == 303
+
+
+def test_single_place_has_nobody_to_name(client: FlaskClient, session: Session) -> None:
+    writing(session)
+    order = with_checkout(session, cohort=JANUARY)
+    orders.fulfill(session, order.id, paid(order), "test")
+    session.commit()
+    assert "Who takes part" not in order_page(client, order)

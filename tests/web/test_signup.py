@@ -1,0 +1,374 @@
+"""Signing up: the form in its states, what is stored, and who is refused."""
+
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, func, select, text
+from sqlalchemy.orm import Session
+
+from models import ConsentEvent, Lead, Message
+from tests.support.hostile import send_hostile
+
+PAGE = "/compare/ai-product-manager-vs-traditional-product-manager"
+COURSE = "/courses/ai-pm-bootcamp"
+FORMS = ["/", "/compare", PAGE, COURSE, "/signup"]
+GOOD = {"email": "maria@example.com", "name": "Maria", "consent": "yes"}
+
+
+def shown(html: str) -> str:
+    """Return the words of a page as a reader gets them."""
+    body = re.sub(r"<(script|head)\b.*?</\1>", " ", html, flags=re.S)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", body)))
+
+
+def count(session: Session, model: type[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_form_stands_in_the_page_unticked(client: FlaskClient, address: str) -> None:
+    html = client.get(address).text
+    form = html[html.index('id="signup"') :]
+    assert 'name="email"' in form
+    assert 'name="consent"' in form
+    assert "checked" not in form
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_good_sign_up_is_stored_whole_and_names_the_address(
+    client: FlaskClient, session: Session, address: str
+) -> None:
+    answer = client.post(address, data=GOOD)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "maria@example.com" in shown(answer.text)
+    assert "Check your inbox" in shown(answer.text)
+    lead = session.scalars(select(Lead)).one()
+    assert (lead.email, lead.name, lead.state) == ("maria@example.com", "Maria", "pending")
+    event = session.scalars(select(ConsentEvent)).one()
+    assert (event.lead_id, event.kind) == (lead.id, "given")
+    mail = session.scalars(select(Message)).one()
+    assert (mail.lead_id, mail.kind, mail.state) == (lead.id, "confirm", "due")
+
+
+@pytest.mark.parametrize("address", FORMS[:-1])
+def test_answer_made_of_the_page_in_memory_is_the_one_rendered_whole(
+    app: Flask, client: FlaskClient, address: str
+) -> None:
+    rendered = client.post(address, data=GOOD)
+    client.get(address)
+    assert app.extensions["crossroads.pages"].kept(address)
+    again = client.post(address, data=GOOD)
+    assert again.text == rendered.text
+    assert again.headers["Cache-Control"] == "no-store"
+    other = client.post(address, data={**GOOD, "email": "<b>@example.com"})
+    assert (other.status_code, "<b>@" in other.text) == (422, False)
+
+
+def test_exact_words_beside_the_box_are_kept_with_the_consent(
+    client: FlaskClient, session: Session
+) -> None:
+    page = shown(client.get(PAGE).text)
+    client.post(PAGE, data=GOOD, headers={"User-Agent": "Tester/1.0"})
+    event = session.scalars(select(ConsentEvent)).one()
+    assert event.wording
+    assert event.wording in page
+    assert (event.page, event.user_agent, event.ip) == (PAGE, "Tester/1.0", "127.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("203.0.113.77", "203.0.113.0"),
+        ("2001:db8:1234:5678::9", "2001:db8:1234::"),
+        ("::ffff:203.0.113.77", "203.0.113.0"),
+        ("fe80::1%eth0", "fe80::"),
+        ("[2001:db8:1:2::9]:4711", "2001:db8:1::"),
+        ("nobody", None),
+    ],
+)
+def test_evidence_names_a_region_and_no_person(
+    client: FlaskClient, session: Session, address: str, kept: str | None
+) -> None:
+    client.post(PAGE, data=GOOD, environ_base={"REMOTE_ADDR": address})
+    assert session.scalars(select(ConsentEvent.ip)).all() == [kept]
+
+
+def test_page_and_campaign_come_along_from_the_query(client: FlaskClient, session: Session) -> None:
+    client.post(f"{PAGE}?utm_source=news&utm_campaign=fall%202026&other=1", data=GOOD)
+    lead = session.scalars(select(Lead)).one()
+    assert (lead.page, lead.utm_source, lead.utm_campaign) == (PAGE, "news", "fall 2026")
+    assert lead.utm_medium is None
+
+
+def test_stand_alone_form_carries_the_page_before_it_along(
+    client: FlaskClient, session: Session
+) -> None:
+    came_from = f"http://localhost{PAGE}?utm_source=news&utm_medium=email"
+    html = client.get("/signup", headers={"Referer": came_from}).text
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html))
+    del hidden["wording"]
+    assert hidden == {"page": PAGE, "utm_source": "news", "utm_medium": "email"}
+    client.post("/signup", data={**GOOD, **hidden})
+    lead = session.scalars(select(Lead)).one()
+    assert (lead.page, lead.utm_source, lead.utm_medium) == (PAGE, "news", "email")
+
+
+def test_page_that_a_form_claims_is_stored_only_when_it_is_ours(
+    client: FlaskClient, session: Session
+) -> None:
+    client.post("/signup", data={**GOOD, "page": "/maria/was/here"})
+    lead = session.scalars(select(Lead)).one()
+    event = session.scalars(select(ConsentEvent)).one()
+    assert (lead.page, lead.last_page, event.page) == (None, None, "/signup")
+
+
+@pytest.mark.parametrize("address", ["https://evil.example/x?utm_source=y", "http://[evil"])
+def test_another_sites_address_is_not_carried_along(client: FlaskClient, address: str) -> None:
+    answer = client.get("/signup", headers={"Referer": address})
+    assert answer.status_code == 200
+    assert re.findall(r'type="hidden" name="(\w+)"', answer.text) == ["wording"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("", "Enter an email address, like name@example.com"),
+        ("maria", "Enter one email address with a single @, like name@example.com"),
+        ("a@b@example.com", "Enter one email address with a single @, like name@example.com"),
+        ("maria@example", "Enter an email address with a full domain, like name@example.com"),
+        ("mar ia@example.com", "Enter an email address without spaces"),
+        ("i\u0307da@example.com", "without the second dot"),
+        ("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc@example.com", "that mail can reach"),
+        ("m" * 308 + "@example.com", "Enter an email address of at most 254 characters"),
+    ],
+)
+def test_mistyped_address_gets_a_sentence_and_is_kept(
+    client: FlaskClient, session: Session, typed: str, sentence: str
+) -> None:
+    answer = client.post(PAGE, data={**GOOD, "email": typed})
+    assert answer.status_code == 422
+    assert sentence in shown(answer.text)
+    assert not typed or f'value="{typed}"' in answer.text
+    assert 'value="Maria"' in answer.text
+    assert "checked" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert answer.text.split("<title>")[1].startswith("Error: ")
+    assert count(session, Lead) == 0
+
+
+def test_several_mistakes_are_named_together(client: FlaskClient) -> None:
+    answer = client.post("/signup", data={"email": "maria@example", "name": "x" * 101})
+    words = shown(answer.text)
+    assert "Enter an email address with a full domain" in words
+    assert "Enter a name of at most 100 characters" in words
+    assert "Tick the box" in words
+
+
+def test_every_state_of_a_known_address_gets_the_same_answer(
+    client: FlaskClient, session: Session
+) -> None:
+    def answer() -> str:
+        return client.post("/signup", data=GOOD).text
+
+    first = answer()
+    assert answer() == first
+    lead = session.scalars(select(Lead)).one()
+    for state in ("confirmed", "unsubscribed", "held"):
+        lead.state = state
+        session.commit()
+        assert answer() == first
+
+
+def test_reload_of_the_answer_makes_no_second_lead(client: FlaskClient, session: Session) -> None:
+    for _ in range(3):
+        client.post(PAGE, data=GOOD)
+    client.post(PAGE, data={**GOOD, "email": "maria@EXAMPLE.com"})
+    assert count(session, Lead) == 1
+
+
+def test_no_more_than_three_mails_an_hour_to_one_address(
+    client: FlaskClient, session: Session
+) -> None:
+    for _ in range(6):
+        client.post(PAGE, data=GOOD)
+    assert count(session, Message) == 3
+
+
+def test_owner_of_a_confirmed_address_hears_of_it_once_an_hour(
+    client: FlaskClient, session: Session
+) -> None:
+    client.post(PAGE, data=GOOD)
+    session.scalars(select(Lead)).one().state = "confirmed"
+    session.execute(text("DELETE FROM message"))
+    session.commit()
+    for _ in range(3):
+        client.post(PAGE, data=GOOD)
+    assert [mail.kind for mail in session.scalars(select(Message))] == ["already"]
+
+
+def test_send_again_says_so_and_change_brings_the_form_back(
+    client: FlaskClient, session: Session
+) -> None:
+    client.post(PAGE, data=GOOD)
+    again = client.post(PAGE, data={**GOOD, "action": "again"})
+    assert "maria@example.com" in shown(again.text)
+    assert again.text != client.post(PAGE, data=GOOD).text
+    mails = count(session, Message)
+    change = client.post(PAGE, data={**GOOD, "action": "change"})
+    assert 'value="maria@example.com"' in change.text
+    assert count(session, Message) == mails
+    assert change.status_code == 200
+
+
+def buttons(html: str) -> list[dict[str, str]]:
+    """Return what each button of a page's done state sends."""
+    forms = re.findall(r'<form[^>]* class="choices".*?</form>', html, re.S)
+    field = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
+    return [{name: unescape(value) for name, value in field.findall(form)} for form in forms]
+
+
+@pytest.mark.parametrize("address", [PAGE, "/signup"])
+def test_slip_in_a_known_domain_is_asked_about_and_mended_with_one_click(
+    client: FlaskClient, session: Session, address: str
+) -> None:
+    address += "?utm_source=news"
+    answer = client.post(address, data={**GOOD, "email": "maria@gamil.com"})
+    assert answer.status_code == 200
+    assert "We sent a link to maria@gamil.com." in shown(answer.text)
+    assert "Did you mean maria@gmail.com?" in shown(answer.text)
+    mended = client.post(address, data=buttons(answer.text)[0])
+    assert "We sent a link to maria@gmail.com." in shown(mended.text)
+    assert "Did you mean" not in mended.text
+    right = session.scalars(select(Lead).order_by(Lead.id.desc())).first()
+    assert right is not None
+    assert (right.email, right.name, right.utm_source) == ("maria@gmail.com", "Maria", "news")
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_mailbox_that_is_thrown_away_is_refused_with_a_sentence_at_the_field(
+    client: FlaskClient, session: Session, address: str
+) -> None:
+    answer = client.post(address, data={**GOOD, "email": "maria@fresh.mailinator.com"})
+    assert answer.status_code == 422
+    assert "Enter an address that you will still read in a month" in shown(answer.text)
+    assert 'value="maria@fresh.mailinator.com"' in answer.text
+    assert 'value="Maria"' in answer.text
+    assert "checked" in answer.text
+    assert count(session, Lead) == 0
+
+
+def test_slip_that_thieves_have_registered_is_asked_about_before_anything_is_sent(
+    client: FlaskClient, session: Session
+) -> None:
+    answer = client.post(PAGE, data={**GOOD, "email": "maria@gmial.com"})
+    assert answer.status_code == 422
+    assert "Did you mean maria@gmail.com?" in shown(answer.text)
+    assert count(session, Message) == 0
+
+
+def test_filled_trap_is_kept_but_never_mailed(client: FlaskClient, session: Session) -> None:
+    trapped = client.post(PAGE, data={**GOOD, "website": "http://spam.example"})
+    assert session.scalars(select(Lead)).one().state == "held"
+    assert count(session, Message) == 0
+    honest = client.post(PAGE, data=GOOD)
+    assert trapped.text == honest.text
+    session.rollback()
+    assert session.scalars(select(Lead)).one().state == "pending"
+    assert count(session, Message) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 403),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://[evil"}, 403),
+        ({}, 200),
+    ],
+)
+def test_post_from_another_site_is_refused(
+    client: FlaskClient, session: Session, headers: dict[str, str], status: int
+) -> None:
+    answer = client.post(PAGE, data=GOOD, headers=headers)
+    assert answer.status_code == status
+    assert count(session, Lead) == (status == 200)
+    if status == 403:
+        assert "This form came from another site" in shown(answer.text)
+        assert 'href="/signup"' in answer.text
+
+
+def test_no_cookie_and_no_address_in_any_header(client: FlaskClient) -> None:
+    for answer in (client.get(PAGE), client.post(PAGE, data=GOOD), client.get("/signup")):
+        assert "Set-Cookie" not in answer.headers
+        assert "maria" not in str(answer.headers).lower()
+
+
+def test_database_away_keeps_what_was_typed(app: Flask, client: FlaskClient) -> None:
+    client.get(PAGE)
+    with app.app_context():
+        from models import db
+
+        db.session.execute(text("ALTER TABLE lead RENAME TO gone"))
+        db.session.commit()
+    answer = client.post(PAGE, data=GOOD)
+    assert answer.status_code == 503
+    assert "Nothing was saved" in shown(answer.text)
+    assert 'name="email" value="maria@example.com"' in answer.text
+
+
+def test_address_that_grows_when_spellings_are_compared_is_told_so(
+    make_app: Any, database_url: str
+) -> None:
+    app: Flask = make_app(database_url=database_url)
+    # Each of these letters stands for four others.
+    answer = app.test_client().post("/signup", data={**GOOD, "email": "㍿" * 70 + "@example.com"})
+    assert answer.status_code == 422
+    assert "Enter an email address of at most 254 characters" in answer.text
+
+
+def test_hostile_strings_in_every_field_break_nothing(
+    client: FlaskClient, session: Session
+) -> None:
+    send_hostile(client, session, 60)
+
+
+def test_words_changed_since_the_page_was_opened_are_agreed_to_anew(
+    make_app: Any, site_root: Path, sqlite_url: str
+) -> None:
+    client = make_app(root=site_root).test_client()
+    opened = client.get("/signup").text
+    found = re.search(r'name="wording" value="([0-9a-f]{64})"', opened)
+    assert found
+    words = site_root / "site" / "content" / "site.yaml"
+    before = words.read_text("utf-8")
+    agreed = "Send me whatever comes along."
+    changed = re.sub(
+        r"(?<=\n  consent: )>-\n.*?(?=\n  button)", agreed, before, count=1, flags=re.S
+    )
+    assert changed != before
+    words.write_text(changed, "utf-8")
+    answer = client.post("/signup", data={**GOOD, "wording": found[1]})
+    assert answer.status_code == 422
+    assert "What you agree to has changed: read it again and tick the box" in shown(answer.text)
+    assert agreed in shown(answer.text)
+    assert 'value="maria@example.com"' in answer.text
+    assert "checked" not in answer.text
+    again = re.search(r'name="wording" value="([0-9a-f]{64})"', answer.text)
+    assert again
+    assert client.post("/signup", data={**GOOD, "wording": again[1]}).status_code == 200
+    engine = create_engine(sqlite_url)
+    with Session(engine) as session:
+        assert session.scalars(select(ConsentEvent.wording)).all() == [agreed]
+    engine.dispose()
