@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy.orm import Session
 
-from crossroads import create_app, settings
+from crossroads import create_app, current, settings
 from crossroads.settings import Settings
 from crossroads.staff import accounts as users
 from models import db
@@ -90,7 +90,7 @@ def make_app(
 
     yield make
     for app in apps:
-        app.extensions["crossroads.pages"].close()
+        current.of(app).pages.close()
         with app.app_context():
             db.session.remove()
             db.engine.dispose()

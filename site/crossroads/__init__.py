@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RequestRedirect
 
-from crossroads import cli, logs
+from crossroads import cli, current, logs
 from crossroads import settings as settings_module
 from crossroads.admin import access as desk
 from crossroads.admin.views import (
@@ -128,16 +128,14 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         root / "templates",
         watch=not settings.production,
     )
-    app.extensions["crossroads.settings"] = settings
-    app.extensions["crossroads.shelf"] = shelf
-    app.extensions["crossroads.gateway"] = Gateway(
-        settings.stripe_secret_key,
-        base=settings.stripe_api_base,
-        waiting=WAITING_THREADS,
-    )
     sqlite = settings.database_url.startswith("sqlite")
-    app.extensions["crossroads.commits"] = GroupCommit(
-        settings.instance / "writer.lock" if sqlite else None
+    app.extensions[current.KEY] = current.Running(
+        settings=settings,
+        store=shelf,
+        gateway=Gateway(
+            settings.stripe_secret_key, base=settings.stripe_api_base, waiting=WAITING_THREADS
+        ),
+        commits=GroupCommit(settings.instance / "writer.lock" if sqlite else None),
     )
     app.context_processor(lambda: _template_words(shelf, settings))
 
@@ -153,7 +151,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         proxies=proxies.Watch(settings.instance, settings.trusted_proxies),
     )
     desk.init_app(app)
-    errors.init_app(app)
+    errors.init_app(app, desk=lambda: [(label, path) for label, path, _ in desk.rooms()])
     views = (
         pages,
         signup_view,
@@ -251,5 +249,5 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
         later=pages.LEGAL,
         base_url=settings.base_url,
     )
-    app.extensions["crossroads.pages"] = cache
+    current.of(app).pages = cache
     app.wsgi_app = cache  # type: ignore[method-assign]

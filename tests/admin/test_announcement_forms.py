@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from crossroads.content import link_check
-from crossroads.content.store import current_content, current_shelf
 from models import Announcement, db, now, writing
 from tests.support.desk_visits import (
     PASSWORD,
@@ -134,7 +134,7 @@ def test_link_that_leads_nowhere_is_refused_by_name(make_app: Any, source: str, 
 def test_every_address_that_may_be_linked_to_is_there(client: FlaskClient) -> None:
     app = client.application
     with app.app_context():
-        known = link_check.own_paths(current_content()) | current_shelf().addresses
+        known = link_check.own_paths(current.content()) | current.store().addresses
     for path in known:
         with client.get(path) as answer:
             assert answer.status_code == 200, path

@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from crossroads.database import pagination as listing
 from crossroads.leads import consent
 from crossroads.leads.consent import Evidence
@@ -300,7 +301,7 @@ def test_receipt_keeps_the_words_and_the_version_of_its_day(app: Flask) -> None:
     app.test_client().post("/", data={"email": "maria@example.com", "consent": "yes"})
     with app.app_context(), Session(db.engine) as session:
         event = session.scalars(select(ConsentEvent)).one()
-        content = app.extensions["crossroads.shelf"].content
+        content = current.of(app).store.content
         assert event.page_version == content.version("/")
         assert event.page_version != content.version("/courses/ai-pm-bootcamp")
     page = desk(app).get("/admin/leads/1").text

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
+from crossroads import current
 from crossroads.content import ContentError
 from crossroads.content.store import Shelf
 from crossroads.web.views import pages
@@ -33,7 +34,7 @@ def style_of(client: FlaskClient, path: str = "/") -> tuple[str, str]:
 
 
 def addresses(app: Flask) -> list[str]:
-    shelf: Shelf = app.extensions["crossroads.shelf"]
+    shelf = current.of(app).store
     return pages.paths(shelf.content, shelf.digest)
 
 
@@ -92,7 +93,7 @@ def test_static_file_under_an_old_name_is_there_and_not_kept(client: FlaskClient
 def test_last_pages_stay_while_the_database_is_away(make_app: Any, postgresql_url: str) -> None:
     """Nobody can sign up then, and everybody can read."""
     app: Flask = make_app(database_url=postgresql_url)
-    app.extensions["crossroads.pages"].poll = POLL
+    current.of(app).pages.poll = POLL
     client = app.test_client()
     before = {address: client.get(address).data for address in addresses(app)}
     server, _, query = postgresql_url.partition("?")

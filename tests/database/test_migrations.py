@@ -11,6 +11,7 @@ from flask import Flask
 from sqlalchemy import Engine, MetaData, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from crossroads.database import schema
 from crossroads.mail import addresses
 from models import (
@@ -189,7 +190,7 @@ def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
         for table, values in rows:
             connection.execute(before.tables[table].insert(), values)
     flask(app, "db", "upgrade")
-    key = app.extensions["crossroads.settings"].suppression_key
+    key = current.of(app).settings.suppression_key
     maria = addresses.read("Maria@example.com", key).hash
     with Session(engine) as session:
         lead = session.scalars(select(Lead)).one()
@@ -331,7 +332,7 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "setup")
     flask(app, "db", "downgrade", "0015")
-    key = app.extensions["crossroads.settings"].suppression_key
+    key = current.of(app).settings.suppression_key
     folded = addresses.address_hash("strasse@example.com", key)
     street = addresses.read("straße@example.com", key)
     assert street.former == folded

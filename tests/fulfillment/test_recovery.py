@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders import duplicate_payments as duplicates
@@ -50,7 +51,7 @@ def mark(engine: Engine) -> Any:
 
 def at_another(sandbox: SandboxServer, other: SandboxServer, app: Flask) -> Flask:
     """Let the app's key be of the other account."""
-    app.extensions["crossroads.gateway"] = Gateway(KEY, base=other.url)
+    current.of(app).gateway = Gateway(KEY, base=other.url)
     return app
 
 
@@ -170,7 +171,7 @@ def test_lost_payment_stays_raised_while_the_account_does_not_know_it(
     with app.app_context(), Session(db.engine) as session:
         assert session.scalars(select(Order)).all() == []
         assert session.scalars(select(LostCheckout)).one().settled_at is None
-    app.extensions["crossroads.gateway"] = gateway
+    current.of(app).gateway = gateway
     send(staff, "/admin/orders/lost", given, page="/admin/")
     with app.app_context(), Session(db.engine) as session:
         row = session.scalars(select(LostCheckout)).one()

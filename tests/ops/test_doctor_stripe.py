@@ -10,7 +10,7 @@ import stripe
 from flask import Flask
 from sqlalchemy import func, select
 
-from crossroads.content.store import current_content
+from crossroads import current
 from crossroads.fulfillment.webhook_events import FOLLOWED
 from crossroads.ops.doctor import trial
 from crossroads.ops.doctor.finding import Finding
@@ -226,8 +226,8 @@ def test_key_that_moves_money_reads_the_newest_and_creates_nothing(
         sdk.v1.refunds.create({"charge": charge.id})
     before = sandbox.state()
     with app.app_context():
-        settings = app.extensions["crossroads.settings"]
-        found = list(trial.examine(settings, gateway, gateway.account(), current_content()))
+        settings = current.of(app).settings
+        found = list(trial.examine(settings, gateway, gateway.account(), current.content()))
     after = sandbox.state()
     newest = Finding("fine", "newest at Stripe, understood: checkout, refund, invoice")
     assert found == [newest] * taken

@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from crossroads.content import Cohort, Course, read
 from crossroads.orders import ledger, refunds, seats
 from models import db, writing
@@ -215,7 +216,7 @@ def test_change_shows_on_the_course_page_within_ten_seconds(make_app: Any) -> No
 def test_next_start_moves_on_at_midnight(make_app: Any) -> None:
     with time_machine.travel(datetime(2027, 1, 19, 4, 59, 57, tzinfo=UTC)) as clock:
         app = make_app()
-        app.extensions["crossroads.pages"].poll = 0.05
+        current.of(app).pages.poll = 0.05
         client = app.test_client()
         assert "Starts January 19, 2027" in shown(client.get(ADDRESS).text)
         clock.move_to(datetime(2027, 1, 19, 5, 0, 1, tzinfo=UTC))

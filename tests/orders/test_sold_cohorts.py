@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from crossroads.orders import seats, sold_cohorts
 from models import Lead, Order, Waiting, db, now, writing
 from tests.orders.test_lifecycle import COURSE
@@ -170,7 +171,7 @@ def test_orders_from_before_dates_were_stored_are_not_said_to_have_moved(open_si
         for order in session.query(Order):
             order.cohort_starts = order.cohort_ends = order.cohort_timezone = None
         session.commit()
-        content = app.extensions["crossroads.shelf"].content
+        content = current.of(app).store.content
         assert sold_cohorts.compare(session, content, TODAY) == []
     app = open_site(("code: 2027-january", "code: winter"))
     assert "2027-january: is not in the content any more. Affected: 3 seats" in check(app)[1]
@@ -183,7 +184,7 @@ def test_cohort_that_is_over_may_leave_the_content_and_one_sent_to_the_past_may_
     app = open_site(LEFT)
     after = JANUARY.ends + timedelta(days=1)
     with app.app_context(), Session(db.engine) as session:
-        content = app.extensions["crossroads.shelf"].content
+        content = current.of(app).store.content
         assert len(sold_cohorts.compare(session, content, JANUARY.ends)) == 1
         assert sold_cohorts.compare(session, content, after) == []
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from crossroads import create_app, settings
+from crossroads import create_app, current, settings
 from models import db
 from models.base import prepare_engine
 
@@ -129,7 +129,7 @@ def migrate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
         app = create_app(ROOT, settings.load(ROOT, instance=instance, database_url=url))
         result = app.test_cli_runner().invoke(args=["db", "upgrade"])
         assert result.exit_code == 0, result.output
-        app.extensions["crossroads.pages"].close()
+        current.of(app).pages.close()
         with app.app_context():
             db.engine.dispose()
 

@@ -13,7 +13,7 @@ from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import Engine, event, inspect, select
 from sqlalchemy.engine import URL, Connection
 
-from crossroads import create_app, settings
+from crossroads import create_app, current, settings
 from models import Base, db
 from tests.support import mail_server
 from tests.support.mail_server import Mail
@@ -76,7 +76,7 @@ def _site(database: URL, instance: Path, compiled: FileSystemBytecodeCache) -> I
     app = create_app(ROOT, given)
     app.jinja_env.bytecode_cache = compiled
     yield app
-    app.extensions["crossroads.pages"].close()
+    current.of(app).pages.close()
     with app.app_context():
         db.engine.dispose()
 
@@ -87,7 +87,7 @@ def look(app: Flask, mails: Iterable[Mail]) -> None:
         engine = db.engine
     if not inspect(engine).has_table("message"):
         return
-    paths = links(mails, app.extensions["crossroads.settings"].base_url)
+    paths = links(mails, current.of(app).settings.base_url)
     client = app.test_client()
     for path in paths:
         if path.startswith("/orders/"):  # the one page that may copy what Stripe says

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from crossroads import create_app, settings
+from crossroads import create_app, current, settings
 from crossroads.payments import connection
 from models import db
 from tests.conftest import ROOT
@@ -108,7 +108,7 @@ def sites(
 
 
 def close(app: Flask) -> None:
-    app.extensions["crossroads.pages"].close()
+    current.of(app).pages.close()
     with app.app_context():
         db.engine.dispose()
 

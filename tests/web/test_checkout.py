@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from crossroads import current
 from crossroads.content import read
 from crossroads.orders import seats
 from crossroads.payments import Gateway
@@ -250,11 +251,10 @@ def test_full_cohort_is_said_before_paying(
 ) -> None:
     form = {**GOOD, "request_key": key(client)}
     with app.app_context():
-        from crossroads.content.store import current_content
         from models import writing
 
         writing(db.session)
-        course = current_content().courses[0]
+        course = current.content().courses[0]
         seats.reserve(db.session, course, course.cohorts[0], COHORT.seats - 1)
         db.session.commit()
     answer = client.post(ENROLL, data=form)

@@ -14,8 +14,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from crossroads import current
 from crossroads.content import read
-from crossroads.middleware.page_cache import PageCache
 from tests.conftest import ROOT
 from tests.web.test_signup import shown
 
@@ -194,7 +194,7 @@ def test_course_page_says_what_is_sold_and_for_how_much(client: FlaskClient) -> 
 
 
 def test_legal_pages_alone_wait_for_their_first_reader(app: Flask, tmp_path: Path) -> None:
-    pages: PageCache = app.extensions["crossroads.pages"]
+    pages = current.of(app).pages
     pages.fill(tmp_path / "compressed.zip")
     paths = ["/", "/privacy", "/terms"]
     assert [pages.kept(path) is not None for path in paths] == [True, False, False]

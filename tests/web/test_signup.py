@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.orm import Session
 
+from crossroads import current
 from models import ConsentEvent, Lead, Message
 from tests.support.hostile import send_hostile
 
@@ -62,7 +63,7 @@ def test_answer_made_of_the_page_in_memory_is_the_one_rendered_whole(
 ) -> None:
     rendered = client.post(address, data=GOOD)
     client.get(address)
-    assert app.extensions["crossroads.pages"].kept(address)
+    assert current.of(app).pages.kept(address)
     again = client.post(address, data=GOOD)
     assert again.text == rendered.text
     assert again.headers["Cache-Control"] == "no-store"

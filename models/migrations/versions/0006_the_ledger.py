@@ -137,7 +137,7 @@ def downgrade() -> None:
 
 def _hash(name: str) -> None:
     """Give each row the HMAC of its address, as the site itself does."""
-    key = current_app.extensions["crossroads.settings"].suppression_key.encode()
+    key = current_app.extensions["crossroads"].settings.suppression_key.encode()
     table = sa.table(name, sa.column("id"), sa.column("email_key"), sa.column("address_hash"))
     change = (
         sa.update(table)

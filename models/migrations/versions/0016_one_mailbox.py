@@ -97,7 +97,7 @@ def _taken(name: str, key: str) -> bool:
 
 
 def _hash(key: str) -> str:
-    secret: str = current_app.extensions["crossroads.settings"].suppression_key
+    secret: str = current_app.extensions["crossroads"].settings.suppression_key
     return hmac.new(secret.encode(), key.encode(), hashlib.sha256).hexdigest()
 
 

@@ -24,11 +24,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from crossroads import current
 from crossroads.admin.forms import SignInForm
 from crossroads.mail import listing as mail_list
 from crossroads.middleware import security as guard
 from crossroads.orders import disputes
-from crossroads.settings import Settings
 from crossroads.staff import accounts as users
 from crossroads.staff.accounts import Staff
 from models import db, now, writing
@@ -179,7 +179,7 @@ def _refusal(found: Staff | None, roles: Collection[str], *, kept: bool = False)
 
 def _sign_in_again() -> Response:
     """Ask for a sign-in on a page that keeps what was typed: only of a form of this site."""
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     guard.refuse_cross_site(settings.base_url.rstrip("/"))
     page = render_template(
         "admin/login.html",

@@ -27,8 +27,8 @@ from crossroads.orders import refunds
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 from crossroads.orders.ledger import Balance
 from crossroads.orders.listing import OrderFilter
+from crossroads.site_form import SiteForm
 from crossroads.staff.accounts import password_problem
-from crossroads.web.forms import SiteForm
 from models import Announcement, Order, message
 from models.lead import STATES
 

@@ -9,10 +9,9 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads import content
+from crossroads import content, current
 from crossroads.cli.support import count
 from crossroads.content import Content
-from crossroads.content.store import current_content
 from crossroads.orders import sold_cohorts
 from crossroads.orders.sold_cohorts import Affected
 from models import db
@@ -28,7 +27,7 @@ def check() -> None:
     Compares it with the orders in the database, too: a cohort that left the content or has fewer
     seats than are sold is a mistake, one that moved is a note.
     """
-    found = current_content()  # mistakes have stopped the command before this line
+    found = current.content()  # mistakes have stopped the command before this line
     for problem in content.figures_without_source(found):
         click.echo(f"note: {problem}")
     for sample in found.samples:

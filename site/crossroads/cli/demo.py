@@ -3,8 +3,8 @@
 import click
 from flask.cli import AppGroup
 
+from crossroads import current
 from crossroads.cli.support import count, fail, progress, settings, with_tables
-from crossroads.content.store import current_content
 from crossroads.ops import demo
 from crossroads.ops.demo import tables as demo_tables
 from models import db
@@ -26,7 +26,7 @@ def fill(leads: int, seed: int) -> None:
     ):
         made = demo.fill(
             connection,
-            current_content(),
+            current.content(),
             leads=leads,
             seed=seed,
             suppression_key=settings().suppression_key,

@@ -5,8 +5,8 @@ import sys
 import click
 from flask.cli import with_appcontext
 
+from crossroads import current
 from crossroads.cli.support import settings
-from crossroads.content.store import current_content
 from crossroads.mail.smtp import Mailer
 from crossroads.ops import doctor
 from crossroads.payments import Gateway
@@ -20,7 +20,7 @@ def examine() -> None:
     gateway = Gateway(settings().stripe_secret_key, base=settings().stripe_api_base)
     mailer = Mailer(settings())
     wrong = 0
-    for finding in doctor.examine(settings(), db.engine, gateway, mailer, current_content()):
+    for finding in doctor.examine(settings(), db.engine, gateway, mailer, current.content()):
         click.echo(f"{finding.weight}: {finding.text}")
         wrong += finding.weight == "wrong"
     if wrong:

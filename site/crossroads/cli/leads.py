@@ -8,9 +8,8 @@ import click
 from email_validator import EmailNotValidError
 from flask.cli import AppGroup
 
-from crossroads import export
+from crossroads import current, export
 from crossroads.cli.support import count, export_options, fail, settings, with_tables, write_export
-from crossroads.content.store import current_content
 from crossroads.leads import listing as lead_list
 from crossroads.leads.consent import Evidence
 from crossroads.leads.listing import LeadFilter
@@ -105,7 +104,7 @@ def _summary(found: Person) -> list[str]:
     today = datetime.now(UTC).date()
     lines += [
         f"a paid seat is still ahead: {seat.course}, {seat.cohort}"
-        for seat in person.ahead(found, current_content(), today)
+        for seat in person.ahead(found, current.content(), today)
     ]
     if found.orders:
         lines.append("Stripe keeps records of its own: erase the customer there too")

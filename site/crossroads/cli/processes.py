@@ -12,9 +12,9 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from crossroads import current
 from crossroads.cli.support import count, fail, gateway, settings, templates, with_tables
 from crossroads.content import Content
-from crossroads.content.store import current_shelf
 from crossroads.database import identity, leases
 from crossroads.ops import server
 from crossroads.ops.parent_process import end_with_supervisor
@@ -56,7 +56,7 @@ def serve() -> None:
     from crossroads.middleware.template_cache import TemplateCache
 
     current_app.jinja_env.bytecode_cache = TemplateCache(settings().instance / "templates")
-    server.serve(settings(), db.engine, current_app.extensions["crossroads.pages"])
+    server.serve(settings(), db.engine, current.pages())
 
 
 @click.command("worker")
@@ -192,7 +192,7 @@ def _worker(alive: "Presence | None" = None) -> "Worker":
     from crossroads.mail.smtp import Mailer
     from crossroads.worker.delivery import Worker
 
-    shelf = current_shelf()
+    shelf = current.store()
 
     def content() -> Content:
         shelf.refresh()

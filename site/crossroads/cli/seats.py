@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import click
 from flask.cli import AppGroup
 
+from crossroads import current
 from crossroads.cli.support import fail, with_tables
-from crossroads.content.store import current_content
 from crossroads.orders import seats
 from models import db, writing
 
@@ -34,7 +34,7 @@ def release(course: str, cohort: str, number: int) -> None:
 
 
 def _change(course_slug: str, code: str, number: int) -> None:
-    content = current_content()
+    content = current.content()
     course = content.course(course_slug)
     if course is None:
         fail(f"no course {course_slug!r}: use {_either(one.slug for one in content.courses)}")

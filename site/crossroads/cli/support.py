@@ -13,7 +13,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from crossroads import export
+from crossroads import current, export
 from crossroads.database.pagination import Filter
 from crossroads.export import Sheet
 from crossroads.logs import first_line
@@ -87,8 +87,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
 
 def settings() -> Settings:
     """Return the settings of the site that the command runs in."""
-    found: Settings = current_app.extensions["crossroads.settings"]
-    return found
+    return current.settings()
 
 
 def templates() -> Path:

@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from flask import current_app
-
 from crossroads import content
 from crossroads.content import Content, ContentError
 
@@ -116,14 +114,3 @@ def _digest(files: dict[str, bytes]) -> str:
         total.update(name.encode())
         total.update(hashlib.sha256(data).digest())
     return total.hexdigest()[:12]
-
-
-def current_shelf() -> Shelf:
-    """Return the shelf of the running app."""
-    shelf: Shelf = current_app.extensions["crossroads.shelf"]
-    return shelf
-
-
-def current_content() -> Content:
-    """Return the content of the running app. Raises ContentError if it cannot be used."""
-    return current_shelf().content

@@ -12,10 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from flask import current_app
-
 from crossroads.database.process_lock import turn
-from models import db
 from models.base import AnySession, writing
 
 TURN_SECONDS: Final = 1.0
@@ -93,12 +90,6 @@ class GroupCommit:
             else:
                 for _, _, done in group:
                     done.set_result(None)
-
-
-def commit(store: Store, item: Any) -> None:
-    """Return when the running app has the item stored and durable, as GroupCommit.commit does."""
-    group: GroupCommit = current_app.extensions["crossroads.commits"]
-    group.commit(db.session, store, item)
 
 
 def _by_store(entries: Sequence[Entry]) -> dict[Store, list[Any]]:

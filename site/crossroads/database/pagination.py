@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select, true, tuple_
 
-from models import Enrollment, Lead, Message, Order
+from models import Enrollment, Lead, Message, Order, Waiting
 from models.base import AnySession
 from models.folding import fold, folded
 
@@ -294,3 +294,11 @@ def cleaned(text: str | None, *, keep: str = "") -> str:
 
 def _clean(text: str) -> str:
     return cleaned(text).strip()[:TERM_LENGTH]
+
+
+def in_course(
+    table: type[Order] | type[Enrollment] | type[Waiting], course: str
+) -> list[ColumnElement[bool]]:
+    """Return what narrows a table to a course, or with slug/code to one cohort of it."""
+    slug, _, code = course.partition("/")
+    return [table.course == slug, *([table.cohort == code] if code else [])]

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, func, select
 
-from crossroads.database.pagination import NEWEST, Filter, Listing, Narrowed, counted
+from crossroads.database.pagination import NEWEST, Filter, Listing, Narrowed, counted, in_course
 from crossroads.export import Sheet
 from crossroads.leads import search_index as lead_words
 from crossroads.leads.waiting_list import WAITS
 from crossroads.mail import addresses
-from crossroads.orders.listing import in_course
 from models import Lead, Message, Suppression, Waiting
 from models.base import AnySession
 from models.lead import STATES

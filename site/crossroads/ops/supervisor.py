@@ -14,7 +14,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from sqlalchemy.exc import SQLAlchemyError
 
-from crossroads.content.store import current_content
+from crossroads import current
 from crossroads.logs import first_line
 from crossroads.ops.parent_process import SUPERVISOR
 from crossroads.ops.server import require_free_port, schema_fault
@@ -46,7 +46,7 @@ def prepare(app: Flask, settings: Settings) -> None:
         share_images as pictures,  # here alone: it loads a renderer that nothing else needs
     )
 
-    pictures.write(current_content(), settings.share_folder)
+    pictures.write(current.content(), settings.share_folder)
 
 
 def everything(app: Flask, settings: Settings) -> int:

@@ -8,10 +8,9 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import join
 
 from crossroads.database import identity
-from crossroads.database.pagination import NEWEST, Filter, Listing, holds, names_person
+from crossroads.database.pagination import NEWEST, Filter, Listing, holds, in_course, names_person
 from crossroads.export import Sheet
 from crossroads.mail import addresses
-from crossroads.orders.listing import in_course
 from models import Enrollment, Order
 from models.base import AnySession
 

@@ -10,13 +10,20 @@ from sqlalchemy.orm import aliased, outerjoin
 
 from crossroads.content import Content
 from crossroads.database import identity
-from crossroads.database.pagination import HIGHEST_ID, NEWEST, Filter, Listing, names_person
+from crossroads.database.pagination import (
+    HIGHEST_ID,
+    NEWEST,
+    Filter,
+    Listing,
+    in_course,
+    names_person,
+)
 from crossroads.export import Sheet
 from crossroads.mail import addresses
 from crossroads.orders import ledger
 from crossroads.orders.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
 from crossroads.orders.projections import Dispute
-from models import Enrollment, Order, OrderEvent, StripeEvent, Waiting
+from models import Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED
 
@@ -149,14 +156,6 @@ def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
     for name in sorted(f"{course}/{cohort}" for course, cohort in ordered):
         known.setdefault(name, name)
     return list(known.items())
-
-
-def in_course(
-    table: type[Order] | type[Enrollment] | type[Waiting], course: str
-) -> list[ColumnElement[bool]]:
-    """Return what narrows a table to a course, or with slug/code to one cohort of it."""
-    slug, _, code = course.partition("/")
-    return [table.course == slug, *([table.cohort == code] if code else [])]
 
 
 def _holds(term: str) -> ColumnElement[bool]:

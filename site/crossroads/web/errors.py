@@ -1,6 +1,7 @@
 """Exceptions become a page and a status here, and nowhere else."""
 
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,13 +15,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads.admin import access as desk
+from crossroads import current
 from crossroads.content import ContentError
 from crossroads.logs import first_line
 from crossroads.mail import mailed_links
 from crossroads.middleware.rate_limits import TooMany, seconds_to_wait
 from crossroads.middleware.security import CrossSite, policy_with_payment
-from crossroads.settings import Settings
 
 log = structlog.get_logger()
 
@@ -29,6 +29,7 @@ NEVER_SENT_AGAIN = {"password", "csrf_token"}
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]
 SIGNUP = ("Open the sign-up page", "/signup")
+DESK = "crossroads.desk"  # returns the desk's pages that are open to who is signed in
 THE_DESK = ("The desk", "/admin/")
 
 WORDS = {
@@ -92,8 +93,9 @@ LAST_RESORT = Markup(
 )
 
 
-def init_app(app: Flask) -> None:
-    """Register one handler for each kind of trouble."""
+def init_app(app: Flask, *, desk: Callable[[], Sequence[tuple[str, str]]]) -> None:
+    """Register one handler for each kind of trouble. `desk` returns its pages."""
+    app.extensions[DESK] = desk
 
     @app.errorhandler(CrossSite)
     def cross_site(_error: CrossSite) -> Response:
@@ -139,7 +141,7 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(Exception)
     def broken(error: Exception) -> Response:
         log.exception("request failed")
-        settings: Settings = app.extensions["crossroads.settings"]
+        settings = current.of(app).settings
         if not settings.production and (fault := _template_fault(error)):
             return _page(500, words=BROKEN_TEMPLATE, problems=[fault])
         return _page(500)
@@ -182,7 +184,7 @@ def _page(
     if retry_after is not None:
         answer.headers["Retry-After"] = str(retry_after)
     if typed and _buying():  # sent again, the form leads on to Stripe
-        settings: Settings = current_app.extensions["crossroads.settings"]
+        settings = current.settings()
         policy = policy_with_payment(settings.pay_page_origins)
         answer.headers["Content-Security-Policy"] = policy
     return answer
@@ -213,10 +215,10 @@ def _links() -> list[tuple[str, str]]:
         back = _buying() and request.method == "GET"
         return [("Try again", request.path), *LINKS] if back else LINKS
     try:
-        rooms = desk.rooms()
+        pages = current_app.extensions[DESK]()
     except DATABASE_AWAY:  # which knows who is signed in
-        rooms = []
-    return [*((label, path) for label, path, _ in rooms if path != THE_DESK[1]), THE_DESK]
+        pages = []
+    return [*(page for page in pages if page[1] != THE_DESK[1]), THE_DESK]
 
 
 def _render(**words: object) -> str:

@@ -5,14 +5,13 @@ import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError
-from flask import request
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
 from crossroads.leads.consent import wording_hash
 from crossroads.mail import domain_hints as providers
 from crossroads.mail.addresses import EMAIL_LENGTH, QUOTES, at_signs, cleaned, email_key
+from crossroads.site_form import SiteForm
 
 NAME_LENGTH = 100
 TAG_LENGTH = 200
@@ -78,22 +77,6 @@ def _check_name(name: str) -> None:
         raise ValidationError(f"Enter a name of at most {NAME_LENGTH} characters")
     if name != _without_controls(name):
         raise ValidationError("Enter a name on one line, without control characters")
-
-
-class SiteForm(FlaskForm):
-    """A form that takes the fields of forms alone: Flask-WTF would take JSON and files for them.
-
-    What checks the public forms is the request's origin, and those of the desk their token, before
-    any is read.
-    """
-
-    class Meta:
-        csrf = False
-
-        def wrap_formdata(self, _form: FlaskForm, formdata: Any) -> Any:
-            if formdata is None or hasattr(formdata, "getlist"):  # given by the view
-                return formdata
-            return request.form or None if request.method == "POST" else None
 
 
 class PublicForm(SiteForm):

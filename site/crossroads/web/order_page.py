@@ -8,13 +8,13 @@ from logging import ERROR, WARNING
 from typing import Final, Literal
 
 import structlog
-from flask import Response, abort, current_app, g, make_response, render_template, request
+from flask import Response, abort, g, make_response, render_template, request
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
+from crossroads import current
 from crossroads.content import Cohort
 from crossroads.content import schedule as calendars
-from crossroads.content.store import current_content
 from crossroads.fulfillment import settlement
 from crossroads.leads import waiting_list
 from crossroads.middleware import rate_limits as limits
@@ -30,7 +30,6 @@ from crossroads.payments import (
     PaymentsRefused,
     ours,
 )
-from crossroads.settings import Settings
 from crossroads.web.forms import ParticipantForm
 from models import Order, db, now
 from models.order import UNSEATED
@@ -87,7 +86,7 @@ def show(
     balance = ledger.of(db.session, order)
     confirming = confirming and not balance.paid
     events = ledger.events(db.session, order)
-    course = current_content().course(order.course)
+    course = current.content().course(order.course)
     cohort = cohort_of(order)
     bought = enrollments.of_order(db.session, order) if balance.paid else None
     unseated = any(event.kind == UNSEATED for event in events)
@@ -140,7 +139,8 @@ def fresh(seat: participants.Seat) -> ParticipantForm:
 def private(page: str, status: int) -> Response:
     """Return a page that no cache keeps and whose forms may lead to the pay page."""
     answer = make_response(page, status, {"Cache-Control": "no-store"})
-    answer.headers["Content-Security-Policy"] = policy_with_payment(settings().pay_page_origins)
+    policy = policy_with_payment(current.settings().pay_page_origins)
+    answer.headers["Content-Security-Policy"] = policy
     return answer
 
 
@@ -164,7 +164,7 @@ def onward(address: str) -> AnyResponse:
 
 def count_look(order: Order) -> None:
     """Count a look at what Stripe says of an order. Raises TooMany."""
-    limits.count((settings().order_look_limit, "order looks", order.token))
+    limits.count((current.settings().order_look_limit, "order looks", order.token))
 
 
 def find(token: str) -> Order:
@@ -177,7 +177,7 @@ def find(token: str) -> Order:
 
 def cohort_of(order: Order) -> Cohort | None:
     """Return the cohort that an order is for, or None when it has left the content."""
-    course = current_content().course(order.course)
+    course = current.content().course(order.course)
     return course.cohort(order.cohort) if course else None
 
 
@@ -200,13 +200,7 @@ def detached(order: Order) -> Order:
 def gateway() -> Gateway:
     """Return the gateway for this request: however often it asks, its page is there in time."""
     if "gateway" not in g:
-        whole: Gateway = current_app.extensions["crossroads.gateway"]
+        whole = current.gateway()
         g.gateway = whole.within(WHOLE_REQUEST)
     found: Gateway = g.gateway
-    return found
-
-
-def settings() -> Settings:
-    """Return the settings of the app that answers."""
-    found: Settings = current_app.extensions["crossroads.settings"]
     return found

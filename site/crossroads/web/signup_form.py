@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from flask import Response, current_app, make_response, request
+from flask import Response, make_response, request
 
+from crossroads import current
 from crossroads.content import Course
-from crossroads.content.store import current_content
-from crossroads.database import group_commit
 from crossroads.database.group_commit import Store
 from crossroads.leads import campaign_links, waiting_list
 from crossroads.leads import lifecycle as leads
@@ -21,7 +20,6 @@ from crossroads.metrics import SIGNUPS
 from crossroads.middleware import rate_limits as limits
 from crossroads.middleware.security import host_of, refuse_cross_site, truncated_ip
 from crossroads.orders.seats import Place
-from crossroads.settings import Settings
 from crossroads.web.forms import SignupForm, clean_tag
 
 PAGE_LENGTH = 200
@@ -57,7 +55,7 @@ def empty() -> Signup:
 
 def to_wait(course: Course, place: Place, signup: Signup | None = None) -> ToWait:
     """Return the form for a cohort's waiting list, empty when not given."""
-    consent = waiting_list.wording(current_content(), course.slug, place.cohort.code)
+    consent = waiting_list.wording(current.content(), course.slug, place.cohort.code)
     return ToWait(place=place, consent=consent, signup=signup or empty())
 
 
@@ -88,9 +86,9 @@ def answer(
     carries along where its reader came from.
     Raises CrossSite and TooMany.
     """
-    settings = _settings()
+    settings = current.settings()
     refuse_cross_site(settings.base_url)
-    wording = wording or current_content().site.signup.consent
+    wording = wording or current.content().site.signup.consent
     form = SignupForm(agreeing_to=wording)
     touch = _touch(apart=apart)
     if apart:
@@ -114,7 +112,7 @@ def answer(
         evidence=evidence(name, page=touch.page or request.path),
         suspect=bool(form.website.data),
     )
-    group_commit.commit(store, signup)
+    current.commit(store, signup)
     SIGNUPS.labels("taken").inc()
     done = Signup(
         form=form,
@@ -129,7 +127,7 @@ def answer(
 def evidence(form: str, *, page: str | None = None) -> Evidence:
     """Return what the request at hand proves of an act of consent."""
     agent = clean_tag(request.headers.get("User-Agent"))
-    version = current_content().version(page) if page else None
+    version = current.content().version(page) if page else None
     return Evidence(form=form, page=page, page_version=version, ip=truncated_ip(), user_agent=agent)
 
 
@@ -146,7 +144,7 @@ def _touch(*, apart: bool) -> Touch:
         return Touch(page=request.path[:PAGE_LENGTH], **tags)
     said = clean_tag(request.form.get("page")) or clean_tag(path) or ""
     # A form can claim to come from anywhere, and what a page is called outlives the person.
-    known = said.removesuffix("/enroll") in current_content().pages
+    known = said.removesuffix("/enroll") in current.content().pages
     return Touch(page=said if known else None, **tags)
 
 
@@ -162,14 +160,9 @@ def _known(touch: Touch) -> dict[str, str]:
 def _page_before() -> tuple[str | None, dict[str, str]]:
     """Return path and query of the page that led here, if it was another one of ours."""
     host = host_of(request.referrer or "")
-    if not host or host not in (request.host, host_of(_settings().base_url)):
+    if not host or host not in (request.host, host_of(current.settings().base_url)):
         return None, {}
     before = urlsplit(request.referrer or "")
     if before.path == request.path:
         return None, {}
     return before.path, campaign_links.read(before.query)
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["crossroads.settings"]
-    return settings

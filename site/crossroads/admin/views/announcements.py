@@ -21,10 +21,10 @@ from flask import (
 from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
+from crossroads import current
 from crossroads.admin import access as desk
 from crossroads.admin.forms import AnnouncementForm
 from crossroads.content import link_check
-from crossroads.content.store import current_content, current_shelf
 from crossroads.database.pagination import HIGHEST_ID
 from crossroads.leads import listing as lead_list
 from crossroads.leads import waiting_list
@@ -33,7 +33,6 @@ from crossroads.middleware import security as guard
 from crossroads.notifications import announcements
 from crossroads.notifications import contexts as letters
 from crossroads.notifications.contexts import Announced
-from crossroads.settings import Settings
 from models import Announcement, Message, User, db, now, writing
 from models.announcement import DRAFT
 
@@ -203,7 +202,7 @@ def resume(announcement_id: int) -> Response:
 
 def _wrong_link(found: Announcement) -> bool:
     """Tell whether a link in it leads nowhere, and say which."""
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     wrong = next(link_check.problems(found.body, settings.base_url, _own_paths()), "")
     if wrong:
         flash(f"Correct a link first. {wrong[:1].upper()}{wrong[1:]}", "err")
@@ -211,7 +210,7 @@ def _wrong_link(found: Announcement) -> bool:
 
 
 def _own_paths() -> frozenset[str]:
-    return link_check.own_paths(current_content()) | current_shelf().addresses
+    return link_check.own_paths(current.content()) | current.store().addresses
 
 
 def _change(announcement_id: int, verb: Callable[[Announcement], None]) -> Response:
@@ -233,9 +232,9 @@ def _to(found: Announcement) -> Response:
 
 
 def _form(found: Announcement | None) -> AnnouncementForm:
-    lines = waiting_list.lines(db.session, current_content())
+    lines = waiting_list.lines(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     choices = lead_list.choices(db.session)
     return AnnouncementForm(found, *choices, named, settings.base_url, _own_paths())
 
@@ -278,7 +277,7 @@ def _conflict(form: AnnouncementForm, found: Announcement) -> Response:
 def _place(found: Announcement) -> str:
     """Return the waiting list that is meant in words, or nothing."""
     course, _, cohort = found.waiting.partition("/")
-    return ", ".join(waiting_list.named(current_content(), course, cohort)) if course else ""
+    return ", ".join(waiting_list.named(current.content(), course, cohort)) if course else ""
 
 
 def _trial(found: Announcement) -> "EmailMessage":
@@ -287,10 +286,10 @@ def _trial(found: Announcement) -> "EmailMessage":
         Composer,  # a tenth of the start, for a page seldom looked at
     )
 
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     composer = Composer(settings, Path(current_app.root_path) / "templates")
     told = Announced(announcement=found, lead=None)
     kind = outbox.PLACES if found.waiting else outbox.ANNOUNCEMENT
     message = Message(address_hash="", kind=kind, recipient=desk.signed_in().email)
-    context = letters.context(message, told, current_content(), composer.base_url)
+    context = letters.context(message, told, current.content(), composer.base_url)
     return composer.compose(kind, message.recipient, message.reference, context | {"trial": False})

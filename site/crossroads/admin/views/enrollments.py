@@ -2,11 +2,11 @@
 
 from flask import Response, render_template, request
 
+from crossroads import current
 from crossroads.admin import access as desk
 from crossroads.admin import download
 from crossroads.admin.forms import EnrollmentFilterForm
 from crossroads.admin.list_view import Browse
-from crossroads.content.store import current_content
 from crossroads.orders import enrollment_listing as enrollment_list
 from crossroads.orders import listing as order_list
 from crossroads.orders import seats
@@ -18,7 +18,7 @@ bp = desk.blueprint("admin_enrollments", roles=desk.MONEY_ROLES)
 
 @bp.get("/enrollments")
 def enrollments() -> str:
-    content = current_content()
+    content = current.content()
     courses = order_list.courses(db.session, content)
     form = EnrollmentFilterForm(courses)
     listed = Browse(ENROLLMENTS, form, desk.ENROLLMENTS)

@@ -4,10 +4,9 @@ from datetime import datetime
 
 from flask import render_template
 
-from crossroads import money
+from crossroads import current, money
 from crossroads.admin import access as desk
 from crossroads.admin import dashboard as overview
-from crossroads.content.store import current_content
 from crossroads.fulfillment import lateness
 from crossroads.leads import waiting_list
 from crossroads.orders import disputes, refunds, seats, sold_cohorts
@@ -36,16 +35,16 @@ def home() -> str:
         late=lateness.late(db.session, at),
         lost_payments=lost_checkouts.raised(db.session) if orders else [],
         refunds_failed=refunds.failed(db.session) if orders else [],
-        overbooked=seats.overbooked(db.session, current_content().courses, at) if orders else [],
+        overbooked=seats.overbooked(db.session, current.content().courses, at) if orders else [],
         changed=_changed(at) if orders else [],
         stuck=overview.stuck(db.session) if orders else (0, []),
-        waiting=waiting_list.lines(db.session, current_content()) if leads else [],
-        samples=current_content().samples,
+        waiting=waiting_list.lines(db.session, current.content()) if leads else [],
+        samples=current.content().samples,
         money=money.display,
     )
 
 
 def _changed(at: datetime) -> list[Affected]:
     """Return the cohorts that are no longer as they were sold; too few seats are told apart."""
-    found = sold_cohorts.compare(db.session, current_content(), at.date())
+    found = sold_cohorts.compare(db.session, current.content(), at.date())
     return [one for one in found if one.change != "fewer seats"]

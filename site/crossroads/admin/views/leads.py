@@ -3,11 +3,11 @@
 from flask import Response, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from crossroads import current
 from crossroads.admin import access as desk
 from crossroads.admin import download
 from crossroads.admin.forms import LeadFilterForm
 from crossroads.admin.list_view import Browse
-from crossroads.content.store import current_content
 from crossroads.leads import consent, waiting_list
 from crossroads.leads import listing as lead_list
 from crossroads.leads.consent import Evidence
@@ -21,7 +21,7 @@ bp = desk.blueprint("admin_leads", roles=desk.LEAD_ROLES)
 
 @bp.get("/leads")
 def leads() -> str:
-    lines = waiting_list.lines(db.session, current_content())
+    lines = waiting_list.lines(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
     form = LeadFilterForm(*lead_list.choices(db.session), named)
     return render_template("admin/leads.html", list=Browse(LEADS, form, desk.LEADS))
@@ -39,7 +39,7 @@ def lead(lead_id: int) -> str:
         suppression=suppressions.find(db.session, found.address_hash),
         messages=lead_list.messages(db.session, found.id),
         waiting=[
-            (", ".join(waiting_list.named(current_content(), one.course, one.cohort)), one)
+            (", ".join(waiting_list.named(current.content(), one.course, one.cohort)), one)
             for one in lead_list.waiting(db.session, found.id)
         ],
     )

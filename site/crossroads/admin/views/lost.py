@@ -1,16 +1,15 @@
 """Payments at the desk whose orders are not in this database: enroll the buyer, or refund."""
 
 import structlog
-from flask import abort, current_app, flash, redirect, render_template, request, url_for
+from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import money
+from crossroads import current, money
 from crossroads.admin import access as desk
-from crossroads.content.store import current_content
 from crossroads.fulfillment import recovery
 from crossroads.orders.checkout import lost as lost_checkouts
 from crossroads.orders.checkout.lost import LostError
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError, PaymentsRefused
+from crossroads.payments import WHOLE_REQUEST, PaymentsError, PaymentsRefused
 from models import db
 
 bp = desk.blueprint("admin_lost", roles=desk.MONEY_ROLES)
@@ -23,7 +22,7 @@ def lost() -> str:
     return render_template(
         "admin/lost.html",
         lost=lost_checkouts.raised(db.session),
-        payment_page=_gateway().payment_page,
+        payment_page=current.gateway().payment_page,
         money=money.display,
     )
 
@@ -34,7 +33,7 @@ def settle() -> AnyResponse:
     session_id, act = request.form.get("session", ""), request.form.get("act", "")
     if act not in ("enroll", "refund"):
         abort(400)
-    content, gateway = current_content(), _gateway().within(WHOLE_REQUEST)
+    content, gateway = current.content(), current.gateway().within(WHOLE_REQUEST)
     cause = f"desk, user {desk.signed_in().id}"
     db.session.rollback()
     number = None
@@ -58,8 +57,3 @@ def settle() -> AnyResponse:
     if number is not None:
         return redirect(url_for("admin_orders.order", order_id=number), 303)
     return redirect(url_for(".lost"), 303)
-
-
-def _gateway() -> Gateway:
-    gateway: Gateway = current_app.extensions["crossroads.gateway"]
-    return gateway

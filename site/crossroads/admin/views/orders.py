@@ -4,7 +4,6 @@ import structlog
 from flask import (
     Response,
     abort,
-    current_app,
     flash,
     redirect,
     render_template,
@@ -13,12 +12,11 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import money
+from crossroads import current, money
 from crossroads.admin import access as desk
 from crossroads.admin import download, order_record
 from crossroads.admin.forms import OrderFilterForm, RefundForm
 from crossroads.admin.list_view import Browse
-from crossroads.content.store import current_content
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders import disputes as disputes_of
@@ -38,7 +36,7 @@ from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import enrollments, paid_session
 from crossroads.orders.listing import ORDERS, OrderFilter
 from crossroads.orders.refunds import RefundError
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsError
+from crossroads.payments import WHOLE_REQUEST, PaymentsError
 from models import Order, db, now, writing
 from models.site import TEST
 
@@ -50,13 +48,13 @@ log = structlog.get_logger()
 @bp.get("/orders")
 def orders() -> str:
     at = now()
-    courses = order_list.courses(db.session, current_content())
+    courses = order_list.courses(db.session, current.content())
     listed = Browse(ORDERS, OrderFilterForm(courses), desk.ORDERS)
     return render_template(
         "admin/orders.html",
         list=listed,
         active_disputes=len(disputes_of.open_cases(db.session)),
-        overbooked=seats.overbooked(db.session, current_content().courses, at),
+        overbooked=seats.overbooked(db.session, current.content().courses, at),
         others=identity.others(db.session, TEST),
         lost=len(lost_checkouts.raised(db.session)),
         at=at,
@@ -74,7 +72,7 @@ def disputes() -> str:
         "admin/disputes.html",
         open=cases[0],
         closed=cases[1],
-        payment_page=_gateway().payment_page,
+        payment_page=current.gateway().payment_page,
         at=now(),
         money=money.display,
     )
@@ -83,15 +81,16 @@ def disputes() -> str:
 @bp.get("/orders/<int:order_id>")
 def order(order_id: int) -> str:
     found = _find(order_id)
-    course = current_content().course(found.course)
+    course = current.content().course(found.course)
+    gateway = current.gateway()
     return render_template(
         "admin/order.html",
         order=found,
         record=order_record.of(db.session, found),
         cohort=course.cohort(found.cohort) if course else None,
         at=now(),
-        payment=_gateway().payment_page(found.payment_intent) if found.payment_intent else None,
-        payment_page=_gateway().payment_page,
+        payment=gateway.payment_page(found.payment_intent) if found.payment_intent else None,
+        payment_page=gateway.payment_page,
         money=money.display,
     )
 
@@ -105,7 +104,7 @@ def invoice(order_id: int) -> AnyResponse:
         abort(404)
     db.session.rollback()
     try:
-        page = settlement.invoice_page(_gateway().within(WHOLE_REQUEST), session_id)
+        page = settlement.invoice_page(current.gateway().within(WHOLE_REQUEST), session_id)
     except PaymentsError as error:
         log.warning("invoice not found", order=order_id, error=str(error))
         page = None
@@ -157,7 +156,7 @@ def refund(order_id: int) -> AnyResponse:
     db.session.commit()
     log.info("refund asked for", order=order_id, user=desk.signed_in().id)
     try:
-        gateway = _gateway().within(WHOLE_REQUEST)
+        gateway = current.gateway().within(WHOLE_REQUEST)
         settlement.settle_payment(db.engine, gateway, order_id, cause)
     except PaymentsError as error:
         log.warning("refund not answered", order=order_id, error=str(error))
@@ -228,8 +227,3 @@ def _find(order_id: int) -> Order:
     if found is None:
         abort(404)
     return found
-
-
-def _gateway() -> Gateway:
-    gateway: Gateway = current_app.extensions["crossroads.gateway"]
-    return gateway

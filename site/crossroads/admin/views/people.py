@@ -9,8 +9,8 @@ import structlog
 from flask import Response, abort, flash, make_response, redirect, render_template, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from crossroads import current
 from crossroads.admin import access as desk
-from crossroads.content.store import current_content
 from crossroads.leads.consent import Evidence
 from crossroads.privacy import person
 from crossroads.privacy.person import Person
@@ -29,7 +29,7 @@ def show(address_hash: str) -> str:
     return render_template(
         "admin/person.html",
         person=found,
-        ahead=person.ahead(found, current_content(), now().date()),
+        ahead=person.ahead(found, current.content(), now().date()),
     )
 
 

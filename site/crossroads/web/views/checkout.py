@@ -16,9 +16,8 @@ from flask import (
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads import money
+from crossroads import current, money
 from crossroads.content import Course
-from crossroads.content.store import current_content
 from crossroads.fulfillment import settlement
 from crossroads.mail import addresses
 from crossroads.mail import domain_hints as providers
@@ -69,7 +68,7 @@ def enroll(slug: str) -> AnyResponse:
     if form.action.data == "change":  # the order page asks for the form, and nothing is done yet
         form.request_key.data = token_urlsafe(24)
         return _summary(course, form)
-    refuse_cross_site(order_page.settings().base_url)
+    refuse_cross_site(current.settings().base_url)
     # Full ones too: the last place may be held by the very order that this form has made before.
     form.cohort.choices = _choices(_places(course))
     db.session.rollback()  # what was read above may not stand before what is written below
@@ -122,7 +121,7 @@ def act(token: str) -> AnyResponse:
     # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
     # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
     found = order_page.detached(order_page.find(token))
-    limits.count((order_page.settings().order_look_limit, "order", found.token))
+    limits.count((current.settings().order_look_limit, "order", found.token))
     if request.form.get("action") == "cancel":
         try:
             _cancel(found, "buyer")
@@ -162,7 +161,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
     """
     cohort = course.cohort(form.cohort.data)
     assert cohort is not None  # noqa: S101 - the form offers no other
-    settings = order_page.settings()
+    settings = current.settings()
     address = addresses.read(form.email.data, settings.suppression_key)
     request_key = _request_key(form)
     known = order_requests.made(db.session, request_key)
@@ -204,7 +203,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
 
 def _cancel(order: Order, cause: str) -> State:
     """End an unpaid order at Stripe and here. Raises as settlement.cancel does."""
-    base_url = order_page.settings().base_url
+    base_url = current.settings().base_url
     return settlement.cancel(db.engine, order_page.gateway(), order, base_url, cause)
 
 
@@ -220,7 +219,7 @@ def _to_stripe(order: Order) -> AnyResponse:
     if url is None:
         try:
             checkout = settlement.open_checkout(
-                db.engine, order_page.gateway(), detached, order_page.settings().base_url
+                db.engine, order_page.gateway(), detached, current.settings().base_url
             )
             url = checkout.url
         except PaymentsCrowded:
@@ -280,7 +279,7 @@ def _summary(
 
 
 def _held_seats() -> HoldLimits:
-    settings = order_page.settings()
+    settings = current.settings()
     return HoldLimits(
         per_address=settings.held_seats_per_address, per_network=settings.held_seats_per_network
     )
@@ -314,7 +313,7 @@ def _request_key(form: EnrollForm) -> str:
 
 
 def _course(slug: str) -> Course:
-    course = current_content().course(slug)
+    course = current.content().course(slug)
     if course is None:
         abort(404)
     return course

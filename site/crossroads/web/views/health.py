@@ -2,14 +2,13 @@
 
 import hmac
 
-from flask import Blueprint, Response, abort, current_app, g, make_response, request
+from flask import Blueprint, Response, abort, g, make_response, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from crossroads import metrics
+from crossroads import current, metrics
 from crossroads.database import schema
 from crossroads.fulfillment import lateness
 from crossroads.middleware.security import client_ip
-from crossroads.settings import Settings
 from models import db, now
 
 bp = Blueprint("health", __name__)
@@ -51,7 +50,7 @@ def ready() -> Response:
 @bp.get("/metrics")
 def numbers() -> Response:
     """Return the counters to this machine, or to whoever has the token; to others, nothing."""
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     token = settings.metrics_token
     if not (token and hmac.compare_digest(given.encode(), token.encode())) and not _is_local():

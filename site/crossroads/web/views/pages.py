@@ -9,7 +9,6 @@ from flask import (
     Blueprint,
     Response,
     abort,
-    current_app,
     get_template_attribute,
     make_response,
     render_template,
@@ -17,12 +16,10 @@ from flask import (
     send_file,
 )
 
+from crossroads import current
 from crossroads.content import Content
-from crossroads.content.store import current_content, current_shelf
-from crossroads.middleware.page_cache import PageCache
 from crossroads.middleware.security import PUBLIC
 from crossroads.orders import seats
-from crossroads.settings import Settings
 from crossroads.web import signup_form as signup
 from crossroads.web.signup_form import Signup
 from models import db, now
@@ -71,14 +68,14 @@ def _page(
     `live` reads what the page shows from the database. It is called when the page is rendered,
     after a sign-up is stored: a transaction that has read can no longer begin to write.
     """
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
 
     def render(state: Signup) -> str:
         # Whoever has signed up gets the page that everybody gets, with another section in it: to
         # render all of it again would be a fifth of the work that a sign-up is.
         if state.state == "done" and (around := _around_signup()):
             section = get_template_attribute("macros.html", "signup_section")
-            return str(section(state, current_content().site.signup)).join(around)
+            return str(section(state, current.content().site.signup)).join(around)
         return render_template(
             template,
             signup=state,
@@ -95,7 +92,7 @@ def _page(
 
 def _around_signup() -> tuple[str, str] | None:
     """Return the page at this address before and after its sign-up form, if it is in memory."""
-    pages: PageCache = current_app.extensions["crossroads.pages"]
+    pages = current.pages()
     return _parted(pages.kept(request.path) or b"")
 
 
@@ -108,13 +105,13 @@ def _parted(page: bytes) -> tuple[str, str] | None:
 
 @bp.route("/", methods=["GET", "POST"])
 def home() -> Response:
-    content = current_content()
+    content = current.content()
     return _page("pages/home.html", comparisons=content.comparisons, courses=content.courses)
 
 
 @bp.route("/compare", methods=["GET", "POST"])
 def comparisons() -> Response:
-    content = current_content()
+    content = current.content()
     return _page(
         "pages/comparisons.html",
         comparisons=content.comparisons,
@@ -125,7 +122,7 @@ def comparisons() -> Response:
 
 @bp.route("/compare/topics/<slug>", methods=["GET", "POST"])
 def topic(slug: str) -> Response:
-    content = current_content()
+    content = current.content()
     topic = next((topic for topic in content.topics if topic.slug == slug), None)
     if topic is None:
         abort(404)
@@ -139,7 +136,7 @@ def topic(slug: str) -> Response:
 
 @bp.route("/compare/<slug>", methods=["GET", "POST"])
 def comparison(slug: str) -> Response:
-    content = current_content()
+    content = current.content()
     comparison = content.comparison(slug)
     if comparison is None:
         abort(404)
@@ -153,7 +150,7 @@ def comparison(slug: str) -> Response:
 
 @bp.route("/courses/<slug>", methods=["GET", "POST"])
 def course(slug: str) -> Response:
-    course = current_content().course(slug)
+    course = current.content().course(slug)
     if course is None:
         abort(404)
 
@@ -173,18 +170,18 @@ def course(slug: str) -> Response:
 
 @bp.get("/privacy")
 def privacy() -> Response:
-    return _page("pages/legal.html", legal=current_content().site.privacy)
+    return _page("pages/legal.html", legal=current.content().site.privacy)
 
 
 @bp.get("/terms")
 def terms() -> Response:
-    return _page("pages/legal.html", legal=current_content().site.terms)
+    return _page("pages/legal.html", legal=current.content().site.terms)
 
 
 @bp.get("/sitemap.xml")
 def sitemap() -> Response:
-    content = current_content()
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    content = current.content()
+    settings = current.settings()
     changed = {f"/compare/{one.slug}": one.updated for one in content.comparisons}
     text = render_template(
         "pages/sitemap.xml",
@@ -195,7 +192,7 @@ def sitemap() -> Response:
 
 @bp.get("/robots.txt")
 def robots() -> Response:
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     text = render_template("pages/robots.txt", sitemap=f"{settings.base_url}/sitemap.xml")
     return make_response(text, 200, {"Content-Type": "text/plain", "Cache-Control": PUBLIC})
 
@@ -203,7 +200,7 @@ def robots() -> Response:
 @bp.get("/favicon.ico")
 def favicon() -> Response:
     """Send the icon to who looks for it by itself, as search engines do."""
-    data = current_shelf().file("icons/favicon.svg")
+    data = current.store().file("icons/favicon.svg")
     return make_response(data, 200, {"Content-Type": STATIC_KINDS[".svg"], "Cache-Control": PUBLIC})
 
 
@@ -214,8 +211,8 @@ def share(name: str) -> Response:
         share_images as pictures,  # here alone: it loads a renderer that no other page needs
     )
 
-    settings: Settings = current_app.extensions["crossroads.settings"]
-    found = pictures.current(current_content(), settings.share_folder, name)
+    settings = current.settings()
+    found = pictures.current(current.content(), settings.share_folder, name)
     if found is None:
         abort(404)
     sent = BytesIO(found) if isinstance(found, bytes) else found
@@ -224,7 +221,7 @@ def share(name: str) -> Response:
 
 @bp.get("/static/<digest>/<path:name>")
 def static(digest: str, name: str) -> Response:
-    shelf = current_shelf()
+    shelf = current.store()
     data = shelf.file(name)
     if data is None:
         abort(404)
@@ -232,8 +229,8 @@ def static(digest: str, name: str) -> Response:
     response = make_response(data, 200, {"Content-Type": kind})
     # A page kept by a browser from before a change may ask for old files by their old
     # address: it gets the present ones, but must not keep them under that name.
-    current = digest == shelf.digest
-    response.headers["Cache-Control"] = STATIC_FOREVER if current else "no-cache"
+    latest = digest == shelf.digest
+    response.headers["Cache-Control"] = STATIC_FOREVER if latest else "no-cache"
     response.add_etag()
     response.make_conditional(request)
     return response

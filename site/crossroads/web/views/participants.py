@@ -7,6 +7,7 @@ from flask import Blueprint, request
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
+from crossroads import current
 from crossroads.mail import addresses
 from crossroads.orders import ledger, participants
 from crossroads.orders.participants import ParticipantError, Seated
@@ -71,7 +72,7 @@ def _give(order: Order, number: int, form: ParticipantForm) -> None:
         order,
         number,
         _turn(form.turn.data),
-        address=addresses.read(form.email.data, order_page.settings().suppression_key),
+        address=addresses.read(form.email.data, current.settings().suppression_key),
         called=form.name.data,
         cohort=order_page.cohort_of(order),
     )

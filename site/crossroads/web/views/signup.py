@@ -1,11 +1,11 @@
 """The stand-alone sign-up form, and the pages behind the links in mail."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 
+from crossroads import current
 from crossroads.leads import lifecycle as leads
 from crossroads.mail import mailed_links
 from crossroads.notifications import announcements
-from crossroads.settings import Settings
 from crossroads.web import signup_form as signup
 from crossroads.web.signup_form import Signup, evidence
 from models import db, now, writing
@@ -15,7 +15,7 @@ bp = Blueprint("signup", __name__)
 
 @bp.route("/signup", methods=["GET", "POST"])
 def form() -> Response:
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
 
     def render(state: Signup) -> str:
         return render_template(

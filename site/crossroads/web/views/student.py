@@ -1,13 +1,12 @@
 """The student's page, behind the link that was mailed."""
 
-from flask import Blueprint, Response, abort, current_app, make_response, render_template
+from flask import Blueprint, Response, abort, make_response, render_template
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
+from crossroads import current
 from crossroads.content import schedule as calendars
-from crossroads.content.store import current_content
 from crossroads.orders import enrollments
-from crossroads.settings import Settings
 from models import Order, db, now
 
 bp = Blueprint("student", __name__)
@@ -19,7 +18,7 @@ def page(token: str) -> Response:
     found = enrollments.find(db.session, token)
     if found is None:
         abort(404)
-    course = current_content().course(found.course)
+    course = current.content().course(found.course)
     cohort = course.cohort(found.cohort) if course else None
     meetings = calendars.meetings(cohort) if cohort else []
     receipt = enrollments.receipt(db.session, found)
@@ -46,7 +45,7 @@ def page(token: str) -> Response:
 @bp.get("/enrollments/<token>/calendar.ics")
 def calendar(token: str) -> AnyResponse:
     found = enrollments.find(db.session, token)
-    course = current_content().course(found.course) if found else None
+    course = current.content().course(found.course) if found else None
     cohort = course.cohort(found.cohort) if course and found else None
     if found is None or course is None or cohort is None:
         abort(404)
@@ -55,7 +54,7 @@ def calendar(token: str) -> AnyResponse:
         answer = redirect(f"/enrollments/{token}", 303)
         answer.headers.update(HEADERS)
         return answer
-    settings: Settings = current_app.extensions["crossroads.settings"]
+    settings = current.settings()
     body = calendars.write(course, cohort, f"{settings.base_url}/enrollments/{token}")
     return make_response(
         body,

@@ -4,7 +4,7 @@ from functools import partial
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
-from crossroads.content.store import current_content
+from crossroads import current
 from crossroads.leads import waiting_list
 from crossroads.orders import seats
 from crossroads.web import signup_form as signup
@@ -17,7 +17,7 @@ bp = Blueprint("waiting_list", __name__)
 @bp.route("/courses/<slug>/waiting-list", methods=["GET", "POST"])
 def join(slug: str) -> Response:
     """Take whoever wants to wait for the dates that ?cohort= names, as every link here does."""
-    content = current_content()
+    content = current.content()
     course = content.course(slug)
     cohort = course.cohort(request.args.get("cohort", "")) if course else None
     if course is None or cohort is None:
@@ -70,7 +70,7 @@ def confirm(token: str) -> Response:
 
 def _answer(state: str, status: int, found: tuple[Waiting, Lead] | None = None) -> Response:
     course, cohort = (found[0].course, found[0].cohort) if found else ("", "")
-    title, dates = waiting_list.named(current_content(), course, cohort)
+    title, dates = waiting_list.named(current.content(), course, cohort)
     page = render_template(
         "waiting_list/confirm.html",
         state=state,

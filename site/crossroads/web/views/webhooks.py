@@ -5,10 +5,9 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, current_app, make_response, request
 
-from crossroads.database import group_commit
+from crossroads import current
 from crossroads.fulfillment import webhook_events as stripe_events
-from crossroads.payments import BadEvent, Gateway
-from crossroads.settings import Settings
+from crossroads.payments import BadEvent
 from models import db, writing
 
 bp = Blueprint("webhooks", __name__)
@@ -23,8 +22,8 @@ def stripe() -> Response:
 
     https://docs.stripe.com/webhooks#acknowledge-events-immediately
     """
-    settings: Settings = current_app.extensions["crossroads.settings"]
-    gateway: Gateway = current_app.extensions["crossroads.gateway"]
+    settings = current.settings()
+    gateway = current.gateway()
     request.max_content_length = EVENT_BYTES
     body = request.get_data()  # as it came: the signature is over these bytes
     try:
@@ -38,7 +37,7 @@ def stripe() -> Response:
     # 400 has Stripe do for days, would change nothing, and the sweep looks at every order anyway.
     followed = event.kind in stripe_events.FOLLOWED and event.followable
     if followed and event.live == gateway.live:
-        group_commit.commit(stripe_events.receive, event)
+        current.commit(stripe_events.receive, event)
     return make_response("", 200, {"Cache-Control": "no-store"})
 
 
