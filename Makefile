@@ -21,10 +21,11 @@ serve: $(VENV)/run ## Run the whole product on this machine: site, worker, mailb
 test: $(VENV)/dev ## Run all tests (browser tests need Chromium: apt-get install chromium)
 	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-check: $(VENV)/dev ## Lint, check types, then run all tests
+check: $(VENV)/dev $(VENV)/imports/made ## Lint, check types and the import rule, then run all tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@PYTHONPATH=site:. $(VENV)/imports/bin/lint-imports
 	@$(MAKE) --no-print-directory test
 
 faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes (needs LibreOffice: apt-get install libreoffice-calc)
@@ -47,6 +48,7 @@ lock: $(VENV)/uv ## Bring requirements*.lock to the newest versions that pyproje
 	@printf 'editables\nhatchling\nuv\n' | $(COMPILE) pyproject.toml - --output-file requirements.lock
 	@printf 'editables\nhatchling\nuv\n' | $(COMPILE) --extra dev --constraint requirements.lock \
 		pyproject.toml - --output-file requirements-dev.lock
+	@printf 'import-linter\n' | $(COMPILE) - --output-file requirements-imports.lock
 
 clean: ## Remove the environment and caches; instance/ stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -70,4 +72,11 @@ $(VENV)/run: $(VENV)/uv requirements.lock pyproject.toml
 
 $(VENV)/dev: $(VENV)/run requirements-dev.lock
 	@$(UV) install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# Apart from the rest: what it needs (rich) would change what structlog writes in development.
+$(VENV)/imports/made: $(VENV)/uv requirements-imports.lock
+	@$(BIN)/uv venv --quiet --clear $(VENV)/imports
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV)/imports UV_LINK_MODE=copy $(BIN)/uv pip install --quiet \
+		--require-hashes --requirement requirements-imports.lock
 	@touch $@
