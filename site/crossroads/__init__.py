@@ -17,50 +17,24 @@ from werkzeug.routing import RequestRedirect
 from crossroads import cli, current, logs
 from crossroads import settings as settings_module
 from crossroads.admin import access as desk
-from crossroads.admin.views import (
-    announcements as admin_announcements,
-)
-from crossroads.admin.views import (
-    enrollments as admin_enrollments,
-)
-from crossroads.admin.views import (
-    home as admin_home,
-)
-from crossroads.admin.views import (
-    leads as admin_leads,
-)
-from crossroads.admin.views import (
-    lost as admin_lost,
-)
-from crossroads.admin.views import (
-    mail as admin_mail,
-)
-from crossroads.admin.views import (
-    orders as admin_orders,
-)
-from crossroads.admin.views import (
-    people as admin_people,
-)
-from crossroads.admin.views import (
-    session as admin_session,
-)
+from crossroads.admin.views import announcements as admin_announcements
+from crossroads.admin.views import enrollments as admin_enrollments
+from crossroads.admin.views import home as admin_home
+from crossroads.admin.views import leads as admin_leads
+from crossroads.admin.views import lost as admin_lost
+from crossroads.admin.views import mail as admin_mail
+from crossroads.admin.views import orders as admin_orders
+from crossroads.admin.views import people as admin_people
+from crossroads.admin.views import session as admin_session
 from crossroads.content import ContentError
 from crossroads.content.store import Shelf
 from crossroads.database import page_cache_version as site_version
 from crossroads.database.group_commit import GroupCommit
 from crossroads.leads import consent
-from crossroads.middleware import (
-    proxies,
-)
-from crossroads.middleware import (
-    rate_limits as limits,
-)
-from crossroads.middleware import (
-    request_log as requestlog,
-)
-from crossroads.middleware import (
-    security as guard,
-)
+from crossroads.middleware import proxies
+from crossroads.middleware import rate_limits as limits
+from crossroads.middleware import request_log as requestlog
+from crossroads.middleware import security as guard
 from crossroads.middleware.body_reader import Intake
 from crossroads.middleware.page_cache import PageCache
 from crossroads.ops.server import BLOCKING_THREADS, WAITING_THREADS

@@ -9,17 +9,9 @@ import time_machine
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from crossroads.orders import (
-    disputes,
-    ledger,
-    refunds,
-)
-from crossroads.orders import (
-    duplicate_payments as duplicates,
-)
-from crossroads.orders import (
-    lifecycle as orders,
-)
+from crossroads.orders import disputes, ledger, refunds
+from crossroads.orders import duplicate_payments as duplicates
+from crossroads.orders import lifecycle as orders
 from models import Order, db, writing
 from models.order import DISPUTE
 from tests.orders.test_lifecycle import paid

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.orders import (
-    disputes,
-    ledger,
-    refunds,
-)
-from crossroads.orders import (
-    lifecycle as orders,
-)
-from crossroads.orders import (
-    projections as standings,
-)
+from crossroads.orders import disputes, ledger, refunds
+from crossroads.orders import lifecycle as orders
+from crossroads.orders import projections as standings
 from crossroads.orders.ledger import LOST
 from crossroads.orders.refunds import RefundError
 from models import Hold, Message, Order, OrderEvent

@@ -13,16 +13,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from crossroads.mail import eligibility as gate
-from crossroads.orders import (
-    disputes,
-    enrollments,
-    ledger,
-    participants,
-    refunds,
-)
-from crossroads.orders import (
-    lifecycle as orders,
-)
+from crossroads.orders import disputes, enrollments, ledger, participants, refunds
+from crossroads.orders import lifecycle as orders
 from crossroads.orders.participants import Changed, ParticipantError
 from models import Enrollment, Message, Order, now, writing
 from models.message import SENT

@@ -11,15 +11,9 @@ import click
 from sqlalchemy.orm import Session
 
 from crossroads.cli.support import count, fail, progress, settings, with_tables
-from crossroads.leads.imports import (
-    batches as lead_batches,
-)
-from crossroads.leads.imports import (
-    columns as lead_columns,
-)
-from crossroads.leads.imports import (
-    importer as lead_import,
-)
+from crossroads.leads.imports import batches as lead_batches
+from crossroads.leads.imports import columns as lead_columns
+from crossroads.leads.imports import importer as lead_import
 from crossroads.leads.imports.file import LeadFile, NoLeads
 from crossroads.leads.imports.importer import Outcome
 from models import db, writing

@@ -15,15 +15,8 @@ from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
-from crossroads.fulfillment import (
-    drifts,
-    matching,
-    recovery,
-    settlement,
-)
-from crossroads.fulfillment import (
-    webhook_events as stripe_events,
-)
+from crossroads.fulfillment import drifts, matching, recovery, settlement
+from crossroads.fulfillment import webhook_events as stripe_events
 from crossroads.fulfillment.drifts import Drift
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders

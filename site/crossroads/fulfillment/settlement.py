@@ -12,20 +12,10 @@ from sqlalchemy.orm import Session
 from crossroads.database import identity
 from crossroads.fulfillment import matching, other_accounts
 from crossroads.fulfillment import webhook_events as stripe_events
-from crossroads.orders import (
-    disputes,
-    ledger,
-    refunds,
-)
-from crossroads.orders import (
-    duplicate_payments as duplicates,
-)
-from crossroads.orders import (
-    lifecycle as orders,
-)
-from crossroads.orders import (
-    projections as standings,
-)
+from crossroads.orders import disputes, ledger, refunds
+from crossroads.orders import duplicate_payments as duplicates
+from crossroads.orders import lifecycle as orders
+from crossroads.orders import projections as standings
 from crossroads.orders.ledger import State
 from crossroads.payments import (
     Checkout,

@@ -23,13 +23,7 @@ from crossroads.middleware.security import policy_with_payment
 from crossroads.orders import enrollments, ledger, participants
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.lifecycle import Foreign
-from crossroads.payments import (
-    WHOLE_REQUEST,
-    Gateway,
-    PaymentsAway,
-    PaymentsRefused,
-    ours,
-)
+from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused, ours
 from crossroads.web.forms import ParticipantForm
 from models import Order, db, now
 from models.order import UNSEATED

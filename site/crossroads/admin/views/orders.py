@@ -20,17 +20,9 @@ from crossroads.admin.list_view import Browse
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders import disputes as disputes_of
-from crossroads.orders import (
-    ledger,
-    refunds,
-    seats,
-)
-from crossroads.orders import (
-    listing as order_list,
-)
-from crossroads.orders import (
-    projections as standings,
-)
+from crossroads.orders import ledger, refunds, seats
+from crossroads.orders import listing as order_list
+from crossroads.orders import projections as standings
 from crossroads.orders.checkout import lost as lost_checkouts
 from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import enrollments, paid_session

@@ -8,15 +8,9 @@ from typing import IO, Any, Final
 from email_validator import EmailNotValidError
 
 from crossroads import export
-from crossroads.leads.imports import (
-    columns as lead_columns,
-)
-from crossroads.leads.imports import (
-    status as lead_status,
-)
-from crossroads.leads.imports import (
-    times as lead_times,
-)
+from crossroads.leads.imports import columns as lead_columns
+from crossroads.leads.imports import status as lead_status
+from crossroads.leads.imports import times as lead_times
 from crossroads.leads.imports.columns import TEXTS, TIMES, TOUCH, Column, Unclear
 from crossroads.leads.imports.csv_rows import Broken, NoTable, Table
 from crossroads.leads.imports.status import NotKnown, Rule, Standing

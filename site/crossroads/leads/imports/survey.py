@@ -5,15 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from crossroads.leads.imports import (
-    status as lead_status,
-)
-from crossroads.leads.imports import (
-    suspects as lead_suspects,
-)
-from crossroads.leads.imports import (
-    times as lead_times,
-)
+from crossroads.leads.imports import status as lead_status
+from crossroads.leads.imports import suspects as lead_suspects
+from crossroads.leads.imports import times as lead_times
 from crossroads.leads.imports.columns import TIMES, Column, Plan
 from crossroads.leads.imports.status import NotKnown, Rule, fold
 from models.lead import CONFIRMED, ERASED, PENDING, UNSUBSCRIBED

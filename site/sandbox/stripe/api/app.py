@@ -13,19 +13,10 @@ from flask import Flask, Response, request
 from werkzeug.http import http_date
 
 from sandbox.stripe import ids, unset
-from sandbox.stripe.api import (
-    expansion,
-    faults,
-)
-from sandbox.stripe.api import (
-    idempotency as answers,
-)
-from sandbox.stripe.api import (
-    request_log as log,
-)
-from sandbox.stripe.api import (
-    routes as calls,
-)
+from sandbox.stripe.api import expansion, faults
+from sandbox.stripe.api import idempotency as answers
+from sandbox.stripe.api import request_log as log
+from sandbox.stripe.api import routes as calls
 from sandbox.stripe.api.faults import Fault
 from sandbox.stripe.api.idempotency import Answer
 from sandbox.stripe.api.routes import Call

@@ -9,16 +9,7 @@ from sandbox.stripe import currencies, ids
 from sandbox.stripe import pagination as lists
 from sandbox.stripe.errors import Refusal, exclusive, no_such, state
 from sandbox.stripe.objects import events
-from sandbox.stripe.parameters import (
-    Array,
-    Choice,
-    Flag,
-    Integer,
-    Interval,
-    Metadata,
-    Shape,
-    Text,
-)
+from sandbox.stripe.parameters import Array, Choice, Flag, Integer, Interval, Metadata, Shape, Text
 from sandbox.stripe.store import Books, Thing
 
 CREATE: Final = Shape(

@@ -13,18 +13,9 @@ from sandbox.stripe import currencies
 from sandbox.stripe.api import faults
 from sandbox.stripe.api import request_log as log
 from sandbox.stripe.errors import Refusal
-from sandbox.stripe.objects import (
-    disputes,
-    promotions,
-    refunds,
-    sessions,
-)
-from sandbox.stripe.objects import (
-    due_jobs as agenda,
-)
-from sandbox.stripe.objects import (
-    payment_attempt as buying,
-)
+from sandbox.stripe.objects import disputes, promotions, refunds, sessions
+from sandbox.stripe.objects import due_jobs as agenda
+from sandbox.stripe.objects import payment_attempt as buying
 from sandbox.stripe.parameters import (
     Array,
     Currency,

@@ -13,19 +13,9 @@ from werkzeug.wrappers import Response
 from sandbox.mailbox import furnish
 from sandbox.stripe import currencies
 from sandbox.stripe.errors import Refusal
-from sandbox.stripe.objects import (
-    cards,
-    pricing,
-    promotions,
-    sessions,
-    tax_ids,
-)
-from sandbox.stripe.objects import (
-    due_jobs as agenda,
-)
-from sandbox.stripe.objects import (
-    payment_attempt as buying,
-)
+from sandbox.stripe.objects import cards, pricing, promotions, sessions, tax_ids
+from sandbox.stripe.objects import due_jobs as agenda
+from sandbox.stripe.objects import payment_attempt as buying
 from sandbox.stripe.objects.cards import Instrument, Mistakes
 from sandbox.stripe.objects.payment_attempt import Buyer
 from sandbox.stripe.parameters import Email
