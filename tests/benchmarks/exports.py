@@ -37,7 +37,7 @@ import re, sys
 from pathlib import Path
 from sqlalchemy import create_engine
 from crossroads import export
-from crossroads.lead_list import SHEET, LeadFilter
+from crossroads.leads.listing import SHEET, LeadFilter
 from models.base import prepare_engine
 for url in sys.argv[1:]:
     engine = create_engine(url)

@@ -372,7 +372,7 @@ def test_server_alone_stops_at_once_and_logs_as_the_site_does(
 
 SPAWNED = """
 import multiprocessing, sys
-from crossroads.server import web_server
+from crossroads.ops.server import web_server
 if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
     web_server("spawned:app", host="127.0.0.1", port=int(sys.argv[1]), workers=2).serve()

@@ -168,7 +168,7 @@ def test_thousands_are_brought_forward_some_at_once_from_an_index(engine: Engine
 HOLD = """
 import sys, time
 from pathlib import Path
-from crossroads.presence import Presence
+from crossroads.database.presence import Presence
 print(Presence(Path(sys.argv[1])).owner, flush=True)
 time.sleep(600)
 """
