@@ -48,7 +48,9 @@ def _utc(local: datetime, rules: list[Properties]) -> datetime:
         for year in (local.year - 1, local.year)
         if (onset := _onset(rule, year)) <= local
     ]
-    sign, hours, minutes = re.fullmatch(r"([+-])(\d\d)(\d\d)", max(onsets)[1]).groups()  # type: ignore[union-attr]
+    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", max(onsets)[1])
+    assert offset
+    sign, hours, minutes = offset.groups()
     offset = timedelta(hours=int(hours), minutes=int(minutes))
     return (local - offset if sign == "+" else local + offset).replace(tzinfo=UTC)
 
