@@ -1,10 +1,14 @@
 """Imports of leads from files, and taking them back; beside the other commands of `flask leads`."""
 
 import getpass
+import io
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -24,7 +28,9 @@ BREATH = 0.15
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
 @click.option("--consent-source", default="", help="where they agreed, and to what; kept as proof")
 @click.option("--dry-run", is_flag=True, help="say what would happen, and write nothing")
 @click.option(
@@ -55,7 +61,7 @@ def import_leads(
     time_zone: str,
     dates: str | None,
 ) -> None:
-    """Add people who agreed elsewhere, from a CSV file, ours or another's.
+    """Add people who agreed elsewhere, from a CSV file, ours or another's; - reads a pipe.
 
     People whom the file marks as gone are never mailed, and are unsubscribed if they had confirmed
     here. Nobody becomes mailable who is known here or whose address is suppressed. A file with a
@@ -63,7 +69,7 @@ def import_leads(
     """
     given = {
         "source": consent_source,
-        "name": file.name,
+        "name": _name(file),
         "named": _named(columns),
         "ignored": ignored,
         "encoding": encoding,
@@ -79,7 +85,33 @@ def import_leads(
         for line in _told(read, repeated, outcome, would=dry_run):
             click.echo(line)
         if not dry_run:
-            _take(session, outcome, parts, file=file.name, source=consent_source, lines=read.lines)
+            _take(
+                session, outcome, parts, file=_name(file), source=consent_source, lines=read.lines
+            )
+
+
+def _name(file: Path) -> str:
+    """Return the name under which an import of this file is listed."""
+    return "stdin" if str(file) == "-" else file.name
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file that can be read twice, and say how many bytes it has.
+
+    A pipe cannot: it is copied into a file without a name, which is gone when it is closed.
+    """
+    with click.open_file(str(file), "rb") as opened:
+        if opened.seekable():
+            size = opened.seek(0, io.SEEK_END)
+            opened.seek(0)
+            yield opened, size
+            return
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(opened, copy)
+            size = copy.tell()
+            copy.seek(0)
+            yield copy, size
 
 
 def _named(columns: tuple[str, ...]) -> dict[str, str]:
@@ -139,7 +171,7 @@ def _account() -> str:
 
 def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFile, int]:
     """Check the whole file, and put its people where no one else sees them."""
-    with file.open("rb") as opened, progress("Checking", file.stat().st_size) as advance:
+    with _opened(file) as (opened, size), progress("Checking", size) as advance:
         try:
             read = LeadFile(opened, suppression_key=settings().suppression_key, **given)
         except NoLeads as error:
