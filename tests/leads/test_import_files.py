@@ -1,6 +1,10 @@
 """Files that other programs wrote: nobody is mailed whom they mark as gone, the rest is read."""
 
+import os
+import re
+import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -203,12 +207,61 @@ def test_column_that_could_say_who_left_stops_the_import_until_it_is_ignored(
     result = take(site, file, text)
     assert result.exit_code == 1
     assert f'column "{head}" could say who left ("' in result.stderr
-    assert f'--ignore "{head}"' in result.stderr
+    assert f"--ignore {shlex.quote(head)}. " in result.stderr
     assert there.scalars(select(Lead)).all() == []
     there.rollback()
     result = take(site, file, text, "--ignore", head)
     assert f"columns left out: {head}" in result.stdout
     assert result.stdout.endswith("2 leads added\n")
+
+
+@pytest.mark.parametrize(
+    "head", ["Why 'no'?", 'Said ""stop""', "Stopped `$HOME`", "Stop\\n", "--stop", "-y stop"]
+)
+def test_what_an_import_says_to_give_can_be_pasted_into_a_shell(
+    site: Flask, there: Session, file: Path, head: str
+) -> None:
+    text = f'email,"{head}"\na@example.com,perhaps\nb@example.com,unsubscribed\n'
+    told = take(site, file, text).stderr
+    ignored = re.search(r"(--ignore .+?)\. If it does, ", told)
+    named = re.search(r"(--column .+)\n", told)
+    assert ignored is not None and named is not None
+    text = text.replace("perhaps", "active")
+    assert take(site, file, text, *shlex.split(named[1])).exit_code == 0
+    assert confirmed(there) == {"a@example.com"}
+    there.rollback()
+    result = take(site, file, text.replace("a@", "c@"), *shlex.split(ignored[1]))
+    assert result.exit_code == 0, result.stderr
+
+
+def test_two_columns_of_addresses_are_told_with_what_can_be_pasted(
+    site: Flask, there: Session, file: Path
+) -> None:
+    text = "E-mail,Email Address\na@example.com,b@example.com\n"
+    told = re.search(r"(--column .+)\n", take(site, file, text).stderr)
+    assert told is not None
+    assert take(site, file, text, *shlex.split(told[1])).exit_code == 0
+    assert confirmed(there) == {"a@example.com"}
+
+
+@pytest.mark.parametrize("data", [b"email\nann@example.com\n", b"email,name\n" + b"y" * 100_000])
+def test_pipe_is_read_like_a_file(site: Flask, there: Session, tmp_path: Path, data: bytes) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(pipe.write_bytes, data)
+        result = flask(site, "leads", "import", str(pipe), "--consent-source", "Fair in Ulm")
+        assert written.result() == len(data)
+    assert result.exit_code == (1 if b"y" in data else 0), result.stderr
+    assert confirmed(there) == (set() if b"y" in data else {"ann@example.com"})
+
+
+def test_dash_reads_what_is_piped_in(site: Flask, there: Session) -> None:
+    arguments = ("leads", "import", "-", "--consent-source", "Fair in Ulm")
+    result = site.test_cli_runner().invoke(args=arguments, input="email\nann@example.com\n")
+    assert result.exit_code == 0, result.stderr
+    assert confirmed(there) == {"ann@example.com"}
+    assert there.scalars(select(LeadImport.file)).one() == "stdin"
 
 
 @pytest.mark.parametrize("sign", ["✓", "✔", "✔\ufe0f", " ☑ ", "✅", "x", "X"])

@@ -1,5 +1,6 @@
 """What the columns of a list are called in other programs, and what each is for us."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,8 +24,8 @@ OURS: Final[Mapping[str, str]] = {
     fold(name): name for name in ("email", *TEXTS, *TIMES, "suppressed")
 }
 # What other programs call them, the preferred first. OPTIN_TIME and CONFIRM_TIME are Mailchimp's,
-# ADDED_TIME is Brevo's, "Email Address" Mailchimp's, Subscriber MailerLite's; other
-# languages are believed.
+# ADDED_TIME is Brevo's, "Email Address" Mailchimp's, Subscriber MailerLite's, "Name 1" AWeber's;
+# other languages are believed.
 _ALSO: Final[Mapping[str, str]] = {
     "email": """
         e mail, email address, emailaddress, e mail address, email adresse, e mail adresse,
@@ -32,7 +33,9 @@ _ALSO: Final[Mapping[str, str]] = {
         subscriber email, contact email, correo electrónico, correo, e mail 1 value, e post, epost,
         email adres, indirizzo email, subscriber
     """,
-    "name": "full name, fullname, contact name, your name, vollständiger name, nombre completo",
+    "name": """
+        full name, fullname, contact name, your name, vollständiger name, nombre completo, name 1
+    """,
     "first_name": """
         first name, firstname, fname, given name, forename, vorname, prénom, prenom, nombre,
         voornaam, förnamn, nome
@@ -51,7 +54,7 @@ _ALSO: Final[Mapping[str, str]] = {
     "confirmed_at": """
         confirm time, confirmed time, confirmation time, confirmed date, confirm date,
         confirmation date, confirmed on, double opt in date, double opt in time, bestätigt am,
-        bestätigungsdatum
+        bestätigungsdatum, aktiviert am
     """,
     "unsubscribed_at": """
         unsub time, unsub date, unsubscribe time, unsubscribe date, unsubscribed time, unsubscribed
@@ -177,7 +180,7 @@ def _one(name: str, found: Sequence[Column]) -> Column:
             raise Unclear(f"two columns are called {heads[0]}: take one of them out")
         raise Unclear(
             f"{' and '.join(heads)} could both be the {name}: choose one with "
-            f'--column {name}="{heads[0]}"'
+            f"--column {shlex.quote(f'{name}={heads[0]}')}"
         )
     return found[0]
 

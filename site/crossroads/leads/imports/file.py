@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError
 from crossroads import export
 from crossroads.leads.imports import columns as lead_columns
 from crossroads.leads.imports import status as lead_status
+from crossroads.leads.imports import suspects as lead_suspects
 from crossroads.leads.imports import times as lead_times
 from crossroads.leads.imports.columns import TEXTS, TIMES, TOUCH, Column, Unclear
 from crossroads.leads.imports.csv_rows import Broken, NoTable, Table
@@ -103,6 +104,12 @@ class LeadFile:
         self._judges = [one for one in self._plan.judges if one[0].head not in found.harmless]
         # In our own export the state counts: they may have signed up again after they left.
         self._newer = heads.index("state") if found.ours else None
+        if not self._judges and (word := lead_suspects.named_gone(name)):
+            raise NoLeads(
+                f'the file\'s name says that the people in it left ("{word}"), and no column does: '
+                "add a column status with unsubscribed in each of their lines, or rename the file "
+                "if they did not"
+            )
         self.ignored = [*self._plan.left_out, *sorted(found.harmless)]
         self.judged = [
             column.head
@@ -116,6 +123,12 @@ class LeadFile:
     def _check(self) -> None:
         """Raise NoLeads when columns lack without which nobody can be taken."""
         if "email" not in self._reads:
+            if any("@" in head for head in self._table.heads):  # Sendy writes no heads
+                raise NoLeads(
+                    f"line {self._table.line}: holds an address, not the names of columns. Put a "
+                    "line above it, like name,email. Such a file does not say who left: if it has "
+                    "people who did, add a column status with active or unsubscribed"
+                )
             heads = ", ".join(self._table.heads) or "none"
             raise NoLeads(
                 f'line {self._table.line}: no column is called "email". If another one '
@@ -266,6 +279,6 @@ def _text(name: str, text: str, most: int) -> str | None:
     if name.removeprefix("last_") in TOUCH and ROUNDED.fullmatch(text):
         raise Wrong(
             f'{name}: "{text}" is a long number that a spreadsheet has rounded: take the column '
-            f'from the first file, or give --ignore "{name}"'
+            f"from the first file, or give --ignore {name}"
         )
     return text or None

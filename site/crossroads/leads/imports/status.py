@@ -43,7 +43,8 @@ class NotKnown(Exception):
 _AGREED = """
     agreed, confirmed, active, activated, enabled, subscribed, subscriber, opted in, opt in, optin,
     double opt in, double, single opt in, single, implied, express, explicit, marketing contact,
-    email, aktiv, aktiviert, angemeldet, bestätigt, abonniert, actif, abonné, inscrit, activo,
+    email, marketing, aktiv, aktiviert, angemeldet,
+    bestätigt, abonniert, actif, abonné, inscrit, activo,
     suscrito, attivo, iscritto, actief, ingeschreven
 """
 _LEFT = """
@@ -64,7 +65,8 @@ _BOUNCED = """
 _UNCONFIRMED = """
     unconfirmed, not confirmed, pending, held, waiting, erased, awaiting confirmation, never
     subscribed, not subscribed, non subscribed, nonsubscribed, non marketing contact, double opt in
-    pending, invited, no permissions set, no permission, not set, unknown, transactional, cold,
+    pending, invited, validating, needs attention, non marketing, no permissions set, no permission,
+    not set, unknown, transactional, cold,
     unbestätigt, nicht bestätigt, ausstehend, non confirmé, no confirmado, in attesa
 """
 
@@ -78,7 +80,9 @@ def _words(text: str, standing: Standing) -> dict[str, Standing]:
 # rapidmail: Aktiv, Unbestätigt, Gebounct, Unerwünscht, Abgemeldet. Constant Contact: Active,
 # Unsubscribed, Awaiting Confirmation, No Permissions Set. MailerLite: active, unsubscribed,
 # bounced, junk, unconfirmed. Klaviyo: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED. HubSpot:
-# double_opt_in_pending. Sendy: Marked as spam. The rest, and other languages: believed.
+# double_opt_in_pending. beehiiv: validating, pending, active, inactive, invalid, needs_attention.
+# Zoho Campaigns: marketing, non-marketing. Sendy: Marked as spam. The rest, and other languages:
+# believed.
 WORDS: Final[Mapping[str, Standing]] = {
     **_words(_AGREED, Standing.AGREED),
     **_words(_LEFT, Standing.LEFT),
@@ -106,14 +110,16 @@ _HEADS: Final[Mapping[Rule, str]] = {
         status, email status, subscription status, subscriber status, contact status, member status,
         list status, global status, email subscription status, marketing status, permission status,
         email marketing status, email permission status, consent status, subscription state,
-        subscriber state, stop status, abonnement status, anmeldestatus, statut, estado, stato,
+        subscriber state, abonnement status, anmeldestatus, statut, estado, stato,
         email marketing subscription status
     """,
-    # HubSpot; the second is what its marketing contacts cost, and no others are mailed.
+    # HubSpot; the second is what its marketing contacts cost, and no others are mailed. AWeber:
+    # Verified, and Stop Status (believed), which is empty for people who did not leave.
     Rule.DETAIL: """
         marketing email confirmation status, marketing contact status, double opt in, double optin,
         doi, confirmed, is confirmed, activated, email confirmed, verified, is verified,
-        email verified, bestätigt, aktiviert, confirmation status, opt in status, optin status
+        email verified, bestätigt, aktiviert, confirmation status, opt in status, optin status,
+        stop status
     """,
     # Ghost: subscribed_to_emails. Klaviyo: Email Marketing Consent. Shopify: Accepts Email
     # Marketing. Mailgun: subscribed. CleverReach, Sendy: active (believed).
@@ -150,7 +156,7 @@ _HEADS: Final[Mapping[Rule, str]] = {
         bounce, portal bounce, global bounce, cleaned, is cleaned, undeliverable, invalid, gebounct
     """,
     # Mailchimp: UNSUB_TIME, UNSUB_REASON, UNSUB_CAMPAIGN_TITLE. Constant Contact: email_optout_date
-    # and email_optout_reason. MailUp: OptOut_Date. AWeber: Stop Time (believed).
+    # and email_optout_reason. MailUp: OptOut_Date. AWeber: Inactive Date, Stop Time (believed).
     Rule.LEFT_WHEN: """
         unsub time, unsub date, unsubscribe time, unsubscribe date, unsubscribed time, unsubscribed
         date, unsubscribed at, unsubscribed on, date unsubscribed, unsubscription date,
@@ -161,7 +167,8 @@ _HEADS: Final[Mapping[Rule, str]] = {
         date, optout date, opt out time, optout time, opted out at, opted out date, email opt out
         date, email optout date, email opt out reason, email optout reason, opt out reason, optout
         reason, email optout source, email opt out source, optout type, optout subtype, optout nl,
-        stop time, stop date, deleted at, deleted on, deleted date, deactivated at, cancelled at,
+        stop time, stop date, inactive date, inactive at, inactive since,
+        deleted at, deleted on, deleted date, deactivated at, cancelled at,
         canceled at, removed at, suppressed at, blocked at, complained at, blacklisted at,
         blocklisted at, suppression reason, disabled at, archived at, complaint date, abmeldedatum,
         abgemeldet am, abmeldung, abmeldegrund, gesperrt am, gelöscht am

@@ -1,6 +1,7 @@
 """A first look at a whole file of leads: which of its columns could say who left, and how."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -154,8 +155,9 @@ def _region(column: Column, value: str) -> bool:
 def _stop(column: Column, values: Iterable[str]) -> str:
     return (
         f'column "{column.head}" could say who left ({_shown(values)}), in words not known here. '
-        f'If it does not, give --ignore "{column.head}". If it does, write active, pending, '
-        f'bounced or unsubscribed instead, and give --column status="{column.head}"'
+        f"If it does not, give --ignore {shlex.quote(column.head)}. If it does, write active, "
+        "pending, bounced or unsubscribed instead, and give --column "
+        f"{shlex.quote('status=' + column.head)}"
     )
 
 

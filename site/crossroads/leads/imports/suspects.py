@@ -39,7 +39,16 @@ HARMLESS: Final = frozenset(
         # What people write in their own script: names of places, firms and things.
         *("city", "town", "ort", "stadt", "ville", "ciudad", "address", "street", "company"),
         *("firma", "organization", "organisation", "job title", "position"),
+        # How often they read, MailerLite.
+        *("sent", "opens", "clicks"),
     }
+)
+# Words in the name of a file that holds nobody else. Mailchimp: unsubscribed_members, and cleaned.
+# Sendy: -unconfirmed, -marked-as-spam. SendGrid: suppression_bounces. AWeber: inactive_leads.
+FILES: Final = re.compile(
+    r"\b(un ?subs?|un ?subscri\w*|opt(ed)? ?outs?|bounce[ds]?|cleaned|suppress\w*"
+    r"|(black|block) ?list\w*|block(s|ed)|spam|complain\w*|invalid\w*|inactive|unconfirmed"
+    r"|abgemeldet|abmeldungen|gesperrt|désabonnés|bajas|do not (e ?)?mail)\b"
 )
 # Postal addresses, as Salesforce's MailingCity, and numbers of records.
 PLACES: Final = re.compile(
@@ -64,7 +73,9 @@ PLAIN: Final = frozenset(
     if word not in ("left", "gone")
     and (
         standing in (Standing.LEFT, Standing.BOUNCED)
-        or (re.search(r"sub|opt|confirm|abonn", word) and standing is Standing.UNCONFIRMED)
+        or (
+            re.search(r"sub|opt|confirm|abonn|marketing", word) and standing is Standing.UNCONFIRMED
+        )
     )
 )
 LISTED: Final = re.compile(r"[,;|\"\n]")
@@ -113,6 +124,12 @@ def suspect(head: str) -> bool:
 def harmless(head: str) -> bool:
     """Tell whether a column of this name, folded, is known to say something else."""
     return head in HARMLESS or PLACES.fullmatch(head) is not None
+
+
+def named_gone(name: str) -> str:
+    """Return the word in a file's name that says that the people in it left, "" if none does."""
+    found = FILES.search(fold(name))
+    return found[0] if found else ""
 
 
 def says_plainly(cell: str) -> str:
