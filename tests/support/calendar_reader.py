@@ -48,9 +48,9 @@ def _utc(local: datetime, rules: list[Properties]) -> datetime:
         for year in (local.year - 1, local.year)
         if (onset := _onset(rule, year)) <= local
     ]
-    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", max(onsets)[1])
-    assert offset
-    sign, hours, minutes = offset.groups()
+    found = re.fullmatch(r"([+-])(\d\d)(\d\d)", max(onsets)[1])
+    assert found
+    sign, hours, minutes = found.groups()
     offset = timedelta(hours=int(hours), minutes=int(minutes))
     return (local - offset if sign == "+" else local + offset).replace(tzinfo=UTC)
 
