@@ -106,9 +106,10 @@ class Sweep:
     def run(self) -> Generator[Drift, None, None]:
         """Settle all that was missed, and yield it. Raises Busy while another sweep is at work."""
         started = now()
-        since = self._begin(started)
+        self._begin(started)
         try:
             self._meet()
+            since = self._since()
             yield from self._catch_up()
             yield from self._read(since, started)
             yield from self._ask()
@@ -282,32 +283,36 @@ class Sweep:
         if denied or isinstance(error, PaymentsBusy) or self._troubles >= TROUBLES:
             raise _GivenUp("Stripe was left alone after that: the rest is for the next sweep")
 
-    def _begin(self, at: datetime) -> datetime:
-        """Take the lease, and return the moment to read from. Raises Busy."""
+    def _begin(self, at: datetime) -> None:
+        """Take the lease. Raises Busy."""
         self._renewed = time.monotonic()
         with Session(self._engine) as session:
             writing(session)
-            born = identity.of(session).created_at
             held = insert_for(session, Reconciliation).values(
                 id=1, owner=self._owner, lease_until=at + LEASE
             )
-            read_until = Reconciliation.read_until
+            until = Reconciliation.lease_until
             taken = session.execute(
                 held.on_conflict_do_update(
                     index_elements=[Reconciliation.id],
                     set_={"owner": held.excluded.owner, "lease_until": held.excluded.lease_until},
-                    where=or_(
-                        Reconciliation.lease_until.is_(None), Reconciliation.lease_until <= at
-                    ),
-                ).returning(read_until)
+                    where=or_(until.is_(None), until <= at),
+                ).returning(Reconciliation.id)
             ).one_or_none()
             if taken is None:
                 other = session.get_one(Reconciliation, 1)
                 raise Busy(str(other.owner), other.lease_until or at)
-            first = session.scalar(select(func.min(Order.created_at)))
-            since = taken[0] or min(first or born, born)
             session.commit()
-        return since - OVERLAP
+
+    def _since(self) -> datetime:
+        """Return the moment to read from; `_meet`, called before, may withdraw the one stored."""
+        with Session(self._engine) as session:
+            writing(session)
+            born = identity.of(session).created_at
+            read_until = session.get_one(Reconciliation, 1).read_until
+            first = session.scalar(select(func.min(Order.created_at)))
+            session.commit()
+        return (read_until or min(first or born, born)) - OVERLAP
 
     def _go_on(self) -> None:
         """Renew the lease when it is time. Raises _GivenUp when another has it, or at a stop."""
