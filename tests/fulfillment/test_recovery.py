@@ -17,7 +17,7 @@ from crossroads.orders import duplicate_payments as duplicates
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost as lost_checkouts
-from crossroads.payments import Gateway
+from crossroads.payments import Gateway, PaymentsRefused
 from crossroads.worker.event_consumer import Settler
 from crossroads.worker.retention_job import Keeper
 from models import (
@@ -309,9 +309,56 @@ def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
             (number, "duplicate", "pi_second"),
         ):
             rows = ledger.events(session, session.get_one(Order, each))
-            found = [one.reason for one in rows if (one.kind, one.subject) == (kind, subject)]
-            assert found[0] == "" and found[1] in ("not-in-this-account", "resource_missing")
+            found = [
+                (one.status, one.reason)
+                for one in rows
+                if (one.kind, one.subject) == (kind, subject)
+            ]
+            assert found == [("asked", ""), ("refused", "not-in-this-account")]
         assert ledger.unsettled(session) == []
+        assert refunds.failed(session) == [order.id, number]  # the desk's list
+
+
+def test_event_about_refunds_of_a_payment_elsewhere_is_done(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
+) -> None:
+    order, url = opened(engine, gateway)
+    sandbox.pay(url)
+    settlement.settle(engine, gateway, order.id, "event")
+    with Session(engine) as session:
+        writing(session)
+        refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        session.commit()
+    receive(engine, order)
+    Settler(engine, Gateway(KEY, base=other.url), BASE).work()
+    with Session(engine) as session:
+        assert session.scalars(select(StripeEvent)).one().done_at is not None
+        assert refunds.failed(session) == [order.id]
+
+
+def test_test_key_refuses_no_refund_of_a_live_payment(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    sandbox.control("mode", live=True)
+    live = Gateway(LIVE_KEY, base=sandbox.url)
+    with Session(engine, expire_on_commit=False) as session:
+        writing(session)
+        order = place(session, live=True)
+        session.commit()
+    sandbox.pay(str(settlement.open_checkout(engine, live, order, BASE).url))
+    settlement.settle(engine, live, order.id, "event")
+    with Session(engine) as session:
+        writing(session)
+        refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        session.commit()
+    sandbox.control("mode", live=False)
+    with pytest.raises(PaymentsRefused, match="resource_missing"):
+        settlement.settle_payment(engine, gateway, order.id, "sweep")
+    with Session(engine) as session:
+        assert refunds.failed(session) == []
+    sandbox.control("mode", live=True)
+    settlement.settle_payment(engine, live, order.id, "sweep")
+    assert state(engine, order) == "refunded"
 
 
 # Modes.

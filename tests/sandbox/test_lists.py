@@ -1,11 +1,12 @@
 """Lists, cursors and expanding, as the SDK uses them."""
 
+import json
 from typing import Any
 
 import pytest
 from stripe import Charge, InvalidRequestError, PaymentIntent, StripeClient
 
-from tests.support.sandbox_server import SandboxServer, session_params
+from tests.support.sandbox_server import KEY, SandboxServer, fetch, session_params
 
 pytest_plugins = ["tests.support.sandbox_fixtures"]
 
@@ -69,17 +70,15 @@ def test_time_limits_hold(sandbox: SandboxServer) -> None:
         ({"limit": 0}, "limit", "parameter_invalid_integer"),
         ({"limit": 101}, "limit", "parameter_invalid_integer"),
         ({"starting_after": "cs_test_none"}, "starting_after", "resource_missing"),
-        (
-            {"starting_after": "a", "ending_before": "b"},
-            "ending_before",
-            "parameters_exclusive",
-        ),
+        ({"starting_after": "a", "ending_before": "b"}, None, None),
+        ({"customer": "cus_none"}, "customer", "resource_missing"),
+        ({"payment_intent": "pi_none"}, "payment_intent", "resource_missing"),
         ({"status": "gone"}, "status", None),
         ({"colour": "red"}, "colour", "parameter_unknown"),
     ],
 )
 def test_bad_list_parameters_are_named(
-    sdk: StripeClient, params: dict[str, object], param: str, code: str | None
+    sdk: StripeClient, params: dict[str, object], param: str | None, code: str | None
 ) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         sdk.v1.checkout.sessions.list(params)  # type: ignore[arg-type] # bad on purpose
@@ -125,3 +124,41 @@ def test_lists_want_the_path_from_data_on(sdk: StripeClient) -> None:
     sdk.v1.checkout.sessions.create(session_params())
     with pytest.raises(InvalidRequestError, match=r"expanding 'data\.payment_intent' instead"):
         sdk.v1.checkout.sessions.list({"expand": ["payment_intent"]})
+
+
+@pytest.mark.parametrize("path", ["refunds", "charges", "disputes", "checkout/sessions"])
+def test_list_of_a_payment_that_does_not_exist_is_refused(
+    sandbox: SandboxServer, path: str
+) -> None:
+    """Source: https://docs.stripe.com/api/refunds/list, https://docs.stripe.com/api/errors."""
+    page = fetch(
+        f"{sandbox.url}/v1/{path}?payment_intent=pi_none",
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    error = json.loads(page.text)["error"]
+    assert error.pop("request_log_url").startswith(sandbox.url)
+    assert (page.status, error) == (
+        400,
+        {
+            "code": "resource_missing",
+            "doc_url": "https://stripe.com/docs/error-codes/resource-missing",
+            "message": "No such payment_intent: 'pi_none'",
+            "param": "payment_intent",
+            "type": "invalid_request_error",
+        },
+    )
+
+
+def test_list_of_refunds_of_a_charge_that_does_not_exist_is_refused(sdk: StripeClient) -> None:
+    """Source: https://docs.stripe.com/api/refunds/list, under Returns."""
+    with pytest.raises(InvalidRequestError, match="No such charge: 'ch_none'") as caught:
+        sdk.v1.refunds.list({"charge": "ch_none"})
+    assert (caught.value.code, caught.value.param) == ("resource_missing", "charge")
+
+
+def test_list_of_a_payment_without_refunds_is_empty(sandbox: SandboxServer) -> None:
+    sdk = sandbox.client()
+    sandbox.pay(sdk.v1.checkout.sessions.create(session_params()).url or "")
+    payment = sdk.v1.payment_intents.list().data[0].id
+    assert sdk.v1.refunds.list({"payment_intent": payment}).data == []
+    assert sdk.v1.disputes.list({"payment_intent": payment}).data == []

@@ -211,3 +211,27 @@ def test_brackets_are_read_as_stripe_reads_them(sandbox: SandboxServer) -> None:
     assert found.line_items is not None
     assert found.line_items.data[0].description == "Platz für zwei"
     assert (found.amount_total, found.currency) == (2000, "eur")
+
+
+def test_other_api_version_is_refused(sandbox: SandboxServer) -> None:
+    """Source: https://docs.stripe.com/api/versioning; the words are believed and not seen."""
+    page = fetch(
+        f"{sandbox.url}/v1/events",
+        headers={"Authorization": f"Bearer {KEY}", "Stripe-Version": "2020-08-27"},
+    )
+    assert page.status == 400 and "Invalid Stripe API version: 2020-08-27" in page.text
+
+
+def test_discount_must_fit_the_price(sandbox: SandboxServer) -> None:
+    """Source: https://docs.stripe.com/payments/checkout/discounts and .../no-cost-orders."""
+    sdk = sandbox.client()
+    twenty = sdk.v1.promotion_codes.list({"code": "TWENTY"}).data[0].id
+    discounts = [{"promotion_code": twenty}]
+    for items, code, param in (
+        ([line_item(currency="gbp")], None, "discounts[0][promotion_code]"),
+        ([line_item(amount=2_049)], "amount_too_small", None),
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            sdk.v1.checkout.sessions.create(session_params(line_items=items, discounts=discounts))
+        assert (caught.value.code, caught.value.param) == (code, param)
+    assert sdk.v1.checkout.sessions.list().data == []

@@ -1,6 +1,8 @@
 """Stripe's error objects: what a call is refused with, and why."""
 
-from typing import Any
+from typing import Any, Final
+
+NAMES: Final = {"promotion_code": "promotion code"}  # in messages, where it is not the kind
 
 
 class Refusal(Exception):
@@ -38,10 +40,24 @@ class Refusal(Exception):
         return {"error": error}
 
 
-def no_such(name: str, given: str, param: str, *, status: int = 404) -> Refusal:
-    """Return the refusal for an id that nothing has: 404 in the address, 400 in a parameter."""
+def no_such(
+    kind: str, given: str, param: str, *, status: int = 404, live: bool | None = None
+) -> Refusal:
+    """Return the refusal for an id that no object has: 404 in the address, 400 in a parameter.
+
+    `live` is the mode of the object with that id, if the other mode has one.
+    https://docs.stripe.com/error-codes#resource-missing
+    """
+    hint = ""
+    if live is not None:
+        theirs, ours = ("live", "test") if live else ("test", "live")
+        hint = (
+            f"; a similar object exists in {theirs} mode, but a {ours} mode key was used to make "
+            "this request."
+        )
+    name = NAMES.get(kind, kind)
     return Refusal(
-        f"No such {name}: '{given}'", status=status, code="resource_missing", param=param
+        f"No such {name}: '{given}'{hint}", status=status, code="resource_missing", param=param
     )
 
 

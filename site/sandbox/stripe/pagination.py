@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sandbox.stripe.errors import exclusive, no_such
+from sandbox.stripe.errors import Refusal, no_such
 from sandbox.stripe.parameters import Array, Field, Integer, Text
 from sandbox.stripe.store import Books, Thing
 
@@ -28,8 +28,9 @@ def page(
     """Return one page of the stored objects of a kind.
 
     `given` are the call's checked parameters: limit (10 when not given), cursors, created.
-    Raises Refusal for a cursor that names nothing.
+    Raises Refusal for a cursor or a filter that names an object which does not exist.
     """
+    _check_filters(books, given)
     terms = list(conditions)
     terms += [(f"created {SIGNS[key]} ?", value) for key, value in given.get("created", {}).items()]
     terms += _cursor(books, kind, given)
@@ -68,11 +69,28 @@ def _cursor(books: Books, kind: str, given: dict[str, Any]) -> list[tuple[str, A
         if name in given:
             number = books.number(kind, given[name])
             if number is None:
-                raise no_such(kind, given[name], name, status=400)
+                raise no_such(kind, given[name], name, status=400, live=books.live_of(given[name]))
             return [(f"number {sign} ?", number)]
     return []
 
 
+def _check_filters(books: Books, given: dict[str, Any]) -> None:
+    """Refuse a list that is filtered by an object which does not exist.
+
+    Stripe documents it for the charge of refunds (https://docs.stripe.com/api/refunds/list). For
+    the other filters, and for the status 400, it is believed and was not seen.
+    """
+    for name in ("charge", "payment_intent", "coupon"):
+        if name in given:
+            books.require(name, given[name], name, status=400)
+    if "customer" in given and not books.newest(
+        "checkout.session", 1, where={"$.customer": given["customer"]}
+    ):
+        raise no_such("customer", given["customer"], "customer", status=400)
+
+
 def _no_two_cursors(given: dict[str, Any]) -> None:
     if "starting_after" in given and "ending_before" in given:
-        raise exclusive("ending_before", "starting_after")
+        raise Refusal(
+            "Received both starting_after and ending_before parameters. Please pass in only one."
+        )

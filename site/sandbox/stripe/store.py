@@ -10,13 +10,15 @@ from threading import Event, Lock
 from typing import Any
 
 from sandbox.stripe import ids
+from sandbox.stripe.errors import no_such
 
 Thing = dict[str, Any]  # an object as the API shows it
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
-    created INTEGER NOT NULL, body TEXT NOT NULL, hidden TEXT NOT NULL DEFAULT '{}');
+    created INTEGER NOT NULL, body TEXT NOT NULL, hidden TEXT NOT NULL DEFAULT '{}',
+    live INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, number);
 CREATE INDEX IF NOT EXISTS objects_by_payment
     ON objects (kind, json_extract(body, '$.payment_intent'));
@@ -50,14 +52,11 @@ class Books:
         self.db, self.url = db, url
         self.time = time.time() + float(self.setting("clock", 0))
         self.now = int(self.time)
-        self.both_modes = False  # whether things of the mode that is not played are seen too
+        # The mode of this transaction: it sees and makes objects of that mode alone, as a key does.
+        # https://docs.stripe.com/keys#test-live-modes
+        self.live = bool(self.setting("live", False))
         # What an event tells of the call that caused it; without one, the sandbox itself did.
         self.cause: Thing = {"id": None, "idempotency_key": None}
-
-    @property
-    def live(self) -> bool:
-        """Whether the sandbox plays live mode: its keys and objects are live, its money is not."""
-        return bool(self.setting("live", False))
 
     @property
     def hears(self) -> Thing:
@@ -70,8 +69,15 @@ class Books:
         if "livemode" in thing:
             thing["livemode"] = self.live
         self.db.execute(
-            "INSERT INTO objects (id, kind, created, body, hidden) VALUES (?, ?, ?, ?, ?)",
-            (thing["id"], thing["object"], thing["created"], json.dumps(thing), json.dumps(hidden)),
+            "INSERT INTO objects (id, kind, created, body, hidden, live) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                thing["id"],
+                thing["object"],
+                thing["created"],
+                json.dumps(thing),
+                json.dumps(hidden),
+                self.live,
+            ),
         )
 
     def update(self, thing: Thing, **hidden: Any) -> None:
@@ -84,13 +90,33 @@ class Books:
     def find(self, kind: str, id: str) -> Thing | None:  # noqa: A002 # as the API calls it
         """Return the object of that kind and id, None when there is none in this mode."""
         row = self.db.execute(
-            "SELECT body FROM objects WHERE kind = ? AND id = ?", (kind, id)
+            "SELECT body FROM objects WHERE kind = ? AND id = ? AND live = ?", (kind, id, self.live)
         ).fetchone()
         found: Thing | None = json.loads(row["body"]) if row else None
-        other_mode = found is not None and found.get("livemode", self.live) != self.live
-        if other_mode and not self.both_modes:
-            return None  # a key sees nothing of the other mode: https://docs.stripe.com/keys
         return found
+
+    def require(
+        self,
+        kind: str,
+        id: str,  # noqa: A002
+        param: str,
+        *,
+        status: int = 404,
+    ) -> Thing:
+        """Return the object that a call names in `param`. Raises Refusal when there is none.
+
+        404 for an id in the address, 400 for one in a parameter. Stripe tells an id of the other
+        mode from one that nothing has.
+        """
+        found = self.find(kind, id)
+        if found is None:
+            raise no_such(kind, id, param, status=status, live=self.live_of(id))
+        return found
+
+    def live_of(self, id: str) -> bool | None:  # noqa: A002
+        """Return whether the object of an id is live, None when there is none in either mode."""
+        row = self.db.execute("SELECT live FROM objects WHERE id = ?", (id,)).fetchone()
+        return bool(row["live"]) if row else None
 
     def get(self, kind: str, id: str) -> Thing:  # noqa: A002
         """Return an object that another one names. Raises KeyError when it is gone."""
@@ -119,7 +145,7 @@ class Books:
         `where` compares fields of the object, given by path: `{"$.status": "open"}`.
         `conditions` are SQL with one value each.
         """
-        terms = [("kind = ?", kind), *conditions]
+        terms = [("kind = ?", kind), ("live = ?", self.live), *conditions]
         terms += [
             (f"json_extract(body, '{path}') = ?", value) for path, value in (where or {}).items()
         ]
@@ -134,7 +160,8 @@ class Books:
     def number(self, kind: str, id: str) -> int | None:  # noqa: A002
         """Return an object's place in the order of making, which lists and cursors follow."""
         row = self.db.execute(
-            "SELECT number FROM objects WHERE kind = ? AND id = ?", (kind, id)
+            "SELECT number FROM objects WHERE kind = ? AND id = ? AND live = ?",
+            (kind, id, self.live),
         ).fetchone()
         return row["number"] if row else None
 
@@ -176,6 +203,7 @@ class Store:
         with self._connected() as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(TABLES)
+            _upgrade(db)
             # Books of their own are an account of its own; it stays through restarts and resets.
             db.execute(
                 "INSERT OR IGNORE INTO settings VALUES ('account', ?)",
@@ -233,3 +261,17 @@ class Store:
             db.execute("PRAGMA synchronous = NORMAL")
         yield db
         self._idle.append(db)  # not after trouble: then it goes, with what it may have left open
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Add what a file of an earlier version lacks: the mode of each object."""
+    columns = {row["name"] for row in db.execute("PRAGMA table_info(objects)")}
+    if "live" in columns:
+        return
+    db.execute("ALTER TABLE objects ADD COLUMN live INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE objects SET live = 1 WHERE json_extract(body, '$.livemode')")
+    # A refund does not say its mode: it has its charge's.
+    db.execute(
+        "UPDATE objects SET live = 1 WHERE kind = 'refund' AND "
+        "json_extract(body, '$.charge') IN (SELECT id FROM objects WHERE live)"
+    )

@@ -92,15 +92,17 @@ class Desk:
     def _answer(self, asked: Asked) -> Response:
         with self._store.reading() as books:
             live, now, denied = books.live, books.now, books.setting("denied", [])
+            account_id = books.setting("account", "")
         try:
             if asked.struck_by("429"):
                 raise Refusal(BUSY, status=429, code="rate_limit")
             if asked.struck_by("500") and asked.fault and not asked.fault.after:
                 raise _broken()
             account = _account(live)
+            _check_version()
             call, named = _found(asked)
             given = _given()
-            _permit(account, call, given, denied)
+            _permit(account, account_id, call, given, denied)
             if call.writes and asked.key:
                 answer = self._write_once(asked, account, call, named, given)
             else:
@@ -250,7 +252,21 @@ def _account(live: bool) -> str:
     return value
 
 
-def _permit(key: str, call: Call, given: dict[str, Raw], denied: Sequence[str]) -> None:
+def _check_version() -> None:
+    """Refuse an API version whose objects the sandbox does not have. None stands for the newest.
+
+    https://docs.stripe.com/api/versioning
+    """
+    version = request.headers.get("Stripe-Version", API_VERSION)
+    if version != API_VERSION:
+        raise Refusal(
+            f"Invalid Stripe API version: {version}. The sandbox answers in {API_VERSION} alone."
+        )
+
+
+def _permit(
+    key: str, account_id: str, call: Call, given: dict[str, Raw], denied: Sequence[str]
+) -> None:
     """Raise Refusal when a restricted key lacks a right: for the call, or for what it expands."""
     needed = [call.right]
     if "payment_intent" in json.dumps(given.get("expand", "")):
@@ -259,7 +275,7 @@ def _permit(key: str, call: Call, given: dict[str, Raw], denied: Sequence[str]) 
         if key.startswith("rk_") and right in denied:
             raise Refusal(
                 f"The provided key '{key[:8]}****{key[-4:]}' does not have the required "
-                "permissions for this endpoint on account 'acct_sandbox'. Having the "
+                f"permissions for this endpoint on account '{account_id}'. Having the "
                 f"'{right}' permission would allow this request to continue.",
                 status=403,
             )

@@ -7,7 +7,7 @@ and stripe/_dispute.py of the SDK.
 from typing import Any, Final
 
 from sandbox.stripe import pagination as lists
-from sandbox.stripe.errors import no_such, state
+from sandbox.stripe.errors import state
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.dispute_object import FEE, dispute_object, movement
 from sandbox.stripe.parameters import Choice, Flag, Integer, Interval, Shape, Text
@@ -37,9 +37,7 @@ def open_one(books: Books, given: dict[str, Any]) -> Thing:
 
     Raises Refusal for a charge that is not paid, or is disputed already.
     """
-    charge = books.find("charge", given["id"])
-    if charge is None:
-        raise no_such("charge", given["id"], "id")
+    charge = books.require("charge", given["id"], "id")
     before = books.newest("dispute", 1, where={"$.charge": charge["id"]})
     if not charge["paid"] or any(_undecided(one) for one in before):
         raise state(f"Charge {charge['id']} cannot be disputed: it is not paid, or is disputed.")
@@ -60,10 +58,7 @@ def open_one(books: Books, given: dict[str, Any]) -> Thing:
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a dispute."""
-    dispute = books.find("dispute", id)
-    if dispute is None:
-        raise no_such("dispute", id, "dispute")
-    return dispute
+    return books.require("dispute", id, "dispute")
 
 
 def index(books: Books, given: dict[str, Any]) -> Thing:

@@ -22,8 +22,8 @@ def catch_up(store: Store) -> None:
         if not _due(books):
             return
     with store.writing() as books:
-        books.both_modes = True  # time goes on in both
         for verb, target in _due(books):
+            books.live = bool(books.live_of(target))  # time goes on in both modes
             VERBS[verb](books, target)
 
 

@@ -59,17 +59,19 @@ def payload(books: Books, id: str) -> bytes | None:  # noqa: A002 # as the API c
     It names the API version of the endpoint, else the account's own; what it holds is written in
     the newest one all the same (https://docs.stripe.com/webhooks/versioning).
     """
-    event = books.find("event", id)
-    if event is None:
+    live = books.live_of(id)
+    if live is None:
         return None
+    books.live = live  # it is on its way, whichever mode is played meanwhile
+    event = books.get("event", id)
     version = books.hears["api_version"] or event["api_version"]
     return json.dumps(unset.sent({**event, "api_version": version}), indent=2).encode()
 
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return an event, with the number of endpoints that have yet to take it."""
-    event = books.find("event", id)
-    if event is None or event["created"] <= books.now - KEPT_SECONDS:
+    event = books.require("event", id, "id")
+    if event["created"] <= books.now - KEPT_SECONDS:
         raise no_such("event", id, "id")
     return _live(books, event)
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sandbox.stripe import ids
 from sandbox.stripe import pagination as lists
-from sandbox.stripe.errors import no_such
 from sandbox.stripe.objects import events
 from sandbox.stripe.parameters import Choice, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
@@ -55,10 +54,7 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return an invoice."""
-    invoice = books.find("invoice", id)
-    if invoice is None:
-        raise no_such("invoice", id, "invoice")
-    return invoice
+    return books.require("invoice", id, "invoice")
 
 
 def _invoice(books: Books, session: Thing, number: str) -> Thing:

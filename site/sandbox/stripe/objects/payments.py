@@ -158,11 +158,8 @@ def cancel(books: Books, id: str, why: str) -> None:  # noqa: A002
 
 def retrieve(books: Books, id: str, given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a payment intent; a client secret, when given, must be its own."""
-    intent = books.find("payment_intent", id)
-    if (
-        intent is None
-        or given.get("client_secret", intent["client_secret"]) != intent["client_secret"]
-    ):
+    intent = books.require("payment_intent", id, "intent")
+    if given.get("client_secret", intent["client_secret"]) != intent["client_secret"]:
         raise no_such("payment_intent", id, "intent")
     return intent
 
@@ -175,10 +172,7 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
 
 def retrieve_charge(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a charge."""
-    charge = books.find("charge", id)
-    if charge is None:
-        raise no_such("charge", id, "charge")
-    return charge
+    return books.require("charge", id, "charge")
 
 
 def index_charges(books: Books, given: dict[str, Any]) -> Thing:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sandbox.stripe import currencies, ids
 from sandbox.stripe import pagination as lists
-from sandbox.stripe.errors import Refusal, exclusive, no_such
+from sandbox.stripe.errors import Refusal, exclusive
 from sandbox.stripe.objects import pricing
 from sandbox.stripe.parameters import Currency, Flag, Integer, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
@@ -36,10 +36,14 @@ NOT_VALID: Final = "This code is not valid"
 
 
 def stock(books: Books) -> None:
-    """Make the codes of the start, once."""
-    if not books.newest("promotion_code", 1):
-        for one in STOCK:
-            _make(books, **one)
+    """Make the codes of the start, once in each mode."""
+    mode = books.live
+    for live in (False, True):
+        books.live = live
+        if not books.newest("promotion_code", 1):
+            for one in STOCK:
+                _make(books, **one)
+    books.live = mode
 
 
 def create(books: Books, given: dict[str, Any]) -> Thing:
@@ -54,18 +58,12 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a promotion code."""
-    found = books.find("promotion_code", id)
-    if found is None:
-        raise no_such("promotion code", id, "promotion_code")
-    return found
+    return books.require("promotion_code", id, "promotion_code")
 
 
 def retrieve_coupon(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a coupon."""
-    found = books.find("coupon", id)
-    if found is None:
-        raise no_such("coupon", id, "coupon")
-    return found
+    return books.require("coupon", id, "coupon")
 
 
 def index(books: Books, given: dict[str, Any]) -> Thing:
@@ -85,10 +83,14 @@ def attach(books: Books, session: Thing, items: list[Thing], given: list[Thing])
         if len(one) > 1:
             raise exclusive(*(f"discounts[{number}][{name}]" for name in one))
         for kind, value in one.items():
-            found = books.find(kind, value)
-            if found is None:
-                name = f"discounts[{number}][{kind}]"
-                raise no_such(kind.replace("_", " "), value, name, status=400)
+            name = f"discounts[{number}][{kind}]"
+            found = books.require(kind, value, name, status=400)
+            if not _fits(books, found, session["currency"]):
+                # https://docs.stripe.com/api/coupons/object#coupon_object-currency
+                raise Refusal(
+                    f"This discount takes an amount off, and has none in {session['currency']}.",
+                    param=name,
+                )
             _take_off(books, session, items, found)
 
 
@@ -100,9 +102,8 @@ def redeem(books: Books, session: Thing, typed: str) -> str:
     found = books.newest("promotion_code", 1, where={"$.code": typed.strip().upper()})
     if not found:
         return NOT_VALID
-    coupon = books.get("coupon", found[0]["promotion"]["coupon"])
     currency = session["currency"]
-    if not coupon["percent_off"] and currency not in books.hidden(coupon["id"])["amounts"]:
+    if not _fits(books, found[0], currency):
         return f"This code is not valid for a price in {currency.upper()}"
     items = books.hidden(session["id"])["line_items"]
     _take_off(books, session, items, found[0])
@@ -123,9 +124,20 @@ def count(books: Books, session: Thing) -> None:
                 books.update(used)
 
 
+def _coupon(books: Books, found: Thing) -> Thing:
+    by_code = found["object"] == "promotion_code"
+    return books.get("coupon", found["promotion"]["coupon"]) if by_code else found
+
+
+def _fits(books: Books, found: Thing, currency: str) -> bool:
+    """Tell whether a coupon or code takes something off a price in a currency."""
+    coupon = _coupon(books, found)
+    return bool(coupon["percent_off"]) or currency in books.hidden(coupon["id"])["amounts"]
+
+
 def _take_off(books: Books, session: Thing, items: list[Thing], found: Thing) -> None:
     by_code = found["object"] == "promotion_code"
-    coupon = books.get("coupon", found["promotion"]["coupon"]) if by_code else found
+    coupon = _coupon(books, found)
     session["discounts"] = [
         {
             "coupon": None if by_code else found["id"],

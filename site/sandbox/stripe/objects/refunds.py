@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sandbox.stripe import currencies, ids
 from sandbox.stripe import pagination as lists
-from sandbox.stripe.errors import Refusal, exclusive, no_such, state
+from sandbox.stripe.errors import Refusal, exclusive, state
 from sandbox.stripe.objects import events
 from sandbox.stripe.parameters import Array, Choice, Flag, Integer, Interval, Metadata, Shape, Text
 from sandbox.stripe.store import Books, Thing
@@ -66,10 +66,7 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a refund."""
-    refund = books.find("refund", id)
-    if refund is None:
-        raise no_such("refund", id, "refund")
-    return refund
+    return books.require("refund", id, "refund")
 
 
 def index(books: Books, given: dict[str, Any]) -> Thing:
@@ -150,10 +147,7 @@ def _charge(books: Books, given: dict[str, Any]) -> Thing:
     if "charge" in given and "payment_intent" in given:
         raise exclusive("charge", "payment_intent")
     if "charge" in given:
-        charge = books.find("charge", given["charge"])
-        if charge is None:
-            raise no_such("charge", given["charge"], "charge", status=400)
-        return charge
+        return books.require("charge", given["charge"], "charge", status=400)
     if "payment_intent" not in given:
         raise Refusal(
             "One of the following params should be provided for this request: "
@@ -161,9 +155,7 @@ def _charge(books: Books, given: dict[str, Any]) -> Thing:
             code="parameter_missing",
             param="payment_intent",
         )
-    intent = books.find("payment_intent", given["payment_intent"])
-    if intent is None:
-        raise no_such("payment_intent", given["payment_intent"], "payment_intent", status=400)
+    intent = books.require("payment_intent", given["payment_intent"], "payment_intent", status=400)
     if intent["status"] != "succeeded":
         raise state(
             f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund."

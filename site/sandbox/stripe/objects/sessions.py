@@ -45,6 +45,7 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
         methods=_methods(given),
     )
     promotions.attach(books, session, items, given.get("discounts", []))
+    _check_least(session["amount_total"], currency)
     books.add(session, line_items=items, payment_intent_data=given.get("payment_intent_data", {}))
     books.plan("expire", session["id"], expires_at)
     return session
@@ -52,10 +53,7 @@ def create(books: Books, given: dict[str, Any]) -> Thing:
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return a session."""
-    session = books.find("checkout.session", id)
-    if session is None:
-        raise no_such("checkout.session", id, "session")
-    return session
+    return books.require("checkout.session", id, "session")
 
 
 def index(books: Books, given: dict[str, Any]) -> Thing:
@@ -232,15 +230,6 @@ def _total(given: dict[str, Any], items: list[Thing]) -> tuple[str, int]:
             f"The line items are in {currency}, not in {given['currency']}.", param="currency"
         )
     total = sum(item["amount_total"] for item in items)
-    least = currencies.LEAST.get(currency, 0)
-    if (
-        0 < total < least
-    ):  # nothing at all is fine: https://docs.stripe.com/payments/checkout/no-cost-orders
-        raise Refusal(
-            "The Checkout Session's total amount due must add up to at least "
-            f"{currencies.shown(least, currency)} {currency}",
-            code="amount_too_small",
-        )
     if total > currencies.MOST:
         raise Refusal(
             "The Checkout Session's total amount due must be no more than "
@@ -248,6 +237,20 @@ def _total(given: dict[str, Any], items: list[Thing]) -> tuple[str, int]:
             code="amount_too_large",
         )
     return currency, total
+
+
+def _check_least(total: int, currency: str) -> None:
+    """Refuse a total below the least charge; 0 is fine.
+
+    https://docs.stripe.com/payments/checkout/no-cost-orders
+    """
+    least = currencies.LEAST.get(currency, 0)
+    if 0 < total < least:
+        raise Refusal(
+            "The Checkout Session's total amount due must add up to at least "
+            f"{currencies.shown(least, currency)} {currency}",
+            code="amount_too_small",
+        )
 
 
 def _methods(given: dict[str, Any]) -> list[str]:
