@@ -8,35 +8,53 @@ from playwright.sync_api import Browser, Page, Response, ViewportSize
 
 from models import now, writing
 from tests.browser.chromium import NoChromium, launched
-from tests.browser.crowd import COMPARISON, gather
-from tests.browser.product import Product, running
+from tests.browser.crowd import COMPARISON, COURSE, FIRST, LAST, gather
+from tests.browser.product import ROOT, Product, running
+from tests.support.order_states import bring
+from tests.support.purchases import JANUARY
 
-PICTURES = Path(__file__).parent / "pictures"
+PICTURES = ROOT / "docs" / "pictures"
 SIZE: ViewportSize = {"width": 1280, "height": 880}
+DESK: ViewportSize = {"width": 1280, "height": 1240}  # as far as the newest leads
+SOLD = (*("paid",) * 6, "partly-refunded", "paid", "refunded", "paid")
 PASSWORD = "only for the pictures"
 LARGEST = 150_000  # bytes: more would make the README slow to open
 
 
 def take(browser: Browser, product: Product, folder: Path) -> None:
-    """Write comparison.png and desk.png. Raises ValueError when one is broken or too large."""
-    with product.session() as session:
-        writing(session)
-        gather(session, now())
-        session.commit()
+    """Write comparison.png, course.png and desk.png.
+
+    Raises ValueError when one is broken or too large.
+    """
     page = browser.new_page(base_url=product.site, viewport=SIZE)
     answers: list[Response] = []
     page.on("response", lambda answer: answers.append(answer))
-    page.goto(COMPARISON)
-    comparison = page.screenshot()
+    taken = {}
+    for name, address in (("comparison", COMPARISON), ("course", COURSE)):
+        page.goto(address)
+        taken[name] = page.screenshot()
+    _fill(product)
     _sign_in(page, product)
+    page.set_viewport_size(DESK)
     page.goto("/admin/")
-    desk = page.screenshot()
+    taken["desk"] = page.screenshot()
     if broken := [answer.url for answer in answers if answer.status >= 400]:
-        raise ValueError(f"These did not arrive: {', '.join(broken)}")
-    for name, picture in (("comparison.png", comparison), ("desk.png", desk)):
+        raise ValueError(f"These did not load: {', '.join(broken)}")
+    for name, picture in taken.items():
         if len(picture) > LARGEST:
-            raise ValueError(f"{name} has {len(picture)} bytes, more than {LARGEST}")
-        (folder / name).write_bytes(picture)
+            raise ValueError(f"{name}.png has {len(picture)} bytes, more than {LARGEST}")
+        (folder / f"{name}.png").write_bytes(picture)
+
+
+def _fill(product: Product) -> None:
+    """Add sample leads and orders."""
+    with product.session() as session:
+        writing(session)
+        gather(session, now())
+        for number, state in enumerate(SOLD):
+            name = f"{FIRST[-1 - number]} {LAST[number % len(LAST)]}"
+            bring(session, state, cohort=JANUARY, name=name, number=1 + number % 2)
+        session.commit()
 
 
 def _sign_in(page: Page, product: Product) -> None:
