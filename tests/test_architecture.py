@@ -104,31 +104,87 @@ def test_every_desk_route_asks_for_sign_in(app: Flask, client: FlaskClient) -> N
     assert asked >= 6
 
 
-def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+def page(name: str) -> str:
+    """Return the text of a page for contributors and operators, like docs/settings.md."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_every_setting_is_in_the_readme_and_the_other_way_round() -> None:
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", readme(), re.M))
+def test_every_setting_is_in_the_docs_and_the_other_way_round() -> None:
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", page("docs/settings.md"), re.M))
     assert documented == {name.upper() for name in Settings.model_fields}
 
 
-def test_every_command_is_in_the_readme_and_the_other_way_round(app: Flask) -> None:
-    def names(group: click.Group, before: str = "") -> Iterator[str]:
-        context = click.Context(group)
-        for name in group.list_commands(context):
-            if before or name not in FLASKS_OWN:
-                command = group.get_command(context, name)
-                assert command is not None and command.name == name
-                if isinstance(command, click.Group):
-                    yield from names(command, f"{before}{name} ")
-                else:
-                    yield f"{before}{name}"
+def test_default_of_every_setting_is_in_the_docs() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| .+ \| (.+) \|$", page("docs/settings.md"), re.M)
+    documented = dict(rows)
+    for name, field in Settings.model_fields.items():
+        default = str(field.default).lower() if field.annotation is bool else str(field.default)
+        if name != "metrics_token" and field.default != "":
+            assert documented[name.upper()] == default, name
 
-    documented = re.findall(r"^\| `flask ([a-z]+(?: [a-z]+)?)", readme(), re.M)
-    ours = {name for name in documented if name.split()[0] not in FLASKS_OWN}
-    assert ours == set(names(app.cli))
-    assert {"db upgrade"} <= set(documented)
+
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield each command of ours with its full name."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        if before or name not in FLASKS_OWN:
+            command = group.get_command(context, name)
+            assert command is not None and command.name == name
+            if isinstance(command, click.Group):
+                yield from commands(command, f"{before}{name} ")
+            else:
+                yield f"{before}{name}", command
+
+
+def test_every_command_and_option_is_in_the_docs_and_the_other_way_round(app: Flask) -> None:
+    rows = re.findall(
+        r"^\| `flask ([a-z]+(?: [a-z]+)?).*?` \|(.*)\|(.*)\|$", page("docs/commands.md"), re.M
+    )
+    documented = {
+        name: set(re.findall(r"`(--[a-z-]+)", options))
+        for name, _, options in rows
+        if name.split()[0] not in FLASKS_OWN
+    }
+    ours = {
+        name: {
+            one
+            for parameter in command.params
+            if isinstance(parameter, click.Option)
+            for one in parameter.opts
+        }
+        for name, command in commands(app.cli)
+    }
+    assert documented == ours
+    assert "db upgrade" in {name for name, _, _ in rows}
+
+
+def links() -> Iterator[tuple[str, str]]:
+    """Yield each link of a page to another one or to a heading, with the page that it is on."""
+    for name in tracked():
+        if name.endswith(".md"):
+            for target in re.findall(r"\]\(([^)\s]+)\)", page(name)):
+                if "://" not in target and not target.startswith("mailto:"):
+                    yield name, target
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    wrong = []
+    for name, target in links():
+        file, _, heading = target.partition("#")
+        there = (ROOT / name).parent / file if file else ROOT / name
+        if not there.exists() or (heading and heading not in headings(there)):
+            wrong.append(f"{name}: {target}")
+    assert wrong == []
+
+
+def headings(file: Path) -> set[str]:
+    """Return the headings of a page as GitHub names them in addresses."""
+    found = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in found}
+
+
+def test_readme_fits_one_screen() -> None:
+    assert len(page("README.md").splitlines()) <= 90
 
 
 def test_every_make_target_explains_itself() -> None:
@@ -136,13 +192,13 @@ def test_every_make_target_explains_itself() -> None:
     phony = re.findall(r"^\.PHONY: (.+)$", makefile, re.M)[0].split()
     explained = re.findall(r"^([a-z-]+):.*## .+", makefile, re.M)
     assert sorted(phony) == sorted(explained)
-    named = set(re.findall(r"\bmake ([a-z]+)\b", readme()))
+    named = set(re.findall(r"\bmake ([a-z]+)\b", page("README.md")))
     assert named <= set(phony)
     assert {"serve", "test"} <= named
 
 
-def test_every_address_is_in_the_readme_and_the_other_way_round(app: Flask) -> None:
-    table = re.findall(r"^\| ((?:`/[^|]*)) \|", readme(), re.M)
+def test_every_address_is_in_the_docs_and_the_other_way_round(app: Flask) -> None:
+    table = re.findall(r"^\| ((?:`/[^|]*)) \|", page("docs/addresses.md"), re.M)
     documented = {address for row in table for address in re.findall(r"`(/[^`]*)`", row)}
     routes = {re.sub(r"<\w+:", "<", rule.rule) for rule in app.url_map.iter_rules()}
     assert documented == routes
