@@ -41,11 +41,17 @@ def note(session: AnySession, listed: Iterable[Checkout], suppression_key: str) 
         return
     named = {one.reference for one in ours}
     here = set(session.scalars(select(Order.token).where(Order.token.in_(named))))
-    _keep_numbers(session, max((one.number or 0 for one in ours), default=0))
-    for one in ours:
-        if one.reference not in here and one.status != "expired" and not one.failed:
-            identity.admit(session, live=one.live)
-            _store(session, one, suppression_key)
+    lost = [
+        one
+        for one in ours
+        if one.reference not in here and one.status != "expired" and not one.failed
+    ]
+    # Before the numbers: an order locks the site first, and the version of its pages after that.
+    for one in lost:
+        identity.admit(session, live=one.live)
+    _keep_numbers(session, max(one.number or 0 for one in ours))
+    for one in lost:
+        _store(session, one, suppression_key)
 
 
 def undecided(session: AnySession, *, live: bool) -> Sequence[str]:
