@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -211,6 +212,16 @@ def test_modules_fit_in_the_head() -> None:
         if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 350
     }
     assert long == {}
+
+
+def test_packages_of_the_sandbox_fit_in_the_head() -> None:
+    packages = Counter(
+        file.parent.relative_to(ROOT).as_posix()
+        for module, file in modules()
+        if module.startswith("sandbox") and file.name != "__init__.py"
+    )
+    assert {folder: count for folder, count in packages.items() if count > 12} == {}
+    assert len(packages) >= 7
 
 
 # What the site is not there for is left to libraries that are well kept, even where a few lines

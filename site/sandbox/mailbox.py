@@ -6,15 +6,12 @@ from pathlib import Path
 from flask import Flask, Response, abort, make_response, render_template, request, send_file
 from werkzeug.exceptions import NotFound
 
-from sandbox import letter
-from sandbox.letter import Letter
+from sandbox import captured_mail
+from sandbox.captured_mail import Letter
+from sandbox.page_setup import furnish
 
 SHOWN = 100
 
-POLICY = (
-    "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; frame-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 # What a mail brings along may look like something, but do nothing: links open a new window,
 # which then is a window like any other.
 MAIL_POLICY = (
@@ -23,8 +20,6 @@ MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 NO_HTML = "<!doctype html><title>No HTML part</title><p>This mail has no HTML part."
-LOOK = Path(__file__).parent / "static" / "room.css"
-FONT = Path(__file__).parents[1] / "static" / "fonts" / "familjen-grotesk.woff2"
 
 
 def create_mailbox(folder: Path) -> Flask:
@@ -32,14 +27,14 @@ def create_mailbox(folder: Path) -> Flask:
     app = Flask(__name__)
 
     def letter_or_404(name: str) -> tuple[Path, Letter]:
-        path = letter.find(folder, name)
+        path = captured_mail.find(folder, name)
         if path is None:
             abort(404)
-        return path, letter.read(path)
+        return path, captured_mail.read(path)
 
     @app.get("/")
     def index() -> str:
-        letters, total = letter.newest(folder, SHOWN)
+        letters, total = captured_mail.newest(folder, SHOWN)
         return render_template(
             "letters.html",
             letters=letters,
@@ -73,29 +68,6 @@ def create_mailbox(folder: Path) -> Flask:
 
     furnish(app)
     return app
-
-
-def furnish(app: Flask) -> None:
-    """Give a room what all rooms have: look and font, and headers that keep pages harmless."""
-
-    @app.get("/room.css")
-    def look() -> Response:
-        return send_file(LOOK, max_age=0)
-
-    @app.get("/font.woff2")
-    def font() -> Response:
-        if not FONT.is_file():  # installed without the site's files: the system's font is used
-            abort(404)
-        return send_file(FONT, mimetype="font/woff2", max_age=3600)
-
-    @app.after_request
-    def guarded(response: Response) -> Response:
-        response.headers.setdefault("Content-Security-Policy", POLICY)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        if response.mimetype in ("text/html", "message/rfc822"):
-            response.headers["Cache-Control"] = "no-store"
-        return response
 
 
 def _opening_windows(html: str) -> str:

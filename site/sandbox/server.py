@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from sandbox import create_sandbox
-from sandbox.stripe import Setup, Stripe
+from sandbox.app import create_sandbox
+from sandbox.stripe.app import Setup, Stripe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -42,15 +42,10 @@ from stripe.params.checkout import (
     SessionListParams,
 )
 
-from sandbox.stripe.api import routes as calls
-from sandbox.stripe.objects import (
-    disputes,
-    events,
-    invoices,
-    promotions,
-    refunds,
-    session_parameters,
-)
+from sandbox.stripe.api import routes
+from sandbox.stripe.objects import events
+from sandbox.stripe.objects.checkout import invoices, promotions, session_parameters
+from sandbox.stripe.objects.payments import disputes, refunds
 from sandbox.stripe.parameters import Shape
 from tests.support.sandbox_server import SandboxServer, session_params
 
@@ -172,14 +167,14 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
     [
         (session_parameters.CREATE, SessionCreateParams),
         (session_parameters.LIST, SessionListParams),
-        (calls.ITEMS, SessionListLineItemsParams),
-        (calls.INTENTS, PaymentIntentListParams),
-        (calls.CHARGES, ChargeListParams),
+        (routes.ITEMS, SessionListLineItemsParams),
+        (routes.INTENTS, PaymentIntentListParams),
+        (routes.CHARGES, ChargeListParams),
         (refunds.CREATE, RefundCreateParams),
         (refunds.LIST, RefundListParams),
         (disputes.LIST, DisputeListParams),
         (promotions.LIST, PromotionCodeListParams),
-        (calls.ITEMS, WebhookEndpointListParams),
+        (routes.ITEMS, WebhookEndpointListParams),
         (events.LIST, EventListParams),
         (invoices.LIST, InvoiceListParams),
     ],

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import Client
 
-from sandbox import create_sandbox
+from sandbox.app import create_sandbox
 from sandbox.mailbox import create_mailbox
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ import stripe
 from stripe import HTTPClient, RequestsClient, StripeClient
 
 from sandbox.server import listen
-from sandbox.stripe import Setup, Stripe
+from sandbox.stripe.app import Setup, Stripe
 from tests.conftest import ROOT
 from tests.support.ports import free_port
 

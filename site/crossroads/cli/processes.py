@@ -154,7 +154,7 @@ def sandbox() -> None:
     """Stand in for the outside world in development: the mailbox, and Stripe."""
     end_with_supervisor()
     from sandbox.server import serve as serve_sandbox
-    from sandbox.stripe import Setup
+    from sandbox.stripe.app import Setup
 
     chosen = settings()
     server.require_free_port("127.0.0.1", chosen.sandbox_port, "SANDBOX_PORT")

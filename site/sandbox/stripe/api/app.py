@@ -12,16 +12,13 @@ from typing import Any, Final
 from flask import Flask, Response, request
 from werkzeug.http import http_date
 
-from sandbox.stripe import ids, unset
-from sandbox.stripe.api import expansion, faults
-from sandbox.stripe.api import idempotency as answers
-from sandbox.stripe.api import request_log as log
-from sandbox.stripe.api import routes as calls
+from sandbox.stripe import ids, serialization
+from sandbox.stripe.api import expansion, faults, idempotency, request_log, routes
 from sandbox.stripe.api.faults import Fault
 from sandbox.stripe.api.idempotency import Answer
 from sandbox.stripe.api.routes import Call
 from sandbox.stripe.errors import Refusal
-from sandbox.stripe.objects import due_jobs as agenda
+from sandbox.stripe.objects import due_jobs
 from sandbox.stripe.objects.events import API_VERSION
 from sandbox.stripe.parameters import Raw, decode
 from sandbox.stripe.store import Books, Store
@@ -78,7 +75,7 @@ class Desk:
     def answer(self, method: str, path: str) -> Response:
         """Return the answer to the request at hand, or what a fault makes of it."""
         request.get_data()  # what stays unread keeps the connection from closing
-        agenda.catch_up(self._store)
+        due_jobs.catch_up(self._store)
         key, fault = request.headers.get("Idempotency-Key", ""), self._fault(method, path)
         asked = Asked(ids.new("req_", 14), method, path, key, fault)
         if fault is None or not fault.spoils:
@@ -117,20 +114,20 @@ class Desk:
     def _write_once(
         self, asked: Asked, account: str, call: Call, named: dict[str, str], given: dict[str, Raw]
     ) -> Answer:
-        question = answers.question(account, asked.key, asked.method, asked.path, given)
+        question = idempotency.question(account, asked.key, asked.method, asked.path, given)
         claim = (account, asked.key)
         with self._lock:
             if claim in self._in_use:
-                raise answers.in_use(asked.key)
+                raise idempotency.in_use(asked.key)
             self._in_use.add(claim)
         try:
             with self._store.reading() as books:
-                kept = answers.kept(books, question)
+                kept = idempotency.kept(books, question)
             return kept or self._carry_out(asked, call, named, given, question)
         except Refusal as refusal:
             if refusal.saved:
                 with self._store.writing() as books:
-                    answers.keep(books, question, self._refused(asked, refusal))
+                    idempotency.keep(books, question, self._refused(asked, refusal))
             raise
         finally:
             with self._lock:
@@ -142,7 +139,7 @@ class Desk:
         call: Call,
         named: dict[str, str],
         given: dict[str, Raw],
-        question: answers.Question | None,
+        question: idempotency.Question | None,
     ) -> Answer:
         checked = call.shape.read(given) or {}
         if asked.struck_by("slow") and asked.fault:
@@ -156,11 +153,11 @@ class Desk:
             if asked.struck_by("500"):
                 answer = self._refused(asked, _broken())
             if question:  # in one commit with the work: a kill leaves both or neither
-                answers.keep(books, question, answer)
+                idempotency.keep(books, question, answer)
             return answer
 
     def _refused(self, asked: Asked, refusal: Refusal) -> Answer:
-        body = refusal.body(log.address(self._store.url, asked.id))
+        body = refusal.body(request_log.address(self._store.url, asked.id))
         return Answer(asked.id, refusal.status, _json(body))
 
     def _fault(self, method: str, path: str) -> Fault | None:
@@ -180,7 +177,7 @@ class Desk:
             notes.append("replayed")
         status = response.status_code if response is not None else None
         with self._store.writing() as books:
-            log.write(
+            request_log.write(
                 books, asked.id, asked.method, asked.path, asked.key, status, ", ".join(notes)
             )
 
@@ -211,7 +208,7 @@ def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
 
 
 def _found(asked: Asked) -> tuple[Call, dict[str, str]]:
-    found = calls.find(asked.method, asked.path)
+    found = routes.find(asked.method, asked.path)
     if found is None:
         raise Refusal(
             f"Unrecognized request URL ({asked.method}: {asked.path}). If you are trying to list "
@@ -286,4 +283,4 @@ def _broken() -> Refusal:
 
 
 def _json(body: Any) -> str:
-    return json.dumps(unset.sent(body), indent=2)
+    return json.dumps(serialization.sent(body), indent=2)

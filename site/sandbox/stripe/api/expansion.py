@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import pagination
 from sandbox.stripe.errors import Refusal, beyond_sandbox
 from sandbox.stripe.store import Books, Thing
 
@@ -28,12 +28,12 @@ BEYOND: Final = {
 def line_items(books: Books, session: Thing) -> Thing:
     """Return a session's line items, the first ten of them, as a list object."""
     items = books.hidden(session["id"])["line_items"]
-    return lists.whole(items, f"/v1/checkout/sessions/{session['id']}/line_items", {})
+    return pagination.whole(items, f"/v1/checkout/sessions/{session['id']}/line_items", {})
 
 
 def refunds(books: Books, charge: Thing) -> Thing:
     """Return a charge's refunds, the first ten of them, as a list object."""
-    return lists.page(
+    return pagination.page(
         books,
         "refund",
         f"/v1/charges/{charge['id']}/refunds",

@@ -8,29 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sandbox.stripe import pagination as lists
-from sandbox.stripe.objects import (
-    accounts,
-    disputes,
-    events,
-    invoices,
-    payments,
-    promotions,
-    refunds,
-    session_parameters,
-    sessions,
-)
+from sandbox.stripe import pagination
+from sandbox.stripe.objects import accounts, events
+from sandbox.stripe.objects.checkout import invoices, promotions, session_parameters, sessions
+from sandbox.stripe.objects.payments import disputes, payment_intents, refunds
 from sandbox.stripe.parameters import Array, Interval, Shape, Text
 from sandbox.stripe.store import Thing
 
 ONE: Final = Shape({"expand": Array(Text())})
 INTENT: Final = Shape({"expand": Array(Text()), "client_secret": Text()})
-ITEMS: Final = Shape(lists.PAGING)
+ITEMS: Final = Shape(pagination.PAGING)
 INTENTS: Final = Shape(
-    {**lists.PAGING, "created": Interval(), "customer": Text()}, beyond=("customer_account",)
+    {**pagination.PAGING, "created": Interval(), "customer": Text()}, beyond=("customer_account",)
 )
 CHARGES: Final = Shape(
-    {**lists.PAGING, "created": Interval(), "customer": Text(), "payment_intent": Text()},
+    {**pagination.PAGING, "created": Interval(), "customer": Text(), "payment_intent": Text()},
     beyond=("transfer_group",),
 )
 
@@ -74,10 +66,10 @@ CALLS: Final = [
     Call("GET", "/v1/checkout/sessions/{id}", ONE, sessions.retrieve),
     Call("GET", "/v1/checkout/sessions/{id}/line_items", ITEMS, sessions.line_items),
     Call("POST", "/v1/checkout/sessions/{id}/expire", ONE, sessions.expire),
-    Call("GET", "/v1/payment_intents", INTENTS, payments.index),
-    Call("GET", "/v1/payment_intents/{id}", INTENT, payments.retrieve),
-    Call("GET", "/v1/charges", CHARGES, payments.index_charges),
-    Call("GET", "/v1/charges/{id}", ONE, payments.retrieve_charge),
+    Call("GET", "/v1/payment_intents", INTENTS, payment_intents.index),
+    Call("GET", "/v1/payment_intents/{id}", INTENT, payment_intents.retrieve),
+    Call("GET", "/v1/charges", CHARGES, payment_intents.index_charges),
+    Call("GET", "/v1/charges/{id}", ONE, payment_intents.retrieve_charge),
     Call("POST", "/v1/refunds", refunds.CREATE, refunds.create),
     Call("GET", "/v1/refunds", refunds.LIST, refunds.index),
     Call("GET", "/v1/refunds/{id}", ONE, refunds.retrieve),

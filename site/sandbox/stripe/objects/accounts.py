@@ -6,7 +6,7 @@ Source: https://docs.stripe.com/api/balance, https://docs.stripe.com/api/webhook
 import hashlib
 from typing import Any
 
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import pagination
 from sandbox.stripe.errors import no_such
 from sandbox.stripe.store import Books, Thing
 
@@ -55,7 +55,7 @@ def endpoint(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A
 
 def endpoints(books: Books, given: dict[str, Any]) -> Thing:
     """Return the webhook endpoints."""
-    return lists.whole(_endpoints(books), "/v1/webhook_endpoints", given)
+    return pagination.whole(_endpoints(books), "/v1/webhook_endpoints", given)
 
 
 def _endpoints(books: Books) -> list[Thing]:

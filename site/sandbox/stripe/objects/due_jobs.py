@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-from sandbox.stripe.objects import disputes, refunds, sessions
-from sandbox.stripe.objects import payment_attempt as buying
+from sandbox.stripe.objects.checkout import payment_attempt, sessions
+from sandbox.stripe.objects.payments import disputes, refunds
 from sandbox.stripe.store import Books, Store
 
 VERBS: Final[dict[str, Callable[[Books, str], object]]] = {
     "expire": lambda books, target: sessions.expire(books, target, {}),
-    "settle": buying.settle,
+    "settle": payment_attempt.settle,
     "refund": refunds.succeed,
     "fail_refund": refunds.fail,
     "dispute": lambda books, target: disputes.open_one(books, {"id": target}),

@@ -3,8 +3,7 @@
 import json
 from typing import Any, Final
 
-from sandbox.stripe import ids, unset
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import ids, pagination, serialization
 from sandbox.stripe.errors import Refusal, exclusive, no_such
 from sandbox.stripe.parameters import Array, Flag, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
@@ -13,7 +12,7 @@ API_VERSION: Final = "2026-10-28.endive"  # the one the SDK sends; a test compar
 KEPT_SECONDS: Final = 30 * 24 * 3600  # https://docs.stripe.com/api/events
 LIST: Final = Shape(
     {
-        **lists.PAGING,
+        **pagination.PAGING,
         "created": Interval(),
         "delivery_success": Flag(),
         "type": Text(),
@@ -65,7 +64,7 @@ def payload(books: Books, id: str) -> bytes | None:  # noqa: A002 # as the API c
     books.live = live  # it is on its way, whichever mode is played meanwhile
     event = books.get("event", id)
     version = books.hears["api_version"] or event["api_version"]
-    return json.dumps(unset.sent({**event, "api_version": version}), indent=2).encode()
+    return json.dumps(serialization.sent({**event, "api_version": version}), indent=2).encode()
 
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
@@ -95,7 +94,7 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
     if "delivery_success" in given:
         waiting = "id IN (SELECT event FROM deliveries WHERE state != 'delivered')"
         conditions.append((f"({waiting}) = ?", 0 if given["delivery_success"] else 1))
-    page = lists.page(books, "event", "/v1/events", given, conditions=conditions)
+    page = pagination.page(books, "event", "/v1/events", given, conditions=conditions)
     return {**page, "data": [_live(books, event) for event in page["data"]]}
 
 

@@ -8,14 +8,13 @@ from flask import Flask, jsonify, redirect, render_template, request
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from sandbox.mailbox import furnish
+from sandbox.page_setup import furnish
 from sandbox.stripe import currencies
-from sandbox.stripe.api import faults
-from sandbox.stripe.api import request_log as log
+from sandbox.stripe.api import faults, request_log
 from sandbox.stripe.errors import Refusal
-from sandbox.stripe.objects import disputes, promotions, refunds, sessions
-from sandbox.stripe.objects import due_jobs as agenda
-from sandbox.stripe.objects import payment_attempt as buying
+from sandbox.stripe.objects import due_jobs
+from sandbox.stripe.objects.checkout import payment_attempt, promotions, sessions
+from sandbox.stripe.objects.payments import disputes, refunds
 from sandbox.stripe.parameters import (
     Array,
     Currency,
@@ -89,8 +88,8 @@ ACTIONS: Final[dict[str, tuple[Shape, Callable[[Books, dict[str, Any]], object]]
         ),
     ),
     "expire": (ID, lambda books, given: sessions.expire(books, given["id"], {})),
-    "settle": (ID, lambda books, given: buying.settle(books, given["id"], arrives=True)),
-    "bounce": (ID, lambda books, given: buying.settle(books, given["id"], arrives=False)),
+    "settle": (ID, lambda books, given: payment_attempt.settle(books, given["id"], arrives=True)),
+    "bounce": (ID, lambda books, given: payment_attempt.settle(books, given["id"], arrives=False)),
     "refund": (Shape({"id": Text(), "amount": Integer(1)}, required=("id",)), _refund),
     "succeed_refund": (ID, lambda books, given: refunds.succeed(books, given["id"])),
     "fail_refund": (ID, lambda books, given: refunds.fail(books, given["id"])),
@@ -149,7 +148,7 @@ def create_control(store: Store) -> Flask:
     app.jinja_env.filters["moment"] = _moment
 
     def state(shown: int) -> dict[str, Any]:
-        agenda.catch_up(store)
+        due_jobs.catch_up(store)
         with store.reading() as books:
             return _state(books, shown)
 
@@ -166,7 +165,7 @@ def create_control(store: Store) -> Flask:
         given = shape.read(_given()) or {}
         with store.writing() as books:
             verb(books, given)
-        return agenda.catch_up(store)
+        return due_jobs.catch_up(store)
 
     @app.get("/")
     def show() -> Response:
@@ -232,7 +231,7 @@ def _state(books: Books, shown: int) -> dict[str, Any]:
     return {
         **{name: books.newest(kind, shown) for name, kind in kinds.items()},
         "deliveries": deliveries.newest(books, shown),
-        "calls": log.newest(books, shown),
+        "calls": request_log.newest(books, shown),
         "faults": [dict(row) for row in rows],
         "paused": books.setting("paused", False),
         "endpoints": books.setting("endpoints", []),

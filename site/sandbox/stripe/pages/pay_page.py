@@ -10,14 +10,14 @@ from markupsafe import Markup, escape
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from sandbox.mailbox import furnish
+from sandbox.page_setup import furnish
 from sandbox.stripe import currencies
 from sandbox.stripe.errors import Refusal
-from sandbox.stripe.objects import cards, pricing, promotions, sessions, tax_ids
-from sandbox.stripe.objects import due_jobs as agenda
-from sandbox.stripe.objects import payment_attempt as buying
-from sandbox.stripe.objects.cards import Instrument, Mistakes
-from sandbox.stripe.objects.payment_attempt import Buyer
+from sandbox.stripe.objects import due_jobs
+from sandbox.stripe.objects.checkout import payment_attempt, pricing, promotions, sessions, tax_ids
+from sandbox.stripe.objects.checkout.payment_attempt import Buyer
+from sandbox.stripe.objects.payments import cards
+from sandbox.stripe.objects.payments.cards import Instrument, Mistakes
 from sandbox.stripe.parameters import Email
 from sandbox.stripe.store import Store, Thing
 
@@ -53,7 +53,7 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     app.jinja_env.filters.update(money=currencies.shown, linked=_linked)
 
     def session_or_404(id: str) -> tuple[Thing, list[Thing]]:  # noqa: A002 # as the API calls it
-        agenda.catch_up(store)
+        due_jobs.catch_up(store)
         with store.reading() as books:
             session = books.find("checkout.session", id)
             if session is None:
@@ -100,7 +100,9 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
         with store.writing() as books:
             session = books.get("checkout.session", id)
             if session["status"] == "open":
-                result, message = buying.pay(books, session, buyer, instrument, settle_seconds)
+                result, message = payment_attempt.pay(
+                    books, session, buyer, instrument, settle_seconds
+                )
             else:
                 result, message = "done", ""
         if result == "authenticate":
@@ -126,7 +128,7 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
                 result, message = "done", ""
             else:
                 proven = request.form.get("outcome") == "complete"
-                result, message = buying.authenticate(books, session, proven)
+                result, message = payment_attempt.authenticate(books, session, proven)
         if result == "declined":
             given = {key: hidden["trying"]["buyer"][key] or "" for key in ("email", "name")}
             return _page(session, items, given, declined=message, status=402)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from threading import Event, Lock, Thread
 from typing import Final
 
-from sandbox.stripe.objects import due_jobs as agenda
-from sandbox.stripe.objects import events
+from sandbox.stripe.objects import due_jobs, events
 from sandbox.stripe.store import Store
 from sandbox.stripe.webhooks import deliveries
 from sandbox.stripe.webhooks.deliveries import Delivery
@@ -39,7 +38,7 @@ class Postman:
         while not self._closing.is_set():
             self._store.changed.clear()
             try:
-                agenda.catch_up(self._store)
+                due_jobs.catch_up(self._store)
                 self._send_due()
                 pause = self._pause()
             except Exception:  # a thread that dies in silence would look like lost webhooks
@@ -83,7 +82,7 @@ class Postman:
     def _pause(self) -> float:
         """Return how long to sleep, in seconds, if nothing changes."""
         with self._store.reading() as books:
-            dues = (deliveries.next_due(books), agenda.next_due(books))
+            dues = (deliveries.next_due(books), due_jobs.next_due(books))
             now = books.time
         if self._carried >= AT_ONCE:  # whoever comes back wakes us
             dues = (None, dues[1])

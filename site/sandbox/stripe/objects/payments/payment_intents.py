@@ -6,12 +6,11 @@ stripe/_charge.py of the SDK.
 
 from typing import Any
 
-from sandbox.stripe import ids
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import ids, pagination
 from sandbox.stripe.errors import no_such
 from sandbox.stripe.objects import events
-from sandbox.stripe.objects.cards import Decline, Instrument
-from sandbox.stripe.objects.charge_object import charge_object, method_object
+from sandbox.stripe.objects.payments.cards import Decline, Instrument
+from sandbox.stripe.objects.payments.charge_object import charge_object, method_object
 from sandbox.stripe.store import Books, Thing
 
 
@@ -167,7 +166,7 @@ def retrieve(books: Books, id: str, given: dict[str, Any]) -> Thing:  # noqa: A0
 def index(books: Books, given: dict[str, Any]) -> Thing:
     """Return payment intents, newest first."""
     where = {"$.customer": given["customer"]} if "customer" in given else {}
-    return lists.page(books, "payment_intent", "/v1/payment_intents", given, where=where)
+    return pagination.page(books, "payment_intent", "/v1/payment_intents", given, where=where)
 
 
 def retrieve_charge(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
@@ -178,7 +177,7 @@ def retrieve_charge(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # 
 def index_charges(books: Books, given: dict[str, Any]) -> Thing:
     """Return charges, newest first, those of one intent or customer when asked."""
     where = {f"$.{name}": given[name] for name in ("payment_intent", "customer") if name in given}
-    return lists.page(books, "charge", "/v1/charges", given, where=where)
+    return pagination.page(books, "charge", "/v1/charges", given, where=where)
 
 
 def _charge(

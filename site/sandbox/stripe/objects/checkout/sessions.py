@@ -5,13 +5,14 @@ Source: https://docs.stripe.com/api/checkout/sessions and stripe/checkout/_sessi
 
 from typing import Any, Final
 
-from sandbox.stripe import currencies, ids
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import currencies, ids, pagination
 from sandbox.stripe.errors import Refusal, exclusive, missing, no_such, state
-from sandbox.stripe.objects import events, invoices, payments, pricing, promotions
-from sandbox.stripe.objects.line_items import line_item
-from sandbox.stripe.objects.session_object import details, session_object
-from sandbox.stripe.objects.session_parameters import METHODS
+from sandbox.stripe.objects import events
+from sandbox.stripe.objects.checkout import invoices, pricing, promotions
+from sandbox.stripe.objects.checkout.line_items import line_item
+from sandbox.stripe.objects.checkout.session_object import details, session_object
+from sandbox.stripe.objects.checkout.session_parameters import METHODS
+from sandbox.stripe.objects.payments import payment_intents
 from sandbox.stripe.store import Books, Thing
 
 SHORTEST: Final = 30 * 60  # seconds a session lives at least, and at most
@@ -65,14 +66,14 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
     }
     if "customer_details" in given:
         where["$.customer_details.email"] = given["customer_details"]["email"]
-    return lists.page(books, "checkout.session", "/v1/checkout/sessions", given, where=where)
+    return pagination.page(books, "checkout.session", "/v1/checkout/sessions", given, where=where)
 
 
 def line_items(books: Books, id: str, given: dict[str, Any]) -> Thing:  # noqa: A002
     """Return what a session sells."""
     retrieve(books, id, {})
     items = books.hidden(id)["line_items"]
-    return lists.whole(items, f"/v1/checkout/sessions/{id}/line_items", given)
+    return pagination.whole(items, f"/v1/checkout/sessions/{id}/line_items", given)
 
 
 def expire(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
@@ -91,7 +92,7 @@ def expire(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A00
         recovery["expires_at"] = books.now + RECOVERABLE
     books.update(session)
     if session["payment_intent"]:  # tried and not paid
-        payments.cancel(books, session["payment_intent"], "expired")
+        payment_intents.cancel(books, session["payment_intent"], "expired")
     events.record(books, "checkout.session.expired", session)
     return session
 

@@ -6,15 +6,15 @@ and stripe/_dispute.py of the SDK.
 
 from typing import Any, Final
 
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import pagination
 from sandbox.stripe.errors import state
 from sandbox.stripe.objects import events
-from sandbox.stripe.objects.dispute_object import FEE, dispute_object, movement
+from sandbox.stripe.objects.payments.dispute_object import FEE, dispute_object, movement
 from sandbox.stripe.parameters import Choice, Flag, Integer, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
 
 LIST: Final = Shape(
-    {**lists.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
+    {**pagination.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
 )
 # https://docs.stripe.com/disputes/categories
 REASONS: Final = (
@@ -64,7 +64,7 @@ def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A
 def index(books: Books, given: dict[str, Any]) -> Thing:
     """Return disputes, newest first, those of a charge or an intent when asked."""
     where = {f"$.{name}": given[name] for name in ("charge", "payment_intent") if name in given}
-    return lists.page(books, "dispute", "/v1/disputes", given, where=where)
+    return pagination.page(books, "dispute", "/v1/disputes", given, where=where)
 
 
 def respond(books: Books, id: str) -> None:  # noqa: A002

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from sandbox.stripe.errors import state
-from sandbox.stripe.objects import payments, pricing, sessions
-from sandbox.stripe.objects.cards import BANK_REFUSED, UNAUTHENTICATED, Card, Instrument
-from sandbox.stripe.objects.session_object import address
+from sandbox.stripe.objects.checkout import pricing, sessions
+from sandbox.stripe.objects.checkout.session_object import address
+from sandbox.stripe.objects.payments import payment_intents
+from sandbox.stripe.objects.payments.cards import BANK_REFUSED, UNAUTHENTICATED, Card, Instrument
 from sandbox.stripe.store import Books, Thing
 
 Result = Literal["done", "authenticate", "declined"]
@@ -37,27 +38,27 @@ def pay(
     pricing.fix(books, session)
     if instrument is None:
         if session["payment_intent"]:  # tried, and then a code left nothing to pay
-            payments.cancel(books, session["payment_intent"], "abandoned")
+            payment_intents.cancel(books, session["payment_intent"], "abandoned")
             session["payment_intent"] = None
         sessions.complete(books, session, "no_payment_required", **asdict(buyer))
         return "done", ""
-    intent, billing = payments.begin(books, session), _billing(buyer)
+    intent, billing = payment_intents.begin(books, session), _billing(buyer)
     if instrument.outcome == "declined" and instrument.decline:
-        payments.decline(books, intent, instrument, billing, instrument.decline)
+        payment_intents.decline(books, intent, instrument, billing, instrument.decline)
         return "declined", instrument.decline.message
     if instrument.outcome == "authenticate":
-        payments.ask(books, intent, f"{books.url}/pay/{session['id']}/authenticate")
+        payment_intents.ask(books, intent, f"{books.url}/pay/{session['id']}/authenticate")
         books.update(session, trying={"buyer": asdict(buyer), "instrument": asdict(instrument)})
         return "authenticate", ""
     if instrument.outcome in ("later", "never"):
         _customer(session, intent)
-        payments.postpone(books, intent, instrument, billing)
+        payment_intents.postpone(books, intent, instrument, billing)
         books.update(intent, arrives=instrument.outcome == "later")
         books.plan("settle", intent["id"], books.time + settle_seconds)
         sessions.complete(books, session, "unpaid", **asdict(buyer))
         return "done", ""
     _customer(session, intent)
-    charge = payments.succeed(books, intent, instrument, billing)
+    charge = payment_intents.succeed(books, intent, instrument, billing)
     books.update(charge, outcome=instrument.outcome)
     if instrument.outcome == "disputed":
         books.plan("dispute", charge["id"], books.time + settle_seconds)
@@ -69,15 +70,15 @@ def authenticate(books: Books, session: Thing, proven: bool) -> tuple[Result, st
     """Take the answer of the authentication page, and charge the card if it was the right one."""
     pricing.fix(books, session)  # a code may have been redeemed meanwhile
     trying = books.hidden(session["id"])["trying"]
-    buyer, intent = Buyer(**trying["buyer"]), payments.begin(books, session)
+    buyer, intent = Buyer(**trying["buyer"]), payment_intents.begin(books, session)
     if intent["status"] != "requires_action":  # the page was open twice
         return "declined", UNAUTHENTICATED.message
     if not proven:
-        payments.distrust(books, intent, UNAUTHENTICATED)
+        payment_intents.distrust(books, intent, UNAUTHENTICATED)
         return "declined", UNAUTHENTICATED.message
     _customer(session, intent)
     card = Card(**{**trying["instrument"], "decline": None})
-    payments.succeed(books, intent, card, _billing(buyer))
+    payment_intents.succeed(books, intent, card, _billing(buyer))
     sessions.complete(books, session, "paid", **asdict(buyer))
     return "done", ""
 
@@ -87,16 +88,16 @@ def settle(books: Books, id: str, arrives: bool | None = None) -> None:  # noqa:
 
     Raises Refusal when the payment is not waiting for anything.
     """
-    intent = payments.retrieve(books, id, {})
+    intent = payment_intents.retrieve(books, id, {})
     if intent["status"] != "processing":
         raise state(f"This PaymentIntent's status is {intent['status']}: nothing is to settle.")
     books.unplan("settle", id)
     session = sessions.of_intent(books, id)
     if books.hidden(id)["arrives"] if arrives is None else arrives:
-        payments.arrive(books, intent)
+        payment_intents.arrive(books, intent)
         sessions.settle(books, session, paid=True)
     else:
-        payments.bounce(books, intent, BANK_REFUSED)
+        payment_intents.bounce(books, intent, BANK_REFUSED)
         sessions.settle(books, session, paid=False)
 
 

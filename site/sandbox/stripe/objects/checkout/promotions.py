@@ -6,10 +6,9 @@ stripe/_coupon.py of the SDK.
 
 from typing import Any, Final
 
-from sandbox.stripe import currencies, ids
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import currencies, ids, pagination
 from sandbox.stripe.errors import Refusal, exclusive
-from sandbox.stripe.objects import pricing
+from sandbox.stripe.objects.checkout import pricing
 from sandbox.stripe.parameters import Currency, Flag, Integer, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
 
@@ -29,7 +28,13 @@ NEW: Final = Shape(
     required=("code",),
 )
 LIST: Final = Shape(
-    {**lists.PAGING, "active": Flag(), "code": Text(), "coupon": Text(), "created": Interval()},
+    {
+        **pagination.PAGING,
+        "active": Flag(),
+        "code": Text(),
+        "coupon": Text(),
+        "created": Interval(),
+    },
     beyond=("customer", "customer_account"),
 )
 NOT_VALID: Final = "This code is not valid"
@@ -71,7 +76,7 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
     where = {f"$.{name}": given[name] for name in ("active", "code") if name in given}
     if "coupon" in given:
         where["$.promotion.coupon"] = given["coupon"]
-    return lists.page(books, "promotion_code", "/v1/promotion_codes", given, where=where)
+    return pagination.page(books, "promotion_code", "/v1/promotion_codes", given, where=where)
 
 
 def attach(books: Books, session: Thing, items: list[Thing], given: list[Thing]) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sandbox.stripe.objects.cards import Mistakes
+from sandbox.stripe.objects.payments.cards import Mistakes
 
 # Some of Stripe's hundred kinds, each told by its form alone; nobody is asked whether it is taken.
 KINDS: Final = {

@@ -6,8 +6,7 @@ the SDK, of which they carry every field that must be there.
 
 from typing import Any, Final
 
-from sandbox.stripe import ids
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import ids, pagination
 from sandbox.stripe.objects import events
 from sandbox.stripe.parameters import Choice, Interval, Shape, Text
 from sandbox.stripe.store import Books, Thing
@@ -26,7 +25,7 @@ NOTHING: Final = (
 
 LIST: Final = Shape(
     {
-        **lists.PAGING,
+        **pagination.PAGING,
         "created": Interval(),
         "customer": Text(),
         "status": Choice(("draft", "open", "paid", "uncollectible", "void")),
@@ -49,7 +48,7 @@ def write(books: Books, session: Thing) -> None:
 def index(books: Books, given: dict[str, Any]) -> Thing:
     """Return invoices, newest first (https://docs.stripe.com/api/invoices/list)."""
     where = {f"$.{name}": given[name] for name in ("customer", "status") if name in given}
-    return lists.page(books, "invoice", "/v1/invoices", given, where=where)
+    return pagination.page(books, "invoice", "/v1/invoices", given, where=where)
 
 
 def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002

@@ -5,8 +5,7 @@ Source: https://docs.stripe.com/refunds and stripe/_refund.py of the SDK.
 
 from typing import Any, Final
 
-from sandbox.stripe import currencies, ids
-from sandbox.stripe import pagination as lists
+from sandbox.stripe import currencies, ids, pagination
 from sandbox.stripe.errors import Refusal, exclusive, state
 from sandbox.stripe.objects import events
 from sandbox.stripe.parameters import Array, Choice, Flag, Integer, Interval, Metadata, Shape, Text
@@ -27,7 +26,7 @@ CREATE: Final = Shape(
     beyond=("currency", "customer", "origin"),
 )
 LIST: Final = Shape(
-    {**lists.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
+    {**pagination.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
 )
 # Until a bank took back a debit; cards are refunded at once, but for those of
 # https://docs.stripe.com/testing#refunds
@@ -72,7 +71,7 @@ def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A
 def index(books: Books, given: dict[str, Any]) -> Thing:
     """Return refunds, newest first, those of a charge or an intent when asked."""
     where = {f"$.{name}": given[name] for name in ("charge", "payment_intent") if name in given}
-    return lists.page(books, "refund", "/v1/refunds", given, where=where)
+    return pagination.page(books, "refund", "/v1/refunds", given, where=where)
 
 
 def succeed(books: Books, id: str) -> None:  # noqa: A002

@@ -1,7 +1,7 @@
 """A charge as the API shows it, with every field that the SDK declares (stripe/_charge.py)."""
 
 from sandbox.stripe import ids
-from sandbox.stripe.objects.cards import Card, Decline, Instrument
+from sandbox.stripe.objects.payments.cards import Card, Decline, Instrument
 from sandbox.stripe.store import Thing
 
 

@@ -1,0 +1,1 @@
+"""Checkout: sessions, what they sell, discounts, invoices, and attempts to pay."""

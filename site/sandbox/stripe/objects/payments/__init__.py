@@ -1,0 +1,1 @@
+"""Payments: payment intents, charges, refunds and disputes."""
