@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import create_app, current, settings
 from crossroads.settings import Settings
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import db
 from tests.support.compiled import keep
 from tests.support.databases import ROOT as ROOT
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 # Hashing is slow on purpose. Most tests sign in for what is behind the door: for them it is quick.
-SLOW_HASHER = users.hasher
-users.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
+SLOW_HASHER = accounts.hasher
+accounts.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
 keep()
 
 
@@ -120,7 +120,7 @@ def session(app: Flask) -> Iterator[Session]:
 @pytest.fixture
 def slow_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords as outside of tests."""
-    monkeypatch.setattr(users, "hasher", SLOW_HASHER)
+    monkeypatch.setattr(accounts, "hasher", SLOW_HASHER)
 
 
 @pytest.fixture

@@ -16,35 +16,40 @@ from werkzeug.routing import RequestRedirect
 
 from crossroads import cli, current, logs
 from crossroads import settings as settings_module
-from crossroads.admin import access as desk
-from crossroads.admin.views import announcements as admin_announcements
-from crossroads.admin.views import enrollments as admin_enrollments
-from crossroads.admin.views import home as admin_home
-from crossroads.admin.views import leads as admin_leads
-from crossroads.admin.views import lost as admin_lost
-from crossroads.admin.views import mail as admin_mail
-from crossroads.admin.views import orders as admin_orders
-from crossroads.admin.views import people as admin_people
-from crossroads.admin.views import session as admin_session
+from crossroads.admin import access
+from crossroads.admin.views import (
+    announcements,
+    enrollments,
+    home,
+    leads,
+    lost,
+    mail,
+    orders,
+    people,
+    session,
+)
 from crossroads.content import ContentError
 from crossroads.content.store import Shelf
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import page_cache_version
 from crossroads.database.group_commit import GroupCommit
 from crossroads.leads import consent
-from crossroads.middleware import proxies
-from crossroads.middleware import rate_limits as limits
-from crossroads.middleware import request_log as requestlog
-from crossroads.middleware import security as guard
+from crossroads.middleware import proxies, rate_limits, request_log, security
 from crossroads.middleware.body_reader import Intake
 from crossroads.middleware.page_cache import PageCache
 from crossroads.ops.server import BLOCKING_THREADS, WAITING_THREADS
 from crossroads.payments import Gateway
 from crossroads.settings import Settings
 from crossroads.web import errors
-from crossroads.web.views import checkout, health, pages, student, webhooks
-from crossroads.web.views import participants as participants_view  # the verbs keep their names
-from crossroads.web.views import signup as signup_view
-from crossroads.web.views import waiting_list as waiting_list_view
+from crossroads.web.views import (
+    checkout,
+    health,
+    pages,
+    participants,  # the verbs keep their names
+    signup,
+    student,
+    waiting_list,
+    webhooks,
+)
 from models import db
 from models.base import engine_options, prepare_engine
 
@@ -113,39 +118,39 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     )
     app.context_processor(lambda: _template_words(shelf, settings))
 
-    requestlog.init_app(app, trust_header=settings.trusted_proxies > 0)
+    request_log.init_app(app, trust_header=settings.trusted_proxies > 0)
     db.init_app(app)
     with app.app_context():
         prepare_engine(db.engine)
     CSRFProtect(app)
-    limits.limiter.init_app(app)
-    guard.init_app(
+    rate_limits.limiter.init_app(app)
+    security.init_app(
         app,
         https=settings.base_url.startswith("https://"),
         proxies=proxies.Watch(settings.instance, settings.trusted_proxies),
     )
-    desk.init_app(app)
-    errors.init_app(app, desk=lambda: [(label, path) for label, path, _ in desk.rooms()])
+    access.init_app(app)
+    errors.init_app(app, desk=lambda: [(label, path) for label, path, _ in access.rooms()])
     views = (
         pages,
-        signup_view,
-        waiting_list_view,
+        signup,
+        waiting_list,
         checkout,
-        participants_view,
+        participants,
         student,
         webhooks,
         health,
     )
     rooms = (
-        admin_session,
-        admin_home,
-        admin_leads,
-        admin_people,
-        admin_mail,
-        admin_announcements,
-        admin_orders,
-        admin_lost,
-        admin_enrollments,
+        session,
+        home,
+        leads,
+        people,
+        mail,
+        announcements,
+        orders,
+        lost,
+        enrollments,
     )
     for view in (*views, *rooms):
         app.register_blueprint(view.bp)
@@ -155,6 +160,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:
+    limits = settings.instance.resolve() / "limits.db"
     return {
         "SECRET_KEY": settings.secret_key,
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
@@ -170,7 +176,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "TEMPLATES_AUTO_RELOAD": not settings.production,
         "WTF_CSRF_CHECK_DEFAULT": False,  # the desk asks for the token; public forms have none
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the sign-in
-        "RATELIMIT_STORAGE_URI": f"{limits.SCHEME}://{settings.instance.resolve() / 'limits.db'}",
+        "RATELIMIT_STORAGE_URI": f"{rate_limits.SCHEME}://{limits}",
         "RATELIMIT_STRATEGY": "fixed-window",
     }
 
@@ -205,7 +211,7 @@ def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
 
     def version() -> Hashable:
         with app.app_context():
-            return site_version.current(db.session), int(time.time()) // QUARTER_HOUR
+            return page_cache_version.current(db.session), int(time.time()) // QUARTER_HOUR
 
     inner: Any = Intake(
         app.wsgi_app,

@@ -9,8 +9,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from crossroads.orders import disputes, ledger, refunds
-from crossroads.orders import duplicate_payments as duplicates
+from crossroads.orders import disputes, duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from models import Order, db, writing
 from models.order import DISPUTE
@@ -203,7 +202,7 @@ def test_failed_refund_of_a_second_payment_is_shown_until_somebody_has_seen_to_i
         orders.fulfill(session, order.id, again, "event")
         (twice,) = ledger.of(session, order).duplicates
         failed = refund(order, payment_intent="pi_2", status="failed")
-        duplicates.learn(session, order, twice, [failed], "event")
+        duplicate_payments.learn(session, order, twice, [failed], "event")
         session.commit()
     staff, path = desk(app), f"/admin/orders/{order.id}"
     assert "Refunds of 1 order failed" in words(staff.get("/admin/").text)

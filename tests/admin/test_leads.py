@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crossroads import current
-from crossroads.database import pagination as listing
+from crossroads.database import pagination
 from crossroads.leads import consent
 from crossroads.leads.consent import Evidence
 from models import ConsentEvent, Lead, Message, db
@@ -310,7 +310,7 @@ def test_receipt_keeps_the_words_and_the_version_of_its_day(app: Flask) -> None:
 
 
 def test_many_leads_are_counted_when_asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "COUNTED", 60)
+    monkeypatch.setattr(pagination, "COUNTED", 60)
     add_leads(app, *(lead(f"many{number}@example.com") for number in range(70)))
     browser = desk(app)
     page = browser.get("/admin/leads").text

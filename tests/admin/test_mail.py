@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads.mail import listing as mail_list
+from crossroads.mail import listing
 from models import Message, db, now, writing
 from tests.conftest import ROOT
 from tests.orders.test_lifecycle import place
@@ -50,7 +50,7 @@ def rows(page: str) -> list[str]:
 
 def test_every_kind_of_mail_has_a_name_at_the_desk() -> None:
     folders = {path.name for path in (ROOT / "templates/email").iterdir() if path.is_dir()}
-    assert folders <= set(mail_list.NAMES)
+    assert folders <= set(listing.NAMES)
 
 
 def test_desk_with_no_mail_says_so(app: Flask) -> None:

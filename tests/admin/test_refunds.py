@@ -9,8 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import settlement
-from crossroads.orders import disputes, ledger
-from crossroads.orders import projections as standings
+from crossroads.orders import disputes, ledger, projections
 from crossroads.payments import Gateway, Refund
 from models import Enrollment, Order, db, writing
 from tests.orders.test_participants import name as name_seat
@@ -200,7 +199,7 @@ def test_refunds_are_for_owner_and_finance(
     assert ledger_of(app, order) == []
 
 
-def ledger_of(app: Flask, order: Order) -> list[standings.Refund]:
+def ledger_of(app: Flask, order: Order) -> list[projections.Refund]:
     with app.app_context(), Session(db.engine) as session:
         return list(ledger.of(session, session.get_one(Order, order.id)).refunds)
 

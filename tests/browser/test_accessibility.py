@@ -14,7 +14,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import Lead, now, writing
 from models.user import FINANCE
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere, sign_up
@@ -251,7 +251,7 @@ def test_door_of_the_desk(open_page: OpenPage, product: Product, inspector: Insp
     email = "finance@example.com"
     with product.session() as session:
         writing(session)
-        users.add(session, email, FINANCE, PASSWORD)
+        accounts.add(session, email, FINANCE, PASSWORD)
         session.commit()
     page = open_page("/admin/login")
     inspector.look(page, "sign in")

@@ -11,7 +11,7 @@ from icalendar import Calendar
 from playwright.sync_api import Page, expect
 
 from crossroads.orders import seats
-from crossroads.orders.checkout import queue as checkout_queue
+from crossroads.orders.checkout import queue
 from models import CheckoutRequest, now, writing
 from tests.browser.conftest import OpenPage
 from tests.browser.crowd import COMPARISON, COURSE
@@ -78,7 +78,7 @@ def _waiting(product: Product, script: bool) -> str:
     with product.session() as session:
         writing(session)
         order = place(session, JANUARY, email=f"waits-{script}@example.com")
-        checkout_queue.add(session, order.id)
+        queue.add(session, order.id)
         session.get_one(CheckoutRequest, order.id).due_at = now() + timedelta(seconds=2)
         address = f"/orders/{order.token}?pay={int(time.time())}"
         session.commit()

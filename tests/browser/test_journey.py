@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import writing
 from models.user import OWNER
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere
@@ -202,7 +202,7 @@ def _account(product: Product, email: str) -> str:
     """Give each walk an owner of its own: a one-time password works once."""
     with product.session() as session:
         writing(session)
-        users.add(session, email, OWNER, ONE_TIME, must_change=True)
+        accounts.add(session, email, OWNER, ONE_TIME, must_change=True)
         session.commit()
     return email
 

@@ -22,7 +22,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crossroads import metrics
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from crossroads.worker.delivery import Worker
 from models import User, db
 from tests.conftest import ROOT
@@ -239,7 +239,7 @@ def test_account_is_added_with_the_password_typed(app: Flask) -> None:
     assert "a long password" not in result.output
     with app.app_context(), Session(db.engine) as session:
         user = session.scalars(select(User)).one()
-        assert users.prove(user, "a long password")
+        assert accounts.prove(user, "a long password")
         assert not user.must_change_password
 
 

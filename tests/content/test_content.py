@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from crossroads.content import Comparison, expired, figures_without_source, read, stamp
-from crossroads.content import yaml_document as content_yaml
+from crossroads.content import (
+    Comparison,
+    expired,
+    figures_without_source,
+    read,
+    stamp,
+    yaml_document,
+)
 from tests.support.content_files import COURSE, PAGE, PAGE_SLUG, REAL, TODAY, Folder
 
 SEED = Path(__file__).parents[1] / "data" / "seed.txt"
@@ -40,10 +46,10 @@ def as_seed(page: Comparison, brand: str) -> list[str]:
 
 def test_both_readers_of_yaml_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     files = [path.read_bytes() for path in sorted(REAL.rglob("*.yaml"))]
-    quick = [content_yaml.load.__wrapped__(data) for data in files]
+    quick = [yaml_document.load.__wrapped__(data) for data in files]
     assert all(document.spots and not document.mistakes for document in quick)
-    monkeypatch.setattr(content_yaml, "_QuickLoader", content_yaml._Loader)
-    assert [content_yaml.load.__wrapped__(data) for data in files] == quick
+    monkeypatch.setattr(yaml_document, "_QuickLoader", yaml_document._Loader)
+    assert [yaml_document.load.__wrapped__(data) for data in files] == quick
 
 
 def test_the_page_holds_the_seed_word_for_word_and_in_its_order() -> None:

@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from icalendar import Calendar
 
-from crossroads.content import Cohort, read
-from crossroads.content import schedule as calendars
+from crossroads.content import Cohort, read, schedule
 from crossroads.content.schema import Weekly
 from tests.conftest import ROOT
 
@@ -36,7 +35,7 @@ def weekly(day: str, starts: str, ends: str) -> Weekly:
 
 def written(run: Cohort) -> Any:
     """Return the file as another program reads it."""
-    return Calendar.from_ical(calendars.write(COURSE, run, LINK))
+    return Calendar.from_ical(schedule.write(COURSE, run, LINK))
 
 
 def occurrences(event: Any) -> list[datetime]:
@@ -53,7 +52,7 @@ def occurrences(event: Any) -> list[datetime]:
 @pytest.mark.parametrize("zone", RUNS)
 def test_six_in_the_evening_stays_six_when_the_clocks_change(zone: str) -> None:
     run = cohort(zone)
-    met = calendars.meetings(run)
+    met = schedule.meetings(run)
     assert len(met) == 8
     for meeting in met:
         assert (f"{meeting.starts:%H:%M}", f"{meeting.ends:%H:%M}") == ("18:00", "19:30")
@@ -67,7 +66,7 @@ def test_calendar_file_says_what_the_page_says(zone: str) -> None:
     run = cohort(zone)
     events = written(run).walk("VEVENT")
     listed = sorted(moment for event in events for moment in occurrences(event))
-    met = [meeting.starts for meeting in calendars.meetings(run)]
+    met = [meeting.starts for meeting in schedule.meetings(run)]
     assert [moment.astimezone(UTC) for moment in listed] == [one.astimezone(UTC) for one in met]
     assert {event["DTEND"].dt - event["DTSTART"].dt for event in events} == {timedelta(minutes=90)}
 
@@ -82,7 +81,7 @@ def test_calendar_file_carries_the_rules_of_its_zone(zone: str) -> None:
         assert event["DTSTART"].params["TZID"] == zone
     # A program that knows no zones by name has these rules alone.
     alone = rules.to_tz(lookup_tzid=False)
-    for meeting in calendars.meetings(run):
+    for meeting in schedule.meetings(run):
         assert meeting.starts.replace(tzinfo=alone).utcoffset() == meeting.starts.utcoffset()
 
 
@@ -106,20 +105,20 @@ def test_day_on_which_the_run_never_falls_is_left_out() -> None:
     week: Any = {"starts": date(2027, 3, 2), "ends": date(2027, 3, 4)}  # Tuesday to Thursday
     days = (weekly("Monday", "18:00", "19:00"), weekly("Wednesday", "18:00", "19:00"))
     run = cohort(**week, weekly=days)
-    assert [meeting.starts.date() for meeting in calendars.meetings(run)] == [date(2027, 3, 3)]
+    assert [meeting.starts.date() for meeting in schedule.meetings(run)] == [date(2027, 3, 3)]
     (event,) = written(run).walk("VEVENT")
     assert event["DTSTART"].dt.date() == date(2027, 3, 3)
 
 
 def test_cohort_without_weekly_sessions_is_one_event_over_all_its_days() -> None:
     run = cohort(weekly=())
-    assert calendars.meetings(run) == []
+    assert schedule.meetings(run) == []
     (event,) = written(run).walk("VEVENT")
     assert (event["DTSTART"].dt, event["DTEND"].dt) == (run.starts, run.ends + timedelta(days=1))
 
 
 def test_calendar_file_names_the_course_and_leads_to_the_page() -> None:
-    file = calendars.write(COURSE, cohort(), LINK)
+    file = schedule.write(COURSE, cohort(), LINK)
     assert max(map(len, file.split(b"\r\n"))) <= 75  # RFC 5545 section 3.1
     events: Any = Calendar.from_ical(file).walk("VEVENT")
     assert {str(event["SUMMARY"]) for event in events} == {COURSE.title}
@@ -132,16 +131,16 @@ def test_calendar_file_names_the_course_and_leads_to_the_page() -> None:
 
 def test_next_session_is_the_one_that_is_on_until_it_ends() -> None:
     run = cohort()
-    first, second = calendars.meetings(run)[:2]
-    assert calendars.upcoming(run, first.starts - timedelta(days=30)) == first
-    assert calendars.upcoming(run, first.ends - timedelta(seconds=1)) == first
-    assert calendars.upcoming(run, first.ends) == second
-    assert calendars.upcoming(run, calendars.meetings(run)[-1].ends) is None
+    first, second = schedule.meetings(run)[:2]
+    assert schedule.upcoming(run, first.starts - timedelta(days=30)) == first
+    assert schedule.upcoming(run, first.ends - timedelta(seconds=1)) == first
+    assert schedule.upcoming(run, first.ends) == second
+    assert schedule.upcoming(run, schedule.meetings(run)[-1].ends) is None
 
 
 def test_cohort_starts_and_ends_by_the_calendar_of_its_own_zone() -> None:
     run = cohort("Asia/Kolkata")  # midnight is at 18:30 UTC
-    assert calendars.state(run, datetime(2027, 3, 1, 18, 29, tzinfo=UTC)) == "ahead"
-    assert calendars.state(run, datetime(2027, 3, 1, 18, 30, tzinfo=UTC)) == "running"
-    assert calendars.state(run, datetime(2027, 3, 25, 18, 29, tzinfo=UTC)) == "running"
-    assert calendars.state(run, datetime(2027, 3, 25, 18, 30, tzinfo=UTC)) == "over"
+    assert schedule.state(run, datetime(2027, 3, 1, 18, 29, tzinfo=UTC)) == "ahead"
+    assert schedule.state(run, datetime(2027, 3, 1, 18, 30, tzinfo=UTC)) == "running"
+    assert schedule.state(run, datetime(2027, 3, 25, 18, 29, tzinfo=UTC)) == "running"
+    assert schedule.state(run, datetime(2027, 3, 25, 18, 30, tzinfo=UTC)) == "over"

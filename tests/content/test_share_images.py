@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossroads.content import Content, read
-from crossroads.content import share_images as pictures
+from crossroads.content import Content, read, share_images
 from crossroads.content.share_images import Box
 from tests.support.content_files import PAGE_SLUG, REAL, TODAY
 
@@ -34,7 +33,7 @@ def _retitled(content: Content, title: str) -> Content:
 
 
 def test_every_page_with_words_of_its_own_gets_a_picture(content: Content, tmp_path: Path) -> None:
-    drawn = pictures.write(content, tmp_path)
+    drawn = share_images.write(content, tmp_path)
     assert {file.relative_to(tmp_path).as_posix() for file in drawn} == {
         "site.png",
         COMPARISON,
@@ -44,40 +43,40 @@ def test_every_page_with_words_of_its_own_gets_a_picture(content: Content, tmp_p
 
 
 def test_nothing_is_drawn_twice(content: Content, tmp_path: Path) -> None:
-    pictures.write(content, tmp_path)
-    assert pictures.write(content, tmp_path) == []
+    share_images.write(content, tmp_path)
+    assert share_images.write(content, tmp_path) == []
 
 
 def test_a_changed_title_draws_its_picture_alone(content: Content, tmp_path: Path) -> None:
-    pictures.write(content, tmp_path)
+    share_images.write(content, tmp_path)
     before = (tmp_path / COMPARISON).read_bytes()
-    drawn = pictures.write(_retitled(content, "Data Scientist vs Data Analyst"), tmp_path)
+    drawn = share_images.write(_retitled(content, "Data Scientist vs Data Analyst"), tmp_path)
     assert drawn == [tmp_path / COMPARISON]
     assert (tmp_path / COMPARISON).read_bytes() != before
 
 
 def test_a_lost_picture_is_drawn_again(content: Content, tmp_path: Path) -> None:
-    pictures.write(content, tmp_path)
+    share_images.write(content, tmp_path)
     (tmp_path / COURSE).unlink()
-    assert pictures.write(content, tmp_path) == [tmp_path / COURSE]
+    assert share_images.write(content, tmp_path) == [tmp_path / COURSE]
 
 
 def test_a_broken_digest_file_only_costs_a_drawing(content: Content, tmp_path: Path) -> None:
-    pictures.write(content, tmp_path)
+    share_images.write(content, tmp_path)
     (tmp_path / "drawn.json").write_text("{")
-    assert len(pictures.write(content, tmp_path)) == 3
+    assert len(share_images.write(content, tmp_path)) == 3
 
 
 def test_the_picture_of_a_page_that_is_gone_goes_too(content: Content, tmp_path: Path) -> None:
-    pictures.write(content, tmp_path)
-    pictures.write(content.model_copy(update={"courses": ()}), tmp_path)
+    share_images.write(content, tmp_path)
+    share_images.write(content.model_copy(update={"courses": ()}), tmp_path)
     assert not (tmp_path / COURSE).exists()
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_letters_are_drawn_and_markup_in_a_title_is_only_letters(content: Content) -> None:
     def draw(title: str) -> bytes:
-        return pictures.draw_comparison(_retitled(content, title).comparisons[0], "Brand")
+        return share_images.draw_comparison(_retitled(content, title).comparisons[0], "Brand")
 
     assert draw("A vs B") != draw("A vs C"), "the font was not found"
     assert draw('<text>A</text> & "B" vs C') != draw("A vs C")
@@ -93,7 +92,7 @@ def test_letters_are_drawn_and_markup_in_a_title_is_only_letters(content: Conten
     height=st.integers(40, 300),
 )
 def test_no_line_leaves_its_box(parts: list[str], width: int, height: int) -> None:
-    block = pictures.fit(parts, Box(width, height, 10, range(96, 35, -4), middle=True))
+    block = share_images.fit(parts, Box(width, height, 10, range(96, 35, -4), middle=True))
     assert block.lines
     for line in block.lines:
         assert 10 < line.y <= 10 + height
@@ -104,7 +103,7 @@ def test_no_line_leaves_its_box(parts: list[str], width: int, height: int) -> No
 
 def test_the_widest_title_stays_on_the_paper(content: Content) -> None:
     comparison = _retitled(content, "W" * 300).comparisons[0]
-    rows = _rows(pictures.draw_comparison(comparison, "Brand"), 420)[120:]
+    rows = _rows(share_images.draw_comparison(comparison, "Brand"), 420)[120:]
     columns = (*range(0, 60 * 4, 4), *range(1140 * 4, 1200 * 4, 4))
     margins = {row[at : at + 4] for row in rows for at in columns}
     assert margins == {bytes.fromhex("f9fbf7ff")}

@@ -6,8 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from crossroads.content import Cohort, read
-from crossroads.content import schedule as calendars
+from crossroads.content import Cohort, read, schedule
 from crossroads.content.schema import Weekly
 from tests.conftest import ROOT
 from tests.support import calendar_reader
@@ -75,7 +74,7 @@ def test_every_zone_is_right_without_rdate(run: tuple[date, date]) -> None:
     wrong = []
     for name in names:
         one = cohort(name, run)
-        if calendar_reader.sessions(calendars.write(COURSE, one, LINK)) != held(one):
+        if calendar_reader.sessions(schedule.write(COURSE, one, LINK)) != held(one):
             wrong.append(name)
     assert wrong == []
 
@@ -83,14 +82,14 @@ def test_every_zone_is_right_without_rdate(run: tuple[date, date]) -> None:
 @pytest.mark.parametrize("zone", BY_RULE)
 def test_zone_with_yearly_rules_stays_one_series_by_its_clocks(zone: str) -> None:
     evening = (Weekly(day="Tuesday", starts="18:00", ends="19:30"),)
-    file = calendars.write(COURSE, cohort(zone, RUNS[2], evening), LINK)
+    file = schedule.write(COURSE, cohort(zone, RUNS[2], evening), LINK)
     assert file.count(b"BEGIN:VEVENT") == 1
     assert f"DTSTART;TZID={zone}:20280104T180000".encode() in file
 
 
 def test_zone_that_follows_the_moon_is_written_in_utc() -> None:
     evening = (Weekly(day="Tuesday", starts="18:00", ends="19:30"),)
-    file = calendars.write(COURSE, cohort("Africa/Casablanca", RUNS[2], evening), LINK)
+    file = schedule.write(COURSE, cohort("Africa/Casablanca", RUNS[2], evening), LINK)
     assert b"VTIMEZONE" not in file and b"TZID" not in file
     assert file.count(b"BEGIN:VEVENT") == 3  # before, during and after Ramadan
     uids = [line for line in file.split(b"\r\n") if line.startswith(b"UID:")]
@@ -100,6 +99,6 @@ def test_zone_that_follows_the_moon_is_written_in_utc() -> None:
 def test_new_york_in_april_is_on_time() -> None:
     evening = (Weekly(day="Tuesday", starts="18:00", ends="19:30"),)
     run = cohort("America/New_York", (date(2027, 4, 6), date(2027, 5, 25)), evening)
-    found = calendar_reader.sessions(calendars.write(COURSE, run, LINK))
+    found = calendar_reader.sessions(schedule.write(COURSE, run, LINK))
     assert min(found)[0] == datetime(2027, 4, 6, 22, tzinfo=UTC)
     assert {f"{starts:%H:%M}" for starts, _ in found} == {"22:00"}

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from crossroads import export
 from crossroads.export import Sheet, rows, xlsx_file
 from crossroads.leads.listing import SHEET, LeadFilter
-from crossroads.orders import listing as order_list
+from crossroads.orders import listing
 from crossroads.orders.listing import OrderFilter
 from models import Lead, writing
 from tests.support.desk_visits import add_leads, desk, lead, send
@@ -114,7 +114,7 @@ def test_amounts_are_decimals_of_their_currency(engine: Engine, kind: str) -> No
         bring(session, "paid")
         session.commit()
     file = io.BytesIO()
-    export.write(engine, order_list.SHEET, OrderFilter(), kind, file)
+    export.write(engine, listing.SHEET, OrderFilter(), kind, file)
     if kind == "xlsx":
         (row,) = cells(sheets(file.getvalue())[0])
         assert isinstance(row["price"], int | float)

@@ -17,8 +17,7 @@ from sqlalchemy.orm import Session
 from crossroads import export
 from crossroads.database.pagination import Filter
 from crossroads.export import Sheet, csv_file
-from crossroads.orders import enrollment_listing as enrollment_list
-from crossroads.orders import listing as order_list
+from crossroads.orders import enrollment_listing, listing
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 from crossroads.orders.listing import OrderFilter
 from models import Enrollment, Order, OrderEvent, writing
@@ -69,7 +68,7 @@ def test_paid_order_is_a_row_that_an_accountant_can_use(engine: Engine, session:
         )
     )
     session.commit()
-    body = write(engine, order_list.SHEET, OrderFilter())
+    body = write(engine, listing.SHEET, OrderFilter())
     assert body.split(b"\r\n")[0].decode() == ORDER_HEAD
     (row,) = rows(body)
     assert row == {
@@ -106,7 +105,7 @@ def test_states_are_those_of_the_list_and_only_paid_ones_have_amounts(
     for state in STATES:
         bring(session, state)
     session.commit()
-    found = {row["state"]: row for row in rows(write(engine, order_list.SHEET, OrderFilter()))}
+    found = {row["state"]: row for row in rows(write(engine, listing.SHEET, OrderFilter()))}
     assert set(found) == set(STATES)
     assert (found["partly-refunded"]["returned"], found["partly-refunded"]["net"]) == (
         "600.00", "600.00"
@@ -132,7 +131,7 @@ def test_amounts_have_the_digits_of_their_currency(
     session.execute(update(Order).values(currency=currency))
     session.execute(update(OrderEvent).where(OrderEvent.kind == "paid").values(amount_total=7))
     session.commit()
-    (row,) = rows(write(engine, order_list.SHEET, OrderFilter()))
+    (row,) = rows(write(engine, listing.SHEET, OrderFilter()))
     assert (row["price"], row["paid_total"], row["currency"]) == (price, total, currency)
 
 
@@ -140,7 +139,7 @@ def test_free_order_was_paid_with_nothing(engine: Engine, session: Session) -> N
     bring(session, "paid")
     session.execute(update(OrderEvent).where(OrderEvent.kind == "paid").values(amount_total=0))
     session.commit()
-    (row,) = rows(write(engine, order_list.SHEET, OrderFilter()))
+    (row,) = rows(write(engine, listing.SHEET, OrderFilter()))
     assert row["paid_total"] == "0.00"
 
 
@@ -150,8 +149,8 @@ def test_export_holds_what_the_filter_means(engine: Engine, session: Session) ->
     bring(session, "paid", cohort=COHORT.model_copy(update={"code": "later"}))
     session.commit()
     which = OrderFilter.of(q="maria", state="paid", course=NARROW)
-    assert [row["order"] for row in rows(write(engine, order_list.SHEET, which))] == [str(paid.id)]
-    seats = rows(write(engine, enrollment_list.SHEET, EnrollmentFilter.of(course=NARROW)))
+    assert [row["order"] for row in rows(write(engine, listing.SHEET, which))] == [str(paid.id)]
+    seats = rows(write(engine, enrollment_listing.SHEET, EnrollmentFilter.of(course=NARROW)))
     assert [(row["order"], row["seat"]) for row in seats] == [
         (str(paid.id), "1"),
         (str(paid.id), "2"),
@@ -162,7 +161,7 @@ def test_seat_without_a_name_says_who_bought_it(engine: Engine, session: Session
     order = bring(session, "paid", email="maria@example.com", name="=Maria", number=2)
     session.execute(update(Enrollment).values(created_at=NOON))
     session.commit()
-    body = write(engine, enrollment_list.SHEET, EnrollmentFilter())
+    body = write(engine, enrollment_listing.SHEET, EnrollmentFilter())
     assert body.decode().splitlines() == [
         SEAT_HEAD,
         f"1,{COURSE.slug},{COHORT.code},1,'=Maria,maria@example.com,{order.id},"
@@ -177,9 +176,9 @@ def test_more_than_one_chunk_arrives_once_each(
     numbers = [bring(session, state, number=3).id for state in (*STATES, "paid")]
     session.commit()
     monkeypatch.setattr(csv_file, "AT_ONCE", 3)
-    found = rows(write(engine, order_list.SHEET, OrderFilter()))
+    found = rows(write(engine, listing.SHEET, OrderFilter()))
     assert [int(row["order"]) for row in found] == numbers
-    seats = rows(write(engine, enrollment_list.SHEET, EnrollmentFilter()))
+    seats = rows(write(engine, enrollment_listing.SHEET, EnrollmentFilter()))
     assert len({(row["order"], row["seat"]) for row in seats}) == len(seats) == 5 * 3
 
 
@@ -214,8 +213,8 @@ def test_no_export_holds_what_opens_a_buyers_page(engine: Engine, session: Sessi
     session.commit()
     tokens = [order.token, *session.scalars(select(Enrollment.token))]
     for sheet, which in (
-        (order_list.SHEET, OrderFilter()),
-        (enrollment_list.SHEET, EnrollmentFilter()),
+        (listing.SHEET, OrderFilter()),
+        (enrollment_listing.SHEET, EnrollmentFilter()),
     ):
         body = write(engine, sheet, which).decode()
         assert not any(token in body for token in tokens)

@@ -22,8 +22,7 @@ from crossroads import export
 from crossroads.database.pagination import Filter
 from crossroads.export import Sheet
 from crossroads.leads.listing import SHEET, LeadFilter
-from crossroads.orders import enrollment_listing as enrollment_list
-from crossroads.orders import listing as order_list
+from crossroads.orders import enrollment_listing, listing
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 from crossroads.orders.listing import OrderFilter
 from models import Enrollment, Lead, Order, db, writing
@@ -102,7 +101,7 @@ def test_no_separator_opens_a_formula_in_an_export_of_leads(
 
 @pytest.mark.parametrize(
     ("sheet", "which"),
-    [(order_list.SHEET, OrderFilter()), (enrollment_list.SHEET, EnrollmentFilter())],
+    [(listing.SHEET, OrderFilter()), (enrollment_listing.SHEET, EnrollmentFilter())],
 )
 def test_no_separator_opens_a_formula_in_an_export_of_orders_or_seats(
     engine: Engine, session: Session, sheet: Sheet, which: Filter

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crossroads.middleware import rate_limits as limits
+from crossroads.middleware import rate_limits
 from crossroads.middleware.rate_limits import SCHEME, CounterFile
 
 
@@ -37,7 +37,7 @@ def fill(disk: Path) -> Path:
 def test_limits_hold_on_a_full_disk_and_return_to_the_file(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
-    monkeypatch.setattr(limits, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.2)
     uri = f"{SCHEME}://{small_disk / 'limits.db'}"
     counters = CounterFile(uri)
     for _ in range(before):

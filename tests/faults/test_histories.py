@@ -10,8 +10,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.content import CheckoutOptions
-from crossroads.fulfillment import settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import settlement, webhook_events
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import UNDECIDED
@@ -130,11 +129,11 @@ class World:
 
     def hear(self) -> None:
         """Get some of what Stripe has sent, in any order, some of it again."""
-        events = list(self.gateway.events(now() - DAY, sorted(stripe_events.FOLLOWED)))
+        events = list(self.gateway.events(now() - DAY, sorted(webhook_events.FOLLOWED)))
         with Session(self.engine) as session:
             writing(session)
             for event in self.random.sample(events, self.random.randint(0, len(events))):
-                stripe_events.receive(session, [event])
+                webhook_events.receive(session, [event])
             session.commit()
         Settler(self.engine, self.gateway, BASE).work()
 

@@ -12,7 +12,7 @@ import pytest
 import time_machine
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import webhook_events
 from crossroads.orders import ledger
 from models import Enrollment, Hold, Message, Order, StripeEvent, now
 from tests.faults.shop import Shop, form, order_address
@@ -93,7 +93,7 @@ def require_whole(site: Shop, paid: dict[str, int]) -> None:
     books = site.sandbox.state()
     made = Counter(one["client_reference_id"] for one in books["sessions"])
     assert set(made.values()) <= {1}, "one order has two checkouts"
-    told = {one["id"] for one in books["events"] if one["type"] in stripe_events.FOLLOWED}
+    told = {one["id"] for one in books["events"] if one["type"] in webhook_events.FOLLOWED}
     assert {one.id for one in site.all(StripeEvent)} == told
     assert all(one.done_at for one in site.all(StripeEvent))
 

@@ -12,8 +12,7 @@ from flask import Flask
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import reconciliation, settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import reconciliation, settlement, webhook_events
 from crossroads.fulfillment.reconciliation import Busy, Sweep
 from crossroads.payments import Event, Gateway, connection
 from crossroads.worker.event_consumer import Settler
@@ -75,8 +74,8 @@ def hear(engine: Engine, gateway: Gateway) -> None:
     """Take and follow every event, as when all webhooks come."""
     with Session(engine) as session:
         writing(session)
-        for event in gateway.events(now() - timedelta(days=1), sorted(stripe_events.FOLLOWED)):
-            stripe_events.receive(session, [event])
+        for event in gateway.events(now() - timedelta(days=1), sorted(webhook_events.FOLLOWED)):
+            webhook_events.receive(session, [event])
         session.commit()
     Settler(engine, gateway, BASE).work()
 
@@ -168,7 +167,7 @@ def test_event_that_came_and_waits_for_a_worker_is_followed(
     event = listed(gateway, "checkout.session.completed")
     with Session(engine) as session:
         writing(session)
-        stripe_events.receive(session, [event])
+        webhook_events.receive(session, [event])
         session.commit()
     assert sweep(engine, gateway)[0] == [
         f"order {order.id}: paid at Stripe ({event.kind} {event.id} came and was not followed "
@@ -185,12 +184,12 @@ def test_webhook_that_comes_after_the_sweep_changes_nothing_but_that_it_came(
     sweep(engine, gateway)
     event = listed(gateway, "checkout.session.completed")
     with Session(engine) as session:
-        assert stripe_events.reception(session, [event.id]).here == set()
-        assert stripe_events.reception(session, [event.id]).last is None
+        assert webhook_events.reception(session, [event.id]).here == set()
+        assert webhook_events.reception(session, [event.id]).last is None
     before = rows(engine)
     hear(engine, gateway)
     with Session(engine) as session:
-        assert stripe_events.reception(session, [event.id]).here == {event.id}
+        assert webhook_events.reception(session, [event.id]).here == {event.id}
     after = rows(engine)
     assert after.pop("stripe_event") != before.pop("stripe_event")
     assert after == before

@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 from crossroads import current
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
-from crossroads.orders import duplicate_payments as duplicates
-from crossroads.orders import ledger, refunds
+from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.payments import Gateway, PaymentsRefused
 from crossroads.worker.event_consumer import Settler
 from crossroads.worker.retention_job import Keeper
@@ -298,7 +297,7 @@ def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
         orders.attach(session, free.id, checkout(free))
         orders.fulfill(session, free.id, paid(free, amount_total=0, payment_intent=None), "event")
         second = paid(free, id="cs_test_copy", payment_intent="pi_second")
-        duplicates.note(session, free, second, "event")
+        duplicate_payments.note(session, free, second, "event")
         number = free.id
         session.commit()
     theirs = Gateway(KEY, base=other.url)

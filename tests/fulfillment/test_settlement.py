@@ -9,8 +9,7 @@ import time_machine
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import matching, settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import matching, settlement, webhook_events
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
@@ -221,7 +220,7 @@ def receive(engine: Engine, order: Order, number: int = 1) -> None:
     )
     with Session(engine) as session:
         writing(session)
-        stripe_events.receive(session, [event])
+        webhook_events.receive(session, [event])
         session.commit()
 
 

@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import Engine, delete, select, text, update
 from sqlalchemy.orm import Session
 
-from crossroads.admin import dashboard as overview
+from crossroads.admin import dashboard
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.fulfillment.reconciliation import Sweep
@@ -212,7 +212,7 @@ def test_test_orders_count_nowhere_once_the_site_sells(engine: Engine) -> None:
         assert seats_left(session) == SMALL.seats - 1
         assert ORDERS.count(session, OrderFilter()) == 1
         assert ENROLLMENTS.count(session, EnrollmentFilter()) == 0
-        sold = overview.sales(session, now())
+        sold = dashboard.sales(session, now())
         assert (sold.week, sold.revenue, sold.open, sold.held, sold.enrolled, sold.unseated) == (
             0, {}, 1, 1, 0, 0,
         )  # fmt: skip

@@ -25,8 +25,7 @@ from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import Touch
 from crossroads.leads.waiting_list import ask_all, join
 from crossroads.leads.waiting_list import confirm as confirm_place
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outbox, suppressions
+from crossroads.mail import eligibility, outbox, suppressions
 from crossroads.privacy import person, retention
 from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
 from tests.orders.test_lifecycle import COURSE, SMALL
@@ -281,7 +280,7 @@ class Sequences(RuleBasedStateMachine):
             self.session.flush()
             message = self.session.scalars(select(Message).order_by(Message.id.desc())).first()
             assert message is not None
-            admitted = gate.admit(self.session, message, "worker")
+            admitted = eligibility.admit(self.session, message, "worker")
             trial.rollback()
         return admitted is not None
 

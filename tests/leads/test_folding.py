@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import Engine, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import search_index
 from crossroads.leads.listing import LEADS, LeadFilter
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter
 from crossroads.orders.listing import ORDERS, OrderFilter
@@ -58,7 +58,7 @@ def test_lead_is_found_by_a_name_without_its_accents(session: Session, indexed: 
     session.add_all([*people.values(), lead(name="Somebody Else"), lead("müller@bücher.example")])
     session.flush()
     if indexed:
-        lead_words.index(session)
+        search_index.index(session)
 
     def found(term: str) -> set[str]:
         return {one.name or one.email for one in LEADS.page(session, LeadFilter.of(q=term)).rows}
@@ -113,7 +113,7 @@ def test_leads_indexed_before_are_indexed_again(app: Flask) -> None:
         words = ["\x1fjose@\x1fexample.\x1fcom\n\x1fjosé \x1fnúñez", "\x1fana@\x1fex.\n\x1fana"]
         for one, text in zip(people, words, strict=True):  # as they were indexed before
             session.execute(update(Lead).where(Lead.id == one.id).values(words=text))
-            rows = [{"word": word, "lead_id": one.id} for word in lead_words.read(text)]
+            rows = [{"word": word, "lead_id": one.id} for word in search_index.read(text)]
             session.execute(insert(LeadWord), rows)
         session.commit()
     for step in (["db", "downgrade", "0014"], ["db", "upgrade"]):

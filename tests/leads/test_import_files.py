@@ -16,8 +16,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import export
 from crossroads.leads import consent
-from crossroads.leads.imports import batches as lead_batches
-from crossroads.leads.imports import importer as lead_import
+from crossroads.leads.imports import batches, importer
 from crossroads.leads.listing import SHEET, LeadFilter
 from crossroads.mail import suppressions
 from models import ConsentEvent, Lead, LeadImport, Suppression, db
@@ -494,7 +493,7 @@ def test_only_our_own_export_has_quotes_taken_off(site: Flask, there: Session, f
 def test_import_is_undone_but_for_those_who_did_something_since(
     app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lead_batches, "AT_ONCE", 2)
+    monkeypatch.setattr(batches, "AT_ONCE", 2)
     join(session, "here@example.com", "confirm")
     names = ["idle1", "idle2", "idle3", "buyer", "left", "again"]
     text = "email,status\nhere@example.com,unsubscribed\nno@example.com,unsubscribed\n"
@@ -543,7 +542,7 @@ def test_undo_keeps_what_holds_an_address_back(app: Flask, session: Session, fil
 def test_long_file_that_takes_people_off_goes_in_by_parts(
     app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lead_import, "PART", 2)
+    monkeypatch.setattr(importer, "PART", 2)
     for number in range(3):
         join(session, f"p{number}@example.com", "confirm")
     text = "email,status\n" + "".join(f"p{number}@example.com,deleted\n" for number in range(5))

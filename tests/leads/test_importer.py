@@ -16,12 +16,11 @@ from crossroads import export
 from crossroads.leads import consent
 from crossroads.leads import lifecycle as leads
 from crossroads.leads.consent import Evidence
-from crossroads.leads.imports import file as lead_file
-from crossroads.leads.imports import importer as lead_import
+from crossroads.leads.imports import file as import_file
+from crossroads.leads.imports import importer
 from crossroads.leads.lifecycle import Touch
 from crossroads.leads.listing import SHEET, LeadFilter
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outbox
+from crossroads.mail import eligibility, outbox
 from crossroads.privacy import person
 from models import Base, ConsentEvent, Lead, Message, db, writing
 from models.base import prepare_engine
@@ -104,7 +103,7 @@ def mailable(session: Session) -> set[str]:
         session.flush()
         message = session.scalars(select(Message).order_by(Message.id.desc())).first()
         assert message is not None
-        if gate.admit(session, message, "worker") is not None:
+        if eligibility.admit(session, message, "worker") is not None:
             found.add(lead.email_key)
     session.rollback()
     return found
@@ -136,7 +135,7 @@ def test_file_of_any_program_is_read(start: str, sign: str, end: str) -> None:
     lines = [["Note", "E-Mail", "Consent Source"], ["a,b;c", "zoë@example.com", "Shop"], [""] * 3]
     text = start + end.join(sign.join(f'"{cell}"' for cell in line) for line in lines)
     data = io.BytesIO(text.encode())
-    read = lead_file.LeadFile(data, suppression_key=SUPPRESSION_KEY)
+    read = import_file.LeadFile(data, suppression_key=SUPPRESSION_KEY)
     rows = list(read)
     assert (read.mistakes, read.ignored) == ([], ["Note"])
     assert [(row["address"].typed, row["consent_source"]) for row in rows] == [
@@ -169,7 +168,7 @@ def test_every_mistake_is_told_with_its_line_and_nothing_is_taken(
         "line 2", "line 4", "line 5", "line 6", "line 7", "line 8", "line 9", "line 11",
     ]  # fmt: skip
     assert told[1] == "line 2: name: is one line, without control characters"
-    assert told[3] == f"line 5: name: {lead_file.NOT_UTF8}"
+    assert told[3] == f"line 5: name: {import_file.NOT_UTF8}"
     assert "like 2026-11-23T08:00:00Z" in told[4]
     assert everything(session) == before
 
@@ -266,7 +265,7 @@ def test_who_left_elsewhere_comes_in_as_gone_and_never_confirmed_does_not(
 def test_long_list_goes_in_by_parts_that_let_others_write(
     app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lead_import, "PART", 10)
+    monkeypatch.setattr(importer, "PART", 10)
     text = "email\n" + "".join(f"p{number}@example.com\n" for number in range(35))
     assert take(app, file, text).stdout.endswith("35 leads added\n")
     assert session.scalar(select(func.count(ConsentEvent.id))) == 35
@@ -298,11 +297,11 @@ def test_export_into_an_empty_instance_makes_the_same_people_mailable(
     prepare_engine(other)
     Base.metadata.create_all(other)
     with other.connect() as connection, Session(connection) as empty, file.open("rb") as opened:
-        read = lead_file.LeadFile(opened, suppression_key=SUPPRESSION_KEY, source="The old site")
-        assert lead_import.stage(empty, read) == 0
+        read = import_file.LeadFile(opened, suppression_key=SUPPRESSION_KEY, source="The old site")
+        assert importer.stage(empty, read) == 0
         assert read.mistakes == []
-        for part in lead_import.parts(empty):
-            lead_import.write(empty, part)
+        for part in importer.parts(empty):
+            importer.write(empty, part)
         empty.commit()
         wanted = mailable(session)
         assert wanted
@@ -312,11 +311,11 @@ def test_export_into_an_empty_instance_makes_the_same_people_mailable(
 
 
 def unkept(text: str) -> bool:
-    return lead_file.UNPRINTED.search(text) is not None or len(text) > 200
+    return import_file.UNPRINTED.search(text) is not None or len(text) > 200
 
 
 def facts(session: Session) -> set[tuple[Any, ...]]:
     """Return what a list keeps of those who confirmed or left."""
     names = ["email", "email_key", "name", "state", "utm_source", "last_page"]
     query = select(*(getattr(Lead, name) for name in names))
-    return {tuple(row) for row in session.execute(query) if row.state in lead_import.KINDS}
+    return {tuple(row) for row in session.execute(query) if row.state in importer.KINDS}

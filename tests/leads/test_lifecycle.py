@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from crossroads.leads import lifecycle as leads
 from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import Touch
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outbox
+from crossroads.mail import eligibility, outbox
 from crossroads.mail.addresses import email_key
 from models import ConsentEvent, Lead, Message, now, writing
 from tests.support.people import address
@@ -139,7 +138,7 @@ def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
     def held(message: Message) -> bool:
         message.owner = "worker"
         session.flush()
-        return gate.admit(session, message, "worker") is None
+        return eligibility.admit(session, message, "worker") is None
 
     assert lead.state == "confirmed"
     assert held(welcome)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
-from crossroads.admin import dashboard as overview
+from crossroads.admin import dashboard
 from crossroads.database.pagination import PAGE_SIZE
-from crossroads.leads import listing as lead_list
+from crossroads.leads import listing
 from crossroads.leads.listing import LEADS, LeadFilter
 from models import Lead, now
 from tests.support.desk_visits import lead
@@ -163,7 +163,7 @@ def test_the_choices_are_what_leads_came_with(session: Session) -> None:
         lead(page=None, utm_campaign="fall"),
         lead(page="/compare", utm_campaign="spring"),
     )
-    assert lead_list.choices(session) == (["/compare", "/signup"], ["fall", "spring"])
+    assert listing.choices(session) == (["/compare", "/signup"], ["fall", "spring"])
 
 
 @settings(
@@ -185,7 +185,7 @@ def test_figures_count_two_weeks_apart(session: Session) -> None:
         *(lead(created_at=NOON - timedelta(days=age)) for age in ages),
         lead(created_at=NOON - timedelta(days=50), state="confirmed"),
     )
-    figures = overview.figures(session, NOON)
+    figures = dashboard.figures(session, NOON)
     assert (figures.leads, figures.week, figures.week_before, figures.change) == (8, 3, 2, 1)
     assert (figures.confirmed, figures.confirmed_share) == (1, 12)
 
@@ -208,7 +208,7 @@ def test_days_are_cut_in_utc_whatever_zone_the_database_is_in(
         lead(created_at=datetime(2026, 10, 24, 0, 0, tzinfo=UTC)),
         lead(created_at=datetime(2026, 10, 23, 23, 59, tzinfo=UTC)),
     )
-    days = overview.days(session, NOON)
+    days = dashboard.days(session, NOON)
     assert len(days) == 30
     counted = {day.date.isoformat(): day.signups for day in days if day.signups}
     assert counted == {"2026-11-22": 1, "2026-11-21": 1, "2026-10-24": 1}
@@ -217,7 +217,7 @@ def test_days_are_cut_in_utc_whatever_zone_the_database_is_in(
 
 def test_the_newest_leads_come_first(session: Session) -> None:
     store(session, *(lead(created_at=now() - timedelta(days=i)) for i in (3, 1, 2)))
-    newest = overview.newest(session)
+    newest = dashboard.newest(session)
     assert [one.created_at for one in newest] == sorted(
         (one.created_at for one in newest), reverse=True
     )

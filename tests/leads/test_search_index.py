@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.database import pagination as listing
-from crossroads.leads import search_index as lead_words
+from crossroads.database import pagination
+from crossroads.leads import search_index
 from crossroads.leads.listing import LEADS, LeadFilter
 from crossroads.privacy import retention
 from crossroads.worker.search_indexer import Indexer
@@ -53,7 +53,7 @@ def known(session: Session) -> list[Lead]:
     people = [lead(email, name=name) for email, name in PEOPLE]
     session.add_all(people)
     session.flush()
-    assert lead_words.index(session) == len(people)
+    assert search_index.index(session) == len(people)
     session.commit()
     return people
 
@@ -106,12 +106,12 @@ def parts(draw: st.DrawFn) -> str:
 
 def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
     """Have more than so many rows found as more than thousands are."""
-    patch.setattr(listing, "COUNTED", min(most, listing.COUNTED))
-    for module in (listing, lead_words):
+    patch.setattr(pagination, "COUNTED", min(most, pagination.COUNTED))
+    for module in (pagination, search_index):
         patch.setattr(module, "MANY", most)
 
 
-@pytest.mark.parametrize("most", [listing.MANY, 4, 1])
+@pytest.mark.parametrize("most", [pagination.MANY, 4, 1])
 @settings(
     max_examples=100,
     deadline=None,
@@ -127,7 +127,7 @@ def test_search_finds_exactly_where_the_term_begins_a_word(
     with pytest.MonkeyPatch.context() as patch:
         # With 1, what is few elsewhere is many: it is looked for in order, three rows, then anew.
         few_are_many(patch, most)
-        patch.setattr(listing, "WALK", 3)
+        patch.setattr(pagination, "WALK", 3)
         assert found(session, term) == expected(known, term)
 
 
@@ -138,7 +138,7 @@ def test_who_came_just_now_is_found_at_once(session: Session, known: list[Lead])
     assert fresh.id in found(session, "silva") & found(session, "FRESH.silva@ex")
     assert fresh.id not in found(session, "maria")
     before = found(session, "silva")
-    lead_words.index(session)
+    search_index.index(session)
     assert found(session, "silva") == before
 
 
@@ -155,10 +155,10 @@ def test_filters_narrow_a_search_whichever_is_rarest(
     ]  # fmt: skip
     session.add_all(people)
     session.flush()
-    lead_words.index(session)
+    search_index.index(session)
     for most in (100, 4, 1):
         few_are_many(monkeypatch, most)
-        monkeypatch.setattr(listing, "WALK", 5)
+        monkeypatch.setattr(pagination, "WALK", 5)
         held = found(session, "maria", state="held", page="/compare", campaign="spring")
         assert held == {people[20].id, people[40].id}
         assert found(session, "rare", state="held") == {people[0].id}
@@ -175,7 +175,7 @@ def test_many_leads_are_paged_without_being_counted(
 ) -> None:
     session.add_all(lead(f"many{number}@example.com") for number in range(130))
     session.flush()
-    lead_words.index(session)
+    search_index.index(session)
     few_are_many(monkeypatch, 100)
     which = LeadFilter.of(q="many")
     first = LEADS.page(session, which, sort="email")
@@ -194,12 +194,12 @@ def test_indexer_takes_everyone_once(engine: Engine, monkeypatch: pytest.MonkeyP
     with Session(engine) as session:
         session.add_all(lead(name=f"Number {number}") for number in range(1, 8))
         session.commit()
-    monkeypatch.setattr(lead_words, "AT_ONCE", 3)
+    monkeypatch.setattr(search_index, "AT_ONCE", 3)
     indexer = Indexer(engine)
     assert indexer.index() == 7
     assert indexer.index() == 0
     with Session(engine) as session:
-        assert not lead_words.waiting(session)
+        assert not search_index.waiting(session)
         words = session.scalars(select(LeadWord.lead_id).where(LeadWord.word == "number")).all()
         assert sorted(words) == sorted(session.scalars(select(Lead.id)))
 

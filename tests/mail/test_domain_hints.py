@@ -2,7 +2,7 @@
 
 import pytest
 
-from crossroads.mail import domain_hints as providers
+from crossroads.mail import domain_hints
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from crossroads.mail import domain_hints as providers
 def test_slip_in_a_known_domain_is_seen_and_the_mailbox_kept_as_typed(
     typed: str, meant: str
 ) -> None:
-    assert providers.meant(f"Maria.L+News@{typed}") == f"Maria.L+News@{meant}"
+    assert domain_hints.meant(f"Maria.L+News@{typed}") == f"Maria.L+News@{meant}"
 
 
-@pytest.mark.parametrize("domain", [*providers.KNOWN, "GMAIL.com"])
+@pytest.mark.parametrize("domain", [*domain_hints.KNOWN, "GMAIL.com"])
 def test_known_domain_is_what_was_meant(domain: str) -> None:
-    assert providers.meant(f"maria@{domain}") is None
+    assert domain_hints.meant(f"maria@{domain}") is None
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,21 @@ def test_known_domain_is_what_was_meant(domain: str) -> None:
     ],
 )  # fmt: skip
 def test_nobody_is_asked_about_a_domain_of_their_own(domain: str) -> None:
-    assert providers.meant(f"maria@{domain}") is None
+    assert domain_hints.meant(f"maria@{domain}") is None
 
 
 @pytest.mark.parametrize("domain", ["mailinator.com", "YOPMAIL.com", "any.where.mailinator.com"])
 def test_thrown_away_mailboxes_are_known_at_subdomains_too(domain: str) -> None:
-    assert providers.disposable(domain)
+    assert domain_hints.disposable(domain)
 
 
 @pytest.mark.parametrize(
     "domain",
     [
-        *providers.KNOWN, "com", "example.com", "mailinator.example", "mailinator.com.example.org",
-        "duck.com", "mozmail.com", "privaterelay.appleid.com", "simplelogin.com",
+        *domain_hints.KNOWN, "com", "example.com", "mailinator.example",
+        "mailinator.com.example.org", "duck.com", "mozmail.com",
+        "privaterelay.appleid.com", "simplelogin.com",
     ],
 )  # fmt: skip
 def test_lasting_mailboxes_and_forwarders_are_not(domain: str) -> None:
-    assert not providers.disposable(domain)
+    assert not domain_hints.disposable(domain)

@@ -11,8 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crossroads.cli import processes
-from crossroads.mail import mx as domains
-from crossroads.mail import outbox
+from crossroads.mail import mx, outbox
 from crossroads.mail.mx import Domains
 from models import Message, db, writing
 from tests.support.desk_visits import lead
@@ -63,7 +62,7 @@ def test_domain_is_refused_only_when_the_dns_says_that_it_takes_no_mail(
 def test_server_that_does_not_answer_refuses_nobody_and_costs_little_time(
     names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domains, "PATIENCE", 0.3)
+    monkeypatch.setattr(mx, "PATIENCE", 0.3)
     began = time.monotonic()
     assert Domains(names.resolver()).refusal("maria@silent.org") is None
     assert time.monotonic() - began < 3
@@ -103,7 +102,7 @@ def test_first_mail_to_a_domain_that_takes_none_is_given_up_unsent(
 def test_worker_asks_only_when_told_to(
     make_app: Any, names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domains, "_of_machine", names.resolver)
+    monkeypatch.setattr(mx, "_of_machine", names.resolver)
     for given in ({}, {"mx_check": True}):
         app = make_app(**given)
         with app.app_context():

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from crossroads.database import leases
 from crossroads.database.presence import Presence
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import webhook_events
 from crossroads.mail import outages, outbox
-from crossroads.worker import delivery as worker
+from crossroads.worker import delivery
 from crossroads.worker.delivery import Delivery
 from models import Announcement, Lead, Message, Reconciliation, StripeEvent, now, writing
 from models.announcement import PAUSED
@@ -193,7 +193,7 @@ def take_all(engine: Engine, owner: str) -> None:
         session.add(Reconciliation(id=1, owner=owner, lease_until=now() + MINUTE))
         session.flush()
         assert outbox.claim(session, owner, now())
-        assert stripe_events.claim(session, owner, now())
+        assert webhook_events.claim(session, owner, now())
         session.commit()
 
 
@@ -265,4 +265,4 @@ def test_probe_is_no_more_often_than_once_a_minute(
             delivering.deliver_due()
             clock.shift(10)
         asked = server.replies["mail"]
-    assert 9 <= 1000 - len(asked) <= 600 / worker.PROBE_SECONDS + 4
+    assert 9 <= 1000 - len(asked) <= 600 / delivery.PROBE_SECONDS + 4

@@ -10,8 +10,7 @@ import time_machine
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outbox
+from crossroads.mail import eligibility, outbox
 from models import Lead, Message, now, writing
 from tests.support.databases import opened, plans
 from tests.support.order_states import bring
@@ -141,12 +140,12 @@ def test_message_that_kills_every_worker_is_given_up(session: Session) -> None:
     at = now()
     message = owed(session)
     for _ in range(12):
-        assert gate.admit(session, message, "worker") is not None
+        assert eligibility.admit(session, message, "worker") is not None
         at += LEASE + timedelta(seconds=1)
         taken = outbox.claim(session, "worker", at)
         assert taken is not None
         message = taken
-    assert gate.admit(session, message, "worker") is None
+    assert eligibility.admit(session, message, "worker") is None
     assert stored(session, message).state == "dead"
 
 
@@ -168,7 +167,7 @@ def test_gate_lets_mail_pass_only_to_who_may_get_it(
     session: Session, kind: str, state: str, goes: bool
 ) -> None:
     message = owed(session, kind, state=state)
-    admitted = gate.admit(session, message, "worker")
+    admitted = eligibility.admit(session, message, "worker")
     assert (admitted is not None) is goes
     after = stored(session, message)
     assert after.state == ("due" if goes else "held")
@@ -182,21 +181,21 @@ def test_nothing_is_sent_to_who_unsubscribed_after_it_was_queued(
     message = owed(session, kind)
     session.execute(update(Lead).values(state="unsubscribed", unsubscribed_at=now()))
     session.expire_all()
-    assert gate.admit(session, message, "worker") is None
+    assert eligibility.admit(session, message, "worker") is None
     assert stored(session, message).state == "held"
 
 
 def test_who_unsubscribed_and_signs_up_again_is_asked_to_confirm(session: Session) -> None:
     left = now() - timedelta(days=1)
     message = owed(session, state="unsubscribed", unsubscribed_at=left)
-    assert gate.admit(session, message, "worker") is not None
+    assert eligibility.admit(session, message, "worker") is not None
 
 
 def test_nothing_is_sent_to_an_erased_lead(session: Session) -> None:
     message = owed(session)
     session.execute(update(Message).values(lead_id=None))
     session.expire_all()
-    assert gate.admit(session, message, "worker") is None
+    assert eligibility.admit(session, message, "worker") is None
     assert stored(session, message).state == "held"
 
 
@@ -226,7 +225,7 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
     outbox.enqueue_for_order(session, "receipt", bring(session, "paid", email="maria@example.com"))
     passed = []
     while message := outbox.claim(session, "worker", now()):
-        if gate.admit(session, message, "worker"):
+        if eligibility.admit(session, message, "worker"):
             passed.append(message.recipient)
             if len(passed) != 2:  # the second stays in hand
                 outbox.sent(session, message, "worker")

@@ -19,7 +19,7 @@ from crossroads.leads.listing import LeadFilter
 from crossroads.mail import addresses, suppressions
 from crossroads.mail.addresses import address_hash, at_signs, cleaned, email_key, former_key
 from crossroads.orders import lifecycle as orders
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import Lead, Message, writing
 from tests.leads.test_lifecycle import PROOF
 from tests.orders.test_lifecycle import paid, with_checkout
@@ -201,12 +201,12 @@ def test_participant_is_invited_at_the_address_that_was_meant(
 def test_staff_sign_in_and_commands_find_the_person(
     app: Flask, session: Session, pasted: str
 ) -> None:
-    users.add(session, pasted, "owner", "a long password", must_change=False)
+    accounts.add(session, pasted, "owner", "a long password", must_change=False)
     session.commit()
-    found = users.find(session, "Ada@EXAMPLE.org")
+    found = accounts.find(session, "Ada@EXAMPLE.org")
     assert found is not None
     assert found.email == ADA
-    assert users.find(session, pasted) is found
+    assert accounts.find(session, pasted) is found
     sign_up(app.test_client(), ADA)
     result = app.test_cli_runner().invoke(args=["leads", "data", pasted, "--output", "-"])
     assert result.exit_code == 0, result.output

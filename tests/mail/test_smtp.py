@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from crossroads import content
-from crossroads.mail import smtp as mailer
+from crossroads.mail import smtp
 from crossroads.mail.composer import Composer, NoAddress
 from crossroads.mail.smtp import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
 from crossroads.settings import Settings
@@ -45,7 +45,7 @@ KINDS = {"confirm": CONFIRM, "welcome": WELCOME, "already": WELCOME}
 @dataclass(frozen=True)
 class Sender:
     composer: Composer
-    mailer: Mailer
+    transport: Mailer
 
 
 def make_mailer(instance: Path, smtp_url: str = "", **given: Any) -> Sender:
@@ -61,7 +61,7 @@ def send(
     **changed: object,
 ) -> None:
     mail = sender.composer.compose(kind, recipient, reference, KINDS[kind] | changed)
-    sender.mailer.send(mail)
+    sender.transport.send(mail)
 
 
 def delivered(server: MailServer) -> Mail:
@@ -269,7 +269,7 @@ def test_rude_farewell_after_the_mail_was_taken_is_no_failure(
 def test_server_that_drips_is_cut_off_at_the_deadline(
     instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mailer, "DEADLINE", 0.5)
+    monkeypatch.setattr(smtp, "DEADLINE", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from crossroads.middleware import rate_limits as limits
+from crossroads.middleware import rate_limits
 from crossroads.middleware.rate_limits import SCHEME, CounterFile
 from models import Lead
 from tests.support.turns import another_turn
@@ -47,7 +47,7 @@ def test_threads_count_together(counters: CounterFile) -> None:
 def test_processes_take_turns_to_count_and_a_killed_one_has_none(
     counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "TURN_SECONDS", 30)
+    monkeypatch.setattr(rate_limits, "TURN_SECONDS", 30)
     with another_turn(instance / "limits.lock") as other, ThreadPoolExecutor(1) as pool:
         coming = pool.submit(counters.incr, "key", 60)
         time.sleep(0.2)
@@ -60,7 +60,7 @@ def test_processes_take_turns_to_count_and_a_killed_one_has_none(
 def test_a_process_that_keeps_the_turn_does_not_stop_the_count(
     counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "TURN_SECONDS", 0.3)
+    monkeypatch.setattr(rate_limits, "TURN_SECONDS", 0.3)
     with another_turn(instance / "limits.lock"):
         began = time.monotonic()
         assert counters.incr("key", 60) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from crossroads.middleware import rate_limits as limits
+from crossroads.middleware import rate_limits
 from crossroads.middleware.rate_limits import SCHEME, CounterFile
 from tests.support.desk_visits import add_user, sign_in
 
@@ -55,7 +55,7 @@ def test_sign_in_and_sign_up_stay_limited_and_it_is_said_once(
 def test_what_was_counted_in_memory_is_added_to_the_file_once_it_can_be_written(
     instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.2)
     file = instance / "limits.db"
     uri = f"{SCHEME}://{file}"
     before = CounterFile(uri)

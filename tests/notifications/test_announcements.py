@@ -15,8 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from crossroads.content import markdown
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outbox
+from crossroads.mail import eligibility, outbox
 from crossroads.notifications import announcements
 from crossroads.notifications.announcements import Progress
 from models import Announcement, Lead, Message, Waiting, now, writing
@@ -123,10 +122,10 @@ def test_waiting_list_gets_what_it_asked_for_and_nobody_else(session: Session) -
     message = outbox.claim(session, "worker", now() + MINUTE)
     assert message is not None
     assert message.kind == "places"
-    assert gate.admit(session, message, "worker") is people["waits"]
+    assert eligibility.admit(session, message, "worker") is people["waits"]
     session.execute(update(Waiting).values(left_at=now()))
     session.expire_all()
-    assert gate.admit(session, message, "worker") is None
+    assert eligibility.admit(session, message, "worker") is None
 
 
 def test_rate_is_kept_and_the_outbox_holds_a_minute_of_it_at_most(session: Session) -> None:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.ops.server import WAITING_THREADS
 from crossroads.orders import ledger
-from crossroads.orders.checkout import queue as checkout_queue
+from crossroads.orders.checkout import queue
 from crossroads.payments import Gateway
 from crossroads.web.order_page import LATE_SECONDS
 from crossroads.worker.checkout_opener import CheckoutOpener
@@ -157,7 +157,7 @@ def test_worker_that_cannot_open_it_tries_again_and_then_the_page_says_so(
 ) -> None:
     order, address = queued(app, sandbox, session)
     sandbox.control("fault", kind="html", times=50, path=CREATE)
-    for _ in checkout_queue.PAUSES:
+    for _ in queue.PAUSES:
         opener.work()
         assert heading(client.get(address).text) == "Opening the payment page"
         session.execute(update(CheckoutRequest).values(due_at=now() - timedelta(seconds=1)))
@@ -185,7 +185,7 @@ def test_order_that_ended_in_the_queue_is_opened_no_more(
     client.post(f"/orders/{order.token}", data={"action": "cancel"})
     with Session(engine) as own:
         writing(own)
-        checkout_queue.add(own, order.id)  # as by a request that was late
+        queue.add(own, order.id)  # as by a request that was late
         own.commit()
     before = len(sandbox.state()["sessions"])
     opener.work()
@@ -203,7 +203,7 @@ def test_several_openers_make_one_payment_page_for_each_order(
         for number in range(10):
             order = place(session, email=f"p{number}@example.com")
             for _ in range(2):
-                checkout_queue.add(session, order.id)
+                queue.add(session, order.id)
         session.commit()
 
     def serve(_number: int) -> None:
@@ -222,13 +222,13 @@ def test_several_openers_make_one_payment_page_for_each_order(
 def test_killed_worker_keeps_an_order_for_seconds_alone(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
-        checkout_queue.add(session, place(session).id)
+        queue.add(session, place(session).id)
         session.commit()
         at = now()
-        assert checkout_queue.claim(session, at) is not None
-        assert checkout_queue.claim(session, at + timedelta(seconds=11)) is None
-        assert checkout_queue.claim(session, at + timedelta(seconds=12)) is not None
-    assert timedelta(seconds=checkout_queue.ATTEMPT) < checkout_queue.LEASE
+        assert queue.claim(session, at) is not None
+        assert queue.claim(session, at + timedelta(seconds=11)) is None
+        assert queue.claim(session, at + timedelta(seconds=12)) is not None
+    assert timedelta(seconds=queue.ATTEMPT) < queue.LEASE
 
 
 def test_order_asked_for_again_is_due_at_once_and_has_all_its_attempts(engine: Engine) -> None:
@@ -236,15 +236,15 @@ def test_order_asked_for_again_is_due_at_once_and_has_all_its_attempts(engine: E
         writing(session)
         order = place(session)
         for given_up in (False, True):
-            checkout_queue.add(session, order.id)
-            job = checkout_queue.claim(session, now())
+            queue.add(session, order.id)
+            job = queue.claim(session, now())
             assert job is not None and (job.attempts, job.trouble) == (1, "")
             if given_up:
-                checkout_queue.give_up(session, job, "away")
+                queue.give_up(session, job, "away")
             else:
-                checkout_queue.postpone(session, job)
-            assert checkout_queue.claim(session, now()) is None
-            assert not checkout_queue.any_due(session, now())
+                queue.postpone(session, job)
+            assert queue.claim(session, now()) is None
+            assert not queue.any_due(session, now())
 
 
 def test_call_that_hangs_is_given_up_and_the_next_one_opens_the_page(
@@ -256,9 +256,9 @@ def test_call_that_hangs_is_given_up_and_the_next_one_opens_the_page(
     opener: CheckoutOpener,
 ) -> None:
     """The attempt, its pause and the next one: within the 15 seconds that the page promises."""
-    assert checkout_queue.ATTEMPT + checkout_queue.PAUSES[0] + 2 * WAIT + 3 < LATE_SECONDS
+    assert queue.ATTEMPT + queue.PAUSES[0] + 2 * WAIT + 3 < LATE_SECONDS
     order, address = queued(app, sandbox, session)
-    monkeypatch.setattr(checkout_queue, "ATTEMPT", 1.5)
+    monkeypatch.setattr(queue, "ATTEMPT", 1.5)
     sandbox.control("fault", kind="timeout", seconds=20, times=1, path=CREATE)
     opener.work()
     assert made_for(sandbox, order) == []

@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.admin import order_record
 from crossroads.content import CheckoutOptions
-from crossroads.fulfillment import settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import settlement, webhook_events
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import disputes, ledger
 from crossroads.orders import lifecycle as orders
@@ -104,7 +103,7 @@ def hear(engine: Engine, gateway: Gateway, *copies: str) -> None:
         )
         with Session(engine) as session:
             writing(session)
-            stripe_events.receive(session, [event])
+            webhook_events.receive(session, [event])
             session.commit()
     Settler(engine, gateway, BASE).work()
 

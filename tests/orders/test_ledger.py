@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.orders import disputes, ledger, refunds
+from crossroads.orders import disputes, ledger, projections, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders import projections as standings
 from crossroads.orders.ledger import LOST
 from crossroads.orders.refunds import RefundError
 from models import Hold, Message, Order, OrderEvent
@@ -143,7 +142,7 @@ def of_payment(session: Session, order: Order) -> None:
 
 
 def of_refund(reference: str | None, id: str, status: str, amount: int) -> News:  # noqa: A002
-    if status == standings.REFUSED:
+    if status == projections.REFUSED:
         return lambda session, order: refunds.refused(session, order, str(reference), "no", "test")
     return lambda session, order: refunds.learn(
         session, order, refund(order, id=id, reference=reference, status=status, amount=amount),
@@ -196,7 +195,7 @@ def test_what_is_stored_is_what_a_replay_from_zero_adds_up_to(
     said: list[News] = []
     for number, statuses in enumerate(data.draw(st.lists(REFUNDS, max_size=2))):
         amount = data.draw(st.sampled_from([1, COURSE.price.amount, TOTAL]))
-        seen = (one for one in statuses if one != standings.REFUSED)
+        seen = (one for one in statuses if one != projections.REFUSED)
         said += [of_refund(None, f"re_{number}", status, amount) for status in seen]
     for number, statuses in enumerate(data.draw(st.lists(DISPUTES, max_size=1))):
         said += [of_dispute(f"du_{number}", status) for status in statuses]

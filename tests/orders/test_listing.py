@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
-from crossroads.admin import dashboard as overview
+from crossroads.admin import dashboard
 from crossroads.content import read
-from crossroads.fulfillment import webhook_events as stripe_events
-from crossroads.orders import listing as order_list
+from crossroads.fulfillment import webhook_events
+from crossroads.orders import listing
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter, buyers
 from crossroads.orders.listing import ORDERS, OrderFilter
 from crossroads.payments import Event
@@ -52,7 +52,7 @@ def hear(session: Session, order: Order, **given: object) -> str:
         live=False,
         created_at=now(),
     )
-    stripe_events.receive(session, [event])
+    webhook_events.receive(session, [event])
     if given:
         session.execute(update(StripeEvent).where(StripeEvent.id == event.id).values(**given))
     return event.id
@@ -69,10 +69,10 @@ def pay_at(session: Session, order: Order, at: datetime, total: int, currency: s
 
 def test_state_of_each_order_is_found_and_said(session: Session) -> None:
     made = {state: bring(session, state) for state in STATES}
-    assert set(order_list.STATES) == set(STATES)
+    assert set(listing.STATES) == set(STATES)
     for state, order in made.items():
         assert found(session, state=state) == [order.id], state
-    standings = order_list.standings(session, list(made.values()))
+    standings = listing.standings(session, list(made.values()))
     assert {state: standings[order.id].state for state, order in made.items()} == {
         state: state for state in STATES
     }
@@ -138,7 +138,7 @@ def test_every_order_is_on_one_page_in_every_sort(session: Session) -> None:
 
 def test_courses_to_choose_from_are_the_contents_and_what_has_left_it(session: Session) -> None:
     bring(session, cohort=COHORT.model_copy(update={"code": "gone"}))
-    choices = dict(order_list.courses(session, read(REAL)))
+    choices = dict(listing.courses(session, read(REAL)))
     assert choices[COURSE.slug] == COURSE.title
     assert choices[NARROW].startswith(f"{COURSE.title}, ")
     assert choices[f"{COURSE.slug}/gone"] == f"{COURSE.slug}/gone"
@@ -186,7 +186,7 @@ def test_sales_are_counted_by_the_week_and_summed_by_currency(session: Session) 
     bring(session, "pending")
     for state in ("expired", "canceled", "failed"):
         bring(session, state)
-    sales = overview.sales(session, NOON)
+    sales = dashboard.sales(session, NOON)
     assert (sales.week, sales.week_before, sales.change) == (3, 1, 2)
     assert sales.revenue == {"USD": 120005, "JPY": 9000}
     assert (sales.open, sales.held, sales.enrolled, sales.unseated) == (2, 4, 5, 0)
@@ -199,25 +199,25 @@ def test_revenue_is_without_what_was_returned(session: Session) -> None:
     ):  # fmt: skip
         order = bring(session, state)
         pay_at(session, order, NOON - timedelta(days=1), total)
-    assert overview.sales(session, NOON).revenue == {"USD": 300_000}
+    assert dashboard.sales(session, NOON).revenue == {"USD": 300_000}
 
 
 def test_money_without_a_seat_is_revenue_and_a_worry(session: Session) -> None:
     order = bring(session, "unseated")
     pay_at(session, order, NOON - timedelta(hours=1), 500)
-    sales = overview.sales(session, NOON)
+    sales = dashboard.sales(session, NOON)
     assert (sales.revenue, sales.enrolled, sales.unseated) == ({"USD": 500}, 0, 1)
 
 
 def test_event_is_stuck_after_three_tries_and_until_it_is_done(session: Session) -> None:
     order = bring(session)
     hear(session, order, attempts=2, error="APIError")
-    assert overview.stuck(session) == (0, [])
+    assert dashboard.stuck(session) == (0, [])
     failing = hear(session, order, attempts=3, error="APIError")
     hear(session, order, attempts=9, done_at=now())
     session.add(StripeEvent(id="evt_other", kind="x", object_id="cs_other", attempts=4))
     session.flush()
-    count, stuck = overview.stuck(session)
+    count, stuck = dashboard.stuck(session)
     assert count == 2
     assert {(one.event.id, one.order) for one in stuck} == {
         (failing, order.id),
@@ -240,7 +240,7 @@ def test_undelivered_mail_is_shown_to_those_it_concerns(session: Session) -> Non
     session.flush()
 
     def seen(**roles: bool) -> tuple[int, set[str]]:
-        count, mails = overview.undelivered(session, **roles)
+        count, mails = dashboard.undelivered(session, **roles)
         return count, {mail.kind for mail in mails}
 
     assert seen(leads=True, orders=True) == (2, {"receipt", "confirm"})
@@ -253,6 +253,6 @@ def test_undelivered_mail_is_found_without_a_look_at_other_mail(
     sqlite_url: str, leads: bool, orders: bool
 ) -> None:
     with opened(sqlite_url) as engine, Session(engine) as session:
-        found = plans(session, lambda: overview.undelivered(session, leads=leads, orders=orders))
+        found = plans(session, lambda: dashboard.undelivered(session, leads=leads, orders=orders))
     assert len(found) == 2
     assert all("ix_message_dead" in plan for plan in found), found

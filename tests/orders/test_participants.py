@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.mail import eligibility as gate
+from crossroads.mail import eligibility
 from crossroads.orders import disputes, enrollments, ledger, participants, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.participants import Changed, ParticipantError
@@ -125,7 +125,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
     session.commit()
     found = {}
     for message in session.scalars(query).all():
-        receiver = gate.admit(session, message, "test")
+        receiver = eligibility.admit(session, message, "test")
         session.refresh(message)
         found[message.kind, message.recipient] = "" if receiver else message.error
     assert found == expected
@@ -137,7 +137,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
     gone = session.scalars(
         select(Message).where(Message.kind == "replaced", Message.enrollment_id == ben.id)
     ).one()
-    assert gate.admit(session, gone, "test") is ben
+    assert eligibility.admit(session, gone, "test") is ben
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import settlement, webhook_events
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import Balance
@@ -64,8 +63,8 @@ def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
     with Session(engine) as session:
         writing(session)
         for event in events if backwards else events[::-1]:
-            if event.kind in stripe_events.FOLLOWED:
-                stripe_events.receive(session, [event])
+            if event.kind in webhook_events.FOLLOWED:
+                webhook_events.receive(session, [event])
         session.commit()
     Settler(engine, gateway, BASE).work()
     with Session(engine) as session:

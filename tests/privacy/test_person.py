@@ -12,9 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads.leads import search_index as lead_words
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outbox
+from crossroads.leads import search_index
+from crossroads.mail import eligibility, outbox
 from crossroads.orders import lifecycle as orders
 from models import Base, Enrollment, Lead, Message, Order, OrderEvent, Suppression, now, writing
 from tests.orders.test_lifecycle import paid
@@ -59,7 +58,7 @@ def known(client: FlaskClient, session: Session) -> Lead:
     given: dict[str, Any] = {"email": EMAIL, "name": FORM["name"], "network": IP["REMOTE_ADDR"]}
     bring(session, "paid", **given)
     bring(session, "open", **given)
-    lead_words.index(session)
+    search_index.index(session)
     for message in session.scalars(select(Message)):
         message.error = f"450 {message.recipient} is busy"
     session.commit()
@@ -134,7 +133,7 @@ def test_what_was_sold_stays_and_nothing_more_is_mailed(
     session.commit()
     claimed = outbox.claim(session, "worker", now())
     assert claimed is not None
-    assert gate.admit(session, claimed, "worker") is None
+    assert eligibility.admit(session, claimed, "worker") is None
     assert "marmalade" not in everything(session)
 
 
@@ -162,7 +161,7 @@ def test_erased_person_comes_back_only_by_confirming_anew(
         message = session.scalars(select(Message).order_by(Message.id.desc())).first()
         assert message is not None
         message.owner = "worker"
-        assert gate.admit(session, message, "worker") is not None
+        assert eligibility.admit(session, message, "worker") is not None
         assert session.scalars(select(Suppression.reason)).one() == "erased"
         session.rollback()
         client.post(f"/confirm/{lead.confirm_token}")

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher, Type, extract_parameters
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from crossroads.staff.accounts import UserError
 from models import StaffSession, User, now, writing
 from tests.support.databases import opened
@@ -25,15 +25,15 @@ def session(database_url: str) -> Iterator[Session]:
 
 
 def add(session: Session, email: str = "owner@example.com", role: str = "owner") -> User:
-    user = users.add(session, email, role, PASSWORD)
+    user = accounts.add(session, email, role, PASSWORD)
     session.commit()
     return user
 
 
 def sign_in(session: Session, user: User, password: str = PASSWORD) -> str:
-    proof = users.prove(user, password)
+    proof = accounts.prove(user, password)
     assert proof
-    staff = users.open_session(session, proof)
+    staff = accounts.open_session(session, proof)
     assert staff
     session.commit()
     return staff.token
@@ -65,37 +65,37 @@ def test_an_account_that_cannot_be_is_refused_with_what_to_do(
 ) -> None:
     add(session, "maria@example.com")
     with pytest.raises(UserError, match=words):
-        users.add(session, email, role, password)
+        accounts.add(session, email, role, password)
 
 
 def test_the_first_owner_is_made_once_and_has_to_change_the_password(session: Session) -> None:
-    made = users.first_owner(session)
+    made = accounts.first_owner(session)
     assert made
     email, password = made
-    user = users.find(session, email)
+    user = accounts.find(session, email)
     assert user and user.role == "owner" and user.must_change_password
-    assert users.prove(user, password)
-    assert users.first_owner(session) is None
+    assert accounts.prove(user, password)
+    assert accounts.first_owner(session) is None
 
 
 def test_no_first_owner_is_made_beside_others(session: Session) -> None:
     add(session, "maria@example.com", "marketer")
-    assert users.first_owner(session) is None
+    assert accounts.first_owner(session) is None
 
 
 def test_an_account_is_found_by_any_spelling_of_its_address(session: Session) -> None:
     user = add(session, "maria@example.com")
-    assert users.find(session, "Maria@EXAMPLE.com") is user
-    assert users.find(session, "mario@example.com") is None
-    assert users.find(session, "no address") is None
+    assert accounts.find(session, "Maria@EXAMPLE.com") is user
+    assert accounts.find(session, "mario@example.com") is None
+    assert accounts.find(session, "no address") is None
 
 
 def test_only_the_right_password_is_proof(session: Session) -> None:
     user = add(session)
-    assert users.prove(user, PASSWORD)
+    assert accounts.prove(user, PASSWORD)
     for wrong in ("", PASSWORD + " ", PASSWORD.upper(), "half a pair \ud800"):
-        assert users.prove(user, wrong) is None
-    assert users.prove(None, PASSWORD) is None
+        assert accounts.prove(user, wrong) is None
+    assert accounts.prove(None, PASSWORD) is None
 
 
 @pytest.mark.usefixtures("slow_hashing")
@@ -104,14 +104,14 @@ def test_an_unknown_address_costs_as_much_as_a_known_one(sqlite_url: str) -> Non
         email="a@example.com",
         email_key="a@example.com",
         role="owner",
-        password_hash=users.hash_password(PASSWORD),
+        password_hash=accounts.hash_password(PASSWORD),
     )
 
     def cost(who: User | None) -> float:
         times = []
         for _ in range(3):
             began = time.perf_counter()
-            assert users.prove(who, "wrong horse battery") is None
+            assert accounts.prove(who, "wrong horse battery") is None
             times.append(time.perf_counter() - began)
         return min(times)
 
@@ -127,7 +127,7 @@ def test_a_hash_from_weaker_days_is_replaced_at_the_next_sign_in(session: Sessio
     sign_in(session, user)
     session.refresh(user)
     assert extract_parameters(user.password_hash).memory_cost == PasswordHasher().memory_cost
-    again = users.prove(user, PASSWORD)
+    again = accounts.prove(user, PASSWORD)
     assert again and again.better_hash is None
 
 
@@ -135,27 +135,27 @@ def test_the_table_of_sign_ins_does_not_hold_what_the_cookie_holds(session: Sess
     token = sign_in(session, add(session))
     row = session.scalars(select(StaffSession)).one()
     assert token not in (row.token_hash, str(row.id))
-    assert users.signed_in(session, row.token_hash, now()) is None
-    staff = users.signed_in(session, token, now())
+    assert accounts.signed_in(session, row.token_hash, now()) is None
+    staff = accounts.signed_in(session, token, now())
     assert staff and staff.email == "owner@example.com"
 
 
 def test_a_sign_in_ends_when_it_was_idle_for_12_hours(session: Session) -> None:
     token = sign_in(session, add(session))
     at = now()
-    assert users.signed_in(session, token, at + timedelta(hours=11))
-    assert users.signed_in(session, token, at + timedelta(hours=13)) is None
-    users.seen(session, token, at + timedelta(hours=11))
-    assert users.signed_in(session, token, at + timedelta(hours=13))
+    assert accounts.signed_in(session, token, at + timedelta(hours=11))
+    assert accounts.signed_in(session, token, at + timedelta(hours=13)) is None
+    accounts.seen(session, token, at + timedelta(hours=11))
+    assert accounts.signed_in(session, token, at + timedelta(hours=13))
 
 
 def test_a_sign_in_ends_after_7_days_however_busy(session: Session) -> None:
     token = sign_in(session, add(session))
     at = now()
     for hours in range(10, 7 * 24, 10):
-        assert users.signed_in(session, token, at + timedelta(hours=hours))
-        users.seen(session, token, at + timedelta(hours=hours))
-    assert users.signed_in(session, token, at + timedelta(days=7, minutes=1)) is None
+        assert accounts.signed_in(session, token, at + timedelta(hours=hours))
+        accounts.seen(session, token, at + timedelta(hours=hours))
+    assert accounts.signed_in(session, token, at + timedelta(days=7, minutes=1)) is None
 
 
 def test_sign_ins_that_ran_out_are_cleared_away_at_the_next_one(session: Session) -> None:
@@ -169,30 +169,34 @@ def test_sign_ins_that_ran_out_are_cleared_away_at_the_next_one(session: Session
 def test_a_closed_sign_in_is_worth_nothing(session: Session) -> None:
     user = add(session)
     one, other = sign_in(session, user), sign_in(session, user)
-    users.close_session(session, one)
-    assert users.signed_in(session, one, now()) is None
-    assert users.signed_in(session, other, now())
+    accounts.close_session(session, one)
+    assert accounts.signed_in(session, one, now()) is None
+    assert accounts.signed_in(session, other, now())
 
 
 def test_a_new_password_ends_every_other_sign_in_of_that_person_alone(session: Session) -> None:
     user, colleague = add(session), add(session, "finance@example.com", "finance")
     kept, ended, apart = (sign_in(session, who) for who in (user, user, colleague))
-    proof = users.prove(user, PASSWORD)
+    proof = accounts.prove(user, PASSWORD)
     assert proof
-    assert users.change_password(session, proof, users.hash_password("another " * 2), keep=kept)
+    assert accounts.change_password(
+        session, proof, accounts.hash_password("another " * 2), keep=kept
+    )
     session.commit()
-    assert users.signed_in(session, kept, now())
-    assert users.signed_in(session, apart, now())
-    assert users.signed_in(session, ended, now()) is None
-    assert users.prove(user, PASSWORD) is None
+    assert accounts.signed_in(session, kept, now())
+    assert accounts.signed_in(session, apart, now())
+    assert accounts.signed_in(session, ended, now()) is None
+    assert accounts.prove(user, PASSWORD) is None
 
 
 def test_proof_of_an_old_password_opens_nothing(session: Session) -> None:
     user = add(session)
-    early, proof = users.prove(user, PASSWORD), users.prove(user, PASSWORD)
+    early, proof = accounts.prove(user, PASSWORD), accounts.prove(user, PASSWORD)
     assert early and proof
-    assert users.change_password(session, proof, users.hash_password("another " * 2), keep="")
+    assert accounts.change_password(session, proof, accounts.hash_password("another " * 2), keep="")
     session.commit()
     writing(session)
-    assert users.open_session(session, early) is None
-    assert not users.change_password(session, early, users.hash_password("third " * 3), keep="")
+    assert accounts.open_session(session, early) is None
+    assert not accounts.change_password(
+        session, early, accounts.hash_password("third " * 3), keep=""
+    )

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import Lead, User, db, now, writing
 from tests.support.people import hashed
 
@@ -26,7 +26,7 @@ def add_user(
     """Add an account whose password is PASSWORD."""
     with app.app_context(), Session(db.engine, expire_on_commit=False) as session:
         writing(session)
-        user = users.add(session, email, role, PASSWORD, **given)
+        user = accounts.add(session, email, role, PASSWORD, **given)
         session.commit()
         return user
 

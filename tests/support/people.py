@@ -4,7 +4,7 @@ import io
 
 from sqlalchemy.orm import Session
 
-from crossroads.leads.imports import importer as lead_import
+from crossroads.leads.imports import importer
 from crossroads.leads.imports.file import LeadFile
 from crossroads.mail import addresses
 from crossroads.mail.addresses import Address
@@ -27,6 +27,6 @@ def import_(session: Session, email: str, source: str = "A paper form.") -> int:
     """Import a file that names one person, and return how many were added."""
     file = io.BytesIO(f"email\n{email}\n".encode())
     read = LeadFile(file, suppression_key=SUPPRESSION_KEY, source=source)
-    lead_import.stage(session, read)
+    importer.stage(session, read)
     assert read.mistakes == []
-    return sum(lead_import.write(session, part) for part in lead_import.parts(session))
+    return sum(importer.write(session, part) for part in importer.parts(session))

@@ -289,7 +289,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
     gateway = Gateway(KEY, base=sandbox.url, background=True)
     Settler(engine, gateway, "http://localhost").work()
     assert count(session, Enrollment) == 0  # no event came
-    from crossroads.fulfillment import webhook_events as stripe_events
+    from crossroads.fulfillment import webhook_events
     from crossroads.payments import Event
     from models import now, writing
 
@@ -304,7 +304,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
             live=False,
             created_at=now(),
         )
-        stripe_events.receive(own, [known])
+        webhook_events.receive(own, [known])
         own.commit()
     Settler(engine, gateway, "http://localhost").work()
     assert count(session, Enrollment) == 2

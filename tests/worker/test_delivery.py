@@ -19,8 +19,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from crossroads.mail import outbox
-from crossroads.mail import smtp as mailer
+from crossroads.mail import outbox, smtp
 from crossroads.notifications import announcements
 from crossroads.worker.delivery import Delivery
 from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
@@ -189,7 +188,7 @@ def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
 
     server.stalled_at = "rcpt"
     with monkeypatch.context() as hurried:
-        hurried.setattr(mailer, "DEADLINE", 0.3)
+        hurried.setattr(smtp, "DEADLINE", 0.3)
         all_fail("closed")
     server.stalled_at = ""
     for stage in ("mail", "rcpt", "data"):

@@ -26,10 +26,10 @@ from werkzeug.wrappers import Response
 
 from crossroads import current
 from crossroads.admin.forms import SignInForm
-from crossroads.mail import listing as mail_list
-from crossroads.middleware import security as guard
+from crossroads.mail import listing
+from crossroads.middleware import security
 from crossroads.orders import disputes
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from crossroads.staff.accounts import Staff
 from models import db, now, writing
 from models.user import FINANCE, MARKETER, OWNER, ROLES
@@ -69,7 +69,7 @@ def init_app(app: Flask) -> None:
     """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
     # The token is enough, and a browser may be told to send no Referer.
     app.config["WTF_CSRF_SSL_STRICT"] = False
-    app.add_template_filter(mail_list.name, "mail_name")
+    app.add_template_filter(listing.name, "mail_name")
     app.add_template_filter(disputes.days_left, "days_left")
     manager = LoginManager()
     manager.session_protection = None  # the row is the sign-in; a new network does not end it
@@ -180,7 +180,7 @@ def _refusal(found: Staff | None, roles: Collection[str], *, kept: bool = False)
 def _sign_in_again() -> Response:
     """Ask for a sign-in on a page that keeps what was typed: only of a form of this site."""
     settings = current.settings()
-    guard.refuse_cross_site(settings.base_url.rstrip("/"))
+    security.refuse_cross_site(settings.base_url.rstrip("/"))
     page = render_template(
         "admin/login.html",
         form=SignInForm(formdata=None),
@@ -196,12 +196,12 @@ def _load(token: str) -> Staff | None:
     # A session of its own: the view's transaction begins later, and may have to begin as one
     # that writes.
     with Session(db.engine) as reading:
-        found = users.signed_in(reading, token, at)
-    if found is not None and at - found.seen_at >= users.SEEN_EVERY:
+        found = accounts.signed_in(reading, token, at)
+    if found is not None and at - found.seen_at >= accounts.SEEN_EVERY:
         try:
             with Session(db.engine) as noting:
                 writing(noting)
-                users.seen(noting, token, at)
+                accounts.seen(noting, token, at)
                 noting.commit()
         except OperationalError as error:  # who may read may go on reading while nothing saves
             log.warning("sign-in not refreshed", error=str(error.orig))

@@ -9,7 +9,7 @@ from flask import Response, abort
 from werkzeug.wsgi import FileWrapper
 
 from crossroads import export
-from crossroads.admin import access as desk
+from crossroads.admin import access
 from crossroads.admin.forms import ExportForm
 from crossroads.database.pagination import Filter
 from crossroads.export import Sheet
@@ -37,7 +37,7 @@ def send(sheet: Sheet, which: Filter) -> Response:
     except BaseException:
         file.close()
         raise
-    user = desk.signed_in().id
+    user = access.signed_in().id
     log.info(f"{sheet.name} exported", user=user, format=kind, rows=rows, bytes=size)
     name = f"{sheet.name}-{now():%Y-%m-%d}.{kind}"
     response = Response(FileWrapper(file, 65536), direct_passthrough=True)

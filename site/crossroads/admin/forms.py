@@ -19,10 +19,10 @@ from crossroads import export, money
 from crossroads.content import link_check
 from crossroads.database.pagination import Filter, cleaned
 from crossroads.leads.listing import LeadFilter
-from crossroads.mail import listing as mail_list
+from crossroads.mail import listing as mail_listing
 from crossroads.mail.listing import MailFilter
 from crossroads.mail_headers import one_line
-from crossroads.orders import listing as order_list
+from crossroads.orders import listing as order_listing
 from crossroads.orders import refunds
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 from crossroads.orders.ledger import Balance
@@ -137,7 +137,7 @@ class MailFilterForm(FilterForm):
     def __init__(self, which: MailFilter) -> None:
         super().__init__(which)
         self.state.choices = _states(message.STATES)
-        self.kind.choices = _choices("Any mail", list(mail_list.NAMES.items()), which.kind)
+        self.kind.choices = _choices("Any mail", list(mail_listing.NAMES.items()), which.kind)
 
 
 class AnnouncementForm(DeskForm):
@@ -210,7 +210,7 @@ class OrderFilterForm(FilterForm):
     def __init__(self, courses: list[tuple[str, str]]) -> None:
         which = OrderFilter.read(request.args)
         super().__init__(which)
-        self.state.choices = _states(order_list.STATES)
+        self.state.choices = _states(order_listing.STATES)
         self.course.choices = _choices("Any course", courses, which.course)
 
 

@@ -6,7 +6,7 @@ from flask.cli import AppGroup
 from crossroads import current
 from crossroads.cli.support import count, fail, progress, settings, with_tables
 from crossroads.ops import demo
-from crossroads.ops.demo import tables as demo_tables
+from crossroads.ops.demo import tables
 from models import db
 
 group = AppGroup("demo", help="A database to look at and to measure with.")
@@ -33,7 +33,7 @@ def fill(leads: int, seed: int) -> None:
             progress=advance,
         )
         connection.commit()
-    demo_tables.tidy(db.engine)
+    tables.tidy(db.engine)
     orders, seats = made.get("order", 0), made.get("enrollment", 0)
     click.echo(
         f"{count(made['lead'], 'lead')}, {count(made['consent_event'], 'event')} of consent, "

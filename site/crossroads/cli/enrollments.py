@@ -4,7 +4,7 @@ import click
 from flask.cli import AppGroup
 
 from crossroads.cli.support import export_options, with_tables, write_export
-from crossroads.orders import enrollment_listing as enrollment_list
+from crossroads.orders import enrollment_listing
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 
 group = AppGroup("enrollments", help="Who sits where.")
@@ -17,4 +17,4 @@ group = AppGroup("enrollments", help="Who sits where.")
 @with_tables
 def export(kind: str, output: str, **which: str | None) -> None:
     """Write seats that are paid for to a file, complete or not at all."""
-    write_export(enrollment_list.SHEET, EnrollmentFilter.of(**which), kind, output, "seat")
+    write_export(enrollment_listing.SHEET, EnrollmentFilter.of(**which), kind, output, "seat")

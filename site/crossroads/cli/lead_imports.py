@@ -15,9 +15,8 @@ import click
 from sqlalchemy.orm import Session
 
 from crossroads.cli.support import count, fail, progress, settings, with_tables
-from crossroads.leads.imports import batches as lead_batches
-from crossroads.leads.imports import columns as lead_columns
-from crossroads.leads.imports import importer as lead_import
+from crossroads.leads.imports import batches, importer
+from crossroads.leads.imports import columns as import_columns
 from crossroads.leads.imports.file import LeadFile, NoLeads
 from crossroads.leads.imports.importer import Outcome
 from models import db, writing
@@ -38,7 +37,7 @@ BREATH = 0.15
     "columns",
     multiple=True,
     metavar="NAME=HEAD",
-    help=f"the column to read as one of {', '.join(lead_columns.NAMES)}; repeatable",
+    help=f"the column to read as one of {', '.join(import_columns.NAMES)}; repeatable",
 )
 @click.option(
     "--ignore", "ignored", multiple=True, metavar="HEAD", help="leave this column out; repeatable"
@@ -79,8 +78,8 @@ def import_leads(
     # One connection for all of it: the staged rows are seen by no other.
     with db.engine.connect() as connection, Session(connection) as session:
         read, repeated = _stage(session, file, given)
-        outcome = lead_import.weigh(session)
-        parts = lead_import.parts(session)
+        outcome = importer.weigh(session)
+        parts = importer.parts(session)
         session.rollback()
         for line in _told(read, repeated, outcome, would=dry_run):
             click.echo(line)
@@ -119,8 +118,8 @@ def _named(columns: tuple[str, ...]) -> dict[str, str]:
     named = {}
     for one in columns:
         name, sign, head = one.partition("=")
-        if not sign or name not in lead_columns.NAMES:
-            fail(f"--column {one}: write NAME=HEAD, NAME one of {', '.join(lead_columns.NAMES)}")
+        if not sign or name not in import_columns.NAMES:
+            fail(f"--column {one}: write NAME=HEAD, NAME one of {', '.join(import_columns.NAMES)}")
         named[name] = head
     return named
 
@@ -144,14 +143,14 @@ def _take(
     with progress("Adding", len(parts)) as advance:
         for part in parts:
             writing(session)
-            record = lead_batches.find(session, number) if number else None
-            record = record or lead_import.begin(
+            record = batches.find(session, number) if number else None
+            record = record or importer.begin(
                 session, file=file, by=_account(), source=source, lines=lines
             )
             number = record.id
-            record.added += lead_import.write(session, part, number)
-            record.unsubscribed += lead_import.take_off(session, part)
-            record.held += lead_import.hold(session, part)
+            record.added += importer.write(session, part, number)
+            record.unsubscribed += importer.take_off(session, part)
+            record.held += importer.hold(session, part)
             added, gone = record.added, record.unsubscribed
             session.commit()
             advance(1)
@@ -185,7 +184,7 @@ def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFil
                     advance(opened.tell() - seen)
                     seen = opened.tell()
 
-        repeated = lead_import.stage(session, rows())
+        repeated = importer.stage(session, rows())
     session.commit()
     if read.wrong:
         more = read.wrong - len(read.mistakes)
@@ -228,7 +227,7 @@ def _told(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> It
 @with_tables
 def imports() -> None:
     """List the imports, the newest first: when, which file, by whom, what came of it."""
-    found = lead_batches.all_of_them(db.session)
+    found = batches.all_of_them(db.session)
     for one in found:
         words = [count(one.added, "lead") + " added"]
         words += [f"{one.unsubscribed} unsubscribed"] if one.unsubscribed else []
@@ -252,10 +251,10 @@ def undo(number: int, yes: bool) -> None:
 
     NUMBER is the import's, as `flask leads imports` lists it. Nobody is subscribed again by it.
     """
-    record = lead_batches.find(db.session, number)
+    record = batches.find(db.session, number)
     if record is None:
         fail(f"no import has the number {number}: flask leads imports lists them")
-    left = lead_batches.weigh(db.session, number)
+    left = batches.weigh(db.session, number)
     click.echo(f"{count(left.removed, 'lead')} to remove", err=True)
     for reason, kept in left.kept.items():
         click.echo(f"{kept} to keep ({reason})", err=True)
@@ -271,13 +270,13 @@ def undo(number: int, yes: bool) -> None:
     with progress("Removing", total) as advance:
         while True:
             writing(db.session)
-            record = lead_batches.find(db.session, number)
-            part = record and lead_batches.undo(db.session, record, last)
+            record = batches.find(db.session, number)
+            part = record and batches.undo(db.session, record, last)
             db.session.commit()
             if not part:
                 break
             removed, last = removed + part[0], part[1]
-            advance(lead_batches.AT_ONCE)
+            advance(batches.AT_ONCE)
             time.sleep(BREATH)
     scrub(db.engine)
     click.echo(f"{count(removed, 'lead')} removed")

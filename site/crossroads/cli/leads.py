@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 
 from crossroads import current, export
 from crossroads.cli.support import count, export_options, fail, settings, with_tables, write_export
-from crossroads.leads import listing as lead_list
+from crossroads.leads import listing
 from crossroads.leads.consent import Evidence
 from crossroads.leads.listing import LeadFilter
 from crossroads.mail import addresses
@@ -33,7 +33,7 @@ group = AppGroup("leads", help="People who signed up.")
 @with_tables
 def export_leads(kind: str, output: str, **which: str | None) -> None:
     """Write leads to a file, complete or not at all."""
-    write_export(lead_list.SHEET, LeadFilter.of(**which), kind, output, "lead")
+    write_export(listing.SHEET, LeadFilter.of(**which), kind, output, "lead")
 
 
 @group.command("data")

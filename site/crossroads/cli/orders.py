@@ -7,9 +7,8 @@ from crossroads import money
 from crossroads.cli.support import count, export_options, fail, gateway, with_tables, write_export
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
-from crossroads.orders import ledger, refunds
-from crossroads.orders import listing as order_list
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders import ledger, listing, refunds
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.listing import OrderFilter
 from crossroads.payments import PaymentsError
 from crossroads.privacy import retention
@@ -23,12 +22,12 @@ group = AppGroup("orders", help="What people bought.")
 @group.command("export")
 @export_options
 @click.option("--search", "q", default="", help="only this buyer, number or id at Stripe")
-@click.option("--state", type=click.Choice(order_list.STATES))
+@click.option("--state", type=click.Choice(listing.STATES))
 @click.option("--course", default="", help="only of this course, or of course/cohort")
 @with_tables
 def export(kind: str, output: str, **which: str | None) -> None:
     """Write orders to a file, complete or not at all."""
-    write_export(order_list.SHEET, OrderFilter.of(**which), kind, output, "order")
+    write_export(listing.SHEET, OrderFilter.of(**which), kind, output, "order")
 
 
 @group.command("refund")

@@ -18,7 +18,7 @@ from crossroads.content import Content
 from crossroads.database import identity, leases
 from crossroads.ops import server
 from crossroads.ops.parent_process import end_with_supervisor
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.payments import PaymentsError
 from models import db, writing
 
@@ -34,18 +34,18 @@ STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next s
 @with_appcontext
 def setup() -> None:
     """Bring the database to this version and draw the share pictures."""
-    from crossroads.ops import supervisor as start
+    from crossroads.ops import supervisor
 
-    start.prepare(current_app, settings())
+    supervisor.prepare(current_app, settings())
 
 
 @click.command("up")
 @with_appcontext
 def up() -> None:
     """Run the whole product on this machine: set up, then every process of the Procfile."""
-    from crossroads.ops import supervisor as start
+    from crossroads.ops import supervisor
 
-    sys.exit(start.everything(current_app, settings()))
+    sys.exit(supervisor.everything(current_app, settings()))
 
 
 @click.command("serve")

@@ -6,7 +6,7 @@ import click
 from flask.cli import AppGroup
 
 from crossroads.cli.support import fail, with_tables
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import db, writing
 from models.user import ROLES
 
@@ -26,8 +26,8 @@ def add(email: str, role: str, password_stdin: bool) -> None:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     writing(db.session)
     try:
-        users.add(db.session, email, role, password)
-    except users.UserError as error:
+        accounts.add(db.session, email, role, password)
+    except accounts.UserError as error:
         fail(error)
     db.session.commit()
     click.echo(f"{email} can sign in as {role}")

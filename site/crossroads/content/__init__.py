@@ -15,8 +15,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, PrivateAttr
 
-from crossroads.content import rules
-from crossroads.content import yaml_document as content_yaml
+from crossroads.content import rules, yaml_document
 from crossroads.content.fields import slugify
 from crossroads.content.schema import (
     EVEN,
@@ -94,10 +93,10 @@ class File:
 
     name: str
     slug: str
-    document: content_yaml.Document
+    document: yaml_document.Document
     digest: str = ""
 
-    def problem(self, path: content_yaml.Path, message: str, line: int = 0) -> Problem:
+    def problem(self, path: yaml_document.Path, message: str, line: int = 0) -> Problem:
         return Problem(self.name, line or self.document.line(path), _dotted(path), message)
 
 
@@ -165,7 +164,7 @@ class Content(Shape):
 
     def _file(self, kind: str, slug: str) -> File:
         name = "site.yaml" if kind == "site" else f"{kind}/{slug}.yaml"
-        return self._files.get((kind, slug)) or File(name, slug, content_yaml.Document())
+        return self._files.get((kind, slug)) or File(name, slug, yaml_document.Document())
 
 
 def read(folder: Path, *, today: date | None = None) -> Content:
@@ -264,11 +263,11 @@ def _load(folder: Path, path: Path) -> File:
     data = b""
     try:
         data = path.read_bytes()
-        document = content_yaml.load(data)
+        document = yaml_document.load(data)
     except FileNotFoundError:
-        document = content_yaml.Document(mistakes=[((), 1, "is missing")])
+        document = yaml_document.Document(mistakes=[((), 1, "is missing")])
     except OSError as error:
-        document = content_yaml.Document(mistakes=[((), 1, f"cannot be read: {error.strerror}")])
+        document = yaml_document.Document(mistakes=[((), 1, f"cannot be read: {error.strerror}")])
     digest = hashlib.sha256(data).hexdigest()
     return File(_name(folder, path), path.stem, document, digest)
 
@@ -333,7 +332,7 @@ def _filled_in(file: File) -> File:
     return replace(file, document=replace(file.document, value=filled))
 
 
-def _dotted(path: content_yaml.Path) -> str:
+def _dotted(path: yaml_document.Path) -> str:
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import page_cache_version
 from models import Cohort, Hold, Order, Reconciliation, Site, insert_for, now
 from models.base import AnySession
 from models.site import LIVE, TEST, new_site_id
@@ -139,7 +139,7 @@ def greet(session: AnySession, order_id: int, site: str | None, *, live: bool) -
     raised = raise_to_live(session, live=live)
     admit(session, live=live)
     if raised:
-        site_version.advance(session)
+        page_cache_version.advance(session)
 
 
 def set_mode(session: AnySession, order: Order, *, live: bool) -> None:
@@ -149,7 +149,7 @@ def set_mode(session: AnySession, order: Order, *, live: bool) -> None:
         session.flush()
         if not counting(session, order):
             session.execute(delete(Hold).where(Hold.order_id == order.id))
-            site_version.advance(session)
+            page_cache_version.advance(session)
 
 
 def have_read(session: AnySession, owner: str, until: datetime) -> None:
@@ -164,5 +164,5 @@ def learn(session: AnySession, account: str | None, *, live: bool) -> bool:
     meet(session, account)
     own = is_own(session, account, live=live)
     if raised:
-        site_version.advance(session)
+        page_cache_version.advance(session)
     return own

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crossroads import money
-from crossroads.orders import ledger
-from crossroads.orders import projections as standings
+from crossroads.orders import ledger, projections
 from crossroads.orders.ledger import State
 from models import Order, OrderEvent
 from models.base import AnySession
@@ -54,7 +53,7 @@ def learned(session: AnySession, order: Order, last: int, cause: str) -> list[st
     return [
         _in_words(order, row)
         for row in ledger.events(session, order)
-        if row.id > last and row.cause == cause and not row.status.startswith(standings.ASKED)
+        if row.id > last and row.cause == cause and not row.status.startswith(projections.ASKED)
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Select, func, select
 
 from crossroads.mail import outbox
-from crossroads.orders.checkout import queue as checkout_queue
+from crossroads.orders.checkout import queue
 from models import CheckoutRequest, Message, Order, Reconciliation, StripeEvent
 from models.base import AnySession
 from models.message import DUE
@@ -79,7 +79,7 @@ def ages(session: AnySession, at: datetime) -> dict[Work, timedelta]:
         .order_by(StripeEvent.due_at)
         .limit(1),
         "checkouts": select(CheckoutRequest.due_at)
-        .where(checkout_queue.WAITING, CheckoutRequest.due_at <= at)
+        .where(queue.WAITING, CheckoutRequest.due_at <= at)
         .order_by(CheckoutRequest.due_at)
         .limit(1),
         "sweeps": select(func.min(Order.created_at)),

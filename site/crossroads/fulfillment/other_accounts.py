@@ -6,9 +6,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
-from crossroads.fulfillment import webhook_events as stripe_events
-from crossroads.orders import duplicate_payments as duplicates
-from crossroads.orders import ledger, refunds
+from crossroads.fulfillment import webhook_events
+from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import State
 from crossroads.payments import Gateway, PaymentsRefused
@@ -69,7 +68,7 @@ def end(
         if not pending:
             orders.end(session, locked, kind, cause, ELSEWHERE)
         if event is not None:
-            stripe_events.done(session, event.id)
+            webhook_events.done(session, event.id)
         state = ledger.of(session, locked).state
         session.commit()
     if pending:
@@ -92,9 +91,9 @@ def refuse_refunds(
             refunds.refused(session, locked, refund.reference, ELSEWHERE, cause)
         for duplicate in balance.duplicates:
             if duplicate.asked:
-                duplicates.refused(session, locked, duplicate, ELSEWHERE, cause)
+                duplicate_payments.refused(session, locked, duplicate, ELSEWHERE, cause)
         if event is not None:
-            stripe_events.done(session, event.id)
+            webhook_events.done(session, event.id)
         state = ledger.of(session, locked).state
         session.commit()
     return state

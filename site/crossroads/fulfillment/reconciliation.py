@@ -15,12 +15,11 @@ from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
-from crossroads.fulfillment import drifts, matching, recovery, settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import drifts, matching, recovery, settlement, webhook_events
 from crossroads.fulfillment.drifts import Drift
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.ledger import State
 from crossroads.orders.lifecycle import RECOVERABLE, Foreign
 from crossroads.payments import (
@@ -150,7 +149,7 @@ class Sweep:
     def _catch_up(self) -> Iterator[Drift]:
         """Follow what came and still waits, for a worker or for its next try."""
         with Session(self._engine) as session:
-            waiting = stripe_events.undone(session)
+            waiting = webhook_events.undone(session)
         for ids in _batches(waiting):
             yield from self._follow(ids)
 
@@ -160,7 +159,7 @@ class Sweep:
             self._find_lost(since)
             if since < started - LISTED:
                 yield from self._read_objects(since)
-            kinds = sorted(stripe_events.FOLLOWED)
+            kinds = sorted(webhook_events.FOLLOWED)
             for batch in _batches(self._gateway.events(since, kinds)):
                 events = [
                     event
@@ -186,8 +185,8 @@ class Sweep:
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
             if listed:
-                stripe_events.receive(session, listed, delivered=False)
-            taken = stripe_events.take(session, ids, self._owner, now())
+                webhook_events.receive(session, listed, delivered=False)
+            taken = webhook_events.take(session, ids, self._owner, now())
             session.commit()
         for event in taken:
             self._go_on()

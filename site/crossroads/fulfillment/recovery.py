@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from crossroads.content import Content
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
-from crossroads.orders.checkout import lost as lost_checkouts
-from crossroads.orders.checkout.lost import LostError
+from crossroads.orders.checkout import lost_checkouts
+from crossroads.orders.checkout.lost_checkouts import LostError
 from crossroads.orders.lifecycle import Foreign
 from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsError, PaymentsRefused
 from models import writing

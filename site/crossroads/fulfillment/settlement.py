@@ -10,12 +10,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
-from crossroads.fulfillment import matching, other_accounts
-from crossroads.fulfillment import webhook_events as stripe_events
-from crossroads.orders import disputes, ledger, refunds
-from crossroads.orders import duplicate_payments as duplicates
+from crossroads.fulfillment import matching, other_accounts, webhook_events
+from crossroads.orders import disputes, duplicate_payments, ledger, projections, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders import projections as standings
 from crossroads.orders.ledger import State
 from crossroads.payments import (
     Checkout,
@@ -172,13 +169,13 @@ def settle_payment(
         for refund in needless:
             refunds.dismiss(session, order, refund, cause)
         for duplicate, returned, reason in twice:
-            duplicates.learn(session, order, duplicate, returned, cause)
+            duplicate_payments.learn(session, order, duplicate, returned, cause)
             if reason:
-                duplicates.refused(session, order, duplicate, reason, cause)
+                duplicate_payments.refused(session, order, duplicate, reason, cause)
         for dispute in disputed:
             disputes.learn(session, order, dispute, cause)
         if event is not None:
-            stripe_events.done(session, event.id)
+            webhook_events.done(session, event.id)
         state = ledger.of(session, order).state
         session.commit()
     return state
@@ -188,7 +185,7 @@ def _return(
     engine: Engine,
     gateway: Gateway,
     order: Order,
-    refund: standings.Refund,
+    refund: projections.Refund,
     amount: int,
     cause: str,
 ) -> Refund:
@@ -209,14 +206,14 @@ def _return(
 
 
 def _return_duplicate(
-    engine: Engine, gateway: Gateway, order_id: int, duplicate: standings.Refund, cause: str
+    engine: Engine, gateway: Gateway, order_id: int, duplicate: projections.Refund, cause: str
 ) -> tuple[list[Refund], str]:
     """Return a duplicate's refunds, newest first, and why Stripe refused the one missing, if so."""
     found = list(gateway.refunds(duplicate.reference))
-    if not duplicates.missing(duplicate, found):
+    if not duplicate_payments.missing(duplicate, found):
         return found, ""
     try:
-        key = duplicates.key(duplicate)
+        key = duplicate_payments.key(duplicate)
         found.insert(0, gateway.refund(duplicate.reference, None, key=key, reference=key))
     except PaymentsRefused as error:
         return found, error.code or str(error)
@@ -224,7 +221,7 @@ def _return_duplicate(
         if error.key_spent:
             with Session(engine) as session:
                 writing(session)
-                duplicates.ask_anew(session, order_id, duplicate, cause)
+                duplicate_payments.ask_anew(session, order_id, duplicate, cause)
                 session.commit()
         raise
     return found, ""
@@ -253,7 +250,7 @@ def close(engine: Engine, event: StripeEvent) -> None:
     """Mark an event done that nothing has to be done about."""
     with Session(engine) as session:
         writing(session)
-        stripe_events.done(session, event.id)
+        webhook_events.done(session, event.id)
         session.commit()
 
 
@@ -261,7 +258,7 @@ def postpone(engine: Engine, event: StripeEvent, error: PaymentsError) -> None:
     """Have an event followed later, as Stripe could not be asked."""
     with Session(engine) as session:
         writing(session)
-        stripe_events.postpone(session, event, str(error))
+        webhook_events.postpone(session, event, str(error))
         session.commit()
 
 

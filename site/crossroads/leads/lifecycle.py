@@ -10,8 +10,7 @@ from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.sql.dml import ReturningInsert
 
-from crossroads.leads import consent
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import consent, search_index
 from crossroads.leads.consent import Evidence
 from crossroads.mail import outbox, suppressions
 from crossroads.mail.addresses import Address
@@ -143,7 +142,7 @@ def find_or_add(
             break
     if lead.email.rpartition("@")[0] != address.typed.rpartition("@")[0]:
         # Stored before there was one spelling to mail.
-        lead_words.forget(session, [lead.id])
+        search_index.forget(session, [lead.id])
         lead.email, lead.words = address.typed, None
     if lead.state != CONFIRMED:
         lead.last_signup_at = values["last_signup_at"]
@@ -307,7 +306,7 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
     """Take the person out of a lead and of its ledger; the row and the bare events stay."""
-    lead_words.forget(session, [lead.id])
+    search_index.forget(session, [lead.id])
     lead.email = lead.name = lead.words = ""
     lead.email_key = f"erased-{lead.id}"
     for field in asdict(Touch()):

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from crossroads.database.pagination import NEWEST, Filter, Listing, Narrowed, counted, in_course
 from crossroads.export import Sheet
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import search_index
 from crossroads.leads.waiting_list import WAITS
 from crossroads.mail import addresses
 from models import Lead, Message, Suppression, Waiting
@@ -98,7 +98,7 @@ class LeadFilter(Filter):
         if self.waiting:
             found.append(self._waits())
         if self.q:
-            found.append(lead_words.holds(self.q))
+            found.append(search_index.holds(self.q))
         return found
 
     def narrowed(self, session: AnySession) -> Narrowed:
@@ -118,8 +118,8 @@ class LeadFilter(Filter):
             for column, value in self._columns()
         ]
         if self.q:
-            number, found = lead_words.among(session, self.q)
-            by_row = lead_words.holds(self.q)
+            number, found = search_index.among(session, self.q)
+            by_row = search_index.holds(self.q)
             ways.append(_Way(number=number, by_index=found, by_row=by_row))
         if self.waiting:
             place = self._waits()

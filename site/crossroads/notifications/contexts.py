@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crossroads.content import Comparison, Content, Course, markdown
-from crossroads.content import schedule as calendars
+from crossroads.content import Comparison, Content, Course, markdown, schedule
 from crossroads.leads import waiting_list
 from crossroads.mail import outbox
 from crossroads.orders import lifecycle as orders
@@ -147,11 +146,11 @@ def _purchase(
         "returned": bought.returned,
         "leave_link": f"{base_url}/unsubscribe/{bought.leave_token}" if bought.leave_token else "",
         "waiting_link": f"{base_url}/courses/{order.course}/waiting-list?cohort={order.cohort}",
-        "paid_at": calendars.local(cohort, bought.receipt.paid_at),
+        "paid_at": schedule.local(cohort, bought.receipt.paid_at),
         "course": course,
         "cohort": cohort,
-        "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
-        "eve": calendars.eve(cohort) if cohort else None,
+        "first": next(iter(schedule.meetings(cohort)), None) if cohort else None,
+        "eve": schedule.eve(cohort) if cohort else None,
         "invoice_link": f"{order_link}/invoice" if bought.receipt.invoiced else "",
         "own": bought.token is not None,
         "link": student_link if message.kind == outbox.ENROLLED and bought.token else order_link,
@@ -172,8 +171,8 @@ def _participant(to: Participant, content: Content, base_url: str) -> dict[str, 
         "title": course.title if course else to.order.item,
         "course": course,
         "cohort": cohort,
-        "first": next(iter(calendars.meetings(cohort)), None) if cohort else None,
-        "eve": calendars.eve(cohort) if cohort else None,
+        "first": next(iter(schedule.meetings(cohort)), None) if cohort else None,
+        "eve": schedule.eve(cohort) if cohort else None,
         "link": link,
         "calendar_link": f"{link}/calendar.ics",
     }

@@ -9,7 +9,7 @@ from crossroads import money
 from crossroads.content import Content
 from crossroads.mail import outbox
 from crossroads.mail.composer import Composer, as_bytes
-from crossroads.notifications import contexts as letters
+from crossroads.notifications import contexts
 from crossroads.notifications.contexts import Announced, Participant, Unpaid, Waiter
 from crossroads.orders.enrollments import Bought, Receipt, Returned
 from models.announcement import Announcement
@@ -50,7 +50,7 @@ def write(folder: Path, composer: Composer, content: Content) -> list[Sample]:
 
 def _write_one(folder: Path, kind: str, composer: Composer, content: Content) -> Sample:
     message = Message(kind=kind, recipient=RECEIVER, address_hash="", reference=f"sample-{kind}")
-    context = letters.context(message, RECEIVERS[kind](content), content, composer.base_url)
+    context = contexts.context(message, RECEIVERS[kind](content), content, composer.base_url)
     mail = composer.compose(kind, message.recipient, message.reference, context)
     whole = as_bytes(mail)
     (folder / f"{kind}.eml").write_bytes(whole)

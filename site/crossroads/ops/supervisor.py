@@ -19,7 +19,7 @@ from crossroads.logs import first_line
 from crossroads.ops.parent_process import SUPERVISOR
 from crossroads.ops.server import require_free_port, schema_fault
 from crossroads.settings import Settings
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import db, writing
 
 PROCFILE = "Procfile"
@@ -43,10 +43,10 @@ def prepare(app: Flask, settings: Settings) -> None:
                 f"the tables cannot be made: {first_line(error)}; check DATABASE_URL"
             ) from None
     from crossroads.content import (
-        share_images as pictures,  # here alone: it loads a renderer that nothing else needs
+        share_images,  # here alone: it loads a renderer that nothing else needs
     )
 
-    pictures.write(current.content(), settings.share_folder)
+    share_images.write(current.content(), settings.share_folder)
 
 
 def everything(app: Flask, settings: Settings) -> int:
@@ -61,7 +61,7 @@ def everything(app: Flask, settings: Settings) -> int:
     owner = None
     if not settings.production:
         writing(db.session)
-        owner = users.first_owner(db.session)
+        owner = accounts.first_owner(db.session)
         db.session.commit()
     db.session.remove()
     db.engine.dispose()

@@ -13,10 +13,9 @@ from typing import Final, Literal
 from sqlalchemy import or_, select
 from sqlalchemy.orm import aliased
 
-from crossroads.database import identity
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import identity, page_cache_version
 from crossroads.mail import outbox
-from crossroads.orders import projections as standings
+from crossroads.orders import projections
 from crossroads.orders.projections import SETTLED, Dispute, Refund
 from models import Enrollment, Order, OrderEvent, insert_for, now
 from models.base import AnySession
@@ -152,8 +151,8 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
     """Return what the events of an order of so many seats add up to."""
     rows = list(events)
     kinds = {row.kind for row in rows}
-    refunds = standings.refunds(rows)
-    disputes = standings.disputes(rows)
+    refunds = projections.refunds(rows)
+    disputes = projections.disputes(rows)
     total = next((row.amount_total or 0 for row in rows if row.kind == PAID), 0)
     returned = sum(one.amount for one in refunds if one.counts)
     kept = _less(range(1, seats + 1), [one for one in refunds if one.counts])
@@ -186,9 +185,9 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
         returned=returned,
         asked=sum(one.amount for one in refunds if one.asked),
         refunds=refunds,
-        duplicates=standings.duplicates(rows),
+        duplicates=projections.duplicates(rows),
         disputes=disputes,
-        duplicate_disputes=standings.duplicate_disputes(rows),
+        duplicate_disputes=projections.duplicate_disputes(rows),
     )
 
 
@@ -301,7 +300,7 @@ def sum_up(session: AnySession, order: Order) -> Balance:
     """
     found = of(session, order)
     if order.seats_kept != found.seats:
-        site_version.advance(session)
+        page_cache_version.advance(session)
     order.state, order.seats_kept, order.amount_returned = found.state, found.seats, found.gone
     seated = select(Enrollment).where(Enrollment.order_id == order.id)
     for one in session.scalars(seated):

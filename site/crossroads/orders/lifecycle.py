@@ -7,16 +7,12 @@ from sqlalchemy import select
 
 from crossroads import money
 from crossroads.content import Cohort, Course
-from crossroads.database import identity
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import identity, page_cache_version
 from crossroads.leads import waiting_list
 from crossroads.mail import outbox
 from crossroads.mail.addresses import Address
-from crossroads.orders import duplicate_payments as duplicates
-from crossroads.orders import ledger, refunds, seats
-from crossroads.orders.checkout import holds
-from crossroads.orders.checkout import queue as checkout_queue
-from crossroads.orders.checkout import requests as order_requests
+from crossroads.orders import duplicate_payments, ledger, refunds, seats
+from crossroads.orders.checkout import holds, queue, requests
 from crossroads.orders.checkout.holds import HoldLimits
 from crossroads.orders.ledger import State, lock, record
 from crossroads.payments import Checkout, Options, Purchase
@@ -93,11 +89,11 @@ def place(
     mode = identity.admit(session, live=live)
     seats.lock(session, course, cohort)
     if raised:
-        site_version.advance(session)
-    again = order_requests.made(session, request_key)
+        page_cache_version.advance(session)
+    again = requests.made(session, request_key)
     if again is not None:
         return again
-    older = order_requests.older(session, course, request_key, replaced)
+    older = requests.older(session, course, request_key, replaced)
     left = seats.left(session, course, cohort)
     if older is not None and older.cohort == cohort.code:
         left += older.seats
@@ -116,7 +112,7 @@ def place(
         currency=course.price.currency,
         checkout_options=course.checkout.model_dump(exclude_defaults=True),
         session_until=now() + timedelta(minutes=CHECKOUT_MINUTES),
-        request_key=order_requests.fresh_key(session, request_key),
+        request_key=requests.fresh_key(session, request_key),
         mode=mode,
         cohort_starts=cohort.starts,
         cohort_ends=cohort.ends,
@@ -176,7 +172,7 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
         order.session_id = checkout.id
         order.session_url = checkout.url
         identity.set_mode(session, order, live=checkout.live)
-    checkout_queue.remove(session, order_id)
+    queue.remove(session, order_id)
     return order
 
 
@@ -195,7 +191,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     before = ledger.of(session, order)
     if checkout.paid and before.paid and checkout.id != paid_session(session, order):
         _require_own(session, order, checkout)
-        duplicates.note(session, order, checkout, cause)
+        duplicate_payments.note(session, order, checkout, cause)
         return before.state
     if before.paid:
         return before.state

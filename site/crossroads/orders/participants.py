@@ -11,8 +11,7 @@ from typing import Final, Literal
 
 from sqlalchemy import select
 
-from crossroads.content import Cohort
-from crossroads.content import schedule as calendars
+from crossroads.content import Cohort, schedule
 from crossroads.database import identity
 from crossroads.mail import outbox
 from crossroads.mail.addresses import Address
@@ -172,7 +171,7 @@ def _current(session: AnySession, order: Order, balance: Balance, number: int) -
 
 
 def _require_ahead(cohort: Cohort | None, at: datetime) -> None:
-    if cohort is not None and calendars.state(cohort, at) == "over":
+    if cohort is not None and schedule.state(cohort, at) == "over":
         raise ParticipantError("This course is over, so its places stay as they are")
 
 

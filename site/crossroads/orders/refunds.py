@@ -8,8 +8,7 @@ from sqlalchemy.orm import aliased
 from crossroads import money, payments
 from crossroads.database import identity
 from crossroads.mail import outbox
-from crossroads.orders import ledger
-from crossroads.orders import projections as standings
+from crossroads.orders import ledger, projections
 from crossroads.orders.ledger import Balance
 from crossroads.orders.projections import ASKED, DISMISSED, ELSEWHERE, FAILURES, REFUSED
 from models import Enrollment, Order, OrderEvent
@@ -124,7 +123,7 @@ def ask_anew(session: AnySession, order_id: int, reference: str, cause: str) -> 
         )  # fmt: skip
 
 
-def key(refund: standings.Refund) -> str:
+def key(refund: projections.Refund) -> str:
     """Return the idempotency key that Stripe is asked with."""
     return refund.reference if refund.tries == 1 else f"{refund.reference}-{refund.tries}"
 
@@ -210,13 +209,13 @@ def number(order: Order, balance: Balance) -> int:
     return 1 + sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
 
 
-def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[standings.Refund]:
+def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[projections.Refund]:
     """Return what was asked for and is not among the refunds that Stripe has."""
     there = {one.reference for one in found}
     return [one for one in balance.refunds if one.asked and one.reference not in there]
 
 
-def due(refund: standings.Refund, balance: Balance, found: Iterable[payments.Refund]) -> int:
+def due(refund: projections.Refund, balance: Balance, found: Iterable[payments.Refund]) -> int:
     """Return how much of a refund is to be made, in the currency's smallest unit.
 
     Late money goes back whole: what of it staff returned at Stripe before is not due again.
@@ -227,7 +226,7 @@ def due(refund: standings.Refund, balance: Balance, found: Iterable[payments.Ref
     return max(min(refund.amount, balance.total - returned), 0)
 
 
-def dismiss(session: AnySession, order: Order, refund: standings.Refund, cause: str) -> None:
+def dismiss(session: AnySession, order: Order, refund: projections.Refund, cause: str) -> None:
     """Note that nothing more is to be done about a refund. The caller holds the order's lock."""
     ledger.record(
         session, order, REFUND, cause, subject=refund.reference, status=DISMISSED,

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from crossroads.content import Cohort, Course
-from crossroads.database import identity
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import identity, page_cache_version
 from models import Cohort as CohortRow
 from models import Hold, Order, insert_for
 from models.base import AnySession
@@ -119,7 +118,7 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
     if row.reserved + seats < 0:
         raise SeatsError(_refusal(cohort, row.reserved, "reserved", "release"))
     row.reserved += seats
-    site_version.advance(session)
+    page_cache_version.advance(session)
     return max(free - seats, 0)
 
 

@@ -15,7 +15,7 @@ from crossroads.leads.lifecycle import Touch
 from crossroads.mail import outbox, suppressions
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout import lost_checkouts
 from models import (
     ConsentEvent,
     Enrollment,

@@ -5,8 +5,7 @@ from datetime import datetime
 from sqlalchemy import delete, exists, select, update
 
 from crossroads.database import identity
-from crossroads.leads import consent
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import consent, search_index
 from models import (
     CheckoutRequest,
     ConsentEvent,
@@ -54,7 +53,7 @@ def purge(session: AnySession, before: datetime) -> int:
     numbers = session.scalars(query).all()
     for model in (Message, ConsentEvent, Waiting):
         session.execute(delete(model).where(model.lead_id.in_(numbers)))
-    lead_words.forget(session, numbers)
+    search_index.forget(session, numbers)
     session.execute(delete(Lead).where(Lead.id.in_(numbers)))
     return len(numbers)
 

@@ -9,7 +9,7 @@ from wtforms import BooleanField, Field, HiddenField, RadioField, StringField
 from wtforms.validators import ValidationError
 
 from crossroads.leads.consent import wording_hash
-from crossroads.mail import domain_hints as providers
+from crossroads.mail import domain_hints
 from crossroads.mail.addresses import EMAIL_LENGTH, QUOTES, at_signs, cleaned, email_key
 from crossroads.site_form import SiteForm
 
@@ -64,9 +64,9 @@ def _email_sentence(typed: str) -> str | None:
 
 def _short_lived(email: str) -> str | None:
     """Return what to do about an address whose mailbox is gone before our mails matter."""
-    if not providers.disposable(email_key(email).rpartition("@")[2]):
+    if not domain_hints.disposable(email_key(email).rpartition("@")[2]):
         return None
-    meant = providers.meant(email)
+    meant = domain_hints.meant(email)
     if meant:  # whoever has a slip of gmail.com registered is on the list, too
         return f"Did you mean {meant}? Enter the address that you read"
     return "Enter an address that you will still read in a month: this mailbox is soon thrown away"

@@ -13,11 +13,10 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current
-from crossroads.content import Cohort
-from crossroads.content import schedule as calendars
+from crossroads.content import Cohort, schedule
 from crossroads.fulfillment import settlement
 from crossroads.leads import waiting_list
-from crossroads.middleware import rate_limits as limits
+from crossroads.middleware import rate_limits
 from crossroads.middleware.rate_limits import TooMany
 from crossroads.middleware.security import policy_with_payment
 from crossroads.orders import enrollments, ledger, participants
@@ -91,20 +90,20 @@ def show(
         order=order,
         course=course,
         cohort=cohort,
-        first=next(iter(calendars.meetings(cohort)), None) if cohort else None,
+        first=next(iter(schedule.meetings(cohort)), None) if cohort else None,
         state=balance.state,
         balance=balance,
         unseated=unseated,
         waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
         bought=bought,
-        paid_at=calendars.local(cohort, bought.paid_at) if bought else None,
+        paid_at=schedule.local(cohort, bought.paid_at) if bought else None,
         seats=seats,
         own=next((seat.participant for seat in seats if seat.own and seat.kept), None),
         forms={seat.number: naming.forms.get(seat.number) or fresh(seat) for seat in seats},
         notices=naming.notices,
         done=request.args.get("done") if request.args.get("done") in DONE else "",
         locked=participants.locked(cohort, now()),
-        past=cohort is not None and calendars.state(cohort, now()) == "over",
+        past=cohort is not None and schedule.state(cohort, now()) == "over",
         trouble=trouble,
         confirming=confirming,
         minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
@@ -158,7 +157,7 @@ def onward(address: str) -> AnyResponse:
 
 def count_look(order: Order) -> None:
     """Count a look at what Stripe says of an order. Raises TooMany."""
-    limits.count((current.settings().order_look_limit, "order looks", order.token))
+    rate_limits.count((current.settings().order_look_limit, "order looks", order.token))
 
 
 def find(token: str) -> Order:

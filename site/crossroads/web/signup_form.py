@@ -14,10 +14,9 @@ from crossroads.leads import lifecycle as leads
 from crossroads.leads.campaign_links import TAGS
 from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import Submission, Touch
-from crossroads.mail import addresses
-from crossroads.mail import domain_hints as providers
+from crossroads.mail import addresses, domain_hints
 from crossroads.metrics import SIGNUPS
-from crossroads.middleware import rate_limits as limits
+from crossroads.middleware import rate_limits
 from crossroads.middleware.security import host_of, refuse_cross_site, truncated_ip
 from crossroads.orders.seats import Place
 from crossroads.web.forms import SignupForm, clean_tag
@@ -95,12 +94,12 @@ def answer(
         form.carried = _known(touch)
     if form.action.data == "change":
         return _page(render, Signup(form=form, email=form.email.data or ""), 200)
-    counted = [(settings.signup_limit, "signup", limits.client_network())]
+    counted = [(settings.signup_limit, "signup", rate_limits.client_network())]
     valid = form.validate()
     if valid:
         address = addresses.read(form.email.data, settings.suppression_key)
         counted.append((settings.address_limit, "address", address.hash))
-    limits.count(*counted)
+    rate_limits.count(*counted)
     if not valid:
         SIGNUPS.labels("refused").inc()
         return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
@@ -119,7 +118,7 @@ def answer(
         state="done",
         email=form.email.data,
         resent=form.action.data == "again",
-        meant=providers.meant(form.email.data),
+        meant=domain_hints.meant(form.email.data),
     )
     return _page(render, done, 200)
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import settlement
 from crossroads.orders import ledger
-from crossroads.orders.checkout import queue as checkout_queue
+from crossroads.orders.checkout import queue
 from crossroads.payments import Gateway, PaymentsError, ours, why
 from crossroads.worker.loop import Loop
 from models import CheckoutRequest, Order, now, writing
@@ -36,17 +36,17 @@ class CheckoutOpener(Loop):
     def _is_due(self) -> bool:
         """Look without a lock first: on SQLite to take one keeps all others from writing."""
         with Session(self._engine) as session:
-            return checkout_queue.any_due(session, now())
+            return queue.any_due(session, now())
 
     def _open_next(self) -> bool:
         """Open the checkout of the order that has waited longest; False when there is none."""
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
-            job = checkout_queue.claim(session, now())
+            job = queue.claim(session, now())
             order = session.get_one(Order, job.order_id) if job else None
             wanted = order is not None and ledger.of(session, order).state == "open"
             if job is not None and not wanted:
-                checkout_queue.remove(session, job.order_id)
+                queue.remove(session, job.order_id)
             session.commit()
         if job is None or order is None:
             return False
@@ -56,7 +56,7 @@ class CheckoutOpener(Loop):
 
     def _open(self, job: CheckoutRequest, order: Order) -> None:
         # A buyer who waits is better told of trouble than kept for longer.
-        gateway = self._gateway.within(checkout_queue.ATTEMPT)
+        gateway = self._gateway.within(queue.ATTEMPT)
         try:
             settlement.open_checkout(self._engine, gateway, order, self._base_url)
             log.info("checkout opened", order=order.id, attempt=job.attempts)
@@ -71,7 +71,7 @@ class CheckoutOpener(Loop):
             with Session(self._engine) as session:
                 writing(session)
                 if ours(error):
-                    checkout_queue.give_up(session, job, why(error))
+                    queue.give_up(session, job, why(error))
                 else:
-                    checkout_queue.postpone(session, job)
+                    queue.postpone(session, job)
                 session.commit()

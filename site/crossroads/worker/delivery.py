@@ -15,14 +15,12 @@ from crossroads.database import leases
 from crossroads.database.presence import Presence
 from crossroads.leads import lifecycle as leads
 from crossroads.logs import first_line, mask_email
-from crossroads.mail import eligibility as gate
-from crossroads.mail import outages, outbox
+from crossroads.mail import eligibility, outages, outbox
 from crossroads.mail.composer import Composer, NoAddress
 from crossroads.mail.eligibility import Receiver
 from crossroads.mail.mx import Domains
 from crossroads.mail.smtp import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
-from crossroads.notifications import announcements
-from crossroads.notifications import contexts as letters
+from crossroads.notifications import announcements, contexts
 from crossroads.notifications.contexts import Announced, Participant, Unpaid, Waiter
 from crossroads.orders import enrollments
 from crossroads.orders.enrollments import Bought
@@ -156,7 +154,7 @@ class Worker(Loop):
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
             message = outbox.claim(session, self._owner, now())
-            receiver = gate.admit(session, message, self._owner) if message else None
+            receiver = eligibility.admit(session, message, self._owner) if message else None
             if message is not None and receiver is None:
                 session.refresh(message)
             session.commit()
@@ -190,7 +188,7 @@ class Worker(Loop):
             if refusal:
                 raise Bounced(refusal)
         told = self._told(message, receiver)
-        context = letters.context(message, told, self._content(), self._composer.base_url)
+        context = contexts.context(message, told, self._content(), self._composer.base_url)
         mail = self._composer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
 

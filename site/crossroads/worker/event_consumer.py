@@ -5,8 +5,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads.database import leases
-from crossroads.fulfillment import matching, settlement
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import matching, settlement, webhook_events
 from crossroads.orders.lifecycle import Foreign
 from crossroads.payments import Gateway, PaymentsError
 from crossroads.worker.loop import Loop
@@ -37,7 +36,7 @@ class Settler(Loop):
         """Follow the event that is due longest; False when there is none."""
         with Session(self._engine, expire_on_commit=False) as session:
             writing(session)
-            event = stripe_events.claim(session, self._owner, now())
+            event = webhook_events.claim(session, self._owner, now())
             session.commit()
         if event is None:
             return False

@@ -5,7 +5,7 @@ import time
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import search_index
 from crossroads.worker.loop import Periodic
 from models.base import writing
 
@@ -32,12 +32,12 @@ class Indexer(Periodic):
 
     def _some(self) -> int:
         with Session(self._engine) as session:
-            if not lead_words.waiting(session):
+            if not search_index.waiting(session):
                 return 0
             session.rollback()
             began = time.monotonic()
             writing(session)
-            some = lead_words.index(session)
+            some = search_index.index(session)
             session.commit()
         # On SQLite nobody else could write meanwhile: now it is their turn for as long.
         time.sleep(time.monotonic() - began)

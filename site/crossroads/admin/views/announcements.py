@@ -22,16 +22,14 @@ from sqlalchemy.exc import IntegrityError
 from werkzeug.wrappers import Response
 
 from crossroads import current
-from crossroads.admin import access as desk
+from crossroads.admin import access
 from crossroads.admin.forms import AnnouncementForm
 from crossroads.content import link_check
 from crossroads.database.pagination import HIGHEST_ID
-from crossroads.leads import listing as lead_list
-from crossroads.leads import waiting_list
+from crossroads.leads import listing, waiting_list
 from crossroads.mail import outbox
-from crossroads.middleware import security as guard
-from crossroads.notifications import announcements
-from crossroads.notifications import contexts as letters
+from crossroads.middleware import security
+from crossroads.notifications import announcements, contexts
 from crossroads.notifications.contexts import Announced
 from models import Announcement, Message, User, db, now, writing
 from models.announcement import DRAFT
@@ -55,7 +53,7 @@ STALE = (
 PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
 
 WRITTEN = ("admin_announcements.write", "admin_announcements.edit")
-bp: Blueprint = desk.blueprint("admin_announcements", roles=desk.LEAD_ROLES, keeps=WRITTEN)
+bp: Blueprint = access.blueprint("admin_announcements", roles=access.LEAD_ROLES, keeps=WRITTEN)
 
 log = structlog.get_logger()
 
@@ -121,8 +119,8 @@ def edit(announcement_id: int) -> Response:
     return _to(found)
 
 
-@bp.errorhandler(desk.StaleForm)
-def stale(_error: desk.StaleForm) -> Response:
+@bp.errorhandler(access.StaleForm)
+def stale(_error: access.StaleForm) -> Response:
     """Show a form whose token is too old once more, with what was typed and a new token."""
     number = (request.view_args or {}).get("announcement_id", HIGHEST_ID)
     found = announcements.find(db.session, min(number, HIGHEST_ID))
@@ -141,7 +139,7 @@ def announcement(announcement_id: int) -> Response:
         place=_place(found),
         text=plain.get_content() if plain else "",
     )
-    policy = guard.POLICY + "; frame-src 'self'"
+    policy = security.POLICY + "; frame-src 'self'"
     return make_response(page, {"Content-Security-Policy": policy})
 
 
@@ -157,7 +155,7 @@ def preview(announcement_id: int) -> Response:
 def try_it(announcement_id: int) -> Response:
     writing(db.session)
     found = _found(announcement_id)
-    staff = db.session.get_one(User, desk.signed_in().id)
+    staff = db.session.get_one(User, access.signed_in().id)
     outbox.announce_to_staff(db.session, found, staff)
     db.session.commit()
     flash(f"It is on the way to {staff.email}.", "ok")
@@ -185,7 +183,7 @@ def queue(announcement_id: int) -> Response:
         if found.state == DRAFT and _wrong_link(found):  # saved when links were not looked at
             return
         if announcements.queue(db.session, found, now()):
-            log.info("announcement queued", user=desk.signed_in().id, announcement=found.id)
+            log.info("announcement queued", user=access.signed_in().id, announcement=found.id)
 
     return _change(announcement_id, begin)
 
@@ -235,7 +233,7 @@ def _form(found: Announcement | None) -> AnnouncementForm:
     lines = waiting_list.lines(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
     settings = current.settings()
-    choices = lead_list.choices(db.session)
+    choices = listing.choices(db.session)
     return AnnouncementForm(found, *choices, named, settings.base_url, _own_paths())
 
 
@@ -290,6 +288,6 @@ def _trial(found: Announcement) -> "EmailMessage":
     composer = Composer(settings, Path(current_app.root_path) / "templates")
     told = Announced(announcement=found, lead=None)
     kind = outbox.PLACES if found.waiting else outbox.ANNOUNCEMENT
-    message = Message(address_hash="", kind=kind, recipient=desk.signed_in().email)
-    context = letters.context(message, told, current.content(), composer.base_url)
+    message = Message(address_hash="", kind=kind, recipient=access.signed_in().email)
+    context = contexts.context(message, told, current.content(), composer.base_url)
     return composer.compose(kind, message.recipient, message.reference, context | {"trial": False})

@@ -5,31 +5,30 @@ from datetime import datetime
 from flask import render_template
 
 from crossroads import current, money
-from crossroads.admin import access as desk
-from crossroads.admin import dashboard as overview
+from crossroads.admin import access, dashboard
 from crossroads.fulfillment import lateness
 from crossroads.leads import waiting_list
 from crossroads.orders import disputes, refunds, seats, sold_cohorts
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.sold_cohorts import Affected
 from models import db, now
 
-bp = desk.blueprint("admin_home")
+bp = access.blueprint("admin_home")
 
 
 @bp.get("/")
 def home() -> str:
     at = now()
-    role = desk.signed_in().role
-    leads, orders = role in desk.LEAD_ROLES, role in desk.MONEY_ROLES
+    role = access.signed_in().role
+    leads, orders = role in access.LEAD_ROLES, role in access.MONEY_ROLES
     contested = [case.dispute for case in disputes.open_cases(db.session)] if orders else []
     return render_template(
         "admin/home.html",
-        figures=overview.figures(db.session, at),
-        days=overview.days(db.session, at),
-        newest=overview.newest(db.session) if leads else None,
-        undelivered=overview.undelivered(db.session, leads=leads, orders=orders),
-        sales=overview.sales(db.session, at) if orders else None,
+        figures=dashboard.figures(db.session, at),
+        days=dashboard.days(db.session, at),
+        newest=dashboard.newest(db.session) if leads else None,
+        undelivered=dashboard.undelivered(db.session, leads=leads, orders=orders),
+        sales=dashboard.sales(db.session, at) if orders else None,
         disputed=sum(not one.inquiry for one in contested),
         inquiries=sum(one.inquiry and one.wants_answer for one in contested),
         late=lateness.late(db.session, at),
@@ -37,7 +36,7 @@ def home() -> str:
         refunds_failed=refunds.failed(db.session) if orders else [],
         overbooked=seats.overbooked(db.session, current.content().courses, at) if orders else [],
         changed=_changed(at) if orders else [],
-        stuck=overview.stuck(db.session) if orders else (0, []),
+        stuck=dashboard.stuck(db.session) if orders else (0, []),
         waiting=waiting_list.lines(db.session, current.content()) if leads else [],
         samples=current.content().samples,
         money=money.display,

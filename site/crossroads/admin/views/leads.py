@@ -4,27 +4,25 @@ from flask import Response, abort, flash, redirect, render_template, request, ur
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current
-from crossroads.admin import access as desk
-from crossroads.admin import download
+from crossroads.admin import access, download
 from crossroads.admin.forms import LeadFilterForm
 from crossroads.admin.list_view import Browse
-from crossroads.leads import consent, waiting_list
-from crossroads.leads import listing as lead_list
+from crossroads.leads import consent, listing, waiting_list
 from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import release as take_for_person
 from crossroads.leads.listing import LEADS, LeadFilter
 from crossroads.mail import suppressions
 from models import db, writing
 
-bp = desk.blueprint("admin_leads", roles=desk.LEAD_ROLES)
+bp = access.blueprint("admin_leads", roles=access.LEAD_ROLES)
 
 
 @bp.get("/leads")
 def leads() -> str:
     lines = waiting_list.lines(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
-    form = LeadFilterForm(*lead_list.choices(db.session), named)
-    return render_template("admin/leads.html", list=Browse(LEADS, form, desk.LEADS))
+    form = LeadFilterForm(*listing.choices(db.session), named)
+    return render_template("admin/leads.html", list=Browse(LEADS, form, access.LEADS))
 
 
 @bp.get("/leads/<int:lead_id>")
@@ -37,10 +35,10 @@ def lead(lead_id: int) -> str:
         lead=found,
         consents=consent.ledger(db.session, found.id),
         suppression=suppressions.find(db.session, found.address_hash),
-        messages=lead_list.messages(db.session, found.id),
+        messages=listing.messages(db.session, found.id),
         waiting=[
             (", ".join(waiting_list.named(current.content(), one.course, one.cohort)), one)
-            for one in lead_list.waiting(db.session, found.id)
+            for one in listing.waiting(db.session, found.id)
         ],
     )
 
@@ -62,4 +60,4 @@ def release(lead_id: int) -> AnyResponse:
 
 @bp.post("/leads/export")
 def export_leads() -> Response:
-    return download.send(lead_list.SHEET, LeadFilter.read(request.form))
+    return download.send(listing.SHEET, LeadFilter.read(request.form))

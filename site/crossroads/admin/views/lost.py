@@ -5,14 +5,14 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current, money
-from crossroads.admin import access as desk
+from crossroads.admin import access
 from crossroads.fulfillment import recovery
-from crossroads.orders.checkout import lost as lost_checkouts
-from crossroads.orders.checkout.lost import LostError
+from crossroads.orders.checkout import lost_checkouts
+from crossroads.orders.checkout.lost_checkouts import LostError
 from crossroads.payments import WHOLE_REQUEST, PaymentsError, PaymentsRefused
 from models import db
 
-bp = desk.blueprint("admin_lost", roles=desk.MONEY_ROLES)
+bp = access.blueprint("admin_lost", roles=access.MONEY_ROLES)
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ def settle() -> AnyResponse:
     if act not in ("enroll", "refund"):
         abort(400)
     content, gateway = current.content(), current.gateway().within(WHOLE_REQUEST)
-    cause = f"desk, user {desk.signed_in().id}"
+    cause = f"desk, user {access.signed_in().id}"
     db.session.rollback()
     number = None
     try:

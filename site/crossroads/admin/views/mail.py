@@ -7,7 +7,7 @@ from flask import abort, flash, redirect, render_template, request, url_for
 from sqlalchemy import ColumnElement
 from werkzeug.wrappers import Response
 
-from crossroads.admin import access as desk
+from crossroads.admin import access
 from crossroads.admin.forms import MailFilterForm
 from crossroads.admin.list_view import Browse
 from crossroads.database.pagination import HIGHEST_ID
@@ -15,7 +15,7 @@ from crossroads.mail import outbox
 from crossroads.mail.listing import MAILS, LeadMailFilter, MailFilter
 from models import Message, db, writing
 
-bp = desk.blueprint("admin_mail", roles=desk.LEAD_ROLES)
+bp = access.blueprint("admin_mail", roles=access.LEAD_ROLES)
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ def mails() -> str:
     dead = form.which.dead()
     return render_template(
         "admin/mails.html",
-        list=Browse(MAILS, form, desk.MAIL),
+        list=Browse(MAILS, form, access.MAIL),
         dead=MAILS.count(db.session, dead) if dead else 0,
     )
 
@@ -49,15 +49,15 @@ def _send_again(which: list[ColumnElement[bool]]) -> Response:
     writing(db.session)
     count = outbox.send_again(db.session, *which)
     db.session.commit()
-    log.info("mails sent again", user=desk.signed_in().id, count=count)
+    log.info("mails sent again", user=access.signed_in().id, count=count)
     if count:
         flash(f"{count} {'mail is' if count == 1 else 'mails are'} on the way again.", "ok")
     else:
         flash("No mail was given up any more: nothing was sent again.", "info")
     back: dict[str, Any] = {**_shown().read(request.form).active}
-    return redirect(url_for(desk.MAIL, **back), 303)
+    return redirect(url_for(access.MAIL, **back), 303)
 
 
 def _shown() -> type[MailFilter]:
     """Return the filter of what the person may see: mail to buyers is for those who see orders."""
-    return MailFilter if desk.signed_in().role in desk.MONEY_ROLES else LeadMailFilter
+    return MailFilter if access.signed_in().role in access.MONEY_ROLES else LeadMailFilter

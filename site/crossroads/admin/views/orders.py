@@ -13,17 +13,14 @@ from flask import (
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current, money
-from crossroads.admin import access as desk
-from crossroads.admin import download, order_record
+from crossroads.admin import access, download, order_record
 from crossroads.admin.forms import OrderFilterForm, RefundForm
 from crossroads.admin.list_view import Browse
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
-from crossroads.orders import disputes as disputes_of
-from crossroads.orders import ledger, refunds, seats
-from crossroads.orders import listing as order_list
-from crossroads.orders import projections as standings
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders import disputes as order_disputes
+from crossroads.orders import ledger, listing, projections, refunds, seats
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import enrollments, paid_session
 from crossroads.orders.listing import ORDERS, OrderFilter
@@ -32,7 +29,7 @@ from crossroads.payments import WHOLE_REQUEST, PaymentsError
 from models import Order, db, now, writing
 from models.site import TEST
 
-bp = desk.blueprint("admin_orders", roles=desk.MONEY_ROLES)
+bp = access.blueprint("admin_orders", roles=access.MONEY_ROLES)
 
 log = structlog.get_logger()
 
@@ -40,17 +37,17 @@ log = structlog.get_logger()
 @bp.get("/orders")
 def orders() -> str:
     at = now()
-    courses = order_list.courses(db.session, current.content())
-    listed = Browse(ORDERS, OrderFilterForm(courses), desk.ORDERS)
+    courses = listing.courses(db.session, current.content())
+    listed = Browse(ORDERS, OrderFilterForm(courses), access.ORDERS)
     return render_template(
         "admin/orders.html",
         list=listed,
-        active_disputes=len(disputes_of.open_cases(db.session)),
+        active_disputes=len(order_disputes.open_cases(db.session)),
         overbooked=seats.overbooked(db.session, current.content().courses, at),
         others=identity.others(db.session, TEST),
         lost=len(lost_checkouts.raised(db.session)),
         at=at,
-        standings=order_list.standings(db.session, listed.shown.rows),
+        standings=listing.standings(db.session, listed.shown.rows),
         cohorts=dict(courses),
         money=money.display,
     )
@@ -59,7 +56,7 @@ def orders() -> str:
 @bp.get("/orders/disputes")
 def disputes() -> str:
     """List what banks dispute or ask about: first what wants an answer soonest."""
-    cases = disputes_of.open_cases(db.session), disputes_of.closed_cases(db.session)
+    cases = order_disputes.open_cases(db.session), order_disputes.closed_cases(db.session)
     return render_template(
         "admin/disputes.html",
         open=cases[0],
@@ -130,7 +127,7 @@ def refund(order_id: int) -> AnyResponse:
         return redirect(url_for(".order", order_id=order_id), 303)
     if not form.validate():
         return _refund_page(found, balance, form, status=422)
-    cause = f"desk, user {desk.signed_in().id}"
+    cause = f"desk, user {access.signed_in().id}"
     try:
         amount, _ = refunds.price(found, balance, form.seats, form.sum)
         if str(amount) != form.returns.data:  # something was returned since the page was opened
@@ -146,7 +143,7 @@ def refund(order_id: int) -> AnyResponse:
     except RefundError:
         return _refund_page(found, balance, form, chosen=True, status=422)
     db.session.commit()
-    log.info("refund asked for", order=order_id, user=desk.signed_in().id)
+    log.info("refund asked for", order=order_id, user=access.signed_in().id)
     try:
         gateway = current.gateway().within(WHOLE_REQUEST)
         settlement.settle_payment(db.engine, gateway, order_id, cause)
@@ -163,9 +160,9 @@ def see_to(order_id: int) -> AnyResponse:
     """Note what staff did about a refund that failed."""
     writing(db.session)
     status = request.form.get("status", "")
-    if status not in (standings.ELSEWHERE, standings.DISMISSED):
+    if status not in (projections.ELSEWHERE, projections.DISMISSED):
         abort(400)
-    number, who = _find(order_id).id, desk.signed_in().id
+    number, who = _find(order_id).id, access.signed_in().id
     try:
         refunds.see_to(
             db.session, number, request.form.get("refund", ""), status, f"desk, user {who}"
@@ -181,7 +178,7 @@ def see_to(order_id: int) -> AnyResponse:
 
 @bp.post("/orders/export")
 def export_orders() -> Response:
-    return download.send(order_list.SHEET, OrderFilter.read(request.form))
+    return download.send(listing.SHEET, OrderFilter.read(request.form))
 
 
 def _refund_page(

@@ -10,7 +10,7 @@ from flask import Response, abort, flash, make_response, redirect, render_templa
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current
-from crossroads.admin import access as desk
+from crossroads.admin import access
 from crossroads.leads.consent import Evidence
 from crossroads.privacy import person
 from crossroads.privacy.person import Person
@@ -18,7 +18,7 @@ from models import db, now, writing
 from models.base import scrub
 from models.user import OWNER
 
-bp = desk.blueprint("admin_people", roles=(OWNER,))
+bp = access.blueprint("admin_people", roles=(OWNER,))
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ def data(address_hash: str) -> Response:
     text = json.dumps(person.data(db.session, _find(address_hash)), ensure_ascii=False, indent=2)
     answer = make_response(text + "\n", 200, {"Content-Type": "application/json"})
     answer.headers["Content-Disposition"] = f"attachment; filename=person-{now():%Y-%m-%d}.json"
-    log.info("person's data handed out", user=desk.signed_in().id)
+    log.info("person's data handed out", user=access.signed_in().id)
     return answer
 
 
@@ -50,10 +50,10 @@ def erase(address_hash: str) -> AnyResponse:
     lead = found.lead.id if found.lead else None
     db.session.commit()
     scrub(db.engine)
-    log.info("person erased", user=desk.signed_in().id, lead=lead)
+    log.info("person erased", user=access.signed_in().id, lead=lead)
     flash("The person is erased. The address is not mailed again unless it signs up anew.", "ok")
     return redirect(
-        url_for("admin_leads.lead", lead_id=lead) if lead else url_for(desk.ORDERS), 303
+        url_for("admin_leads.lead", lead_id=lead) if lead else url_for(access.ORDERS), 303
     )
 
 

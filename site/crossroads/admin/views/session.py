@@ -10,14 +10,14 @@ from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from werkzeug.wrappers import Response as AnyResponse
 
-from crossroads.admin import access as desk
+from crossroads.admin import access
 from crossroads.admin.forms import PasswordForm, SignInForm
 from crossroads.mail.addresses import email_key
 from crossroads.middleware.rate_limits import limiter, seconds_to_wait
-from crossroads.staff import accounts as users
+from crossroads.staff import accounts
 from models import db, writing
 
-bp = desk.blueprint("admin_session", open_to_all=[desk.LOGIN])
+bp = access.blueprint("admin_session", open_to_all=[access.LOGIN])
 
 TRIES = "10/5 minutes"
 REFUSED = 422
@@ -40,7 +40,7 @@ def _typed_address() -> str:
 
 
 def _signed_in_person() -> str:
-    return f"user {desk.signed_in().id}"
+    return f"user {access.signed_in().id}"
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -48,40 +48,40 @@ def _signed_in_person() -> str:
 @limiter.limit(TRIES, methods=["POST"], deduct_when=_refused, key_func=_typed_address)
 def login() -> AnyResponse:
     form = SignInForm()
-    going = desk.local(form.next.data or request.args.get("next")) or url_for(desk.HOME)
+    going = access.local(form.next.data or request.args.get("next")) or url_for(access.HOME)
     if request.method != "POST":
-        return redirect(going, 303) if desk.staff() else _door(form)
+        return redirect(going, 303) if access.staff() else _door(form)
     if not form.validate():
         return _door(form, REFUSED)
-    proof = users.prove(users.find(db.session, form.email.data.strip()), form.password.data)
+    proof = accounts.prove(accounts.find(db.session, form.email.data.strip()), form.password.data)
     db.session.rollback()  # what was read is old news once the password has been hashed
     if proof is None:
         log.warning("sign-in refused")
         return _door(form, REFUSED, NOT_THESE)
     writing(db.session)
-    before = desk.staff()
+    before = access.staff()
     if before is not None:
-        users.close_session(db.session, before.token)
-    found = users.open_session(db.session, proof)
+        accounts.close_session(db.session, before.token)
+    found = accounts.open_session(db.session, proof)
     db.session.commit()
     if found is None:
         return _door(form, REFUSED, NOT_THESE)
-    desk.enter(found)
+    access.enter(found)
     log.info("signed in", user=found.id)
-    if fields := desk.kept():
+    if fields := access.kept():
         return make_response(render_template("admin/resume.html", action=going, fields=fields))
     return redirect(going, 303)
 
 
 @bp.post("/logout")
 def logout() -> AnyResponse:
-    found = desk.signed_in()
+    found = access.signed_in()
     writing(db.session)
-    users.close_session(db.session, found.token)
+    accounts.close_session(db.session, found.token)
     db.session.commit()
-    desk.leave()
+    access.leave()
     flash("You are signed out.", "ok")
-    return redirect(url_for(desk.LOGIN), 303)
+    return redirect(url_for(access.LOGIN), 303)
 
 
 @bp.route("/password", methods=["GET", "POST"])
@@ -92,31 +92,33 @@ def password() -> AnyResponse:
         return _lock(form)
     if not form.validate():
         return _lock(form, REFUSED)
-    found = desk.signed_in()
-    proof = users.prove(users.find(db.session, found.email), form.current.data)
+    found = access.signed_in()
+    proof = accounts.prove(accounts.find(db.session, found.email), form.current.data)
     db.session.rollback()
     if proof is None:
         form.current.errors = ["This is not your current password. Type it again."]
         return _lock(form, REFUSED)
-    new_hash = users.hash_password(form.new.data)
+    new_hash = accounts.hash_password(form.new.data)
     writing(db.session)
-    changed = users.change_password(db.session, proof, new_hash, keep=found.token)
+    changed = accounts.change_password(db.session, proof, new_hash, keep=found.token)
     db.session.commit()
     if not changed:
         form.current.errors = ["Your password was changed a moment ago. Type the new one."]
         return _lock(form, REFUSED)
     log.info("password changed", user=found.id)
     flash("Your password is changed. All your other sign-ins have ended.", "ok")
-    return redirect(url_for(desk.HOME), 303)
+    return redirect(url_for(access.HOME), 303)
 
 
 @bp.errorhandler(CSRFError)
 def stale(_error: CSRFError) -> AnyResponse:
     """Offer a fresh form for a stale one: nobody should be locked out by an old tab."""
-    if request.endpoint == desk.LOGIN:
+    if request.endpoint == access.LOGIN:
         return _door(SignInForm(), 400, STALE)
     flash("That form was out of date, so nothing was changed. Send it again.", "warn")
-    return redirect(url_for(desk.PASSWORD if request.endpoint == desk.PASSWORD else desk.HOME), 303)
+    return redirect(
+        url_for(access.PASSWORD if request.endpoint == access.PASSWORD else access.HOME), 303
+    )
 
 
 @bp.errorhandler(RateLimitExceeded)
@@ -124,7 +126,7 @@ def too_many(_error: RateLimitExceeded) -> AnyResponse:
     seconds = seconds_to_wait()
     minutes = -(-seconds // 60)
     notice = f"Too many tries. Wait {minutes} minute{'' if minutes == 1 else 's'}, then try again."
-    if request.endpoint == desk.LOGIN:
+    if request.endpoint == access.LOGIN:
         answer = _door(SignInForm(), 429, notice)
     else:
         answer = _lock(PasswordForm(), 429, notice)
@@ -137,8 +139,8 @@ def _door(form: SignInForm, status: int = 200, notice: str = "") -> Response:
         "admin/login.html",
         form=form,
         notice=notice,
-        going=desk.local(form.next.data or request.args.get("next")),
-        kept=desk.kept(),
+        going=access.local(form.next.data or request.args.get("next")),
+        kept=access.kept(),
     )
     return make_response(page, status)
 
@@ -148,6 +150,6 @@ def _lock(form: PasswordForm, status: int = 200, notice: str = "") -> Response:
         "admin/password.html",
         form=form,
         notice=notice,
-        forced=desk.signed_in().must_change_password,
+        forced=access.signed_in().must_change_password,
     )
     return make_response(page, status)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select
 
-from crossroads.leads import consent
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import consent, search_index
 from models import ConsentEvent, Enrollment, Lead, LeadImport, Message, Order, Waiting, now
 from models.base import AnySession
 from models.lead import ERASED, UNSUBSCRIBED
@@ -83,7 +82,7 @@ def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, 
     idle = session.scalars(select(Lead.id).where(Lead.id.in_(numbers), ~KEPT)).all()
     for model in (Message, ConsentEvent):
         session.execute(delete(model).where(model.lead_id.in_(idle)))
-    lead_words.forget(session, idle)
+    search_index.forget(session, idle)
     session.execute(delete(Lead).where(Lead.id.in_(idle)))
     record.removed += len(idle)
     return len(idle), numbers[-1]

@@ -8,10 +8,7 @@ from typing import IO, Any, Final
 from email_validator import EmailNotValidError
 
 from crossroads import export
-from crossroads.leads.imports import columns as lead_columns
-from crossroads.leads.imports import status as lead_status
-from crossroads.leads.imports import suspects as lead_suspects
-from crossroads.leads.imports import times as lead_times
+from crossroads.leads.imports import columns, status, suspects, times
 from crossroads.leads.imports.columns import TEXTS, TIMES, TOUCH, Column, Unclear
 from crossroads.leads.imports.csv_rows import Broken, NoTable, Table
 from crossroads.leads.imports.status import NotKnown, Rule, Standing
@@ -83,12 +80,12 @@ class LeadFile:
             self._table = Table(
                 file,
                 encoding=encoding,
-                fits=lambda heads: lead_columns.fits(heads, named.values()),
+                fits=lambda heads: columns.fits(heads, named.values()),
             )
             heads = self._table.heads
             if any(map(FOREIGN.search, heads)):
                 raise NoLeads(f"line {self._table.line}: {NOT_UTF8}")
-            self._plan = lead_columns.plan(heads, named, ignored)
+            self._plan = columns.plan(heads, named, ignored)
         except NoTable as error:
             raise NoLeads(f"line 1: {error}") from None
         except Unclear as error:
@@ -104,7 +101,7 @@ class LeadFile:
         self._judges = [one for one in self._plan.judges if one[0].head not in found.harmless]
         # In our own export the state counts: they may have signed up again after they left.
         self._newer = heads.index("state") if found.ours else None
-        if not self._judges and (word := lead_suspects.named_gone(name)):
+        if not self._judges and (word := suspects.named_gone(name)):
             raise NoLeads(
                 f'the file\'s name says that the people in it left ("{word}"), and no column does: '
                 "add a column status with unsubscribed in each of their lines, or rename the file "
@@ -216,7 +213,7 @@ class LeadFile:
     ) -> tuple[Standing, str | None]:
         cell = cells[column.place].strip()
         try:
-            found = lead_status.standing(rule, cell)
+            found = status.standing(rule, cell)
         except NotKnown:
             raise Wrong(
                 f'{column.head}: "{cell[:40]}" is not known here: write active, pending, bounced '
@@ -239,7 +236,7 @@ class LeadFile:
         return (export.undo(cell) if self._ours else cell).strip()
 
     def _full_name(self, cells: list[str]) -> str | None:
-        parts = [self._text(cells, name) for name in lead_columns.PARTS]
+        parts = [self._text(cells, name) for name in columns.PARTS]
         return _text("name", " ".join(filter(None, parts)), TEXTS["name"])
 
     def _address(self, email: str) -> addresses.Address:
@@ -253,15 +250,15 @@ class LeadFile:
     def _time(self, cells: list[str], name: str) -> datetime | None:
         for column in self._reads.get(name, ()):
             cell = self._cell(cells, column)
-            if not cell or lead_status.NO_TIME.fullmatch(cell) or cell == "0":
+            if not cell or status.NO_TIME.fullmatch(cell) or cell == "0":
                 continue
-            if name == "unsubscribed_at" and not lead_times.looks_like_time(cell):
+            if name == "unsubscribed_at" and not times.looks_like_time(cell):
                 continue  # the column may as well hold a yes
             # Our own export writes the zone: a time without it was rewritten by another program.
             zone = self._zone or (None if column.head == name else UTC)
             try:
-                moment = lead_times.read(cell, zone, self._first[column.place])
-            except lead_times.NoTime as error:
+                moment = times.read(cell, zone, self._first[column.place])
+            except times.NoTime as error:
                 raise Wrong(f"{column.head}: {error}") from None
             if moment > now() + AHEAD:
                 raise Wrong(f'{column.head}: "{cell[:40]}" is in the future: correct the time')

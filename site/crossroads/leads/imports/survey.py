@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from crossroads.leads.imports import status as lead_status
-from crossroads.leads.imports import suspects as lead_suspects
-from crossroads.leads.imports import times as lead_times
+from crossroads.leads.imports import status
+from crossroads.leads.imports import suspects as import_suspects
+from crossroads.leads.imports import times as import_times
 from crossroads.leads.imports.columns import TIMES, Column, Plan
 from crossroads.leads.imports.status import NotKnown, Rule, fold
 from models.lead import CONFIRMED, ERASED, PENDING, UNSUBSCRIBED
@@ -60,7 +60,7 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
     rest = [
         column.place
         for column in plan.rest
-        if column.place not in plan.ignored and not lead_status.elsewhere(fold(column.head))
+        if column.place not in plan.ignored and not status.elsewhere(fold(column.head))
     ]
     others = {place: Seen() for place in rest}
     watched = [*judged.items(), *suspects.items(), *others.items()]
@@ -70,7 +70,7 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         for place, dates in times.items():
             dates.add(cells[place])
         for place in rest:
-            if place not in plain and (said := lead_suspects.says_plainly(cells[place])):
+            if place not in plain and (said := import_suspects.says_plainly(cells[place])):
                 plain[place] = said
     problems = []
     harmless = set()
@@ -86,13 +86,13 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         values = others[column.place].values if column.place in others else {}
         if column.place in plain:
             problems.append(_stop(column, [plain[column.place]]))
-        elif lead_suspects.could_say_no(fold(column.head), values):
+        elif import_suspects.could_say_no(fold(column.head), values):
             problems.append(_stop(column, values))
     firsts: dict[int, bool | None] = {}
     for place, dates in times.items():
         try:
             firsts[place] = dates.day_first() if day_first is None else day_first
-        except lead_times.NoTime as error:
+        except import_times.NoTime as error:
             problems.append(f"{error} (column {place + 1})")
     states = [
         seen
@@ -112,12 +112,12 @@ class _Dates:
 
     def add(self, cell: str) -> None:
         if cell and len(self._told) < 2:
-            first = lead_times.day_first([cell])
+            first = import_times.day_first([cell])
             if first is not None:
                 self._told.setdefault(first, cell)
 
     def day_first(self) -> bool | None:
-        return lead_times.day_first(self._told.values())
+        return import_times.day_first(self._told.values())
 
 
 def _judged(column: Column, rule: Rule, seen: Seen) -> tuple[str, bool]:
@@ -127,7 +127,7 @@ def _judged(column: Column, rule: Rule, seen: Seen) -> tuple[str, bool]:
     unknown: list[str] = []
     for value in seen.values:
         try:
-            lead_status.standing(rule, value)
+            status.standing(rule, value)
             known.append(value)
         except NotKnown:
             (regions if _region(column, value) else unknown).append(value)
@@ -140,7 +140,7 @@ def _judged(column: Column, rule: Rule, seen: Seen) -> tuple[str, bool]:
             False,
         )
     if rule not in (Rule.STATE, Rule.STATUS) and (
-        unsure := lead_suspects.unsure_signs(seen.values)
+        unsure := import_suspects.unsure_signs(seen.values)
     ):
         return _stop(column, [*unsure, *(one for one in seen.values if one not in unsure)]), False
     if unknown and not known:

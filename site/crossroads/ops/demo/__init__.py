@@ -16,8 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table
 
 from crossroads.content import Content, Course
-from crossroads.leads import consent
-from crossroads.leads import search_index as lead_words
+from crossroads.leads import consent, search_index
 from crossroads.leads.lifecycle import CONFIRM_DAYS, Touch
 from crossroads.mail import addresses
 from crossroads.ops.demo.people import DOMAINS, everybody
@@ -163,7 +162,11 @@ class Year:
         """
         leads, events, buyers = self._drawn(start, number)
         yield table_of(Lead), LEAD, leads
-        yield words, WORD, [(word, lead[0]) for lead in leads for word in lead_words.read(lead[-1])]
+        yield (
+            words,
+            WORD,
+            [(word, lead[0]) for lead in leads for word in search_index.read(lead[-1])],
+        )
         yield table_of(ConsentEvent), CONSENT, events
         yield from self._bought(buyers)
 
@@ -215,7 +218,7 @@ class Year:
                 *(lead_id, email, email, hashed, called, state, page),
                 *(*source, last_page, *last_source, confirm[place], unsubscribe[place], at, at),
                 *(self._said(moment + CONFIRM_DAYS * DAY), confirmed_at, unsubscribed_at),
-                lead_words.of_lead(email, email, called),
+                search_index.of_lead(email, email, called),
             )
             leads.append(lead)
             if state == CONFIRMED and lead_id % ONE_ORDER_IN == 0:

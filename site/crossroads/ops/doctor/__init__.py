@@ -141,9 +141,9 @@ def _content(settings: Settings, content: Content) -> Iterator[Finding]:
 
 def _pictures(settings: Settings, content: Content) -> Iterator[Finding]:
     from crossroads.content import (
-        share_images as pictures,  # loads a renderer that nothing else here needs
+        share_images,  # loads a renderer that nothing else here needs
     )
 
-    missing = pictures.missing(content, settings.share_folder)
+    missing = share_images.missing(content, settings.share_folder)
     later = f": drawn when first asked for: {', '.join(missing)}" if missing else ""
     yield Finding("fine", f"share pictures{later}")

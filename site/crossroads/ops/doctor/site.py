@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.database import identity
 from crossroads.ops.doctor.finding import Finding, unclear
-from crossroads.orders.checkout import lost as lost_checkouts
+from crossroads.orders.checkout import lost_checkouts
 from crossroads.payments import Account, Gateway, PaymentsError, PaymentsUnclear
 from models import Reconciliation, writing
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import webhook_events
 from crossroads.fulfillment.webhook_events import FOLLOWED, Reception
 from crossroads.ops.doctor.finding import Finding, unclear
 from crossroads.payments import (
@@ -108,7 +108,7 @@ def _faults(endpoint: Endpoint, gateway: Gateway, recent: Sequence[Event]) -> It
 
 def _secret(engine: Engine, recent: Sequence[Event]) -> Iterator[Finding]:
     with Session(engine) as session:
-        reception = stripe_events.reception(session, [one.id for one in recent])
+        reception = webhook_events.reception(session, [one.id for one in recent])
     if reception.refused:
         yield Finding(
             "wrong",

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete, func, select
 
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import page_cache_version
 from models import CheckoutRequest, Hold, Order, now
 from models.base import AnySession
 from models.order import PENDING
@@ -40,7 +40,7 @@ def require_room(
     the end of the transaction, in all cohorts.
     """
     # This row is one for the whole site, so nobody takes seats in another cohort meanwhile.
-    site_version.advance(session)
+    page_cache_version.advance(session)
     held = (
         (_held(session, Hold.email_key == order.email_key, replaced), limits.per_address),
         (_held(session, Hold.network == network, replaced), limits.per_network),
@@ -68,7 +68,7 @@ def release(session: AnySession, order: Order) -> None:
     """Put the order's seats back on offer; nobody waits for its payment page any longer."""
     session.execute(delete(Hold).where(Hold.order_id == order.id))
     session.execute(delete(CheckoutRequest).where(CheckoutRequest.order_id == order.id))
-    site_version.advance(session)
+    page_cache_version.advance(session)
 
 
 def erase(session: AnySession, order: Order) -> None:

@@ -19,22 +19,19 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import current, money
 from crossroads.content import Course
 from crossroads.fulfillment import settlement
-from crossroads.mail import addresses
-from crossroads.mail import domain_hints as providers
-from crossroads.middleware import rate_limits as limits
+from crossroads.mail import addresses, domain_hints
+from crossroads.middleware import rate_limits
 from crossroads.middleware.rate_limits import client_network
 from crossroads.middleware.security import refuse_cross_site
 from crossroads.orders import lifecycle as orders
 from crossroads.orders import seats
-from crossroads.orders.checkout import queue as checkout_queue
-from crossroads.orders.checkout import requests as order_requests
+from crossroads.orders.checkout import queue, requests
 from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
 from crossroads.orders.ledger import State
 from crossroads.orders.lifecycle import Foreign, Replaces, SoldOut
 from crossroads.orders.seats import Place
 from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused, ours, why
-from crossroads.web import order_page
-from crossroads.web import signup_form as signup
+from crossroads.web import order_page, signup_form
 from crossroads.web.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
 from crossroads.web.order_page import Trouble
 from crossroads.web.signup_form import Signup, ToWait
@@ -106,7 +103,7 @@ def order(token: str) -> AnyResponse:
     waited = order_page.waited(request.args.get("pay", ""))
     if waited is None or order_page.state(found) != "open":
         return order_page.show(found)
-    job = checkout_queue.find(db.session, found.id)
+    job = queue.find(db.session, found.id)
     db.session.refresh(found)  # after that look: the worker may just have made it
     if found.session_url is not None:
         return order_page.onward(found.session_url)
@@ -121,7 +118,7 @@ def act(token: str) -> AnyResponse:
     # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
     # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
     found = order_page.detached(order_page.find(token))
-    limits.count((current.settings().order_look_limit, "order", found.token))
+    rate_limits.count((current.settings().order_look_limit, "order", found.token))
     if request.form.get("action") == "cancel":
         try:
             _cancel(found, "buyer")
@@ -164,13 +161,13 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
     settings = current.settings()
     address = addresses.read(form.email.data, settings.suppression_key)
     request_key = _request_key(form)
-    known = order_requests.made(db.session, request_key)
+    known = requests.made(db.session, request_key)
     known_token = known.token if known else ""
     db.session.rollback()
     if known_token:  # no other order, and perhaps another call to Stripe
-        limits.count((settings.order_look_limit, "order", known_token))
+        rate_limits.count((settings.order_look_limit, "order", known_token))
     else:
-        limits.count(
+        rate_limits.count(
             (settings.order_limit, "orders", client_network()),
             (settings.order_address_limit, "orders of an address", address.hash),
         )
@@ -233,7 +230,7 @@ def _to_stripe(order: Order) -> AnyResponse:
 
 def _queue(order: Order) -> AnyResponse:
     writing(db.session)
-    checkout_queue.add(db.session, order.id)
+    queue.add(db.session, order.id)
     db.session.commit()
     log.info("checkout queued", order=order.id)
     return order_page.onward(f"/orders/{order.token}?pay={int(time.time())}")
@@ -267,7 +264,7 @@ def _summary(
         held_seats=_held_seats(),
         left=left,
         number=number,
-        meant=providers.meant(form.email.data or ""),
+        meant=domain_hints.meant(form.email.data or ""),
         total=money.display(amount, course.price.currency),
         totals=[
             money.display(course.price.amount * seats, course.price.currency)
@@ -290,7 +287,7 @@ def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | 
     if place is None:
         return None
     typed = {"email": form.email.data, "name": form.name.data}
-    return signup.to_wait(course, place, Signup(form=SignupForm(formdata=None, data=typed)))
+    return signup_form.to_wait(course, place, Signup(form=SignupForm(formdata=None, data=typed)))
 
 
 def _places(course: Course) -> list[Place]:
@@ -309,7 +306,7 @@ def _request_key(form: EnrollForm) -> str:
     something else replaces the order that was made with it.
     """
     typed = [form[name].data or "" for name in ("cohort", "seats", "name", "email")]
-    return order_requests.key(form.request_key.data or token_urlsafe(24), "\0".join(typed))
+    return requests.key(form.request_key.data or token_urlsafe(24), "\0".join(typed))
 
 
 def _course(slug: str) -> Course:

@@ -20,7 +20,7 @@ from crossroads import current
 from crossroads.content import Content
 from crossroads.middleware.security import PUBLIC
 from crossroads.orders import seats
-from crossroads.web import signup_form as signup
+from crossroads.web import signup_form
 from crossroads.web.signup_form import Signup
 from models import db, now
 
@@ -86,8 +86,8 @@ def _page(
         )
 
     if request.method == "POST":
-        return signup.answer(render)
-    return make_response(render(signup.empty()), 200, {"Cache-Control": PUBLIC})
+        return signup_form.answer(render)
+    return make_response(render(signup_form.empty()), 200, {"Cache-Control": PUBLIC})
 
 
 def _around_signup() -> tuple[str, str] | None:
@@ -162,7 +162,7 @@ def course(slug: str) -> Response:
         return {
             "places": found,
             "next_place": next_place,
-            "to_wait": signup.to_wait(course, full) if full and not next_place else None,
+            "to_wait": signup_form.to_wait(course, full) if full and not next_place else None,
         }
 
     return _page("pages/course.html", share=f"courses/{slug}.png", live=places, course=course)
@@ -208,11 +208,11 @@ def favicon() -> Response:
 def share(name: str) -> Response:
     """Send a page's picture, drawn now if the page was added or changed since the last start."""
     from crossroads.content import (
-        share_images as pictures,  # here alone: it loads a renderer that no other page needs
+        share_images,  # here alone: it loads a renderer that no other page needs
     )
 
     settings = current.settings()
-    found = pictures.current(current.content(), settings.share_folder, name)
+    found = share_images.current(current.content(), settings.share_folder, name)
     if found is None:
         abort(404)
     sent = BytesIO(found) if isinstance(found, bytes) else found

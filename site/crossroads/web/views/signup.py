@@ -6,7 +6,7 @@ from crossroads import current
 from crossroads.leads import lifecycle as leads
 from crossroads.mail import mailed_links
 from crossroads.notifications import announcements
-from crossroads.web import signup_form as signup
+from crossroads.web import signup_form
 from crossroads.web.signup_form import Signup, evidence
 from models import db, now, writing
 
@@ -26,8 +26,8 @@ def form() -> Response:
         )
 
     if request.method == "POST":
-        return signup.answer(render, apart=True)
-    return make_response(render(signup.empty_with_source()))
+        return signup_form.answer(render, apart=True)
+    return make_response(render(signup_form.empty_with_source()))
 
 
 @bp.get("/confirm/<token>")

@@ -5,7 +5,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current
-from crossroads.content import schedule as calendars
+from crossroads.content import schedule
 from crossroads.orders import enrollments
 from models import Order, db, now
 
@@ -20,7 +20,7 @@ def page(token: str) -> Response:
         abort(404)
     course = current.content().course(found.course)
     cohort = course.cohort(found.cohort) if course else None
-    meetings = calendars.meetings(cohort) if cohort else []
+    meetings = schedule.meetings(cohort) if cohort else []
     receipt = enrollments.receipt(db.session, found)
     order = db.session.get_one(Order, found.order_id)
     text = render_template(
@@ -30,13 +30,13 @@ def page(token: str) -> Response:
         own=found.address_hash == order.address_hash,
         access=enrollments.access(db.session, found),
         receipt=receipt,
-        paid_at=calendars.local(cohort, receipt.paid_at),
+        paid_at=schedule.local(cohort, receipt.paid_at),
         course=course,
         cohort=cohort,
         first=next(iter(meetings), None),
-        eve=calendars.eve(cohort) if cohort else None,
-        upcoming=calendars.upcoming(cohort, now()) if cohort else None,
-        state=calendars.state(cohort, now()) if cohort else None,
+        eve=schedule.eve(cohort) if cohort else None,
+        upcoming=schedule.upcoming(cohort, now()) if cohort else None,
+        state=schedule.state(cohort, now()) if cohort else None,
         noindex=True,
     )
     return make_response(text, 200, HEADERS)
@@ -55,7 +55,7 @@ def calendar(token: str) -> AnyResponse:
         answer.headers.update(HEADERS)
         return answer
     settings = current.settings()
-    body = calendars.write(course, cohort, f"{settings.base_url}/enrollments/{token}")
+    body = schedule.write(course, cohort, f"{settings.base_url}/enrollments/{token}")
     return make_response(
         body,
         200,

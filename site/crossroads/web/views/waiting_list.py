@@ -7,7 +7,7 @@ from flask import Blueprint, Response, abort, make_response, render_template, re
 from crossroads import current
 from crossroads.leads import waiting_list
 from crossroads.orders import seats
-from crossroads.web import signup_form as signup
+from crossroads.web import signup_form
 from crossroads.web.signup_form import Signup, evidence
 from models import Lead, Waiting, db, now, writing
 
@@ -28,15 +28,15 @@ def join(slug: str) -> Response:
         return render_template(
             "waiting_list/join.html",
             course=course,
-            to_wait=signup.to_wait(course, place, state),
+            to_wait=signup_form.to_wait(course, place, state),
             noindex=True,
         )
 
     if seats.started(cohort, now()):
-        return make_response(render(signup.empty()), 404)
+        return make_response(render(signup_form.empty()), 404)
     if request.method == "GET":
-        return make_response(render(signup.empty_with_source()))
-    return signup.answer(
+        return make_response(render(signup_form.empty_with_source()))
+    return signup_form.answer(
         render,
         name="waiting-list",
         wording=waiting_list.wording(content, course.slug, cohort.code),

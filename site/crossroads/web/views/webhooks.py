@@ -6,7 +6,7 @@ from typing import Final
 from flask import Blueprint, Response, abort, current_app, make_response, request
 
 from crossroads import current
-from crossroads.fulfillment import webhook_events as stripe_events
+from crossroads.fulfillment import webhook_events
 from crossroads.payments import BadEvent
 from models import db, writing
 
@@ -35,9 +35,9 @@ def stripe() -> Response:
         abort(400)
     # Without an id that Stripe could have made there is nothing to ask for: sending it again, as a
     # 400 has Stripe do for days, would change nothing, and the sweep looks at every order anyway.
-    followed = event.kind in stripe_events.FOLLOWED and event.followable
+    followed = event.kind in webhook_events.FOLLOWED and event.followable
     if followed and event.live == gateway.live:
-        current.commit(stripe_events.receive, event)
+        current.commit(webhook_events.receive, event)
     return make_response("", 200, {"Cache-Control": "no-store"})
 
 
@@ -48,5 +48,5 @@ def _note_refused(body: bytes) -> None:
         return
     current_app.extensions["crossroads.refused"] = at
     writing(db.session)
-    stripe_events.refuse(db.session, body)
+    webhook_events.refuse(db.session, body)
     db.session.commit()

@@ -13,8 +13,7 @@ from sqlalchemy import func, select, text, update
 
 from crossroads import money, payments
 from crossroads.content import Content
-from crossroads.database import identity
-from crossroads.database import page_cache_version as site_version
+from crossroads.database import identity, page_cache_version
 from crossroads.mail import addresses
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
@@ -158,7 +157,7 @@ def adopt(session: AnySession, session_id: str, content: Content, cause: str) ->
     except EmailNotValidError:
         raise LostError("its address cannot be mailed: refund it") from None
     seats.lock(session, course, cohort)
-    site_version.advance(session)
+    page_cache_version.advance(session)
     order = Order(
         course=row.course,
         cohort=row.cohort,
@@ -279,7 +278,7 @@ def _keep_numbers(session: AnySession, highest: int) -> None:
     """Let new orders have higher numbers than any that this site has given, backup or not."""
     if not 0 < highest < HIGHEST or highest <= (session.scalar(select(func.max(Order.id))) or 0):
         return
-    site_version.advance(session)  # whoever places an order has this row locked before
+    page_cache_version.advance(session)  # whoever places an order has this row locked before
     if session.get_bind().dialect.name == "sqlite":
         # https://www.sqlite.org/autoinc.html
         raised = text("UPDATE sqlite_sequence SET seq = max(seq, :n) WHERE name = 'order'")
