@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 from tests.support import rfc2047
 from tests.support.mail_server import MailServer
 
-SITE = content.read(ROOT / "site/content").site
+SITE = content.load(ROOT / "site/content").site
 REST = b"\r\nTo: maria@example.com\r\n\r\nHello\r\n"
 CASES = [
     "Frühjahrskurs: noch 3 Plätze frei – für Ärzte geöffnet",

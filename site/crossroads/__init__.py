@@ -29,7 +29,7 @@ from crossroads.admin.views import (
     session,
 )
 from crossroads.content import ContentError
-from crossroads.content.store import Shelf
+from crossroads.content.store import ContentStore
 from crossroads.database import page_cache_version
 from crossroads.database.group_commit import GroupCommit
 from crossroads.leads import consent
@@ -101,7 +101,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["wording_hash"] = consent.wording_hash
     app.session_interface = DeskOnlySessions()
-    shelf = Shelf(
+    shelf = ContentStore(
         root / "site" / "content",
         root / "site" / "static",
         root / "templates",
@@ -130,7 +130,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         proxies=proxies.Watch(settings.instance, settings.trusted_proxies),
     )
     access.init_app(app)
-    errors.init_app(app, desk=lambda: [(label, path) for label, path, _ in access.rooms()])
+    errors.init_app(app, desk=lambda: [(label, path) for label, path, _ in access.menu()])
     views = (
         pages,
         signup,
@@ -181,7 +181,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _template_words(shelf: Shelf, settings: Settings) -> dict[str, Any]:
+def _template_words(shelf: ContentStore, settings: Settings) -> dict[str, Any]:
     try:
         site: Any = shelf.content.site
     except ContentError:
@@ -206,7 +206,7 @@ def _data_address(svg: bytes) -> str:
     return "data:image/svg+xml," + quote(svg)
 
 
-def _stack(app: Flask, shelf: Shelf, settings: Settings) -> None:
+def _stack(app: Flask, shelf: ContentStore, settings: Settings) -> None:
     """Put the layers in front of Flask: pages from memory, the proxies' headers, the body."""
 
     def version() -> Hashable:

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from flask import Flask, current_app
 
 from crossroads.content import Content
-from crossroads.content.store import Shelf
+from crossroads.content.store import ContentStore
 from crossroads.database.group_commit import GroupCommit, Store
 from crossroads.middleware.page_cache import PageCache
 from crossroads.payments import Gateway
@@ -24,7 +24,7 @@ class Running:
     """What create_app builds once for an app. `pages` is set when its middleware is."""
 
     settings: Settings
-    store: Shelf
+    store: ContentStore
     gateway: Gateway
     commits: GroupCommit
     pages: PageCache = field(init=False)
@@ -40,7 +40,7 @@ def settings() -> Settings:
     return of(current_app).settings
 
 
-def store() -> Shelf:
+def store() -> ContentStore:
     """Return the content store of the running app."""
     return of(current_app).store
 

@@ -42,7 +42,7 @@ def disputed(app: Flask, *said: dict[str, Any], **given: Any) -> Order:
         order = bring(session, "paid", **given)
         for one in said:
             found = {"id": f"du_{order.id}", **one}
-            disputes.learn(session, order, dispute(order, **found), "event")
+            disputes.record_status(session, order, dispute(order, **found), "event")
         session.commit()
         return order
 
@@ -162,7 +162,7 @@ def refunded(app: Flask, status: str, amount: int = 40_000, **given: Any) -> Ord
         locked = ledger.lock(session, order.id)
         made = {"id": f"re_{order.id}", "amount": amount, **given}
         for one in ("succeeded", status):
-            refunds.learn(session, locked, refund(order, status=one, **made), "event")
+            refunds.record_status(session, locked, refund(order, status=one, **made), "event")
         session.commit()
     return order
 
@@ -200,9 +200,9 @@ def test_failed_refund_of_a_second_payment_is_shown_until_somebody_has_seen_to_i
         order = bring(session, "paid")
         again = paid(order, id="cs_2", recovered_from=order.session_id, payment_intent="pi_2")
         orders.fulfill(session, order.id, again, "event")
-        (twice,) = ledger.of(session, order).duplicates
+        (twice,) = ledger.balance_of(session, order).duplicates
         failed = refund(order, payment_intent="pi_2", status="failed")
-        duplicate_payments.learn(session, order, twice, [failed], "event")
+        duplicate_payments.record_status(session, order, twice, [failed], "event")
         session.commit()
     staff, path = desk(app), f"/admin/orders/{order.id}"
     assert "Refunds of 1 order failed" in words(staff.get("/admin/").text)
@@ -223,7 +223,7 @@ def test_failed_refund_of_a_second_payment_is_shown_until_somebody_has_seen_to_i
 
 def balance_of(app: Flask, order: Order) -> ledger.Balance:
     with app.app_context(), Session(db.engine) as session:
-        return ledger.of(session, session.get_one(Order, order.id))
+        return ledger.balance_of(session, session.get_one(Order, order.id))
 
 
 def test_refund_made_another_way_gives_the_seats_back_and_news_of_it_change_nothing(
@@ -242,7 +242,7 @@ def test_refund_made_another_way_gives_the_seats_back_and_news_of_it_change_noth
         writing(session)
         locked = ledger.lock(session, order.id)
         late = refund(order, id=f"re_{order.id}", amount=240_000, status="pending")
-        refunds.learn(session, locked, late, "event")
+        refunds.record_status(session, locked, late, "event")
         session.commit()
     found = balance_of(app, order)
     assert (found.state, found.seats, found.returned) == ("refunded", 0, 240_000)
@@ -253,7 +253,7 @@ def test_refund_that_was_made_again_is_not_returned_another_way_too(app: Flask) 
     with app.app_context(), Session(db.engine) as session:
         writing(session)
         again = refund(order, amount=240_000)
-        refunds.learn(session, ledger.lock(session, order.id), again, "event")
+        refunds.record_status(session, ledger.lock(session, order.id), again, "event")
         session.commit()
     staff, path = desk(app), f"/admin/orders/{order.id}"
     assert "It was returned another way" not in staff.get(path).text

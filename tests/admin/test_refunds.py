@@ -182,7 +182,9 @@ def test_dispute_pauses_the_students_calmly_until_it_is_won(
             writing(changing)
             found = ledger.lock(changing, order.id)
             number = "du_1" if status != "lost" else "du_2"
-            disputes.learn(changing, found, dispute(found, id=number, status=status), "event")
+            disputes.record_status(
+                changing, found, dispute(found, id=number, status=status), "event"
+            )
             changing.commit()
         for page in students(client, session, order):
             assert said in page[1] and page[2] == calendar
@@ -199,9 +201,9 @@ def test_refunds_are_for_owner_and_finance(
     assert ledger_of(app, order) == []
 
 
-def ledger_of(app: Flask, order: Order) -> list[projections.Refund]:
+def ledger_of(app: Flask, order: Order) -> list[projections.RefundState]:
     with app.app_context(), Session(db.engine) as session:
-        return list(ledger.of(session, session.get_one(Order, order.id)).refunds)
+        return list(ledger.balance_of(session, session.get_one(Order, order.id)).refunds)
 
 
 def test_command_returns_seats_and_amounts(

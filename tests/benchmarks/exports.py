@@ -123,7 +123,7 @@ def exporting(ours: Site, kind: str) -> Callable[[], float]:
 
 def query(dialect: Dialect) -> str:
     """Return the same rows and columns as one statement."""
-    asked = export_rows.meant(SHEET, LeadFilter())
+    asked = export_rows.selected(SHEET, LeadFilter())
     return str(asked.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 

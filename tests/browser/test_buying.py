@@ -92,7 +92,7 @@ def full(product: Product) -> Iterator[None]:
     def reserve(number: int) -> int:
         with product.session() as session:
             writing(session)
-            number = number or seats.left(session, SOLD, SEPTEMBER)
+            number = number or seats.seats_left(session, SOLD, SEPTEMBER)
             seats.reserve(session, SOLD, SEPTEMBER, number)
             session.commit()
         return number

@@ -11,7 +11,7 @@ from crossroads.content import (
     Comparison,
     expired,
     figures_without_source,
-    read,
+    load,
     stamp,
     yaml_document,
 )
@@ -53,7 +53,7 @@ def test_both_readers_of_yaml_find_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_page_holds_the_seed_word_for_word_and_in_its_order() -> None:
-    content = read(REAL)
+    content = load(REAL)
     seed = [line for line in SEED.read_text("utf-8").splitlines() if line.strip()]
     assert as_seed(content.comparisons[0], content.site.brand) == seed
 
@@ -76,7 +76,7 @@ def test_a_file_that_lies_elsewhere_is_read_through_its_link(
 
 
 def test_the_score_is_counted_from_the_rows() -> None:
-    page = read(REAL).comparisons[0]
+    page = load(REAL).comparisons[0]
     assert (page.wins("ai"), page.even, page.wins("traditional")) == (3, 4, 1)
 
 
@@ -88,11 +88,11 @@ def test_a_changed_winner_changes_the_score(folder: Folder) -> None:
 
 def test_the_wins_of_a_stranger_are_not_counted_as_none() -> None:
     with pytest.raises(KeyError):
-        read(REAL).comparisons[0].wins("waterfall")
+        load(REAL).comparisons[0].wins("waterfall")
 
 
 def test_pages_are_found_by_slug() -> None:
-    content = read(REAL)
+    content = load(REAL)
     page, course = content.comparisons[0], content.courses[0]
     assert content.comparison(page.slug) is page
     assert content.course(page.cta.course) is course
@@ -103,7 +103,7 @@ def test_pages_are_found_by_slug() -> None:
 
 
 def test_the_next_cohort_starts_today_or_later() -> None:
-    course = read(REAL).courses[0]
+    course = load(REAL).courses[0]
     first, second, *_, last = course.cohorts
     assert course.next_cohort(first.starts) is first
     assert course.next_cohort(date(2027, 1, 20)) is second
@@ -112,7 +112,7 @@ def test_the_next_cohort_starts_today_or_later() -> None:
 
 
 def test_what_is_still_a_sample_is_said(folder: Folder) -> None:
-    before = read(REAL).samples
+    before = load(REAL).samples
     assert any("price of AI PM Bootcamp" in sentence for sentence in before)
     assert any("contact email" in sentence and "site.yaml" in sentence for sentence in before)
     folder.edit(COURSE, "  - price\n", "")
@@ -140,7 +140,7 @@ def test_comparisons_come_newest_first_and_topics_by_name(folder: Folder) -> Non
 
 
 def test_content_cannot_be_changed_after_it_is_read() -> None:
-    page = read(REAL).comparisons[0]
+    page = load(REAL).comparisons[0]
     with pytest.raises(ValidationError):
         page.rows[0].winner = "even"  # type: ignore[misc]
     with pytest.raises(TypeError):
@@ -149,7 +149,7 @@ def test_content_cannot_be_changed_after_it_is_read() -> None:
 
 
 def test_rows_with_figures_and_no_source_are_named() -> None:
-    found = [str(one) for one in figures_without_source(read(REAL))]
+    found = [str(one) for one in figures_without_source(load(REAL))]
     lines = (REAL / PAGE).read_text("utf-8").splitlines()
     for label, index in (("Median Salary (US)", 0), ("Job Openings Growth", 2)):
         line = lines.index(f"  - label: {label}") + 1

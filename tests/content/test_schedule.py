@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from icalendar import Calendar
 
-from crossroads.content import Cohort, read, schedule
+from crossroads.content import Cohort, load, schedule
 from crossroads.content.schema import Weekly
 from tests.conftest import ROOT
 
-COURSE = read(ROOT / "site" / "content").courses[0]
+COURSE = load(ROOT / "site" / "content").courses[0]
 LINK = "https://www.example.com/enrollments/token"
 # Each run crosses a change of the clocks where there is one.
 RUNS = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossroads.content import Content, read, share_images
+from crossroads.content import Content, load, share_images
 from crossroads.content.share_images import Box
 from tests.support.content_files import PAGE_SLUG, REAL, TODAY
 
@@ -18,7 +18,7 @@ COURSE = "courses/ai-pm-bootcamp.png"
 
 @pytest.fixture
 def content() -> Content:
-    return read(REAL, today=TODAY)
+    return load(REAL, today=TODAY)
 
 
 def _size(png: bytes) -> tuple[int, int]:

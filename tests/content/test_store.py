@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from crossroads import current
 from crossroads.content import ContentError
-from crossroads.content.store import Shelf
+from crossroads.content.store import ContentStore
 from crossroads.web.views import pages
 from tests.conftest import ROOT
 from tests.support.production import PRODUCTION
@@ -234,7 +234,7 @@ def test_mistake_in_the_content_stops_the_start(make_app: Any, site_root: Path) 
 def test_threads_never_see_half_an_edit(site_root: Path) -> None:
     """Readers ask while files change: each gets the old words, the new ones or the mistake."""
     folder = site_root / "site" / "content"
-    shelf = Shelf(folder, site_root / "site" / "static", site_root / "templates", watch=True)
+    shelf = ContentStore(folder, site_root / "site" / "static", site_root / "templates", watch=True)
     file = folder / "courses" / "ai-pm-bootcamp.yaml"
     whole = file.read_text()
     title = shelf.content.courses[0].title

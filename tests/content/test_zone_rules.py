@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from crossroads.content import Cohort, read, schedule
+from crossroads.content import Cohort, load, schedule
 from crossroads.content.schema import Weekly
 from tests.conftest import ROOT
 from tests.support import calendar_reader
 
-COURSE = read(ROOT / "site" / "content").courses[0]
+COURSE = load(ROOT / "site" / "content").courses[0]
 LINK = "https://www.example.com/enrollments/token"
 # A summer in the north, one in the south, and a whole year: each is in another zone's bad days.
 RUNS = [

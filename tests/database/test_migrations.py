@@ -105,7 +105,7 @@ def test_up_down_and_up_again(app: Flask) -> None:
     flask(app, "db", "upgrade")
     first = shape(engine)
     assert set(first) == set(Base.metadata.tables)
-    assert schema.fault(engine) is None
+    assert schema.mismatch(engine) is None
     flask(app, "db", "downgrade", "base")
     assert shape(engine) == {}
     flask(app, "db", "upgrade")
@@ -159,7 +159,7 @@ def test_table_is_rebuilt_with_its_rows_and_their_children(app: Flask, tmp_path:
     flask(app, "db", "downgrade", "--directory", folder)
     assert "note" not in [column["name"] for column in inspect(engine).get_columns("lead")]
     assert leads(engine) == [lead]
-    assert schema.fault(engine) is None
+    assert schema.mismatch(engine) is None
 
 
 def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
@@ -191,7 +191,7 @@ def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
             connection.execute(before.tables[table].insert(), values)
     flask(app, "db", "upgrade")
     key = current.of(app).settings.suppression_key
-    maria = addresses.read("Maria@example.com", key).hash
+    maria = addresses.parse("Maria@example.com", key).hash
     with Session(engine) as session:
         lead = session.scalars(select(Lead)).one()
         assert (lead.address_hash, lead.last_signup_at) == (maria, asked_again)
@@ -289,12 +289,12 @@ def test_a_database_that_is_not_utf_8_is_refused_before_it_has_tables(
 
 def test_fault_says_what_to_do(app: Flask) -> None:
     engine = engine_of(app)
-    assert "run flask db upgrade" in str(schema.fault(engine))
+    assert "run flask db upgrade" in str(schema.mismatch(engine))
     flask(app, "db", "upgrade")
-    assert schema.fault(engine) is None
+    assert schema.mismatch(engine) is None
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'a-later-one'"))
-    fault = schema.fault(engine)
+    fault = schema.mismatch(engine)
     assert fault is not None
     assert not fault.older
     assert "newer version (revision a-later-one)" in str(fault)
@@ -334,7 +334,7 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
     flask(app, "db", "downgrade", "0015")
     key = current.of(app).settings.suppression_key
     folded = addresses.address_hash("strasse@example.com", key)
-    street = addresses.read("straße@example.com", key)
+    street = addresses.parse("straße@example.com", key)
     assert street.former == folded
     with Session(engine) as session:
         writing(session)

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, create_engine, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.content import Cohort
-from crossroads.fulfillment.reconciliation import Busy, Sweep
+from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
 from crossroads.orders import seats
 from crossroads.payments import Gateway
 from models import Message, Order, Reconciliation, StripeEvent, now, writing
@@ -121,7 +121,7 @@ class Shop:
 
     def left(self, cohort: Cohort = SEPTEMBER) -> int:
         with Session(self.engine) as session:
-            return seats.left(session, COURSE, cohort)
+            return seats.seats_left(session, COURSE, cohort)
 
     def change(self, *statements: Any) -> None:
         with Session(self.engine) as session:
@@ -147,7 +147,7 @@ class Shop:
         def swept() -> bool:
             try:
                 list(sweep.run())
-            except Busy:
+            except AlreadyRunning:
                 return False
             return True
 

@@ -113,7 +113,7 @@ class World:
         seats, amount = self.random.choice(((None, None), (1, None), (None, 500), (None, 60_000)))
         with Session(self.engine) as session:
             writing(session)
-            refunds.ask(session, order.id, "desk", seats=seats, amount=amount)
+            refunds.request(session, order.id, "desk", seats=seats, amount=amount)
             session.commit()
         settlement.settle_payment(self.engine, self.gateway, order.id, "desk")
 
@@ -180,7 +180,7 @@ def is_as_at_stripe(
     session: Session, gateway: Gateway, order: Order, paid: Sequence[Checkout]
 ) -> None:
     """Refunds and disputes of a paid order are those at Stripe, and what came twice went back."""
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     payments = {order.payment_intent, *(one.reference for one in balance.duplicates)}
     assert payments == {one.payment_intent for one in paid}
     returned = sum(one.amount for one in gateway.refunds(order.payment_intent) if one.counts)
@@ -196,7 +196,7 @@ def is_as_at_stripe(
 
 def is_whole(session: Session, order: Order, *, paid: bool) -> None:
     """An order is paid when it is at Stripe, and what is stored of it is what it adds up to."""
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     assert balance.paid == paid
     assert (session.get(Hold, order.id) is not None) == (balance.state in UNDECIDED)
     stored = (order.state, order.seats_kept, order.amount_returned)

@@ -76,7 +76,7 @@ def require_whole(site: Shop, paid: dict[str, int]) -> None:
     """Raise AssertionError unless these people have paid for so many seats, and all is in order."""
     placed = {order.id: order for order in site.all(Order)}
     with Session(site.engine) as session:
-        states = {order.id: ledger.of(session, order).state for order in placed.values()}
+        states = {order.id: ledger.balance_of(session, order).state for order in placed.values()}
     bought = {order.email: order.seats for order in placed.values() if states[order.id] == "paid"}
     assert bought == paid
     assert set(states.values()) <= {"paid", "expired", "canceled"}

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import reconciliation, settlement, webhook_events
-from crossroads.fulfillment.reconciliation import Busy, Sweep
+from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
 from crossroads.payments import Event, Gateway, connection
 from crossroads.worker.event_consumer import Settler
 from crossroads.worker.reconciler import Sweeper
@@ -377,7 +377,7 @@ def test_second_sweep_leaves_the_first_alone_and_takes_over_when_that_is_dead(
     first, second = (make(engine, gateway, name) for name in ("the first", "the second"))
     drifts = first.run()
     next(drifts)
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(AlreadyRunning) as caught:
         list(second.run())
     assert caught.value.owner == "the first"
     assert timedelta() < caught.value.until - now() <= timedelta(minutes=2)
@@ -398,7 +398,7 @@ def test_lease_is_renewed_while_the_sweep_goes_on(
         for minutes in (1, 2, 3):
             with time_machine.travel(now() + timedelta(minutes=minutes)):
                 next(drifts)
-                with pytest.raises(Busy):
+                with pytest.raises(AlreadyRunning):
                     list(make(engine, gateway, "the second").run())
 
 

@@ -292,7 +292,7 @@ def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
     settlement.settle(engine, gateway, order.id, "event")
     with Session(engine) as session:
         writing(session)
-        reference = refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        reference = refunds.request(session, order.id, "desk", seats=None, amount=None)
         free = place(session, email="free@example.com")
         orders.attach(session, free.id, checkout(free))
         orders.fulfill(session, free.id, paid(free, amount_total=0, payment_intent=None), "event")
@@ -326,7 +326,7 @@ def test_event_about_refunds_of_a_payment_elsewhere_is_done(
     settlement.settle(engine, gateway, order.id, "event")
     with Session(engine) as session:
         writing(session)
-        refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        refunds.request(session, order.id, "desk", seats=None, amount=None)
         session.commit()
     receive(engine, order)
     Settler(engine, Gateway(KEY, base=other.url), BASE).work()
@@ -348,7 +348,7 @@ def test_test_key_refuses_no_refund_of_a_live_payment(
     settlement.settle(engine, live, order.id, "event")
     with Session(engine) as session:
         writing(session)
-        refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        refunds.request(session, order.id, "desk", seats=None, amount=None)
         session.commit()
     sandbox.control("mode", live=False)
     with pytest.raises(PaymentsRefused, match="resource_missing"):

@@ -110,6 +110,6 @@ def noted_and_made_once(
     staff.post(path, data=form)  # pressed once more, now that it was made
     assert made(sandbox, order, amount) == 1
     with app.app_context(), Session(db.engine) as session:
-        found = ledger.of(session, order)
+        found = ledger.balance_of(session, order)
     assert [one.status for one in found.refunds if one.amount == amount] == ["succeeded"]
     assert found.asked == 0

@@ -45,7 +45,7 @@ def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -
 
 def state(engine: Engine, order: Order) -> str:
     with Session(engine) as session:
-        return ledger.of(session, order).state
+        return ledger.balance_of(session, order).state
 
 
 def count(engine: Engine, model: type[Base]) -> int:
@@ -55,7 +55,7 @@ def count(engine: Engine, model: type[Base]) -> int:
 
 def left(engine: Engine) -> int:
     with Session(engine) as session:
-        return seats.left(session, COURSE, SMALL)
+        return seats.seats_left(session, COURSE, SMALL)
 
 
 def older(engine: Engine, minutes: int = 5) -> None:

@@ -230,7 +230,7 @@ def test_test_key_changes_nothing_on_a_site_that_sells(engine: Engine) -> None:
         assert seats_left(session) == SMALL.seats - 1
         orders.attach(session, tried.id, checkout(tried))
         orders.fulfill(session, tried.id, paid(tried), "event")
-        assert ledger.of(session, tried).state == "paid"
+        assert ledger.balance_of(session, tried).state == "paid"
         assert seats_left(session) == SMALL.seats - 1
         assert identity.of(session).stripe_mode == "live"
 
@@ -357,7 +357,7 @@ def test_checkout_of_another_site_pays_no_order(
     with Session(engine) as session:
         session.execute(update(Site).values(site_id="another"))
         session.commit()
-    with pytest.raises(orders.Foreign):
+    with pytest.raises(orders.ForeignCheckout):
         settlement.settle(engine, gateway, order.id, "event")
 
 

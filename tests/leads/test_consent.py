@@ -87,7 +87,7 @@ def test_event_proves_what_was_shown_and_names_the_person(engine: Engine) -> Non
     with Session(engine) as session:
         capture(session, "Maria@Example.com")
         lead = session.scalars(select(Lead)).one()
-        (event,) = consent.ledger(session, lead.id)
+        (event,) = consent.events_of(session, lead.id)
         assert (event.kind, event.page, event.page_version) == ("given", "/compare", "abc")
         assert event.wording_hash == hashlib.sha256(WORDING.encode()).hexdigest()
         assert event.address_hash == lead.address_hash == hashed("maria@example.com")
@@ -263,7 +263,7 @@ class Sequences(RuleBasedStateMachine):
     @invariant()
     def ledger_alone_tells_every_state(self) -> None:
         for lead in self.session.scalars(select(Lead)):
-            assert consent.state_of(consent.ledger(self.session, lead.id)) == lead.state
+            assert consent.state_of(consent.events_of(self.session, lead.id)) == lead.state
 
     @invariant()
     def gate_lets_marketing_to_those_alone_who_confirmed_since(self) -> None:

@@ -79,7 +79,7 @@ def test_only_those_who_agreed_are_mailable_whatever_program_wrote_the_file(
     lead = there.scalars(select(Lead).where(Lead.email == "yes@example.com")).one()
     assert lead.name in ("Ann Example", "Ann", "")
     for one in there.scalars(select(Lead)):
-        assert consent.state_of(consent.ledger(there, one.id)) == one.state
+        assert consent.state_of(consent.events_of(there, one.id)) == one.state
 
 
 def test_a_no_in_a_file_takes_off_those_who_confirmed_here(
@@ -106,7 +106,7 @@ def test_a_no_in_a_file_takes_off_those_who_confirmed_here(
         "stays": "confirmed",
         "again": "confirmed",
     }
-    event = consent.ledger(session, found["left"].id)[-1]
+    event = consent.events_of(session, found["left"].id)[-1]
     assert (event.kind, event.form) == ("unsubscribed", "import")
     assert event.wording == 'people.csv: status: "unsubscribed"'
     assert found["left"].confirm_token != old

@@ -120,7 +120,7 @@ def test_who_agreed_elsewhere_is_mailable_and_the_ledger_says_why(
     assert lead is not None
     assert (lead.email, lead.name, lead.state) == ("maria@example.com", "Maria", "confirmed")
     assert (lead.page, lead.utm_source, lead.last_utm_source) == (None, None, None)
-    (event,) = consent.ledger(session, lead.id)
+    (event,) = consent.events_of(session, lead.id)
     assert (event.kind, event.form, event.wording) == ("imported", "import", "Fair in Ulm: a card")
     assert event.address_hash == lead.address_hash == hashed("maria@example.com")
     assert consent.state_of([event]) == lead.state
@@ -258,7 +258,7 @@ def test_who_left_elsewhere_comes_in_as_gone_and_never_confirmed_does_not(
         "both@example.com": "unsubscribed",
     }
     for lead in found.values():
-        assert consent.state_of(consent.ledger(session, lead.id)) == lead.state
+        assert consent.state_of(consent.events_of(session, lead.id)) == lead.state
     assert mailable(session) == set()
 
 
@@ -301,7 +301,7 @@ def test_export_into_an_empty_instance_makes_the_same_people_mailable(
         assert importer.stage(empty, read) == 0
         assert read.mistakes == []
         for part in importer.parts(empty):
-            importer.write(empty, part)
+            importer.add(empty, part)
         empty.commit()
         wanted = mailable(session)
         assert wanted

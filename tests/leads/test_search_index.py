@@ -199,7 +199,7 @@ def test_indexer_takes_everyone_once(engine: Engine, monkeypatch: pytest.MonkeyP
     assert indexer.index() == 7
     assert indexer.index() == 0
     with Session(engine) as session:
-        assert not search_index.waiting(session)
+        assert not search_index.any_waiting(session)
         words = session.scalars(select(LeadWord.lead_id).where(LeadWord.word == "number")).all()
         assert sorted(words) == sorted(session.scalars(select(Lead.id)))
 

@@ -104,12 +104,12 @@ def test_worker_that_lost_its_lease_changes_nothing(session: Session, verb: str)
     assert getattr(outbox, verb)(session, message, "worker", *arguments) is False
     after = stored(session, message)
     assert (after.state, after.owner, after.error) == ("due", "other", "")
-    assert outbox.sent(session, message, "other") is True
+    assert outbox.mark_sent(session, message, "other") is True
 
 
 def test_sent_message_is_closed_with_its_time(session: Session) -> None:
     message = owed(session)
-    assert outbox.sent(session, message, "worker") is True
+    assert outbox.mark_sent(session, message, "worker") is True
     after = stored(session, message)
     assert (after.state, after.owner, after.lease_until) == ("sent", None, None)
     assert after.sent_at is not None
@@ -123,7 +123,7 @@ def test_waits_between_tries_double_up_to_six_hours_and_the_twelfth_is_the_last(
     message = owed(session)
     expected = [30, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600]
     for seconds in expected:
-        assert outbox.postpone(session, message, "worker", "451 try later") is True
+        assert outbox.retry_later(session, message, "worker", "451 try later") is True
         after = stored(session, message)
         wait = (after.due_at - now()).total_seconds()
         assert seconds - 5 < wait < seconds * 1.25 + 5
@@ -132,7 +132,7 @@ def test_waits_between_tries_double_up_to_six_hours_and_the_twelfth_is_the_last(
         assert taken is not None
         message = taken
     assert message.attempts == 12
-    assert outbox.postpone(session, message, "worker", "451 try later") is True
+    assert outbox.retry_later(session, message, "worker", "451 try later") is True
     assert stored(session, message).state == "dead"
 
 
@@ -204,7 +204,7 @@ def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> N
     session.flush()
 
     def ask(receiver: Lead) -> bool:
-        return outbox.enqueue_rarely(session, "confirm", receiver)
+        return outbox.enqueue_rate_limited(session, "confirm", receiver)
 
     assert [ask(maria) for _ in range(4)] == [True, True, True, False]
     assert ask(other)
@@ -228,7 +228,7 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
         if eligibility.admit(session, message, "worker"):
             passed.append(message.recipient)
             if len(passed) != 2:  # the second stays in hand
-                outbox.sent(session, message, "worker")
+                outbox.mark_sent(session, message, "worker")
     counts = Counter(passed)
     assert counts["other@example.com"] == 1
     theirs = select(Message).where(Message.address_hash == maria.address_hash)
@@ -249,7 +249,7 @@ def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -
     session.flush()
     for _ in range(5):
         outbox.enqueue_for_order(session, "receipt", order)
-    assert outbox.enqueue_rarely(session, "confirm", lead(session))
+    assert outbox.enqueue_rate_limited(session, "confirm", lead(session))
     kinds = list(session.scalars(select(Message.kind)))
     assert kinds.count("receipt") == 6
 

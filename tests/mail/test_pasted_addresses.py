@@ -242,7 +242,7 @@ def test_erased_person_known_by_the_former_key_stays_suppressed(engine: Any) -> 
         session.commit()
         writing(session)
         signup = Submission(
-            address=addresses.read(email, SUPPRESSION_KEY),
+            address=addresses.parse(email, SUPPRESSION_KEY),
             name="",
             touch=Touch(),
             wording="Mail me.",

@@ -26,7 +26,7 @@ from tests.support.mail_server import Mail, MailServer
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SITE = content.read(ROOT / "site/content").site
+SITE = content.load(ROOT / "site/content").site
 BASE_URL = "https://www.a-company-with-a-rather-long-name.example.com"
 LINK = f"{BASE_URL}/confirm/7_sJkWRsOIgMU4Me5cRnNn53tc-sodwR"
 UNSUBSCRIBE = f"{BASE_URL}/unsubscribe/IQ6ZqWhZ8BV3rXWIf2rOqi5jaYGI3DSI"

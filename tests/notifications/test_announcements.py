@@ -180,7 +180,7 @@ def test_pause_acts_at_once_and_other_mail_goes_on(session: Session) -> None:
     first = outbox.claim(session, "worker", later)
     assert first is not None
     assert first.recipient == people[0].email
-    outbox.sent(session, first, "worker")
+    outbox.mark_sent(session, first, "worker")
     announcements.pause(announcement)
     outbox.enqueue(session, "welcome", people[2])
     session.flush()
@@ -204,7 +204,7 @@ def test_going_on_after_a_pause_keeps_the_rate(session: Session) -> None:
     announcements.feed(session, announcement.id, at)
     first = outbox.claim(session, "worker", at)
     assert first is not None
-    outbox.postpone(session, first, "worker", "451 later")  # its time to come again stays
+    outbox.retry_later(session, first, "worker", "451 later")  # its time to come again stays
     announcements.pause(announcement)
     later = at + timedelta(hours=3)
     announcements.resume(session, announcement, later)

@@ -219,7 +219,7 @@ def test_buyer_is_told_that_a_refund_did_not_arrive(
     found = ledger.lock(session, order.id)
     made = refund(found, amount=100_000)
     for status in ("succeeded", "failed"):
-        refunds.learn(session, found, replace(made, status=status), "event")
+        refunds.record_status(session, found, replace(made, status=status), "event")
     session.commit()
     found_mails = mails(app, instance)
     (mail,) = [one for one in found_mails if "did not reach you" in one["Subject"]]

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import Engine, func, inspect, select
 from sqlalchemy.orm import Session
 
-from crossroads.content import read
+from crossroads.content import load
 from crossroads.leads import consent
 from crossroads.mail import addresses
 from crossroads.ops import demo
@@ -21,7 +21,7 @@ from tests.support.databases import opened
 from tests.support.people import SUPPRESSION_KEY
 from tests.support.production import PRODUCTION
 
-CONTENT = read(ROOT / "site" / "content")
+CONTENT = load(ROOT / "site" / "content")
 
 
 def fill(engine: Engine, leads: int, seed: int = 1, **given: Any) -> dict[str, int]:
@@ -59,8 +59,8 @@ def test_what_is_filled_reads_like_what_the_site_writes(engine: Engine) -> None:
         assert len({lead.name for lead in leads}) > 700
         assert all(lead.created_at <= now() for lead in leads)
         for lead in leads[::20]:
-            assert addresses.read(lead.email, SUPPRESSION_KEY).hash == lead.address_hash
-            assert consent.state_of(consent.ledger(session, lead.id)) == lead.state
+            assert addresses.parse(lead.email, SUPPRESSION_KEY).hash == lead.address_hash
+            assert consent.state_of(consent.events_of(session, lead.id)) == lead.state
             assert (lead.confirmed_at is not None) == (lead.state in (CONFIRMED, UNSUBSCRIBED))
         events = session.scalar(select(func.count()).select_from(ConsentEvent))
         assert events == made["consent_event"] > 1500
@@ -72,7 +72,7 @@ def test_orders_add_up_and_leave_seats_to_sell(engine: Engine) -> None:
         orders = session.scalars(select(Order)).all()
         assert len(orders) == made["order"] > 30
         for order in orders:
-            found = ledger.of(session, order)
+            found = ledger.balance_of(session, order)
             assert (order.state, order.seats_kept) == (found.state, found.seats)
         kept = Counter[str]()
         for order in orders:

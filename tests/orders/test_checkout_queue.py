@@ -415,7 +415,7 @@ def test_page_of_an_open_order_asks_stripe_so_often_and_no_more(
     assert "Stripe has not told us yet whether you have paid." in words(pages[LOOKS].text)
     assert client.post(f"/orders/{order.token}", data={"action": "pay"}).location == url
     with Session(session.get_bind()) as own:
-        assert ledger.of(own, own.get_one(Order, order.id)).state == "open"
+        assert ledger.balance_of(own, own.get_one(Order, order.id)).state == "open"
 
 
 def test_buttons_of_an_order_are_limited(client: FlaskClient, session: Session) -> None:

@@ -19,7 +19,7 @@ from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import disputes, ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import Balance
-from crossroads.orders.lifecycle import Foreign
+from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Event, Gateway
 from crossroads.worker.event_consumer import Settler
 from models import Cohort, Enrollment, Message, Order, OrderEvent, db, now, writing
@@ -110,7 +110,7 @@ def hear(engine: Engine, gateway: Gateway, *copies: str) -> None:
 
 def balance(engine: Engine, order: Order) -> Balance:
     with Session(engine) as session:
-        return ledger.of(session, order)
+        return ledger.balance_of(session, order)
 
 
 def count(session: AnySession, kind: str) -> int:
@@ -289,14 +289,14 @@ def test_copy_with_a_code_for_everything_has_nothing_to_return(engine: Engine) -
         order = bring(session, "paid")
         free = paid(order, id="cs_copy", recovered_from=order.session_id, payment_intent=None)
         orders.fulfill(session, order.id, free, "event")
-        assert ledger.of(session, order).duplicates == []
+        assert ledger.balance_of(session, order).duplicates == []
 
 
 def test_checkout_that_is_no_copy_is_no_duplicate(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         order = bring(session, "paid")
-        with pytest.raises(Foreign):
+        with pytest.raises(ForeignCheckout):
             orders.fulfill(session, order.id, paid(order, id="cs_other"), "event")
 
 
@@ -304,14 +304,14 @@ def test_duplicate_is_in_no_sum_and_its_payment_leads_to_the_order(engine: Engin
     with Session(engine) as session:
         writing(session)
         order = bring(session, "paid", number=2)
-        before = ledger.of(session, order)
+        before = ledger.balance_of(session, order)
         again = paid(order, id="cs_2", recovered_from=order.session_id, payment_intent="pi_2")
         for _ in range(2):
             orders.fulfill(session, order.id, again, "event")
         after = order_record.of(session, order).balance
         assert (after.total, after.left, after.seats) == (before.total, before.left, before.seats)
         assert [one.reference for one in after.duplicates] == ["pi_2"]
-        assert orders.by_payment(session, "pi_2") is order
+        assert orders.find_by_payment(session, "pi_2") is order
         assert ledger.unsettled(session) == [order.id]
 
 

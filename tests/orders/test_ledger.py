@@ -143,15 +143,17 @@ def of_payment(session: Session, order: Order) -> None:
 
 def of_refund(reference: str | None, id: str, status: str, amount: int) -> News:  # noqa: A002
     if status == projections.REFUSED:
-        return lambda session, order: refunds.refused(session, order, str(reference), "no", "test")
-    return lambda session, order: refunds.learn(
+        return lambda session, order: refunds.record_refusal(
+            session, order, str(reference), "no", "test"
+        )
+    return lambda session, order: refunds.record_status(
         session, order, refund(order, id=id, reference=reference, status=status, amount=amount),
         "test",
     )  # fmt: skip
 
 
 def of_dispute(id: str, status: str) -> News:  # noqa: A002
-    return lambda session, order: disputes.learn(
+    return lambda session, order: disputes.record_status(
         session, order, dispute(order, id=id, status=status, due_by=DUE), "test"
     )
 
@@ -204,10 +206,10 @@ def test_what_is_stored_is_what_a_replay_from_zero_adds_up_to(
         savepoint = session.begin_nested()
         found = told(session, order, arrange(paying))
         if asks and found.refundable:
-            refunds.ask(session, order.id, "desk", seats=1, amount=None)
+            refunds.request(session, order.id, "desk", seats=1, amount=None)
         ours = [
             of_refund(one.reference, "re_ours", status, one.amount)
-            for one in ledger.of(session, order).refunds
+            for one in ledger.balance_of(session, order).refunds
             for status in course
         ]
         if found.paid:
@@ -237,31 +239,31 @@ def test_dispute_pauses_restores_and_revokes(
     session: Session, status: str, state: str, access: str, seats: int
 ) -> None:
     order = bought(session)
-    disputes.learn(session, order, dispute(order, status="warning_needs_response"), "event")
-    disputes.learn(session, order, dispute(order, status=status), "event")
-    found = ledger.of(session, order)
+    disputes.record_status(session, order, dispute(order, status="warning_needs_response"), "event")
+    disputes.record_status(session, order, dispute(order, status=status), "event")
+    found = ledger.balance_of(session, order)
     assert (found.state, found.access, found.seats) == (state, access, seats)
     assert left(session) == 10 - seats
 
 
 def test_refund_of_seats_takes_those_and_no_more(session: Session) -> None:
     order = bought(session)
-    reference = refunds.ask(session, order.id, "desk", seats=1, amount=None)
+    reference = refunds.request(session, order.id, "desk", seats=1, amount=None)
     assert left(session) == 7  # until Stripe has made it
     made = refund(order, reference=reference, amount=COURSE.price.amount)
-    refunds.learn(session, order, made, "desk")
-    found = ledger.of(session, order)
+    refunds.record_status(session, order, made, "desk")
+    found = ledger.balance_of(session, order)
     assert (found.state, found.seats, found.returned) == ("partly-refunded", 2, made.amount)
     assert left(session) == 8
-    refunds.learn(session, order, replace(made, status="failed"), "event")
+    refunds.record_status(session, order, replace(made, status="failed"), "event")
     assert (order.state, order.seats_kept, left(session)) == ("paid", 3, 7)
 
 
 def test_amount_takes_no_seat_until_it_is_all(session: Session) -> None:
     order = bought(session)
-    refunds.learn(session, order, refund(order, amount=TOTAL - 1), "event")
+    refunds.record_status(session, order, refund(order, amount=TOTAL - 1), "event")
     assert (order.state, order.seats_kept) == ("partly-refunded", 3)
-    refunds.learn(session, order, refund(order, amount=1), "event")
+    refunds.record_status(session, order, refund(order, amount=1), "event")
     assert (order.state, order.seats_kept) == ("refunded", 0)
     assert left(session) == 10
 
@@ -270,8 +272,8 @@ def test_buyer_is_told_once_of_each_refund_and_once_that_it_failed(session: Sess
     order = bought(session)
     made = refund(order, amount=5, status="pending")
     for status in ("pending", "succeeded", "succeeded", "failed"):
-        refunds.learn(session, order, replace(made, status=status), "event")
-    refunds.learn(session, order, refund(order, amount=5, status="failed"), "event")
+        refunds.record_status(session, order, replace(made, status=status), "event")
+    refunds.record_status(session, order, refund(order, amount=5, status="failed"), "event")
     kinds = list(session.scalars(select(Message.kind).order_by(Message.id)))
     assert kinds == ["receipt", "enrolled", "refund", "refund-failed"]
 
@@ -281,10 +283,10 @@ def test_refund_that_came_to_nothing_before_the_buyer_heard_of_it_is_told_to_nob
     session: Session, status: str
 ) -> None:
     order = bought(session)
-    reference = refunds.ask(session, order.id, "desk", seats=None, amount=5)
+    reference = refunds.request(session, order.id, "desk", seats=None, amount=5)
     made = refund(order, amount=5, reference=reference, status=status)
     for one in (made, replace(made, status="succeeded"), replace(made, status="pending")):
-        refunds.learn(session, order, one, "event")
+        refunds.record_status(session, order, one, "event")
     assert list(session.scalars(select(Message.kind).order_by(Message.id))) == [
         "receipt", "enrolled",
     ]  # fmt: skip
@@ -296,13 +298,15 @@ def test_refund_that_fails_when_a_bank_has_the_payment_promises_nothing(
 ) -> None:
     order = bought(session)
     made = refund(order, amount=COURSE.price.amount)
-    refunds.learn(session, order, made, "event")
-    disputes.learn(session, order, dispute(order, status=status), "event")
+    refunds.record_status(session, order, made, "event")
+    disputes.record_status(session, order, dispute(order, status=status), "event")
     failure = "charge_for_pending_refund_disputed"
-    refunds.learn(session, order, replace(made, status="failed", failure_reason=failure), "event")
+    refunds.record_status(
+        session, order, replace(made, status="failed", failure_reason=failure), "event"
+    )
     kinds = list(session.scalars(select(Message.kind).order_by(Message.id)))
     assert kinds == ["receipt", "enrolled", "refund"]
-    found = ledger.of(session, order)
+    found = ledger.balance_of(session, order)
     assert (found.state, found.seats) == (state, 0 if state == LOST else SEATS)
     assert refunds.failed(session) == [order.id]
     assert not found.refundable
@@ -312,48 +316,48 @@ def test_dispute_after_all_was_returned_takes_nothing_more_and_gives_nothing(
     session: Session,
 ) -> None:
     order = bought(session)
-    refunds.learn(session, order, refund(order), "event")
+    refunds.record_status(session, order, refund(order), "event")
     for status, state in (("needs_response", "disputed"), ("won", "refunded")):
-        disputes.learn(session, order, dispute(order, status=status), "event")
-        found = ledger.of(session, order)
+        disputes.record_status(session, order, dispute(order, status=status), "event")
+        found = ledger.balance_of(session, order)
         assert (found.state, found.access, found.seats) == (state, "none", 0)
     assert left(session) == 10
 
 
 def test_won_dispute_leaves_what_was_returned_before_returned(session: Session) -> None:
     order = bought(session)
-    reference = refunds.ask(session, order.id, "desk", seats=1, amount=None)
+    reference = refunds.request(session, order.id, "desk", seats=1, amount=None)
     made = refund(order, reference=reference, amount=COURSE.price.amount)
-    refunds.learn(session, order, made, "desk")
+    refunds.record_status(session, order, made, "desk")
     for status, state, access in (
         ("needs_response", "disputed", "paused"),
         ("won", "partly-refunded", "given"),
     ):
-        disputes.learn(session, order, dispute(order, status=status), "event")
-        found = ledger.of(session, order)
+        disputes.record_status(session, order, dispute(order, status=status), "event")
+        found = ledger.balance_of(session, order)
         assert (found.state, found.access, found.seats) == (state, access, 2)
     assert left(session) == 8
 
 
 def test_second_refund_waits_for_the_answer_to_the_first(session: Session) -> None:
     order = bought(session)
-    refunds.ask(session, order.id, "desk", seats=None, amount=100)
-    assert not ledger.of(session, order).refundable
+    refunds.request(session, order.id, "desk", seats=None, amount=100)
+    assert not ledger.balance_of(session, order).refundable
     with pytest.raises(RefundError, match=r"a refund of \$1 waits for Stripe's answer"):
-        refunds.ask(session, order.id, "desk", seats=None, amount=100)
+        refunds.request(session, order.id, "desk", seats=None, amount=100)
 
 
 def test_whose_money_came_too_late_is_told_when_it_cannot_be_returned(session: Session) -> None:
     order = with_checkout(session)
     take_seats(session, order)
     orders.fulfill(session, order.id, paid(order), "event")
-    (asked,) = ledger.of(session, order).refunds
+    (asked,) = ledger.balance_of(session, order).refunds
     made = refund(order, reference=asked.reference)
     for status in ("pending", "succeeded", "failed", "failed"):
-        refunds.learn(session, order, replace(made, status=status), "event")
+        refunds.record_status(session, order, replace(made, status=status), "event")
     kinds = list(session.scalars(select(Message.kind).order_by(Message.id)))
     assert kinds == ["unseated", "refund-failed"]
-    assert (order.state, ledger.of(session, order).left) == ("unseated", order.amount)
+    assert (order.state, ledger.balance_of(session, order).left) == ("unseated", order.amount)
 
 
 @pytest.mark.parametrize(
@@ -371,43 +375,46 @@ def test_more_than_there_is_cannot_be_asked_for(
     order = bought(session)
     given: dict[str, Any] = {"seats": None, "amount": None, **asked}
     with pytest.raises(RefundError, match=said):
-        refunds.ask(session, order.id, "desk", **given)
+        refunds.request(session, order.id, "desk", **given)
 
 
 def test_second_refund_of_the_same_money_is_refused_before_stripe_is_asked(
     session: Session,
 ) -> None:
     order = bought(session)
-    refunds.ask(session, order.id, "desk", seats=None, amount=None)
+    refunds.request(session, order.id, "desk", seats=None, amount=None)
     with pytest.raises(RefundError, match="nothing is left"):
-        refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        refunds.request(session, order.id, "desk", seats=None, amount=None)
     other = with_checkout(session, email="other@example.com")
     with pytest.raises(RefundError, match="not paid"):
-        refunds.ask(session, other.id, "desk", seats=None, amount=None)
+        refunds.request(session, other.id, "desk", seats=None, amount=None)
 
 
 def test_seat_after_a_discount_is_returned_for_its_share(session: Session) -> None:
     order = bought(session, amount_discount=1000, amount_total=TOTAL - 1000)
-    found = ledger.of(session, order)
+    found = ledger.balance_of(session, order)
     share = refunds.price(order, found, 1, None)
     assert share == ((TOTAL - 1000) // 3, 1)
     assert refunds.price(order, found, 3, None) == (TOTAL - 1000, 3)
-    refunds.learn(session, order, refund(order, amount=share[0]), "event")
-    assert refunds.price(order, ledger.of(session, order), 3, None)[0] == TOTAL - 1000 - share[0]
+    refunds.record_status(session, order, refund(order, amount=share[0]), "event")
+    assert (
+        refunds.price(order, ledger.balance_of(session, order), 3, None)[0]
+        == TOTAL - 1000 - share[0]
+    )
 
 
 def test_free_order_has_nothing_to_return(session: Session) -> None:
     order = bought(session, amount_discount=TOTAL, amount_total=0, payment_intent=None)
     assert (order.state, order.seats_kept) == ("paid", 3)
     with pytest.raises(RefundError, match="nothing had to be paid"):
-        refunds.ask(session, order.id, "desk", seats=None, amount=None)
+        refunds.request(session, order.id, "desk", seats=None, amount=None)
 
 
 def test_order_is_found_by_its_own_payment_until_all_is_settled(session: Session) -> None:
     order = bought(session)
-    assert orders.by_payment(session, order.payment_intent) is order
-    assert orders.by_payment(session, "pi_duplicate") is None
-    assert orders.by_payment(session, None) is None
+    assert orders.find_by_payment(session, order.payment_intent) is order
+    assert orders.find_by_payment(session, "pi_duplicate") is None
+    assert orders.find_by_payment(session, None) is None
     assert ledger.unsettled(session) == []
-    refunds.learn(session, order, refund(order, amount=1, status="pending"), "event")
+    refunds.record_status(session, order, refund(order, amount=1, status="pending"), "event")
     assert ledger.unsettled(session) == [order.id]

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.admin import order_record
-from crossroads.content import Cohort, Course, read
+from crossroads.content import Cohort, Course, load
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
 from crossroads.orders.checkout.requests import HALF, key
-from crossroads.orders.lifecycle import Foreign, OrderError, Replaces, SoldOut
+from crossroads.orders.lifecycle import ForeignCheckout, HasOpenCheckout, OrderError, SoldOut
 from crossroads.payments import Checkout
 from models import Cohort as CohortRow
 from models import (
@@ -34,7 +34,7 @@ from models import (
 from tests.conftest import ROOT
 from tests.support.people import address
 
-COURSE = read(ROOT / "site" / "content").courses[0]
+COURSE = load(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]
 LIMITS = HoldLimits(per_address=10, per_network=15)
 SMALL = COHORT.model_copy(update={"seats": 10})
@@ -99,7 +99,7 @@ def take_seats(session: Session, order: Order) -> None:
 
 
 def left(session: Session, cohort: Cohort = SMALL) -> int:
-    return seats.left(session, COURSE, cohort)
+    return seats.seats_left(session, COURSE, cohort)
 
 
 def kinds(session: Session, order: Order) -> list[str]:
@@ -112,7 +112,7 @@ def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
     assert (order.unit_amount, order.currency) == (COURSE.price.amount, COURSE.price.currency)
     assert order.amount == 3 * COURSE.price.amount
     assert COURSE.title in order.item
-    assert ledger.of(session, order).state == "open"
+    assert ledger.balance_of(session, order).state == "open"
 
 
 def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Session) -> None:
@@ -131,10 +131,10 @@ def test_same_request_again_is_the_same_order(session: Session) -> None:
 
 def test_changed_form_or_the_token_names_the_order_that_is_replaced(session: Session) -> None:
     first = place(session, request_key=key("f1", "1"), number=8)
-    with pytest.raises(Replaces) as caught:  # its own seats are free for it
+    with pytest.raises(HasOpenCheckout) as caught:  # its own seats are free for it
         place(session, request_key=key("f1", "2"), number=10, email="other@example.com")
     assert caught.value.order is first
-    with pytest.raises(Replaces) as caught:
+    with pytest.raises(HasOpenCheckout) as caught:
         place(session, request_key=key("f2", "1"), number=10, replaced=first.token)
     assert caught.value.order is first
     orders.end(session, first, "canceled", "buyer")
@@ -151,7 +151,7 @@ def test_address_alone_ends_no_order_of_another(session: Session) -> None:
     first = place(session, request_key=key("f1", "1"))
     second = place(session, request_key=key("f2", "1"), replaced="x", email="MARIA@example.com")
     assert second is not first
-    assert {ledger.of(session, one).state for one in (first, second)} == {"open"}
+    assert {ledger.balance_of(session, one).state for one in (first, second)} == {"open"}
     assert left(session) == 8
 
 
@@ -188,7 +188,7 @@ def test_one_address_holds_so_many_seats_wherever_it_is_typed(session: Session) 
     second = place(session, COHORT, number=4)
     with pytest.raises(TooManyHeld):
         place(session, COURSE.cohorts[1])
-    with pytest.raises(Replaces):  # what is replaced is held no longer
+    with pytest.raises(HasOpenCheckout):  # what is replaced is held no longer
         place(session, COHORT, number=6, replaced=first.token)
     for order in (first, second):
         orders.end(session, order, "canceled", "buyer")
@@ -345,7 +345,7 @@ def test_hundred_percent_code_enrolls_without_a_payment(session: Session) -> Non
 )
 def test_checkout_of_another_order_does_nothing(session: Session, other: dict[str, Any]) -> None:
     order = with_checkout(session)
-    with pytest.raises(Foreign):
+    with pytest.raises(ForeignCheckout):
         orders.fulfill(session, order.id, paid(order, **other), "event")
     assert kinds(session, order) == ["placed"]
 
@@ -394,7 +394,7 @@ def test_money_that_comes_after_others_have_the_seats_is_to_be_returned(session:
     orders.fulfill(session, order.id, paid(order), "event")
     orders.fulfill(session, order.id, paid(order), "sweep")
     assert kinds(session, order) == ["placed", "paid", "unseated", "refund"]
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     assert (balance.state, balance.asked, balance.left) == ("unseated", order.amount, 0)
     assert orders.enrollments(session, order) == []
     assert list(session.scalars(select(Message.kind))) == ["unseated"]

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from crossroads.admin import dashboard
-from crossroads.content import read
+from crossroads.content import load
 from crossroads.fulfillment import webhook_events
 from crossroads.orders import listing
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter, buyers
@@ -138,7 +138,7 @@ def test_every_order_is_on_one_page_in_every_sort(session: Session) -> None:
 
 def test_courses_to_choose_from_are_the_contents_and_what_has_left_it(session: Session) -> None:
     bring(session, cohort=COHORT.model_copy(update={"code": "gone"}))
-    choices = dict(listing.courses(session, read(REAL)))
+    choices = dict(listing.courses(session, load(REAL)))
     assert choices[COURSE.slug] == COURSE.title
     assert choices[NARROW].startswith(f"{COURSE.title}, ")
     assert choices[f"{COURSE.slug}/gone"] == f"{COURSE.slug}/gone"

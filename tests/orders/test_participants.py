@@ -62,9 +62,9 @@ def told(session: Session) -> list[tuple[str, str]]:
 
 def returned(session: Session, order: Order, *wanted: int, seats: int = 1) -> str:
     """Have Stripe return the money of some seats, as asked for at the desk."""
-    asked = refunds.ask(session, order.id, "desk", seats=seats, amount=None, wanted=wanted)
+    asked = refunds.request(session, order.id, "desk", seats=seats, amount=None, wanted=wanted)
     amount = seats * COURSE.price.amount
-    refunds.learn(session, order, refund(order, reference=asked, amount=amount), "desk")
+    refunds.record_status(session, order, refund(order, reference=asked, amount=amount), "desk")
     return asked
 
 
@@ -74,8 +74,8 @@ def test_seat_is_named_and_who_has_it_is_invited(session: Session) -> None:
     assert seated(session, order) == ["maria@example.com", BEN, None]
     assert told(session) == [("invitation", BEN)]
     assert enrollments.access(session, given) == "given"
-    assert ledger.of(session, order).named == {2: 1}
-    found = participants.of(session, order)
+    assert ledger.balance_of(session, order).named == {2: 1}
+    found = participants.seats_of(session, order)
     assert [(one.named, one.own, one.mail) for one in found] == [
         (True, True, ""), (True, False, "due"), (False, False, "")
     ]  # fmt: skip
@@ -157,7 +157,7 @@ def test_nobody_has_two_seats_of_a_cohort(session: Session, email: str, said: st
         name(session, order, 2, email, turn=1)
     assert seated(session, order)[1] == ZOE
     if email.startswith("other"):  # a seat that was given back is no seat
-        refunds.learn(session, other, refund(other), "event")
+        refunds.record_status(session, other, refund(other), "event")
         name(session, order, 2, email, turn=1)
 
 
@@ -186,7 +186,7 @@ def test_name_can_be_corrected_until_the_course_is_over(session: Session) -> Non
             assert name(session, order, 2, "BEN@example.com", turn=1, called=f"Ben {at}") is ben
     assert (ben.name, ben.email) == (f"Ben {STARTED}", BEN)
     assert told(session) == [("invitation", BEN)]
-    assert ledger.of(session, order).named == {2: 1}
+    assert ledger.balance_of(session, order).named == {2: 1}
     with pytest.raises(Changed):
         name(session, order, 2, turn=0, called="Benjamin")
     with (
@@ -203,7 +203,7 @@ def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) 
         name(session, order, 3)
     with pytest.raises(Changed, match="given back"):
         name(session, order, 9)
-    disputes.learn(session, order, dispute(order, status="needs_response"), "event")
+    disputes.record_status(session, order, dispute(order, status="needs_response"), "event")
     with pytest.raises(ParticipantError, match="A bank looks into the payment"):
         name(session, order, 2)
     with pytest.raises(ParticipantError, match="A bank looks into the payment"):
@@ -213,11 +213,11 @@ def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) 
 
 def test_seat_whose_refund_waits_for_stripe_is_given_to_nobody(session: Session) -> None:
     order = bought(session)
-    asked = refunds.ask(session, order.id, "desk", seats=1, amount=None, wanted=(2,))
+    asked = refunds.request(session, order.id, "desk", seats=1, amount=None, wanted=(2,))
     with pytest.raises(ParticipantError, match="on its way back"):
         name(session, order, 2)
     name(session, order, 3)
-    refunds.refused(session, order, asked, "charge_disputed", "desk")
+    refunds.record_refusal(session, order, asked, "charge_disputed", "desk")
     name(session, order, 2, ZOE)
     assert told(session) == [("invitation", BEN), ("invitation", ZOE)]
 
@@ -259,7 +259,7 @@ def test_refund_takes_seats_without_a_name_first_then_those_named_last(session: 
     kept = []
     for _ in range(3):
         returned(session, order)
-        kept.append(ledger.of(session, order).kept)
+        kept.append(ledger.balance_of(session, order).kept)
     assert kept == [(1, 2, 4), (1, 4), (1,)]
     assert mails(session, "withdrawn") == [("withdrawn", ZOE), ("withdrawn", BEN)]
 
@@ -272,9 +272,9 @@ def test_refund_takes_the_seat_that_was_chosen_and_no_other(session: Session) ->
     assert [one.kept for one in orders.enrollments(session, order)] == [True, False, True]
     assert mails(session, "withdrawn") == [("withdrawn", BEN)]
     with pytest.raises(refunds.RefundError, match="choose among the seats that are left: seats 1"):
-        refunds.ask(session, order.id, "desk", seats=1, amount=None, wanted=[2])
+        refunds.request(session, order.id, "desk", seats=1, amount=None, wanted=[2])
     with pytest.raises(refunds.RefundError, match="name as many"):
-        refunds.ask(session, order.id, "desk", seats=1, amount=None, wanted=[1, 3])
+        refunds.request(session, order.id, "desk", seats=1, amount=None, wanted=[1, 3])
 
 
 def test_seat_comes_back_with_its_person_when_the_refund_fails(session: Session) -> None:
@@ -282,7 +282,7 @@ def test_seat_comes_back_with_its_person_when_the_refund_fails(session: Session)
     ben = name(session, order, 3)
     asked = returned(session, order, 3)
     failed = refund(order, reference=asked, amount=COURSE.price.amount, status="failed")
-    refunds.learn(session, order, failed, "event")
+    refunds.record_status(session, order, failed, "event")
     assert enrollments.access(session, ben) == "given"
     assert told(session) == [("invitation", BEN), ("withdrawn", BEN), ("invitation", BEN)]
 
@@ -290,7 +290,7 @@ def test_seat_comes_back_with_its_person_when_the_refund_fails(session: Session)
 def test_everybody_with_a_name_hears_of_a_whole_refund_made_at_stripe(session: Session) -> None:
     order = bought(session)
     name(session, order, 2)
-    refunds.learn(session, order, refund(order), "event")
+    refunds.record_status(session, order, refund(order), "event")
     assert mails(session, "withdrawn", "refund") == [
         ("withdrawn", BEN), ("refund", "maria@example.com")
     ]  # fmt: skip
@@ -323,15 +323,15 @@ def test_seats_are_what_a_replay_of_the_ledger_adds_up_to(
                     continue
             case ("refund", number, status):
                 try:
-                    asked = refunds.ask(
+                    asked = refunds.request(
                         session, order.id, "desk", seats=1, amount=None, wanted=[number]
                     )
                 except refunds.RefundError:
                     continue
                 made = refund(order, reference=asked, amount=COURSE.price.amount, status=status)
-                refunds.learn(session, order, made, "event")
+                refunds.record_status(session, order, made, "event")
             case ("dispute", status):
-                disputes.learn(session, order, dispute(order, status=status), "event")
+                disputes.record_status(session, order, dispute(order, status=status), "event")
     events = list(ledger.events(session, order))
     found = ledger.balance(order.seats, events)
     assert found == ledger.balance(order.seats, data.draw(st.permutations(events)))

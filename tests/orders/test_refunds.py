@@ -40,7 +40,7 @@ def fresh(engine: Engine, order: Order) -> Order:
 
 def balance(engine: Engine, order: Order) -> Balance:
     with Session(engine) as session:
-        return ledger.of(session, session.get_one(Order, order.id))
+        return ledger.balance_of(session, session.get_one(Order, order.id))
 
 
 def mails(engine: Engine) -> list[str]:
@@ -52,7 +52,7 @@ def ask(engine: Engine, order: Order, **given: int) -> str:
     with Session(engine) as session:
         writing(session)
         asked: dict[str, Any] = {"seats": None, "amount": None, **given}
-        reference = refunds.ask(session, order.id, "desk", **asked)
+        reference = refunds.request(session, order.id, "desk", **asked)
         session.commit()
     return reference
 

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from crossroads import current
-from crossroads.content import Cohort, Course, read
+from crossroads.content import Cohort, Course, load
 from crossroads.orders import ledger, refunds, seats
 from models import db, writing
 from tests.conftest import ROOT
@@ -24,7 +24,7 @@ from tests.support.order_states import bring, refund
 from tests.support.purchases import links, words
 from tests.web.test_signup import shown
 
-COURSE = read(ROOT / "site" / "content").courses[0]
+COURSE = load(ROOT / "site" / "content").courses[0]
 JANUARY, APRIL, SEPTEMBER = COURSE.cohorts
 ADDRESS = f"/courses/{COURSE.slug}"
 BEFORE = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -55,7 +55,7 @@ def reserve(
 
 
 def state(session: Session, at: datetime = BEFORE) -> list[tuple[str, int, str]]:
-    found = seats.places(session, COURSE, at)
+    found = seats.availabilities(session, COURSE, at)
     session.rollback()
     return [(place.cohort.code, place.left, place.state) for place in found]
 
@@ -113,7 +113,7 @@ def test_course_that_shrank_has_no_negative_seats(session: Session) -> None:
     reserve(session, 20)
     smaller = JANUARY.model_copy(update={"seats": 15})
     course = COURSE.model_copy(update={"cohorts": (smaller,)})
-    (place,) = seats.places(session, course, BEFORE)
+    (place,) = seats.availabilities(session, course, BEFORE)
     session.rollback()
     assert (place.left, place.state) == (0, "full")
     assert reserve(session, -1, smaller, course) == 0
@@ -128,14 +128,14 @@ def test_seat_sold_again_whose_refund_fails_is_said_at_the_desk(
     writing(session)
     order = bring(session, "paid", cohort=JANUARY)
     returned = refund(order)
-    refunds.learn(session, order, returned, "event")
+    refunds.record_status(session, order, returned, "event")
     session.commit()
     reserve(session, 24)
     said = "1 seat more taken than there are"
     assert not any(said in staff.get(path).text for path in ("/admin/", "/admin/orders"))
     writing(session)
     failed = replace(returned, status="failed")
-    refunds.learn(session, ledger.lock(session, order.id), failed, "event")
+    refunds.record_status(session, ledger.lock(session, order.id), failed, "event")
     session.commit()
     for path in ("/admin/", "/admin/orders"):
         page = staff.get(path).text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crossroads.content import Content, ContentError, read
+from crossroads.content import Content, ContentError, load
 
 REAL = Path(__file__).parents[2] / "site" / "content"
 PAGE = "comparisons/ai-product-manager-vs-traditional-product-manager.yaml"
@@ -39,7 +39,7 @@ class Folder:
         return text[: text.index(words)].count("\n") + 1
 
     def read(self) -> Content:
-        return read(self.path, today=TODAY)
+        return load(self.path, today=TODAY)
 
     def problems(self) -> list[str]:
         """Read it, expecting mistakes, and give what is said of them."""

@@ -45,10 +45,10 @@ def bring(
         orders.fulfill(session, order.id, at_stripe[state], cause)
     if state in ("partly-refunded", "refunded"):
         amount = order.unit_amount // 2 if state == "partly-refunded" else payment.amount_total
-        refunds.learn(session, order, refund(order, amount=amount), cause)
+        refunds.record_status(session, order, refund(order, amount=amount), cause)
     if state.startswith("dispute"):
         status = "needs_response" if state == "disputed" else state.removeprefix("dispute-")
-        disputes.learn(session, order, dispute(order, status=status), cause)
+        disputes.record_status(session, order, dispute(order, status=status), cause)
     session.flush()
     return order
 

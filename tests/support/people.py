@@ -15,7 +15,7 @@ SUPPRESSION_KEY = "a key for tests that hashes addresses"
 
 def address(email: str = "maria@example.com") -> Address:
     """Return an address as the site reads it."""
-    return addresses.read(email, SUPPRESSION_KEY)
+    return addresses.parse(email, SUPPRESSION_KEY)
 
 
 def hashed(email: str = "maria@example.com") -> str:
@@ -29,4 +29,4 @@ def import_(session: Session, email: str, source: str = "A paper form.") -> int:
     read = LeadFile(file, suppression_key=SUPPRESSION_KEY, source=source)
     importer.stage(session, read)
     assert read.mistakes == []
-    return sum(importer.write(session, part) for part in importer.parts(session))
+    return sum(importer.add(session, part) for part in importer.parts(session))

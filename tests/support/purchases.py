@@ -9,12 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from crossroads.content import Cohort, Content, read
+from crossroads.content import Cohort, Content, load
 from crossroads.orders import seats
 from models import Order, writing
 from tests.conftest import ROOT
 
-COURSE = read(ROOT / "site" / "content").courses[0]
+COURSE = load(ROOT / "site" / "content").courses[0]
 JANUARY, APRIL, SEPTEMBER = COURSE.cohorts
 COURSE_PAGE = f"/courses/{COURSE.slug}"
 ENROLL = f"{COURSE_PAGE}/enroll"
@@ -33,7 +33,7 @@ def course_file(root: Path, options: str, amount: int = 120_000, currency: str =
         else text,
         "utf-8",
     )
-    return read(root / "site/content")
+    return load(root / "site/content")
 
 
 def typed(client: FlaskClient, **changed: str) -> dict[str, str]:
@@ -72,7 +72,7 @@ def placed(session: Session) -> list[Order]:
 def leave(session: Session, cohort: Cohort, places: int) -> None:
     """Give away all places of a cohort but so many."""
     writing(session)
-    seats.reserve(session, COURSE, cohort, seats.left(session, COURSE, cohort) - places)
+    seats.reserve(session, COURSE, cohort, seats.seats_left(session, COURSE, cohort) - places)
     session.commit()
 
 

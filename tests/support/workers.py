@@ -15,7 +15,7 @@ from crossroads.settings import Settings
 from crossroads.worker.delivery import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = content.read(ROOT / "site/content")
+WORDS = content.load(ROOT / "site/content")
 BASE_URL = "http://localhost"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from crossroads import current
-from crossroads.content import read
+from crossroads.content import load
 from crossroads.orders import seats
 from crossroads.payments import Gateway
 from crossroads.worker.event_consumer import Settler
@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tests.support.sandbox_server import KEY, SandboxServer
 from tests.web.test_signup import shown
 
-COURSE = read(ROOT / "site" / "content").courses[0]
+COURSE = load(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]
 ENROLL = f"/courses/{COURSE.slug}/enroll"
 GOOD = {"cohort": COHORT.code, "seats": "2", "name": "Ada Lovelace", "email": "ada@example.com"}
@@ -52,7 +52,7 @@ def order_page(session: Session) -> str:
 
 def left(session: Session) -> int:
     session.rollback()
-    return seats.left(session, COURSE, COHORT)
+    return seats.seats_left(session, COURSE, COHORT)
 
 
 def count(session: Session, model: type[Any]) -> int:

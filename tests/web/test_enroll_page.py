@@ -240,7 +240,7 @@ def test_two_orders_of_one_visitor_never_hold_every_seat(
         assert "Unpaid orders can hold 10 seats for one email address" in read
         assert "and 15 for one network" in read  # whichever of the two it was
         assert f'value="{email}"' in answer.text
-    assert seats.left(session, COURSE, JANUARY) == JANUARY.seats - 15
+    assert seats.seats_left(session, COURSE, JANUARY) == JANUARY.seats - 15
 
 
 def test_sixth_buyer_of_a_firm_gets_a_seat(client: FlaskClient) -> None:

@@ -154,7 +154,7 @@ def test_canceled_order_says_that_no_payment_was_taken(
     assert heading(html) == "No payment was taken"
     assert "your place went back on offer" in words(html)
     assert refresh(html) is None
-    assert seats.left(session, COURSE, JANUARY) == JANUARY.seats
+    assert seats.seats_left(session, COURSE, JANUARY) == JANUARY.seats
 
 
 def test_expired_order_says_so_and_never_that_it_worked(
@@ -204,10 +204,10 @@ def test_money_without_a_place_that_could_not_be_returned_is_not_called_returned
     order_page(client, order)
     writing(session)
     found = ledger.lock(session, order.id)
-    (asked,) = ledger.of(session, found).refunds
+    (asked,) = ledger.balance_of(session, found).refunds
     for status in ("succeeded", "failed"):
         made = refund(found, reference=asked.reference, id="re_1", status=status)
-        refunds.learn(session, found, made, "event")
+        refunds.record_status(session, found, made, "event")
     session.commit()
     read = words(order_page(client, order))
     assert "It is not yet back with you" in read

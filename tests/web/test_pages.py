@@ -15,11 +15,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from crossroads import current
-from crossroads.content import read
+from crossroads.content import load
 from tests.conftest import ROOT
 from tests.web.test_signup import shown
 
-CONTENT = read(ROOT / "site" / "content")
+CONTENT = load(ROOT / "site" / "content")
 COMPARISON = f"/compare/{CONTENT.comparisons[0].slug}"
 COURSE = f"/courses/{CONTENT.courses[0].slug}"
 CACHED = ["/", "/compare", COMPARISON, COURSE, "/privacy", "/terms"]

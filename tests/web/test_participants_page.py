@@ -218,7 +218,7 @@ def test_dispute_leaves_places_and_dates_alone(
     with app.app_context(), Session(db.engine) as changing:
         writing(changing)
         found = ledger.lock(changing, order.id)
-        disputes.learn(changing, found, dispute(found, status="needs_response"), "event")
+        disputes.record_status(changing, found, dispute(found, status="needs_response"), "event")
         changing.commit()
     html = order_page(client, order)
     assert buttons(html) == []

@@ -36,7 +36,7 @@ _numbers = count(1)
 @pytest.fixture
 def email(client: FlaskClient, session: Session) -> Iterator[str]:
     """The address of a new buyer; whatever they leave open is canceled, and no seat is lost."""
-    free = seats.left(session, COURSE, JANUARY)
+    free = seats.seats_left(session, COURSE, JANUARY)
     session.rollback()
     address = f"buyer{next(_numbers)}@example.com"
     yield address
@@ -45,7 +45,7 @@ def email(client: FlaskClient, session: Session) -> Iterator[str]:
     ended = of(session, address)
     assert {state(session, order) for order in ended} <= {"canceled", "paid"}
     taken = sum(order.seats for order in ended if state(session, order) == "paid")
-    assert seats.left(session, COURSE, JANUARY) == free - taken
+    assert seats.seats_left(session, COURSE, JANUARY) == free - taken
 
 
 def changed(client: FlaskClient, email: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -63,7 +63,7 @@ def of(session: Session, email: str) -> list[Order]:
 
 def state(session: Session, order: Order) -> str:
     session.rollback()
-    return ledger.of(session, order).state
+    return ledger.balance_of(session, order).state
 
 
 def made_for(sandbox: SandboxServer, order: Order) -> list[dict[str, Any]]:

@@ -123,7 +123,7 @@ def signed_in() -> Staff:
     return found
 
 
-def rooms() -> list[tuple[str, str, bool]]:
+def menu() -> list[tuple[str, str, bool]]:
     """Return label and address of each room open to who is signed in, and whether it is this."""
     found = staff()
     return [
@@ -133,13 +133,13 @@ def rooms() -> list[tuple[str, str, bool]]:
     ]
 
 
-def enter(found: Staff) -> None:
+def sign_in(found: Staff) -> None:
     """Start the browser's session anew for someone who has just proved who they are."""
     session.clear()
     login_user(found)
 
 
-def leave() -> None:
+def sign_out() -> None:
     """Forget who was signed in, in the browser's session."""
     logout_user()
     session.clear()
@@ -155,7 +155,7 @@ def local(address: str | None) -> str | None:
     return address if path == "/admin" or path.startswith("/admin/") else None
 
 
-def kept(prefix: str = KEPT) -> list[tuple[str, str]]:
+def preserved_fields(prefix: str = KEPT) -> list[tuple[str, str]]:
     """Return the fields of the form that are to be shown again after a sign-in, by name."""
     return [
         (name.removeprefix(prefix), value)
@@ -186,7 +186,7 @@ def _sign_in_again() -> Response:
         form=SignInForm(formdata=None),
         notice=ENDED,
         going=request.path,
-        kept=kept(""),
+        kept=preserved_fields(""),
     )
     return make_response(page, 401)
 
@@ -209,4 +209,4 @@ def _load(token: str) -> Staff | None:
 
 
 def _words() -> dict[str, Any]:
-    return {"staff": staff(), "rooms": rooms()}
+    return {"staff": staff(), "menu": menu()}

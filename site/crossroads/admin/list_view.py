@@ -10,7 +10,7 @@ from crossroads.database.pagination import NEWEST, Listing, Page, Row
 from models import db
 
 
-class Browse(Generic[Row]):
+class ListView(Generic[Row]):
     """One look at a list: the page that is shown, and the addresses of the others.
 
     `any` tells whether the list has rows at all, whatever the filter; `total` is None when they

@@ -78,7 +78,7 @@ def import_leads(
     # One connection for all of it: the staged rows are seen by no other.
     with db.engine.connect() as connection, Session(connection) as session:
         read, repeated = _stage(session, file, given)
-        outcome = importer.weigh(session)
+        outcome = importer.assess(session)
         parts = importer.parts(session)
         session.rollback()
         for line in _told(read, repeated, outcome, would=dry_run):
@@ -148,9 +148,9 @@ def _take(
                 session, file=file, by=_account(), source=source, lines=lines
             )
             number = record.id
-            record.added += importer.write(session, part, number)
-            record.unsubscribed += importer.take_off(session, part)
-            record.held += importer.hold(session, part)
+            record.added += importer.add(session, part, number)
+            record.unsubscribed += importer.unsubscribe(session, part)
+            record.held += importer.suppress(session, part)
             added, gone = record.added, record.unsubscribed
             session.commit()
             advance(1)

@@ -81,7 +81,7 @@ def erase(email: str, yes: bool) -> None:
 
 def _address(email: str) -> Address:
     try:
-        return addresses.read(email, settings().suppression_key)
+        return addresses.parse(email, settings().suppression_key)
     except EmailNotValidError as error:
         fail(f"{email}: {error}")
 

@@ -49,7 +49,7 @@ def refund(
         fail("name seats or an amount, not both")
     try:
         asked = money.parse(amount, order.currency) if amount else None
-        balance = ledger.of(db.session, order)
+        balance = ledger.balance_of(db.session, order)
         price, taken = refunds.price(order, balance, seats, asked)
         numbers = refunds.choose(db.session, order, balance, taken, wanted)
     except ValueError as error:
@@ -62,7 +62,7 @@ def refund(
         click.confirm(f"Return {said} of order {number}?", abort=True)
     writing(db.session)
     try:
-        reference = refunds.ask(
+        reference = refunds.request(
             db.session, number, "command", seats=seats, amount=asked, wanted=numbers
         )
     except refunds.RefundError as error:
@@ -73,7 +73,7 @@ def refund(
     except PaymentsError as error:
         fail(f"the refund is noted, and flask worker asks again: Stripe says {error}")
     order = db.session.get_one(Order, number, populate_existing=True)
-    made = ledger.of(db.session, order).refund(reference)
+    made = ledger.balance_of(db.session, order).refund(reference)
     if made is None or not made.counts:
         fail(f"Stripe did not make it: {made.reason if made else 'it is not there'}")
     click.echo(f"{said} of order {number}: {made.status}; the order is {order.state}")

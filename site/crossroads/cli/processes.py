@@ -112,7 +112,7 @@ def reconcile(new_account: bool) -> None:
     with 1 when something is left for another run or for staff, and with 75 when another sweep is
     at work.
     """
-    from crossroads.fulfillment.reconciliation import Busy, Sweep
+    from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
 
     if new_account:
         _take_account()
@@ -128,7 +128,7 @@ def reconcile(new_account: bool) -> None:
         for drift in sweep.run():
             click.echo(drift)
             healed += 1
-    except Busy as error:
+    except AlreadyRunning as error:
         click.echo(
             f"another sweep is at work ({error.owner}): nothing was done. It has until "
             f"{error.until:%H:%M:%S} UTC, or longer while it goes on",

@@ -53,7 +53,7 @@ __all__ = [
     "Topic",
     "expired",
     "figures_without_source",
-    "read",
+    "load",
     "stamp",
 ]
 
@@ -167,7 +167,7 @@ class Content(Shape):
         return self._files.get((kind, slug)) or File(name, slug, yaml_document.Document())
 
 
-def read(folder: Path, *, today: date | None = None) -> Content:
+def load(folder: Path, *, today: date | None = None) -> Content:
     """Read site.yaml, comparisons/*.yaml and courses/*.yaml below a folder.
 
     Raises ContentError with all mistakes of all files. `today` is the day that a `checked` date
@@ -175,7 +175,7 @@ def read(folder: Path, *, today: date | None = None) -> Content:
     """
     today = today or datetime.now(UTC).date()
     problems: list[Problem] = []
-    site_file = _filled_in(_load(folder, folder / "site.yaml"))
+    site_file = _filled_in(_load_file(folder, folder / "site.yaml"))
     files = {kind: list(_load_all(folder, kind, problems)) for kind in ("comparisons", "courses")}
     courses = [file.slug for file in files["courses"]]
     addresses = [f"/compare/{file.slug}" for file in files["comparisons"]]
@@ -251,7 +251,7 @@ def _load_all(folder: Path, kind: str, problems: list[Problem]) -> Iterator[File
             Problem(_name(folder, path), 1, "", "would be left out: end its name in .yaml")
         )
     for path in _shown(folder / kind, "*.yaml"):
-        yield _load(folder, path)
+        yield _load_file(folder, path)
 
 
 def _shown(folder: Path, pattern: str) -> list[Path]:
@@ -259,7 +259,7 @@ def _shown(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
-def _load(folder: Path, path: Path) -> File:
+def _load_file(folder: Path, path: Path) -> File:
     data = b""
     try:
         data = path.read_bytes()

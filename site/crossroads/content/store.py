@@ -11,7 +11,7 @@ from crossroads import content
 from crossroads.content import Content, ContentError
 
 
-class Shelf:
+class ContentStore:
     """Content and static files, both read once, so that the site stays of one piece.
 
     With `watch` (development) refresh() reads them anew when a file has changed: called before
@@ -25,7 +25,7 @@ class Shelf:
         self._watch = watch
         self._lock = Lock()
         self._stamp: Hashable = self._look() if watch else 0
-        self._content: Content | ContentError | None = content.read(folder)
+        self._content: Content | ContentError | None = content.load(folder)
         self._files = _read_files(static)
         self._digest = _digest(self._files)
 
@@ -82,7 +82,7 @@ class Shelf:
 
 def _read(folder: Path) -> Content | ContentError:
     try:
-        return content.read(folder)
+        return content.load(folder)
     except ContentError as error:
         return error
 

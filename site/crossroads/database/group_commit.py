@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from crossroads.database.process_lock import turn
+from crossroads.database.process_lock import hold
 from models.base import AnySession, writing
 
 TURN_SECONDS: Final = 1.0
@@ -52,7 +52,7 @@ class GroupCommit:
             self._entries.append(entry)
             with self._leading:
                 if not entry[2].done():
-                    with turn(self._file, patience=TURN_SECONDS):
+                    with hold(self._file, patience=TURN_SECONDS):
                         self._commit(session, self._take())
         entry[2].result(timeout=0)
 

@@ -134,11 +134,11 @@ class Listing(Generic[Row]):
         if mark is None:
             after = before = None
         backwards = before is not None and after is None
-        way = _Way(columns, descending != backwards, mark)
+        way = _Direction(columns, descending != backwards, mark)
         narrowed = which.narrowed(session)
         number = narrowed.number
         if number is None:
-            number = counted(session, select(self._model.id).where(*narrowed.by_index))
+            number = count_up_to(session, select(self._model.id).where(*narrowed.by_index))
         total: int | None = None
         passed = 0
         if number <= COUNTED:
@@ -187,7 +187,7 @@ class Listing(Generic[Row]):
         return session.execute(select(*columns).where(self._model.id == number)).one_or_none()
 
     def _among_few(
-        self, session: AnySession, narrowed: Narrowed, way: "_Way"
+        self, session: AnySession, narrowed: Narrowed, way: "_Direction"
     ) -> tuple[list[int], int, int]:
         """Return the numbers of a page, how many rows are meant, and how many of them up to here.
 
@@ -208,7 +208,7 @@ class Listing(Generic[Row]):
         return [], 0, 0
 
     def _among_many(
-        self, session: AnySession, narrowed: Narrowed, way: "_Way", number: int
+        self, session: AnySession, narrowed: Narrowed, way: "_Direction", number: int
     ) -> list[int]:
         """Return the numbers of a page: down the index of what is meant, if it is in order.
 
@@ -239,7 +239,7 @@ class Listing(Generic[Row]):
 
 
 @dataclass(frozen=True)
-class _Way:
+class _Direction:
     """An order, and the place from which on: the columns' values of a row, or None at its start."""
 
     columns: tuple[Any, ...]
@@ -247,7 +247,7 @@ class _Way:
     mark: Any
 
     @property
-    def coarse(self) -> "_Way":
+    def coarse(self) -> "_Direction":
         """The same by its first column alone: an index has it, without a look at any row."""
         return replace(self, columns=self.columns[:1], mark=self.mark and self.mark[:1])
 
@@ -266,19 +266,21 @@ class _Way:
         return place < bounds if self.descending else place > bounds
 
 
-def counted(session: AnySession, query: Select[Any]) -> int:
+def count_up_to(session: AnySession, query: Select[Any]) -> int:
     """Count what a query finds, as far as MANY + 1, which stands for any more."""
     some = query.limit(MANY + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
-def names_person(table: type[Lead] | type[Order], term: str) -> ColumnElement[bool]:
+def matches_person(table: type[Lead] | type[Order], term: str) -> ColumnElement[bool]:
     """Say that a person's address or name holds the term, in any case, with or without accents."""
     # The key spells a domain in ASCII; the address has it as it was typed.
-    return or_(holds(table.email_key, term), holds(table.email, term), holds(table.name, term))
+    return or_(
+        contains(table.email_key, term), contains(table.email, term), contains(table.name, term)
+    )
 
 
-def holds(column: Any, term: str) -> ColumnElement[bool]:
+def contains(column: Any, term: str) -> ColumnElement[bool]:
     """Say that a column holds the term, in any case, with or without accents."""
     return folded(column).contains(fold(term), autoescape=True)
 
@@ -296,7 +298,7 @@ def _clean(text: str) -> str:
     return cleaned(text).strip()[:TERM_LENGTH]
 
 
-def in_course(
+def of_course(
     table: type[Order] | type[Enrollment] | type[Waiting], course: str
 ) -> list[ColumnElement[bool]]:
     """Return what narrows a table to a course, or with slug/code to one cohort of it."""

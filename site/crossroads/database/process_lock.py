@@ -21,7 +21,7 @@ LOOK_SECONDS: Final = 0.0002
 
 
 @contextmanager
-def turn(lock: Path, *, patience: float) -> Iterator[None]:
+def hold(lock: Path, *, patience: float) -> Iterator[None]:
     """Wait until no other process has its turn at this file, for so many seconds at the most."""
     file = None
     with suppress(OSError):  # then it goes without a turn, and SQLite has it wait

@@ -18,7 +18,7 @@ REVISION: Final = re.compile(r'^revision = "(\w+)"\ndown_revision = (?:None|"(\w
 
 
 @dataclass(frozen=True)
-class Fault:
+class SchemaMismatch:
     """What is wrong with the schema and what to do; `older` means that an upgrade mends it."""
 
     text: str
@@ -28,7 +28,7 @@ class Fault:
         return self.text
 
 
-def fault(engine: Engine) -> Fault | None:
+def mismatch(engine: Engine) -> SchemaMismatch | None:
     """Return what is wrong with the schema, or None. Raises SQLAlchemyError."""
     known = revisions()
     head = known[-1]
@@ -36,7 +36,7 @@ def fault(engine: Engine) -> Fault | None:
         if connection.dialect.name == "postgresql":
             encoding = connection.scalar(text("SHOW server_encoding"))
             if encoding != "UTF8":
-                return Fault(
+                return SchemaMismatch(
                     f"the database is encoded in {encoding}, which cannot store every name: "
                     "create one with ENCODING 'UTF8' TEMPLATE template0",
                     older=False,
@@ -47,14 +47,16 @@ def fault(engine: Engine) -> Fault | None:
     if current == head:
         return None
     if current is None:
-        return Fault("the database has no tables yet: run flask db upgrade")
+        return SchemaMismatch("the database has no tables yet: run flask db upgrade")
     if current not in known:
-        return Fault(
+        return SchemaMismatch(
             f"the database is from a newer version (revision {current}): "
             "install that version, or restore a backup made before it",
             older=False,
         )
-    return Fault(f"the database is at revision {current}, not {head}: run flask db upgrade")
+    return SchemaMismatch(
+        f"the database is at revision {current}, not {head}: run flask db upgrade"
+    )
 
 
 @cache

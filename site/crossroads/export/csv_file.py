@@ -80,8 +80,8 @@ def _copied(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
 
     https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
     """
-    found = rows.meant(sheet, which).offset(0).subquery()  # or each cell is worked out twice
-    columns = rows.worded(sheet, found.c, "postgresql")
+    found = rows.selected(sheet, which).offset(0).subquery()  # or each cell is worked out twice
+    columns = rows.formatted(sheet, found.c, "postgresql")
     cells = [
         _safe(column, "C", null()) if _is_text(column) else column for column in columns.values()
     ]
@@ -135,10 +135,10 @@ def _packed(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
     """Yield lines as SQLite joins them, and how many there are."""
     number = next(iter(sheet.columns.values()))
     last: ColumnElement[int] = bindparam("last", 0, type_=number.type)
-    found = rows.meant(sheet, which).where(number > last).limit(AT_ONCE).subquery()
+    found = rows.selected(sheet, which).where(number > last).limit(AT_ONCE).subquery()
     cells = [
         _safe(column, "BINARY", _word("")) if _is_text(column) else column
-        for column in rows.worded(sheet, found.c, "sqlite").values()
+        for column in rows.formatted(sheet, found.c, "sqlite").values()
     ]
     # One format for all cells is several times faster than to append one after the other.
     line = func.printf(_text(CELL.join([b"%s"] * len(cells))), *cells)

@@ -23,8 +23,8 @@ def write(
     Numbers are numbers, times and amounts are strings as in the CSV, and what is not there is
     null.
     """
-    found = rows.meant(sheet, which).subquery()
-    query = select(*rows.worded(sheet, found.c, connection.dialect.name).values())
+    found = rows.selected(sheet, which).subquery()
+    query = select(*rows.formatted(sheet, found.c, connection.dialect.name).values())
     names = list(sheet.columns)
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     for part in rows.batches(connection, query.order_by(next(iter(found.c)))):

@@ -40,7 +40,7 @@ def is_number(column: ColumnElement[Any]) -> bool:
     return isinstance(column.type, Integer)
 
 
-def meant(sheet: Sheet, which: Filter) -> Select[Any]:
+def selected(sheet: Sheet, which: Filter) -> Select[Any]:
     """Return the query for the rows that are meant, lowest number first."""
     query = select(*(column.label(name) for name, column in sheet.columns.items()))
     if sheet.source is not None:
@@ -55,7 +55,7 @@ def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[tup
         yield [tuple(row) for row in part]
 
 
-def worded(sheet: Sheet, columns: Columns, dialect: str) -> dict[str, Any]:
+def formatted(sheet: Sheet, columns: Columns, dialect: str) -> dict[str, Any]:
     """Return the columns with amounts as decimals, and times in ISO 8601 and UTC, to the second."""
     said = {}
     for name, column in columns.items():

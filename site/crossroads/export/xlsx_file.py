@@ -89,10 +89,10 @@ def write(
 
 def _asked(connection: Connection, sheet: Sheet, which: Filter) -> tuple[Select[Any], list[str]]:
     """Return the query for all cells as text, empty where there is nothing, and the XML of each."""
-    found = rows.meant(sheet, which).subquery()
+    found = rows.selected(sheet, which).subquery()
     said: list[Any] = []
     cells: list[str] = []
-    for name, column in rows.worded(sheet, found.c, connection.dialect.name).items():
+    for name, column in rows.formatted(sheet, found.c, connection.dialect.name).items():
         time = rows.is_time(found.c[name])
         number = rows.is_number(found.c[name])
         value = _days(found.c[name], connection.dialect.name) if time else column

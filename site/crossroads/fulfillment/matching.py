@@ -21,14 +21,14 @@ def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None
     """
     if event.kind.startswith("checkout."):
         with Session(engine) as session:
-            known = orders.by_session(session, event.object_id)
+            known = orders.find_by_session(session, event.object_id)
             if known is not None:
                 return known.id
         checkout = _there(lambda: gateway.retrieve(event.object_id))
         return order_of_checkout(engine, gateway, checkout) if checkout else None
     payment = _payment_of(gateway, event)
     with Session(engine) as session:
-        found = orders.by_payment(session, payment)
+        found = orders.find_by_payment(session, payment)
         return found.id if found else None
 
 

@@ -64,12 +64,12 @@ def end(
     with Session(engine) as session:
         writing(session)
         locked = ledger.lock(session, order.id)
-        pending = ledger.of(session, locked).state == PENDING
+        pending = ledger.balance_of(session, locked).state == PENDING
         if not pending:
             orders.end(session, locked, kind, cause, ELSEWHERE)
         if event is not None:
             webhook_events.done(session, event.id)
-        state = ledger.of(session, locked).state
+        state = ledger.balance_of(session, locked).state
         session.commit()
     if pending:
         raise PaymentElsewhere
@@ -88,12 +88,12 @@ def refuse_refunds(
         writing(session)
         locked = ledger.lock(session, order.id)
         for refund in refunds.missing(balance, ()):
-            refunds.refused(session, locked, refund.reference, ELSEWHERE, cause)
+            refunds.record_refusal(session, locked, refund.reference, ELSEWHERE, cause)
         for duplicate in balance.duplicates:
             if duplicate.asked:
-                duplicate_payments.refused(session, locked, duplicate, ELSEWHERE, cause)
+                duplicate_payments.record_refusal(session, locked, duplicate, ELSEWHERE, cause)
         if event is not None:
             webhook_events.done(session, event.id)
-        state = ledger.of(session, locked).state
+        state = ledger.balance_of(session, locked).state
         session.commit()
     return state

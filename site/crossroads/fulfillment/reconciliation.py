@@ -21,7 +21,7 @@ from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.ledger import State
-from crossroads.orders.lifecycle import RECOVERABLE, Foreign
+from crossroads.orders.lifecycle import RECOVERABLE, ForeignCheckout
 from crossroads.payments import (
     Event,
     Gateway,
@@ -54,7 +54,7 @@ BATCH: Final = 100
 TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
 
 
-class Busy(Exception):
+class AlreadyRunning(Exception):
     """Another sweep is at work: `owner`, until `until` at the latest if it was killed."""
 
     def __init__(self, owner: str, until: datetime) -> None:
@@ -141,7 +141,7 @@ class Sweep:
             self._known = set(lost_checkouts.undecided(session, live=self._gateway.live))
 
     def _look_after_lost(self) -> None:
-        for session_id, error in recovery.look_after(self._engine, self._gateway, CAUSE):
+        for session_id, error in recovery.check_session(self._engine, self._gateway, CAUSE):
             self._go_on()
             if error is not None:
                 self._trouble(f"lost checkout {session_id}", error)
@@ -219,7 +219,7 @@ class Sweep:
         for listed in (self._gateway.refunds(since=since), self._gateway.disputes(since=since)):
             for one in listed:
                 with Session(self._engine) as session:
-                    found = orders.by_payment(session, one.payment_intent)
+                    found = orders.find_by_payment(session, one.payment_intent)
                     number = found.id if found else None
                 yield from self._settle_once(number, cause)
 
@@ -230,7 +230,11 @@ class Sweep:
             open_ = [
                 *ledger.unfinished(session, now() - SWEEP_AFTER, live=live),
                 *ledger.unsettled(session, live=live),
-                *(ledger.elsewhere(session, now() - RECOVERABLE, live=live) if self._own else ()),
+                *(
+                    ledger.of_another_account(session, now() - RECOVERABLE, live=live)
+                    if self._own
+                    else ()
+                ),
             ]
         for number in open_:
             yield from self._settle_once(number, "no event told of it")
@@ -249,7 +253,7 @@ class Sweep:
     ) -> Iterator[Drift]:
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
-            before: State = ledger.of(session, order).state
+            before: State = ledger.balance_of(session, order).state
             last = session.scalar(select(func.max(OrderEvent.id))) or 0
         try:
             if copy_id is not None:
@@ -258,7 +262,7 @@ class Sweep:
                 settlement.resume(self._engine, self._gateway, number, self._base_url, CAUSE)
             else:
                 settlement.settle(self._engine, self._gateway, number, CAUSE, event)
-        except (PaymentsError, Foreign) as error:
+        except (PaymentsError, ForeignCheckout) as error:
             if event is not None and isinstance(error, PaymentsError):
                 settlement.postpone(self._engine, event, error)
             elif event is not None:
@@ -269,7 +273,7 @@ class Sweep:
             self._seen.add(number)
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
-            after: State = ledger.of(session, order).state
+            after: State = ledger.balance_of(session, order).state
             learned = drifts.learned(session, order, last, CAUSE)
         if learned:
             yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)
@@ -300,7 +304,7 @@ class Sweep:
             ).one_or_none()
             if taken is None:
                 other = session.get_one(Reconciliation, 1)
-                raise Busy(str(other.owner), other.lease_until or at)
+                raise AlreadyRunning(str(other.owner), other.lease_until or at)
             session.commit()
 
     def _since(self) -> datetime:

@@ -16,7 +16,7 @@ from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.checkout.lost_checkouts import LostError
-from crossroads.orders.lifecycle import Foreign
+from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsError, PaymentsRefused
 from models import writing
 
@@ -25,7 +25,7 @@ RETURNED: Final = "charge_already_refunded"
 MISSING: Final = "resource_missing"
 
 
-class NotHere(PaymentsError):
+class OrderMissing(PaymentsError):
     """The account of the key does not know a lost checkout."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str
         yield
 
 
-def look_after(
+def check_session(
     engine: Engine, gateway: Gateway, cause: str
 ) -> Iterator[tuple[str, PaymentsError | None]]:
     """Bring each lost checkout to where it is at Stripe; yield it, and why that failed if it did.
@@ -69,7 +69,7 @@ def look_after(
             checkout = _checkout(gateway, session_id)
             payment = checkout.payment_intent if checkout.paid else None
             returned = list(gateway.refunds(payment)) if payment else []
-        except NotHere as error:
+        except OrderMissing as error:
             if not _forget_unpaid(engine, session_id):
                 yield session_id, error
             continue
@@ -92,13 +92,13 @@ def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, 
     """
     try:
         checkout = _checkout(gateway, session_id)
-    except NotHere as error:
+    except OrderMissing as error:
         raise LostError(str(error)) from None
     with Session(engine) as session:
         writing(session)
         try:
             number = lost_checkouts.enroll(session, checkout, content, cause)
-        except Foreign as error:
+        except ForeignCheckout as error:
             raise LostError(str(error)) from None
         session.commit()
     settlement.settle_payment(engine, gateway, number, cause)
@@ -120,15 +120,15 @@ def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> Non
             failed = not made.counts
         except PaymentsRefused as error:
             if error.code == MISSING:
-                raise LostError(str(NotHere())) from None
+                raise LostError(str(OrderMissing())) from None
             if error.code != RETURNED:
                 raise
         except PaymentsAway as error:
             if error.key_spent:
-                _ask_with_new_key(engine, session_id)
+                _retry_with_new_key(engine, session_id)
             raise
     if failed:
-        _ask_with_new_key(engine, session_id)
+        _retry_with_new_key(engine, session_id)
         raise LostError("the refund failed: return the money in another way, or try again")
     with Session(engine) as session:
         writing(session)
@@ -143,7 +143,7 @@ def _checkout(gateway: Gateway, session_id: str) -> Checkout:
     except PaymentsRefused as error:
         if error.code != MISSING:
             raise
-        raise NotHere from None
+        raise OrderMissing from None
 
 
 def _forget_unpaid(engine: Engine, session_id: str) -> bool:
@@ -154,8 +154,8 @@ def _forget_unpaid(engine: Engine, session_id: str) -> bool:
     return forgotten
 
 
-def _ask_with_new_key(engine: Engine, session_id: str) -> None:
+def _retry_with_new_key(engine: Engine, session_id: str) -> None:
     with Session(engine) as session:
         writing(session)
-        lost_checkouts.ask_with_new_key(session, session_id)
+        lost_checkouts.retry_with_new_key(session, session_id)
         session.commit()

@@ -43,7 +43,7 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
         if error.key_spent:
             with Session(engine) as session:
                 writing(session)
-                orders.try_anew(session, order.id, order.attempt)
+                orders.retry_with_new_key(session, order.id, order.attempt)
                 session.commit()
         raise
     with Session(engine) as session:
@@ -85,7 +85,7 @@ def settle(
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
-        paid = ledger.of(session, order).paid
+        paid = ledger.balance_of(session, order).paid
     if not paid and order.session_id is not None:
         try:
             follow(engine, gateway, order_id, order.session_id, cause)
@@ -129,7 +129,7 @@ def settle_payment(
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
-        balance = ledger.of(session, order)
+        balance = ledger.balance_of(session, order)
     payment = order.payment_intent
     try:
         found = list(gateway.refunds(payment)) if payment else []
@@ -163,20 +163,20 @@ def settle_payment(
         writing(session)
         order = ledger.lock(session, order_id)
         for one in found:
-            refunds.learn(session, order, one, cause)
+            refunds.record_status(session, order, one, cause)
         for reference, reason in refused.items():
-            refunds.refused(session, order, reference, reason, cause)
+            refunds.record_refusal(session, order, reference, reason, cause)
         for refund in needless:
             refunds.dismiss(session, order, refund, cause)
         for duplicate, returned, reason in twice:
-            duplicate_payments.learn(session, order, duplicate, returned, cause)
+            duplicate_payments.record_status(session, order, duplicate, returned, cause)
             if reason:
-                duplicate_payments.refused(session, order, duplicate, reason, cause)
+                duplicate_payments.record_refusal(session, order, duplicate, reason, cause)
         for dispute in disputed:
-            disputes.learn(session, order, dispute, cause)
+            disputes.record_status(session, order, dispute, cause)
         if event is not None:
             webhook_events.done(session, event.id)
-        state = ledger.of(session, order).state
+        state = ledger.balance_of(session, order).state
         session.commit()
     return state
 
@@ -185,7 +185,7 @@ def _return(
     engine: Engine,
     gateway: Gateway,
     order: Order,
-    refund: projections.Refund,
+    refund: projections.RefundState,
     amount: int,
     cause: str,
 ) -> Refund:
@@ -200,13 +200,13 @@ def _return(
         if error.key_spent:
             with Session(engine) as session:
                 writing(session)
-                refunds.ask_anew(session, order.id, refund.reference, cause)
+                refunds.retry_with_new_key(session, order.id, refund.reference, cause)
                 session.commit()
         raise
 
 
 def _return_duplicate(
-    engine: Engine, gateway: Gateway, order_id: int, duplicate: projections.Refund, cause: str
+    engine: Engine, gateway: Gateway, order_id: int, duplicate: projections.RefundState, cause: str
 ) -> tuple[list[Refund], str]:
     """Return a duplicate's refunds, newest first, and why Stripe refused the one missing, if so."""
     found = list(gateway.refunds(duplicate.reference))
@@ -221,13 +221,13 @@ def _return_duplicate(
         if error.key_spent:
             with Session(engine) as session:
                 writing(session)
-                duplicate_payments.ask_anew(session, order_id, duplicate, cause)
+                duplicate_payments.retry_with_new_key(session, order_id, duplicate, cause)
                 session.commit()
         raise
     return found, ""
 
 
-def look_for_copies(engine: Engine, gateway: Gateway, order: Order, cause: str) -> bool:
+def find_duplicates(engine: Engine, gateway: Gateway, order: Order, cause: str) -> bool:
     """Bring an order that has run out to where copies of its checkout are, if any was paid.
 
     Return whether the money for one is still on its way. Raises PaymentsAway and PaymentsRefused.
@@ -337,6 +337,6 @@ def _end(engine: Engine, order: Order, kind: str, cause: str, reason: str = "") 
         writing(session)
         locked = ledger.lock(session, order.id)
         orders.end(session, locked, kind, cause, reason[:255])
-        state = ledger.of(session, locked).state
+        state = ledger.balance_of(session, locked).state
         session.commit()
     return state

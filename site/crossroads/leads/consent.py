@@ -80,8 +80,8 @@ def record(
     """
     append(session, [event(lead.id, lead.address_hash, kind, evidence, wording)])
     if kind == RESUBSCRIBED:  # only the ledger knows what was before
-        lead.state = state_of(ledger(session, lead.id)) or lead.state
-    elif (after := _after(lead.state, kind)) and after != lead.state:
+        lead.state = state_of(events_of(session, lead.id)) or lead.state
+    elif (after := _next_state(lead.state, kind)) and after != lead.state:
         lead.state = after
 
 
@@ -107,13 +107,13 @@ def append(session: AnySession, events: Sequence[Mapping[str, Any]]) -> None:
 
 def first_state(kind: str) -> str:
     """Return the state of a lead whose ledger begins with an event of this kind."""
-    state = _after(None, kind)
+    state = _next_state(None, kind)
     if state is None:
         raise ValueError(f"no ledger begins with {kind!r}")
     return state
 
 
-def ledger(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:
+def events_of(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:
     """Return a lead's events, oldest first."""
     query = select(ConsentEvent).where(ConsentEvent.lead_id == lead_id)
     return session.scalars(query.order_by(ConsentEvent.id)).all()
@@ -126,11 +126,11 @@ def state_of(events: Iterable[ConsentEvent]) -> str | None:
     for event in events:
         if event.kind == UNSUBSCRIBED:
             left = state
-        state = left if event.kind == RESUBSCRIBED else _after(state, event.kind)
+        state = left if event.kind == RESUBSCRIBED else _next_state(state, event.kind)
     return state
 
 
-def _after(state: str | None, kind: str) -> str | None:
+def _next_state(state: str | None, kind: str) -> str | None:
     """Return the state that an event leads to from another; None stands for a new lead."""
     before, after = MOVES.get(kind, (frozenset(), None))
     return after if state in before else state

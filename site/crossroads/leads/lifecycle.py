@@ -117,8 +117,8 @@ def _kind(signup: Submission) -> str:
 def ask(session: AnySession, lead: Lead) -> None:
     """Mail a link to confirm with; who has confirmed is told so. Within what is bearable."""
     if lead.state == CONFIRMED and not suppressions.find(session, lead.address_hash):
-        outbox.enqueue_rarely(session, outbox.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
-    elif outbox.enqueue_rarely(session, outbox.CONFIRM, lead):
+        outbox.enqueue_rate_limited(session, outbox.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
+    elif outbox.enqueue_rate_limited(session, outbox.CONFIRM, lead):
         until = now() + timedelta(days=CONFIRM_DAYS)
         if until - lead.confirm_until > A_MINUTE:  # that of a new lead is right already
             lead.confirm_until = until
@@ -142,7 +142,7 @@ def find_or_add(
             break
     if lead.email.rpartition("@")[0] != address.typed.rpartition("@")[0]:
         # Stored before there was one spelling to mail.
-        search_index.forget(session, [lead.id])
+        search_index.remove(session, [lead.id])
         lead.email, lead.words = address.typed, None
     if lead.state != CONFIRMED:
         lead.last_signup_at = values["last_signup_at"]
@@ -229,7 +229,7 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
         lead.unsubscribed_at = None
         consent.record(session, lead, consent.CONFIRMED, evidence)
         suppressions.lift(session, lead.address_hash)
-        outbox.enqueue_rarely(session, outbox.WELCOME, lead)
+        outbox.enqueue_rate_limited(session, outbox.WELCOME, lead)
     return "done"
 
 
@@ -296,7 +296,7 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
     lead = session.scalar(_query((Lead.id == lead_id) & (Lead.state == HELD), lock=True))
     if lead is None:
         return None
-    if any(event.kind == consent.HELD for event in consent.ledger(session, lead.id)):
+    if any(event.kind == consent.HELD for event in consent.events_of(session, lead.id)):
         consent.record(session, lead, consent.RELEASED, evidence)
         ask(session, lead)
     else:
@@ -306,7 +306,7 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
     """Take the person out of a lead and of its ledger; the row and the bare events stay."""
-    search_index.forget(session, [lead.id])
+    search_index.remove(session, [lead.id])
     lead.email = lead.name = lead.words = ""
     lead.email_key = f"erased-{lead.id}"
     for field in asdict(Touch()):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, func, select
 
-from crossroads.database.pagination import NEWEST, Filter, Listing, Narrowed, counted, in_course
+from crossroads.database.pagination import NEWEST, Filter, Listing, Narrowed, count_up_to, of_course
 from crossroads.export import Sheet
 from crossroads.leads import search_index
 from crossroads.leads.waiting_list import WAITS
@@ -98,7 +98,7 @@ class LeadFilter(Filter):
         if self.waiting:
             found.append(self._waits())
         if self.q:
-            found.append(search_index.holds(self.q))
+            found.append(search_index.contains(self.q))
         return found
 
     def narrowed(self, session: AnySession) -> Narrowed:
@@ -110,7 +110,7 @@ class LeadFilter(Filter):
         sqlite = session.get_bind().dialect.name == "sqlite"
         ways = [
             _Way(
-                number=counted(session, select(column).where(column == value)),  # reads no row
+                number=count_up_to(session, select(column).where(column == value)),  # reads no row
                 by_index=column == value,
                 by_row=(column.concat("") if sqlite else column) == value,
                 in_order_of=Lead.created_at,
@@ -118,12 +118,12 @@ class LeadFilter(Filter):
             for column, value in self._columns()
         ]
         if self.q:
-            number, found = search_index.among(session, self.q)
-            by_row = search_index.holds(self.q)
+            number, found = search_index.by_index(session, self.q)
+            by_row = search_index.contains(self.q)
             ways.append(_Way(number=number, by_index=found, by_row=by_row))
         if self.waiting:
             place = self._waits()
-            number = counted(session, select(Lead.id).where(place))
+            number = count_up_to(session, select(Lead.id).where(place))
             ways.append(_Way(number=number, by_index=place, by_row=place))
         if not ways:
             return super().narrowed(session)
@@ -144,7 +144,7 @@ class LeadFilter(Filter):
         return [(column, value) for column, value in given if value]
 
     def _waits(self) -> ColumnElement[bool]:
-        meant = select(Waiting.lead_id).where(WAITS, *in_course(Waiting, self.waiting))
+        meant = select(Waiting.lead_id).where(WAITS, *of_course(Waiting, self.waiting))
         return Lead.id.in_(meant)
 
 

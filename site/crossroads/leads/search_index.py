@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from crossroads.database.pagination import MANY, counted, names_person
+from crossroads.database.pagination import MANY, count_up_to, matches_person
 from models import Lead, LeadWord
 from models.base import AnySession, table_of
 from models.folding import fold
@@ -41,7 +41,7 @@ ASCII_WORD = re.compile("[0-9a-z]+")
 ASCII_BEGIN = re.compile("(?<![0-9a-z])(?=[0-9a-z])")
 
 
-def marked(text: str) -> str:
+def mark_words(text: str) -> str:
     """Return the text in the form that is compared, with each word marked where it begins."""
     plain = " ".join(fold(text).split())
     if plain.isascii():  # most are: in a tenth of the time
@@ -49,28 +49,28 @@ def marked(text: str) -> str:
     said: list[str] = []
     within = False
     for letter in plain:
-        was_within, within = within, _of_word(letter)
+        was_within, within = within, _in_word(letter)
         said.append(MARK + letter if within and not was_within else letter)
     return "".join(said)
 
 
-def of_lead(email: str, email_key: str, name: str) -> str:
+def lead_text(email: str, email_key: str, name: str) -> str:
     """Return what a lead is found by: address and name, marked, and how else the address is spelt.
 
     The key spells a domain in ASCII, the address has it as it was typed.
     """
-    address, key = marked(email), marked(email_key)
-    return "\n".join([address, *([key] if key != address else []), marked(name)])
+    address, key = mark_words(email), mark_words(email_key)
+    return "\n".join([address, *([key] if key != address else []), mark_words(name)])
 
 
-def read(text: str) -> set[str]:
+def tokens(text: str) -> set[str]:
     """Return the words of a marked text, each as long as the index has it."""
     if text.isascii():
         return {word[:WORD_LENGTH] for word in ASCII_WORD.findall(text)}
     return {_word(part)[:WORD_LENGTH] for part in text.split(MARK)[1:]}
 
 
-def waiting(session: AnySession) -> bool:
+def any_waiting(session: AnySession) -> bool:
     """Tell whether leads are in no index yet."""
     return session.scalar(select(Lead.id).where(Lead.words.is_(None)).limit(1)) is not None
 
@@ -80,7 +80,7 @@ def index(session: AnySession) -> int:
     query = select(Lead.id, Lead.email, Lead.email_key, Lead.name).where(Lead.words.is_(None))
     query = query.order_by(Lead.id).limit(AT_ONCE).with_for_update(skip_locked=True)
     leads = [
-        {"lead": row.id, "text": of_lead(row.email, row.email_key, row.name)}
+        {"lead": row.id, "text": lead_text(row.email, row.email_key, row.name)}
         for row in session.execute(query)
     ]
     if leads:
@@ -88,18 +88,20 @@ def index(session: AnySession) -> int:
         known = update(table).where(table.c.id == bindparam("lead"))
         connection = session.connection()
         connection.execute(known.values(words=bindparam("text")), leads)
-        rows = sorted((word, int(one["lead"])) for one in leads for word in read(str(one["text"])))
+        rows = sorted(
+            (word, int(one["lead"])) for one in leads for word in tokens(str(one["text"]))
+        )
         values = [{"word": word, "lead_id": lead} for word, lead in rows]
         if values:
             connection.execute(insert(table_of(LeadWord)), values)
     return len(leads)
 
 
-def forget(session: AnySession, leads: Sequence[int]) -> None:
+def remove(session: AnySession, leads: Sequence[int]) -> None:
     """Take leads out of the index. The caller holds them locked, and changes or deletes them."""
     query = select(Lead.id, Lead.words).where(Lead.id.in_(leads), Lead.words.is_not(None))
     rows = [{"lead": row.id, "text": word} for row in session.execute(query)
-            for word in read(row.words)]  # fmt: skip
+            for word in tokens(row.words)]  # fmt: skip
     if rows:
         table = table_of(LeadWord)
         gone = delete(table).where(
@@ -108,59 +110,59 @@ def forget(session: AnySession, leads: Sequence[int]) -> None:
         session.connection().execute(gone, rows)
 
 
-def holds(term: str) -> ColumnElement[bool]:
+def contains(term: str) -> ColumnElement[bool]:
     """Say that a lead's address or name holds the term, from the beginning of a word on."""
-    meant = _meant(term)
+    meant = _marked_term(term)
     if not meant:
         return false()
     return or_(
         Lead.words.contains(meant, autoescape=True),
-        and_(Lead.words.is_(None), names_person(Lead, term)),
+        and_(Lead.words.is_(None), matches_person(Lead, term)),
     )
 
 
-def among(session: AnySession, term: str) -> tuple[int, ColumnElement[bool]]:
+def by_index(session: AnySession, term: str) -> tuple[int, ColumnElement[bool]]:
     """Return the same as the index answers it, and how many it leads to, as far as it matters.
 
     They have all words of the term that few have; if there is none, its first.
     """
-    parts = _meant(term).split(MARK)[1:]
+    parts = _marked_term(term).split(MARK)[1:]
     if not parts:
         return 0, false()
-    ranges = [_same(part) for part in parts[:-1]] + [_same_or_begins(parts[-1])]
+    ranges = [_equals(part) for part in parts[:-1]] + [_equals_or_starts_with(parts[-1])]
     entries = [select(LeadWord.lead_id).where(one) for one in ranges]
-    numbers = [counted(session, one) for one in entries]
+    numbers = [count_up_to(session, one) for one in entries]
     few = [one for one, number in zip(entries, numbers, strict=True) if number <= MANY]
     found = select(intersect(*few or entries[:1]).subquery().c.lead_id)
-    number = counted(session, found) if len(few) > 1 else min(numbers)
-    fresh = select(Lead.id).where(Lead.words.is_(None), names_person(Lead, term))
+    number = count_up_to(session, found) if len(few) > 1 else min(numbers)
+    fresh = select(Lead.id).where(Lead.words.is_(None), matches_person(Lead, term))
     by_index = Lead.id.in_(union_all(found, fresh))
     if parts == [_word(parts[0])[:WORD_LENGTH]]:  # a word or its beginning: the index knows it all
         return number, by_index
-    return number, by_index & holds(term)
+    return number, by_index & contains(term)
 
 
-def _of_word(letter: str) -> bool:
+def _in_word(letter: str) -> bool:
     return letter.isalnum() or unicodedata.category(letter)[0] == "M"
 
 
 def _word(part: str) -> str:
     """Return the word that a piece of marked text begins with."""
-    ends = (place for place, letter in enumerate(part) if not _of_word(letter))
+    ends = (place for place, letter in enumerate(part) if not _in_word(letter))
     return part if part.isalnum() else part[: next(ends, len(part))]
 
 
-def _meant(term: str) -> str:
+def _marked_term(term: str) -> str:
     """Return a term marked, from its first word on; nothing when it has none."""
-    _, mark, rest = marked(term).partition(MARK)
+    _, mark, rest = mark_words(term).partition(MARK)
     return mark + rest
 
 
-def _same(part: str) -> ColumnElement[bool]:
+def _equals(part: str) -> ColumnElement[bool]:
     return LeadWord.word == _word(part)[:WORD_LENGTH]
 
 
-def _same_or_begins(part: str) -> ColumnElement[bool]:
+def _equals_or_starts_with(part: str) -> ColumnElement[bool]:
     """Say that a word is the term's last one, or begins with it where the term ends within it."""
     word = _word(part)[:WORD_LENGTH]
     if len(word) < len(part):  # something follows, or the index has no more of the word

@@ -45,7 +45,7 @@ class Address:
     former: str | None = None
 
 
-def read(email: str, suppression_key: str) -> Address:
+def parse(email: str, suppression_key: str) -> Address:
     """Return an address that was typed or pasted. Raises email_validator.EmailNotValidError."""
     key = email_key(email)
     meant = cleaned(email)
@@ -78,7 +78,7 @@ def cleaned(text: str) -> str:
     found = SCHEME.sub("", found, count=1) if (link := SCHEME.match(found)) else found
     if link:
         found = visible(unquote(found.partition("?")[0]))
-    found = _bare(_of_named(found))
+    found = _bare(_from_named(found))
     if found.count("@") != 1 or QUOTES.search(found):  # a quoted mailbox: it comes back whole
         return text
     mailbox, _, domain = AROUND_AT.sub("@", found).partition("@")
@@ -153,7 +153,7 @@ def _joins(text: str, place: int) -> bool:
         return False
 
 
-def _of_named(text: str) -> str:
+def _from_named(text: str) -> str:
     """Return the address of `Name <address>`, unless the name is one more address."""
     match = NAMED.fullmatch(text)
     if match is None:

@@ -47,14 +47,14 @@ def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
     if receiver is None:
         outbox.hold(session, message, owner, reason)
         return None
-    bearable_at = _bearable_at(session, message)
+    bearable_at = _allowed_at(session, message)
     if bearable_at is not None:
-        outbox.put_off(session, message, owner, bearable_at)
+        outbox.defer(session, message, owner, bearable_at)
         return None
     return receiver
 
 
-def _bearable_at(session: AnySession, message: Message) -> datetime | None:
+def _allowed_at(session: AnySession, message: Message) -> datetime | None:
     """Return when a triggered mail may go, its address having had all it can bear; None for now.
 
     They were counted when they were queued; but those of many hours leave together when the mail

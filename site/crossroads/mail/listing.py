@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement
 
-from crossroads.database.pagination import NEWEST, Filter, Listing, holds
+from crossroads.database.pagination import NEWEST, Filter, Listing, contains
 from crossroads.mail import addresses, outbox
 from models import Message
 from models.message import DEAD, STATES
@@ -54,7 +54,7 @@ class MailFilter(Filter):
     def conditions(self) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
         if self.q:
-            found.append(holds(Message.recipient, self.q))
+            found.append(contains(Message.recipient, self.q))
         if self.state:
             found.append(Message.state == self.state)
         if self.kind:

@@ -101,7 +101,7 @@ def enqueue(
     session.execute(_OWE, _to(lead, kind, waiting, due_at or now()))
 
 
-def enqueue_rarely(
+def enqueue_rate_limited(
     session: AnySession,
     kind: str,
     lead: Lead,
@@ -254,7 +254,7 @@ def going() -> ColumnElement[bool]:
     )
 
 
-def rare(session: AnySession, address_hash: str, most: int = MAILS_AN_HOUR) -> bool:
+def under_rate_limit(session: AnySession, address_hash: str, most: int = MAILS_AN_HOUR) -> bool:
     """Tell whether the address was owed fewer triggered mails than this in the last hour."""
     session.flush()  # what is owed since a moment ago counts, too
     lately = {"address": address_hash, "since": now() - HOUR}
@@ -266,18 +266,18 @@ def hold(session: AnySession, message: Message, owner: str, reason: str) -> bool
     return _close(session, message, owner, state=HELD, error=reason)
 
 
-def put_off(session: AnySession, message: Message, owner: str, due_at: datetime) -> bool:
+def defer(session: AnySession, message: Message, owner: str, due_at: datetime) -> bool:
     """Let the message wait until then, which is no try. False when its lease was lost."""
     tries = message.attempts - 1
     return _close(session, message, owner, error=message.error, due_at=due_at, attempts=tries)
 
 
-def sent(session: AnySession, message: Message, owner: str) -> bool:
+def mark_sent(session: AnySession, message: Message, owner: str) -> bool:
     """Mark the message sent. False when its lease was lost to another worker meanwhile."""
     return _close(session, message, owner, state=SENT, error="", sent_at=now())
 
 
-def postpone(session: AnySession, message: Message, owner: str, error: str) -> bool:
+def retry_later(session: AnySession, message: Message, owner: str, error: str) -> bool:
     """Try the message again later, or give it up after 12 tries.
 
     The wait doubles from 30 seconds to 6 hours and is stretched by up to a quarter at random, so
@@ -286,7 +286,7 @@ def postpone(session: AnySession, message: Message, owner: str, error: str) -> b
     return _later(session, message, owner, error, awaits_server_since=None)
 
 
-def await_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
+def wait_for_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
     """Try the message again later as postpone() does, or as soon as the server takes mail again."""
     since = message.awaits_server_since or now()
     return _later(session, message, owner, error, awaits_server_since=since)

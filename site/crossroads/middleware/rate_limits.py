@@ -21,7 +21,7 @@ from limits import RateLimitItem, parse_many
 from limits.storage import Storage
 from limits.typing import Any
 
-from crossroads.database.process_lock import turn
+from crossroads.database.process_lock import hold
 from crossroads.logs import first_line
 from crossroads.middleware.security import client_ip
 
@@ -160,7 +160,7 @@ class CounterFile(Storage):
     def _run_in_file(self, statement: str, values: Sequence[Any]) -> list[Any]:
         if self._connection is None:
             self._connection = self._open()
-        with turn(self._turns, patience=TURN_SECONDS):
+        with hold(self._turns, patience=TURN_SECONDS):
             if self._memory is not None:
                 self._return_to(self._connection, self._memory)
             return self._connection.execute(statement, values).fetchall()

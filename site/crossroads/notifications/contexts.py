@@ -28,7 +28,7 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiter:
+class WaitingLead:
     """A person and the place on a waiting list that a mail to them is about."""
 
     lead: Lead
@@ -60,7 +60,7 @@ class Announced:
 
 def context(
     message: Message,
-    receiver: Lead | Bought | Participant | Unpaid | Waiter | Announced,
+    receiver: Lead | Bought | Participant | Unpaid | WaitingLead | Announced,
     content: Content,
     base_url: str,
 ) -> dict[str, object]:
@@ -76,7 +76,7 @@ def context(
         return words | _participant(receiver, content, base_url)
     if isinstance(receiver, Unpaid):
         return words | _unpaid(receiver.order, content, base_url)
-    if isinstance(receiver, Waiter):
+    if isinstance(receiver, WaitingLead):
         return words | _waiting(message, receiver, content, base_url)
     if isinstance(receiver, Announced):
         return words | _announced(message, receiver, content, base_url)
@@ -97,7 +97,9 @@ def _signup(message: Message, lead: Lead, content: Content, base_url: str) -> di
     return words
 
 
-def _waiting(message: Message, to: Waiter, content: Content, base_url: str) -> dict[str, object]:
+def _waiting(
+    message: Message, to: WaitingLead, content: Content, base_url: str
+) -> dict[str, object]:
     course, cohort = to.waiting.course, to.waiting.cohort
     title, dates = waiting_list.named(content, course, cohort)
     consent = waiting_list.wording(content, course, cohort)

@@ -10,7 +10,7 @@ from crossroads.content import Content
 from crossroads.mail import outbox
 from crossroads.mail.composer import Composer, as_bytes
 from crossroads.notifications import contexts
-from crossroads.notifications.contexts import Announced, Participant, Unpaid, Waiter
+from crossroads.notifications.contexts import Announced, Participant, Unpaid, WaitingLead
 from crossroads.orders.enrollments import Bought, Receipt, Returned
 from models.announcement import Announcement
 from models.base import now
@@ -76,7 +76,7 @@ def _lead(content: Content) -> Lead:
     )
 
 
-def _waiter(content: Content) -> Waiter:
+def _waiter(content: Content) -> WaitingLead:
     course = content.courses[0] if content.courses else None
     cohort = course.cohorts[0] if course and course.cohorts else None
     waiting = Waiting(
@@ -86,7 +86,7 @@ def _waiter(content: Content) -> Waiter:
         confirm_until=now() + timedelta(days=7),
         token=TOKEN,
     )
-    return Waiter(lead=_lead(content), waiting=waiting)
+    return WaitingLead(lead=_lead(content), waiting=waiting)
 
 
 def _bought(content: Content) -> Bought:
@@ -179,7 +179,7 @@ def _announced_to_waiting(content: Content) -> Announced:
     return _announced(content, f"{place.course}/{place.cohort}")
 
 
-Receiver = Lead | Waiter | Bought | Participant | Unpaid | Announced
+Receiver = Lead | WaitingLead | Bought | Participant | Unpaid | Announced
 
 # Whom each kind of mail is written to.
 RECEIVERS: dict[str, Callable[[Content], Receiver]] = {

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from crossroads import metrics
 from crossroads.database import schema
-from crossroads.database.schema import Fault
+from crossroads.database.schema import SchemaMismatch
 from crossroads.logs import first_line
 from crossroads.middleware.page_cache import PageCache
 from crossroads.settings import Settings
@@ -48,10 +48,10 @@ def require_free_port(host: str, port: int, setting: str) -> None:
             raise click.ClickException(why) from None
 
 
-def schema_fault(engine: Engine) -> Fault | None:
+def schema_mismatch(engine: Engine) -> SchemaMismatch | None:
     """Return what is wrong with the schema. Raises ClickException when the database is away."""
     try:
-        return schema.fault(engine)
+        return schema.mismatch(engine)
     except SQLAlchemyError as error:
         raise click.ClickException(
             f"the database cannot be used: {first_line(error)}; check DATABASE_URL"
@@ -60,7 +60,7 @@ def schema_fault(engine: Engine) -> Fault | None:
 
 def require_schema(engine: Engine) -> None:
     """Raise ClickException when the database is away or not of this version."""
-    fault = schema_fault(engine)
+    fault = schema_mismatch(engine)
     if fault:
         raise click.ClickException(str(fault))
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from crossroads import current
 from crossroads.logs import first_line
 from crossroads.ops.parent_process import SUPERVISOR
-from crossroads.ops.server import require_free_port, schema_fault
+from crossroads.ops.server import require_free_port, schema_mismatch
 from crossroads.settings import Settings
 from crossroads.staff import accounts
 from models import db, writing
@@ -30,7 +30,7 @@ def prepare(app: Flask, settings: Settings) -> None:
 
     Raises ClickException when the database is away or from a newer version.
     """
-    fault = schema_fault(db.engine)
+    fault = schema_mismatch(db.engine)
     if fault and not fault.older:
         raise click.ClickException(str(fault))
     if fault:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from crossroads import payments
 from crossroads.database import identity
 from crossroads.orders import ledger
-from crossroads.orders.projections import SETTLED, Dispute
+from crossroads.orders.projections import SETTLED, DisputeState
 from models import Order, OrderEvent
 from models.base import AnySession
 from models.order import DISPUTE, DUPLICATE_DISPUTE
@@ -24,10 +24,10 @@ class Case:
     """A dispute and the order that it is about."""
 
     order: Order
-    dispute: Dispute
+    dispute: DisputeState
 
 
-def learn(session: AnySession, order: Order, found: payments.Dispute, cause: str) -> None:
+def record_status(session: AnySession, order: Order, found: payments.Dispute, cause: str) -> None:
     """Note what Stripe says of a dispute of the order's payment, or of a duplicate of it.
 
     When Stripe wants evidence is as it says now. The caller holds the order's lock.
@@ -89,7 +89,7 @@ def closed_cases(session: AnySession) -> list[Case]:
 def _cases(session: AnySession, numbers: set[int]) -> list[Case]:
     theirs = select(Order).where(Order.id.in_(numbers), identity.counts())
     orders: Sequence[Order] = session.scalars(theirs).all()
-    balances = ledger.of_each(session, orders)
+    balances = ledger.balances_of(session, orders)
     return [
         Case(order=order, dispute=one)
         for order in orders

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from crossroads import payments
 from crossroads.mail import outbox
 from crossroads.orders import ledger
-from crossroads.orders.projections import ASKED, REFUND_COURSE, REFUSED, Refund
+from crossroads.orders.projections import ASKED, REFUND_COURSE, REFUSED, RefundState
 from crossroads.payments import Checkout
 from models import Order
 from models.base import AnySession
@@ -28,19 +28,21 @@ def note(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
         )  # fmt: skip
 
 
-def key(duplicate: Refund) -> str:
+def key(duplicate: RefundState) -> str:
     """Return the idempotency key that Stripe is asked with to return a duplicate."""
     tries = f"-{duplicate.tries}" if duplicate.tries > 1 else ""
     return f"duplicate-{duplicate.reference}{tries}"
 
 
-def missing(duplicate: Refund, found: Iterable[payments.Refund]) -> bool:
+def missing(duplicate: RefundState, found: Iterable[payments.Refund]) -> bool:
     """Tell whether some of a duplicate is still to be returned, given its refunds at Stripe."""
     returned = sum(one.amount for one in found if one.counts)
     return duplicate.asked and returned < duplicate.amount
 
 
-def ask_anew(session: AnySession, order_id: int, duplicate: Refund, cause: str) -> None:
+def retry_with_new_key(
+    session: AnySession, order_id: int, duplicate: RefundState, cause: str
+) -> None:
     """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
     order = ledger.lock(session, order_id)
     ledger.record(
@@ -49,10 +51,10 @@ def ask_anew(session: AnySession, order_id: int, duplicate: Refund, cause: str) 
     )  # fmt: skip
 
 
-def learn(
+def record_status(
     session: AnySession,
     order: Order,
-    duplicate: Refund,
+    duplicate: RefundState,
     found: Sequence[payments.Refund],
     cause: str,
 ) -> None:
@@ -80,7 +82,9 @@ def learn(
         outbox.enqueue_for_order(session, outbox.REFUND_FAILED, order, number)
 
 
-def refused(session: AnySession, order: Order, duplicate: Refund, reason: str, cause: str) -> None:
+def record_refusal(
+    session: AnySession, order: Order, duplicate: RefundState, reason: str, cause: str
+) -> None:
     """Note that Stripe will not return a duplicate. The caller holds the order's lock."""
     ledger.record(
         session, order, DUPLICATE, cause, subject=duplicate.reference, status=REFUSED,

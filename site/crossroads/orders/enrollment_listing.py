@@ -8,7 +8,14 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import join
 
 from crossroads.database import identity
-from crossroads.database.pagination import NEWEST, Filter, Listing, holds, in_course, names_person
+from crossroads.database.pagination import (
+    NEWEST,
+    Filter,
+    Listing,
+    contains,
+    matches_person,
+    of_course,
+)
 from crossroads.export import Sheet
 from crossroads.mail import addresses
 from models import Enrollment, Order
@@ -53,16 +60,16 @@ class EnrollmentFilter(Filter):
             identity.of_counting(Enrollment.order_id),
         ]
         if self.q:
-            bought = select(Order.id).where(names_person(Order, self.q))
+            bought = select(Order.id).where(matches_person(Order, self.q))
             found.append(
                 or_(
-                    holds(Enrollment.email, self.q),
-                    holds(Enrollment.name, self.q),
+                    contains(Enrollment.email, self.q),
+                    contains(Enrollment.name, self.q),
                     Enrollment.order_id.in_(bought),
                 )
             )
         if self.course:
-            found += in_course(Enrollment, self.course)
+            found += of_course(Enrollment, self.course)
         return found
 
 

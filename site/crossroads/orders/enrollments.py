@@ -93,7 +93,7 @@ def of_order(session: AnySession, order: Order) -> Receipt:
     """Return the receipt of a paid order. Raises NoResultFound for one that is not."""
     query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
     paid = session.scalars(query).one()
-    returned = ledger.of(session, order).returned
+    returned = ledger.balance_of(session, order).returned
     subtotal, discount, tax, total = (
         amount or 0
         for amount in (
@@ -138,13 +138,13 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
 
 def access(session: AnySession, enrollment: Enrollment) -> Access:
     """Return whether the seat is its student's now: paid for, not given back nor given on."""
-    balance = ledger.of(session, session.get_one(Order, enrollment.order_id))
+    balance = ledger.balance_of(session, session.get_one(Order, enrollment.order_id))
     has_it = enrollment.seat in balance.kept and enrollment.ended_at is None
     return balance.access if has_it else "none"
 
 
 def _returned(session: AnySession, order: Order, event: OrderEvent) -> Returned:
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     refund = balance.refund(event.subject)
     return Returned(
         amount=money.display(event.amount or 0, order.currency),

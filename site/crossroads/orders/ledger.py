@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 from crossroads.database import identity, page_cache_version
 from crossroads.mail import outbox
 from crossroads.orders import projections
-from crossroads.orders.projections import SETTLED, Dispute, Refund
+from crossroads.orders.projections import SETTLED, DisputeState, RefundState
 from models import Enrollment, Order, OrderEvent, insert_for, now
 from models.base import AnySession
 from models.order import (
@@ -77,10 +77,10 @@ class Balance:
     total: int
     returned: int
     asked: int
-    refunds: Sequence[Refund]
-    duplicates: Sequence[Refund]
-    disputes: Sequence[Dispute]
-    duplicate_disputes: Sequence[Dispute]
+    refunds: Sequence[RefundState]
+    duplicates: Sequence[RefundState]
+    disputes: Sequence[DisputeState]
+    duplicate_disputes: Sequence[DisputeState]
 
     @property
     def seats(self) -> int:
@@ -133,7 +133,7 @@ class Balance:
         return len(self.free_to_return)
 
     @property
-    def open_disputes(self) -> list[Dispute]:
+    def open_disputes(self) -> list[DisputeState]:
         """Return what banks have not decided, of further payments too."""
         return [one for one in (*self.disputes, *self.duplicate_disputes) if one.open]
 
@@ -142,7 +142,7 @@ class Balance:
         """Tell whether a refund, that of a duplicate too, failed and nobody has seen to it yet."""
         return any(one.failed for one in (*self.refunds, *self.duplicates))
 
-    def refund(self, reference: str) -> Refund | None:
+    def refund(self, reference: str) -> RefundState | None:
         """Return the refund of this name."""
         return next((one for one in self.refunds if one.reference == reference), None)
 
@@ -201,12 +201,12 @@ def lock(session: AnySession, order_id: int) -> Order:
     ).one()
 
 
-def of(session: AnySession, order: Order) -> Balance:
+def balance_of(session: AnySession, order: Order) -> Balance:
     """Return what the ledger of the order adds up to now."""
     return balance(order.seats, events(session, order))
 
 
-def of_each(session: AnySession, orders: Iterable[Order]) -> dict[int, Balance]:
+def balances_of(session: AnySession, orders: Iterable[Order]) -> dict[int, Balance]:
     """Return what the ledger of each of these orders adds up to now, by the order's number."""
     seats = {order.id: order.seats for order in orders}
     rows: dict[int, list[OrderEvent]] = {number: [] for number in seats}
@@ -236,7 +236,9 @@ def unfinished(session: AnySession, before: datetime, *, live: bool = False) -> 
     return session.scalars(query).all()
 
 
-def elsewhere(session: AnySession, since: datetime, *, live: bool = False) -> Sequence[int]:
+def of_another_account(
+    session: AnySession, since: datetime, *, live: bool = False
+) -> Sequence[int]:
     """Return the numbers of orders that ended because Stripe did not know their checkout.
 
     It is known again once the key of its own account is back, and may be paid. Only orders that
@@ -289,16 +291,16 @@ def record(session: AnySession, order: Order, kind: str, cause: str, **facts: ob
         .returning(OrderEvent.id)
     )  # fmt: skip
     if number is not None:
-        sum_up(session, order)
+        store_balance(session, order)
     return number
 
 
-def sum_up(session: AnySession, order: Order) -> Balance:
+def store_balance(session: AnySession, order: Order) -> Balance:
     """Store on the order what its ledger adds up to, and let pages know of seats that are free.
 
     Who has a seat that goes, or comes back, is told; the buyer is told of the money instead.
     """
-    found = of(session, order)
+    found = balance_of(session, order)
     if order.seats_kept != found.seats:
         page_cache_version.advance(session)
     order.state, order.seats_kept, order.amount_returned = found.state, found.seats, found.gone
@@ -314,7 +316,7 @@ def sum_up(session: AnySession, order: Order) -> Balance:
     return found
 
 
-def _less(seats: Iterable[int], refunds: Sequence[Refund]) -> tuple[int, ...]:
+def _less(seats: Iterable[int], refunds: Sequence[RefundState]) -> tuple[int, ...]:
     """Return the seats that refunds leave: those they name go, else as many of the last."""
     named = {number for one in refunds for number in one.numbers}
     left = [seat for seat in seats if seat not in named]

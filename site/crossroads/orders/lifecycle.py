@@ -50,7 +50,7 @@ class SoldOut(OrderError):
         self.left = left
 
 
-class Replaces(OrderError):
+class HasOpenCheckout(OrderError):
     """The order can be placed once the one that it replaces has ended: `order`."""
 
     def __init__(self, order: Order) -> None:
@@ -58,7 +58,7 @@ class Replaces(OrderError):
         self.order = order
 
 
-class Foreign(Exception):
+class ForeignCheckout(Exception):
     """A checkout that is not what the order asked for: nothing is done on its word."""
 
 
@@ -90,11 +90,11 @@ def place(
     seats.lock(session, course, cohort)
     if raised:
         page_cache_version.advance(session)
-    again = requests.made(session, request_key)
+    again = requests.find_made(session, request_key)
     if again is not None:
         return again
     older = requests.older(session, course, request_key, replaced)
-    left = seats.left(session, course, cohort)
+    left = seats.seats_left(session, course, cohort)
     if older is not None and older.cohort == cohort.code:
         left += older.seats
     if number > left:
@@ -120,7 +120,7 @@ def place(
     )
     holds.require_room(session, limits, order, network, older)
     if older is not None:
-        raise Replaces(older)
+        raise HasOpenCheckout(older)
     session.add(order)
     session.flush()
     if identity.counting(session, order):
@@ -150,7 +150,7 @@ def purchase(order: Order, base_url: str, site_id: str) -> Purchase:
     )
 
 
-def try_anew(session: AnySession, order_id: int, attempt: int) -> None:
+def retry_with_new_key(session: AnySession, order_id: int, attempt: int) -> None:
     """Ask under a new key from now on, as Stripe keeps a failure under that of the attempt."""
     order = lock(session, order_id)
     if order.attempt == attempt:
@@ -188,7 +188,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     https://docs.stripe.com/checkout/fulfillment
     """
     order = lock(session, order_id)
-    before = ledger.of(session, order)
+    before = ledger.balance_of(session, order)
     if checkout.paid and before.paid and checkout.id != paid_session(session, order):
         _require_own(session, order, checkout)
         duplicate_payments.note(session, order, checkout, cause)
@@ -209,12 +209,12 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
         order.session_url = checkout.recovery_url
     elif checkout.pending:
         record(session, order, PENDING, cause)
-    return ledger.of(session, order).state
+    return ledger.balance_of(session, order).state
 
 
 def end(session: AnySession, order: Order, kind: str, cause: str, reason: str = "") -> None:
     """End an order that was not paid and give its seats back; one that has ended stays as it is."""
-    if ledger.of(session, order).state in ledger.UNDECIDED:
+    if ledger.balance_of(session, order).state in ledger.UNDECIDED:
         record(session, order, kind, cause, reason=reason)
         if reason == ELSEWHERE:
             order.session_url = None  # where it was to be paid is no page of this account
@@ -245,12 +245,12 @@ def find(session: AnySession, token: str) -> Order | None:
     return session.scalar(select(Order).where(Order.token == token))
 
 
-def by_session(session: AnySession, session_id: str) -> Order | None:
+def find_by_session(session: AnySession, session_id: str) -> Order | None:
     """Return the order that this Checkout Session belongs to."""
     return session.scalar(select(Order).where(Order.session_id == session_id))
 
 
-def by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
+def find_by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
     """Return the order that this payment is of, or a duplicate of: no other concerns it."""
     if payment_intent is None:
         return None
@@ -298,7 +298,7 @@ def _require_own(session: AnySession, order: Order, checkout: Checkout) -> None:
     own = checkout.id == order.session_id or checkout.recovered_from is not None
     named = (checkout.reference, checkout.currency) == (order.token, order.currency)
     if not (own and named and identity.is_ours(session, checkout.site)):
-        raise Foreign(f"checkout {checkout.id} is not what order {order.id} asked for")
+        raise ForeignCheckout(f"checkout {checkout.id} is not what order {order.id} asked for")
 
 
 def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
@@ -339,4 +339,4 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
 
 def _seats_again(session: AnySession, order: Order) -> bool:
     """Tell whether the seats that were given back are still free, and let nobody else take them."""
-    return seats.lock_free(session, order.course, order.cohort) >= order.seats
+    return seats.lock_and_count(session, order.course, order.cohort) >= order.seats

@@ -15,14 +15,14 @@ from crossroads.database.pagination import (
     NEWEST,
     Filter,
     Listing,
-    in_course,
-    names_person,
+    matches_person,
+    of_course,
 )
 from crossroads.export import Sheet
 from crossroads.mail import addresses
 from crossroads.orders import ledger
 from crossroads.orders.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
-from crossroads.orders.projections import Dispute
+from crossroads.orders.projections import DisputeState
 from models import Order, OrderEvent, StripeEvent
 from models.base import AnySession
 from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED
@@ -111,7 +111,7 @@ class OrderFilter(Filter):
         if self.state:
             found.append(Order.state == self.state)
         if self.course:
-            found += in_course(Order, self.course)
+            found += of_course(Order, self.course)
         return found
 
 
@@ -124,7 +124,7 @@ class Standing:
 
     state: str
     paid: int | None
-    disputes: Sequence[Dispute]
+    disputes: Sequence[DisputeState]
     refund_failed: bool
 
 
@@ -137,7 +137,7 @@ def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standin
             disputes=found.open_disputes,
             refund_failed=found.refund_failed,
         )
-        for number, found in ledger.of_each(session, orders).items()
+        for number, found in ledger.balances_of(session, orders).items()
     }
 
 
@@ -162,7 +162,7 @@ def _holds(term: str) -> ColumnElement[bool]:
     """Say that an order is the buyer's, has the number, or is known by the name at Stripe."""
     number = re.fullmatch(r"#?([0-9]{1,10})", term)
     return or_(
-        names_person(Order, term),
+        matches_person(Order, term),
         Order.session_id == term,
         Order.payment_intent == term,
         Order.token == term,  # what Stripe shows as the client reference

@@ -33,7 +33,7 @@ class ParticipantError(ValueError):
     """A seat that cannot be given to this person. The message tells the buyer what can be done."""
 
 
-class Seated(ParticipantError):
+class AlreadyNamed(ParticipantError):
     """The person has a seat of the cohort already: it is for someone else."""
 
 
@@ -62,9 +62,9 @@ class Seat:
         return bool(self.participant.address_hash)
 
 
-def of(session: AnySession, order: Order) -> Sequence[Seat]:
+def seats_of(session: AnySession, order: Order) -> Sequence[Seat]:
     """Return the seats of a paid order, the first one first."""
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     mails = _mails(session, order)
     return [
         Seat(
@@ -95,10 +95,10 @@ def name(
     `turn` is how often the seat was named when the buyer was asked. The caller holds the order's
     lock. Raises ParticipantError, and of its kinds Changed and Seated.
     """
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     current = _current(session, order, balance, number)
     if turn != balance.named.get(number, 0):
-        raise Changed(_whose(current))
+        raise Changed(_address_of(current))
     at = now()
     if address.hash == current.address_hash and called != current.name:
         _require_ahead(cohort, at)
@@ -106,7 +106,7 @@ def name(
         return current
     _require_time(order, current, cohort, at)
     _require_new(session, order, number, address)
-    _require_patience(session, order, number, at)
+    _require_interval(session, order, number, at)
     if current.address_hash:
         current.ended_at = at
         session.flush()  # of each seat one row is current
@@ -126,15 +126,15 @@ def invite(session: AnySession, order: Order, number: int, turn: int) -> Enrollm
 
     The caller holds the order's lock.
     """
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     current = _current(session, order, balance, number)
     if turn != balance.named.get(number, 0):
-        raise Changed(_whose(current))
+        raise Changed(_address_of(current))
     if current.email is None:
         raise ParticipantError("Nobody has this place, so there is nobody to invite")
     if _mails(session, order).get(current.id) == DUE:
         raise ParticipantError("The invitation is on its way: give it five minutes")
-    if not outbox.rare(session, current.address_hash):
+    if not outbox.under_rate_limit(session, current.address_hash):
         raise ParticipantError(
             f"{current.email} has had as many mails in the last hour as we send. "
             "Ask them to look in spam, or try again in an hour"
@@ -189,7 +189,7 @@ def _require_new(session: AnySession, order: Order, number: int, address: Addres
 
     Nobody else gives seats of the cohort away from here on until the transaction ends.
     """
-    seats.lock_free(session, order.course, order.cohort)
+    seats.lock_and_count(session, order.course, order.cohort)
     held = select(Enrollment.order_id, Enrollment.seat).where(
         Enrollment.course == order.course,
         Enrollment.cohort == order.cohort,
@@ -202,14 +202,14 @@ def _require_new(session: AnySession, order: Order, number: int, address: Addres
     if order.id in places:
         other = places[order.id]
         which = "this place" if other == number else f"place {other}"
-        raise Seated(f"This person has {which} already: each place needs someone else")
+        raise AlreadyNamed(f"This person has {which} already: each place needs someone else")
     if places:
-        raise Seated(
+        raise AlreadyNamed(
             "This person has a place on these dates already, from another order: enter someone else"
         )
 
 
-def _require_patience(session: AnySession, order: Order, number: int, at: datetime) -> None:
+def _require_interval(session: AnySession, order: Order, number: int, at: datetime) -> None:
     lately = [
         event
         for event in ledger.events(session, order)
@@ -222,7 +222,7 @@ def _require_patience(session: AnySession, order: Order, number: int, at: dateti
         )
 
 
-def _whose(current: Enrollment) -> str:
+def _address_of(current: Enrollment) -> str:
     if current.email is None:
         return "This place was changed in another window: look at it again"
     return f"This place was given to {current.email} in another window"

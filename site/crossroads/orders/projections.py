@@ -45,7 +45,7 @@ SETTLED: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refund:
+class RefundState:
     """Money given back, or asked to be: `reference` is our name for it, else Stripe's id.
 
     `seats` is how many it takes back, `numbers` which ones where they were chosen. `tries` counts
@@ -84,7 +84,7 @@ class Refund:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dispute:
+class DisputeState:
     """The payment in doubt: `duplicate` where it is not the order's own.
 
     `due_at` is until when Stripe wants evidence.
@@ -113,22 +113,22 @@ class Dispute:
         return self.status.endswith("needs_response")
 
 
-def refunds(rows: Sequence[OrderEvent]) -> list[Refund]:
+def refunds(rows: Sequence[OrderEvent]) -> list[RefundState]:
     """Return the refunds among the events of an order, in an order of their own."""
     return [_refund(found) for found in _by_subject(rows, REFUND)]
 
 
-def duplicates(rows: Sequence[OrderEvent]) -> list[Refund]:
+def duplicates(rows: Sequence[OrderEvent]) -> list[RefundState]:
     """Return the refunds of further payments of an order, each named after its payment."""
     return [_refund(found) for found in _by_subject(rows, DUPLICATE)]
 
 
-def disputes(rows: Sequence[OrderEvent]) -> list[Dispute]:
+def disputes(rows: Sequence[OrderEvent]) -> list[DisputeState]:
     """Return the disputes among the events of an order, in an order of their own."""
     return [_dispute(found) for found in _by_subject(rows, DISPUTE)]
 
 
-def duplicate_disputes(rows: Sequence[OrderEvent]) -> list[Dispute]:
+def duplicate_disputes(rows: Sequence[OrderEvent]) -> list[DisputeState]:
     """Return the disputes of further payments of an order."""
     return [_dispute(found) for found in _by_subject(rows, DUPLICATE_DISPUTE)]
 
@@ -142,10 +142,10 @@ def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]
     return [found[subject] for subject in sorted(found)]
 
 
-def _refund(rows: list[OrderEvent]) -> Refund:
+def _refund(rows: list[OrderEvent]) -> RefundState:
     last = max(rows, key=_along(REFUND_COURSE))
     first = min(rows, key=_along(REFUND_COURSE))
-    return Refund(
+    return RefundState(
         reference=last.subject,
         stripe_id=next((row.stripe_id for row in rows if row.stripe_id), None),
         amount=last.amount or 0,
@@ -158,9 +158,9 @@ def _refund(rows: list[OrderEvent]) -> Refund:
     )
 
 
-def _dispute(rows: list[OrderEvent]) -> Dispute:
+def _dispute(rows: list[OrderEvent]) -> DisputeState:
     last = max(rows, key=_along(DISPUTE_COURSE))
-    return Dispute(
+    return DisputeState(
         stripe_id=last.subject,
         amount=last.amount or 0,
         status=last.status,

@@ -84,7 +84,7 @@ def choose(
     return tuple(sorted(sorted(free, key=first_to_go)[:number]))
 
 
-def ask(
+def request(
     session: AnySession,
     order_id: int,
     cause: str,
@@ -98,23 +98,23 @@ def ask(
     `wanted` are the numbers of the seats that it is for, where it matters. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     returned, taken = price(order, balance, seats, amount)
     numbers = choose(session, order, balance, taken, wanted)
-    return _ask(session, order, balance, returned, numbers, cause)
+    return _request(session, order, balance, returned, numbers, cause)
 
 
 def return_late(session: AnySession, order: Order) -> None:
     """Note that all that was paid for an order is to be given back: no seat was left."""
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     if balance.left:
-        _ask(session, order, balance, balance.left, (), LATE)
+        _request(session, order, balance, balance.left, (), LATE)
 
 
-def ask_anew(session: AnySession, order_id: int, reference: str, cause: str) -> None:
+def retry_with_new_key(session: AnySession, order_id: int, reference: str, cause: str) -> None:
     """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
     order = ledger.lock(session, order_id)
-    refund = ledger.of(session, order).refund(reference)
+    refund = ledger.balance_of(session, order).refund(reference)
     if refund is not None and refund.asked:
         ledger.record(
             session, order, REFUND, cause, subject=reference, amount=refund.amount,
@@ -123,18 +123,18 @@ def ask_anew(session: AnySession, order_id: int, reference: str, cause: str) -> 
         )  # fmt: skip
 
 
-def key(refund: projections.Refund) -> str:
+def key(refund: projections.RefundState) -> str:
     """Return the idempotency key that Stripe is asked with."""
     return refund.reference if refund.tries == 1 else f"{refund.reference}-{refund.tries}"
 
 
-def learn(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
+def record_status(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
     """Note what Stripe says of a refund of the order's payment.
 
     The buyer is told of one that is new, and when one that they were told of comes to nothing,
     unless a bank has the payment in hand, or has returned it. The caller holds the order's lock.
     """
-    before = ledger.of(session, order)
+    before = ledger.balance_of(session, order)
     known = before.refund(found.reference or "")
     subject = known.reference if known else found.id
     number = ledger.record(
@@ -152,9 +152,11 @@ def learn(session: AnySession, order: Order, found: payments.Refund, cause: str)
         outbox.enqueue_for_order(session, kind, order, number)
 
 
-def refused(session: AnySession, order: Order, reference: str, reason: str, cause: str) -> None:
+def record_refusal(
+    session: AnySession, order: Order, reference: str, reason: str, cause: str
+) -> None:
     """Note that Stripe will not make a refund. The caller holds the order's lock."""
-    refund = ledger.of(session, order).refund(reference)
+    refund = ledger.balance_of(session, order).refund(reference)
     if refund is not None:
         ledger.record(
             session, order, REFUND, cause, subject=reference, status=REFUSED,
@@ -162,13 +164,15 @@ def refused(session: AnySession, order: Order, reference: str, reason: str, caus
         )  # fmt: skip
 
 
-def see_to(session: AnySession, order_id: int, name: str, status: str, cause: str) -> None:
+def acknowledge_failure(
+    session: AnySession, order_id: int, name: str, status: str, cause: str
+) -> None:
     """Note what became of a refund that failed: ELSEWHERE, returned without Stripe, or DISMISSED.
 
     That of a duplicate is named by its payment. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
-    balance = ledger.of(session, order)
+    balance = ledger.balance_of(session, order)
     each = [
         *((REFUND, one, balance.left) for one in balance.refunds),
         *((DUPLICATE, one, one.amount) for one in balance.duplicates),
@@ -200,7 +204,7 @@ def failed(session: AnySession) -> list[int]:
     )
     theirs = select(Order).where(Order.id.in_(some), identity.counts())
     orders = session.scalars(theirs.order_by(Order.id))
-    found = ledger.of_each(session, orders.all())
+    found = ledger.balances_of(session, orders.all())
     return [number for number, one in found.items() if one.refund_failed]
 
 
@@ -209,13 +213,13 @@ def number(order: Order, balance: Balance) -> int:
     return 1 + sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
 
 
-def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[projections.Refund]:
+def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[projections.RefundState]:
     """Return what was asked for and is not among the refunds that Stripe has."""
     there = {one.reference for one in found}
     return [one for one in balance.refunds if one.asked and one.reference not in there]
 
 
-def due(refund: projections.Refund, balance: Balance, found: Iterable[payments.Refund]) -> int:
+def due(refund: projections.RefundState, balance: Balance, found: Iterable[payments.Refund]) -> int:
     """Return how much of a refund is to be made, in the currency's smallest unit.
 
     Late money goes back whole: what of it staff returned at Stripe before is not due again.
@@ -226,7 +230,7 @@ def due(refund: projections.Refund, balance: Balance, found: Iterable[payments.R
     return max(min(refund.amount, balance.total - returned), 0)
 
 
-def dismiss(session: AnySession, order: Order, refund: projections.Refund, cause: str) -> None:
+def dismiss(session: AnySession, order: Order, refund: projections.RefundState, cause: str) -> None:
     """Note that nothing more is to be done about a refund. The caller holds the order's lock."""
     ledger.record(
         session, order, REFUND, cause, subject=refund.reference, status=DISMISSED,
@@ -240,7 +244,7 @@ def listed(numbers: Sequence[int]) -> str:
     return f"seat {said}" if len(numbers) == 1 else f"seats {said}"
 
 
-def _ask(
+def _request(
     session: AnySession,
     order: Order,
     balance: Balance,

@@ -24,7 +24,7 @@ class SeatsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Place:
+class CohortAvailability:
     """A cohort with its true number of seats left."""
 
     cohort: Cohort
@@ -41,22 +41,24 @@ class Overbooked:
     over: int
 
 
-def places(session: AnySession, course: Course, at: datetime) -> list[Place]:
+def availabilities(session: AnySession, course: Course, at: datetime) -> list[CohortAvailability]:
     """Return the cohorts of a course in the order of their start, with seats left."""
     return [
-        place(session, course, cohort, at)
+        availability(session, course, cohort, at)
         for cohort in sorted(course.cohorts, key=lambda cohort: cohort.starts)
     ]
 
 
-def place(session: AnySession, course: Course, cohort: Cohort, at: datetime) -> Place:
+def availability(
+    session: AnySession, course: Course, cohort: Cohort, at: datetime
+) -> CohortAvailability:
     """Return one cohort with its seats left."""
-    free = left(session, course, cohort)
+    free = seats_left(session, course, cohort)
     if started(cohort, at):
-        return Place(cohort, max(free, 0), "past")
+        return CohortAvailability(cohort, max(free, 0), "past")
     if free <= 0:
-        return Place(cohort, 0, "full")
-    return Place(cohort, free, "few" if free <= FEW else "open")
+        return CohortAvailability(cohort, 0, "full")
+    return CohortAvailability(cohort, free, "few" if free <= FEW else "open")
 
 
 def overbooked(session: AnySession, courses: Iterable[Course], at: datetime) -> list[Overbooked]:
@@ -66,7 +68,7 @@ def overbooked(session: AnySession, courses: Iterable[Course], at: datetime) -> 
     fewer seats than are taken.
     """
     ahead = ((course, one) for course in courses for one in course.cohorts if not started(one, at))
-    counted = (Overbooked(*each, over=-left(session, *each)) for each in ahead)
+    counted = (Overbooked(*each, over=-seats_left(session, *each)) for each in ahead)
     return [one for one in counted if one.over > 0]
 
 
@@ -75,7 +77,7 @@ def started(cohort: Cohort, at: datetime) -> bool:
     return cohort.starts <= at.astimezone(ZoneInfo(cohort.timezone)).date()
 
 
-def left(session: AnySession, course: Course, cohort: Cohort) -> int:
+def seats_left(session: AnySession, course: Course, cohort: Cohort) -> int:
     """Return how many seats are neither reserved, held by an open order, nor paid for.
 
     Below zero when the content has been given fewer seats than are taken. Only under lock() does
@@ -97,7 +99,7 @@ def lock(session: AnySession, course: Course, cohort: Cohort) -> CohortRow:
     return row
 
 
-def lock_free(session: AnySession, course: str, code: str) -> int:
+def lock_and_count(session: AnySession, course: str, code: str) -> int:
     """Lock a cohort of which only the name is known, and return how many of its seats are left.
 
     It has as many as when seats were last asked for.
@@ -112,7 +114,7 @@ def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> 
     A negative number gives seats back. Raises SeatsError if there are not that many.
     """
     row = lock(session, course, cohort)
-    free = left(session, course, cohort)
+    free = seats_left(session, course, cohort)
     if seats > max(free, 0):
         raise SeatsError(_refusal(cohort, free, "left", "reserve"))
     if row.reserved + seats < 0:

@@ -86,7 +86,7 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
     return Person(
         address_hash=address_hash,
         lead=lead,
-        consents=consent.ledger(session, lead.id) if lead else (),
+        consents=consent.events_of(session, lead.id) if lead else (),
         waiting=session.scalars(places.order_by(Waiting.id)).all(),
         messages=session.scalars(mails.order_by(Message.id)).all(),
         orders=theirs,

@@ -53,7 +53,7 @@ def purge(session: AnySession, before: datetime) -> int:
     numbers = session.scalars(query).all()
     for model in (Message, ConsentEvent, Waiting):
         session.execute(delete(model).where(model.lead_id.in_(numbers)))
-    search_index.forget(session, numbers)
+    search_index.remove(session, numbers)
     session.execute(delete(Lead).where(Lead.id.in_(numbers)))
     return len(numbers)
 

@@ -21,7 +21,7 @@ from crossroads.middleware.rate_limits import TooMany
 from crossroads.middleware.security import policy_with_payment
 from crossroads.orders import enrollments, ledger, participants
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.lifecycle import Foreign
+from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused, ours
 from crossroads.web.forms import ParticipantForm
 from models import Order, db, now
@@ -69,21 +69,21 @@ def show(
             settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
         elif not trouble and orders.recoverable(order):
             count_look(order)
-            confirming = settlement.look_for_copies(db.engine, gateway(), order, "order page")
-    except (TooMany, PaymentsAway, PaymentsRefused, Foreign) as error:
+            confirming = settlement.find_duplicates(db.engine, gateway(), order, "order page")
+    except (TooMany, PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
         # What is known here is shown; the worker goes on asking.
         level = ERROR if ours(error) else WARNING
         log.log(level, "order page not fresh", order=order.id, error=str(error))
         trouble = "look"
     order = find(order.token)  # as it is after the look
-    balance = ledger.of(db.session, order)
+    balance = ledger.balance_of(db.session, order)
     confirming = confirming and not balance.paid
     events = ledger.events(db.session, order)
     course = current.content().course(order.course)
     cohort = cohort_of(order)
     bought = enrollments.of_order(db.session, order) if balance.paid else None
     unseated = any(event.kind == UNSEATED for event in events)
-    seats = participants.of(db.session, order) if balance.paid else ()
+    seats = participants.seats_of(db.session, order) if balance.paid else ()
     naming = naming or Naming()
     page = render_template(
         "checkout/order.html",
@@ -176,7 +176,7 @@ def cohort_of(order: Order) -> Cohort | None:
 
 def state(order: Order) -> ledger.State:
     """Return where the order stands as far as is known here; no transaction is left open."""
-    found = ledger.of(db.session, order).state
+    found = ledger.balance_of(db.session, order).state
     db.session.rollback()
     return found
 

@@ -18,7 +18,7 @@ from crossroads.mail import addresses, domain_hints
 from crossroads.metrics import SIGNUPS
 from crossroads.middleware import rate_limits
 from crossroads.middleware.security import host_of, refuse_cross_site, truncated_ip
-from crossroads.orders.seats import Place
+from crossroads.orders.seats import CohortAvailability
 from crossroads.web.forms import SignupForm, clean_tag
 
 PAGE_LENGTH = 200
@@ -42,7 +42,7 @@ class Signup:
 class ToWait:
     """What a page shows of the form for the waiting list of one cohort."""
 
-    place: Place
+    place: CohortAvailability
     consent: str
     signup: Signup
 
@@ -52,7 +52,7 @@ def empty() -> Signup:
     return Signup(form=SignupForm(formdata=None))
 
 
-def to_wait(course: Course, place: Place, signup: Signup | None = None) -> ToWait:
+def to_wait(course: Course, place: CohortAvailability, signup: Signup | None = None) -> ToWait:
     """Return the form for a cohort's waiting list, empty when not given."""
     consent = waiting_list.wording(current.content(), course.slug, place.cohort.code)
     return ToWait(place=place, consent=consent, signup=signup or empty())
@@ -97,7 +97,7 @@ def answer(
     counted = [(settings.signup_limit, "signup", rate_limits.client_network())]
     valid = form.validate()
     if valid:
-        address = addresses.read(form.email.data, settings.suppression_key)
+        address = addresses.parse(form.email.data, settings.suppression_key)
         counted.append((settings.address_limit, "address", address.hash))
     rate_limits.count(*counted)
     if not valid:

@@ -44,7 +44,7 @@ class CheckoutOpener(Loop):
             writing(session)
             job = queue.claim(session, now())
             order = session.get_one(Order, job.order_id) if job else None
-            wanted = order is not None and ledger.of(session, order).state == "open"
+            wanted = order is not None and ledger.balance_of(session, order).state == "open"
             if job is not None and not wanted:
                 queue.remove(session, job.order_id)
             session.commit()

@@ -21,7 +21,7 @@ from crossroads.mail.eligibility import Receiver
 from crossroads.mail.mx import Domains
 from crossroads.mail.smtp import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
 from crossroads.notifications import announcements, contexts
-from crossroads.notifications.contexts import Announced, Participant, Unpaid, Waiter
+from crossroads.notifications.contexts import Announced, Participant, Unpaid, WaitingLead
 from crossroads.orders import enrollments
 from crossroads.orders.enrollments import Bought
 from crossroads.worker.loop import Loop
@@ -174,9 +174,9 @@ class Worker(Loop):
             away = isinstance(error, ServerAway)
             if away:
                 self._probe_at = time.monotonic() + PROBE_SECONDS
-            verb = outbox.await_server if away else outbox.postpone
+            verb = outbox.wait_for_server if away else outbox.retry_later
             return self._note(message, outcome, verb, _reason(error))
-        outcome = self._note(message, "sent", outbox.sent)
+        outcome = self._note(message, "sent", outbox.mark_sent)
         if time.monotonic() >= self._forward_at:
             self._forward_at = time.monotonic() + FORWARD_SECONDS
             self._bring_forward()
@@ -194,7 +194,7 @@ class Worker(Loop):
 
     def _told(
         self, message: Message, receiver: Receiver
-    ) -> Lead | Bought | Participant | Unpaid | Waiter | Announced:
+    ) -> Lead | Bought | Participant | Unpaid | WaitingLead | Announced:
         """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
             if isinstance(receiver, Enrollment):
@@ -212,7 +212,7 @@ class Worker(Loop):
             if message.waiting_id is None:
                 return receiver
             waiting = session.get_one(Waiting, message.waiting_id)
-            return Waiter(lead=receiver, waiting=waiting)
+            return WaitingLead(lead=receiver, waiting=waiting)
 
     def _note(
         self, message: Message, outcome: Outcome, verb: Callable[..., bool], error: str = ""

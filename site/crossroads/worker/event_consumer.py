@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.database import leases
 from crossroads.fulfillment import matching, settlement, webhook_events
-from crossroads.orders.lifecycle import Foreign
+from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Gateway, PaymentsError
 from crossroads.worker.loop import Loop
 from models import now, writing
@@ -47,7 +47,7 @@ class Settler(Loop):
             else:
                 settlement.settle(self._engine, self._gateway, order, f"event {event.id}", event)
             log.info("event followed", kind=event.kind, order=order)
-        except Foreign as error:
+        except ForeignCheckout as error:
             log.warning("event of a foreign checkout", error=str(error))
             settlement.close(self._engine, event)
         except PaymentsError as error:

@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import Engine
 
 from crossroads.database import leases
-from crossroads.fulfillment.reconciliation import Busy, Sweep
+from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
 from crossroads.payments import Gateway
 from crossroads.worker.loop import Periodic
 
@@ -46,7 +46,7 @@ class Sweeper(Periodic):
         try:
             for drift in sweep.run():
                 log.info("order healed", **asdict(drift))
-        except Busy as error:
+        except AlreadyRunning as error:
             log.info("sweep left to another", owner=error.owner)
         if sweep.left:
             log.warning("sweep left something for the next", left=sweep.left)

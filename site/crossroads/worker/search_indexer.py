@@ -32,7 +32,7 @@ class Indexer(Periodic):
 
     def _some(self) -> int:
         with Session(self._engine) as session:
-            if not search_index.waiting(session):
+            if not search_index.any_waiting(session):
                 return 0
             session.rollback()
             began = time.monotonic()

@@ -5,7 +5,7 @@ from flask import Response, render_template, request
 from crossroads import current
 from crossroads.admin import access, download
 from crossroads.admin.forms import EnrollmentFilterForm
-from crossroads.admin.list_view import Browse
+from crossroads.admin.list_view import ListView
 from crossroads.orders import enrollment_listing, listing, seats
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter
 from models import db
@@ -18,7 +18,7 @@ def enrollments() -> str:
     content = current.content()
     courses = listing.courses(db.session, content)
     form = EnrollmentFilterForm(courses)
-    listed = Browse(ENROLLMENTS, form, access.ENROLLMENTS)
+    listed = ListView(ENROLLMENTS, form, access.ENROLLMENTS)
     slug, _, code = form.which.course.partition("/")
     course = content.course(slug)
     cohort = course.cohort(code) if course else None
@@ -28,7 +28,7 @@ def enrollments() -> str:
         buyers=enrollment_listing.buyers(db.session, listed.shown.rows),
         cohorts=dict(courses),
         cohort=cohort,
-        left=seats.left(db.session, course, cohort) if course and cohort else 0,
+        left=seats.seats_left(db.session, course, cohort) if course and cohort else 0,
     )
 
 

@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import current
 from crossroads.admin import access, download
 from crossroads.admin.forms import LeadFilterForm
-from crossroads.admin.list_view import Browse
+from crossroads.admin.list_view import ListView
 from crossroads.leads import consent, listing, waiting_list
 from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import release as take_for_person
@@ -22,7 +22,7 @@ def leads() -> str:
     lines = waiting_list.lines(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
     form = LeadFilterForm(*listing.choices(db.session), named)
-    return render_template("admin/leads.html", list=Browse(LEADS, form, access.LEADS))
+    return render_template("admin/leads.html", list=ListView(LEADS, form, access.LEADS))
 
 
 @bp.get("/leads/<int:lead_id>")
@@ -33,7 +33,7 @@ def lead(lead_id: int) -> str:
     return render_template(
         "admin/lead.html",
         lead=found,
-        consents=consent.ledger(db.session, found.id),
+        consents=consent.events_of(db.session, found.id),
         suppression=suppressions.find(db.session, found.address_hash),
         messages=listing.messages(db.session, found.id),
         waiting=[

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from crossroads.admin import access
 from crossroads.admin.forms import MailFilterForm
-from crossroads.admin.list_view import Browse
+from crossroads.admin.list_view import ListView
 from crossroads.database.pagination import HIGHEST_ID
 from crossroads.mail import outbox
 from crossroads.mail.listing import MAILS, LeadMailFilter, MailFilter
@@ -26,7 +26,7 @@ def mails() -> str:
     dead = form.which.dead()
     return render_template(
         "admin/mails.html",
-        list=Browse(MAILS, form, access.MAIL),
+        list=ListView(MAILS, form, access.MAIL),
         dead=MAILS.count(db.session, dead) if dead else 0,
     )
 

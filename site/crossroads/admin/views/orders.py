@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from crossroads import current, money
 from crossroads.admin import access, download, order_record
 from crossroads.admin.forms import OrderFilterForm, RefundForm
-from crossroads.admin.list_view import Browse
+from crossroads.admin.list_view import ListView
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders import disputes as order_disputes
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 def orders() -> str:
     at = now()
     courses = listing.courses(db.session, current.content())
-    listed = Browse(ORDERS, OrderFilterForm(courses), access.ORDERS)
+    listed = ListView(ORDERS, OrderFilterForm(courses), access.ORDERS)
     return render_template(
         "admin/orders.html",
         list=listed,
@@ -106,7 +106,7 @@ def invoice(order_id: int) -> AnyResponse:
 def ask_refund(order_id: int) -> AnyResponse:
     """Ask what to return; once that is chosen, say what it comes to and ask for the word."""
     found = _find(order_id)
-    balance = ledger.of(db.session, found)
+    balance = ledger.balance_of(db.session, found)
     if not balance.refundable:
         return redirect(url_for(".order", order_id=order_id), 303)
     form = RefundForm(found, balance)
@@ -118,7 +118,7 @@ def refund(order_id: int) -> AnyResponse:
     """Note the refund, then have Stripe make it: two transactions, with the calls between."""
     writing(db.session)
     found = ledger.lock(db.session, _find(order_id).id)
-    balance = ledger.of(db.session, found)
+    balance = ledger.balance_of(db.session, found)
     if not balance.refundable:
         return redirect(url_for(".order", order_id=order_id), 303)
     form = RefundForm(found, balance)
@@ -132,7 +132,7 @@ def refund(order_id: int) -> AnyResponse:
         amount, _ = refunds.price(found, balance, form.seats, form.sum)
         if str(amount) != form.returns.data:  # something was returned since the page was opened
             return _refund_page(found, balance, form, chosen=True, status=409)
-        refunds.ask(
+        refunds.request(
             db.session,
             order_id,
             cause,
@@ -164,7 +164,7 @@ def see_to(order_id: int) -> AnyResponse:
         abort(400)
     number, who = _find(order_id).id, access.signed_in().id
     try:
-        refunds.see_to(
+        refunds.acknowledge_failure(
             db.session, number, request.form.get("refund", ""), status, f"desk, user {who}"
         )
     except RefundError as error:

@@ -66,9 +66,9 @@ def login() -> AnyResponse:
     db.session.commit()
     if found is None:
         return _door(form, REFUSED, NOT_THESE)
-    access.enter(found)
+    access.sign_in(found)
     log.info("signed in", user=found.id)
-    if fields := access.kept():
+    if fields := access.preserved_fields():
         return make_response(render_template("admin/resume.html", action=going, fields=fields))
     return redirect(going, 303)
 
@@ -79,7 +79,7 @@ def logout() -> AnyResponse:
     writing(db.session)
     accounts.close_session(db.session, found.token)
     db.session.commit()
-    access.leave()
+    access.sign_out()
     flash("You are signed out.", "ok")
     return redirect(url_for(access.LOGIN), 303)
 
@@ -140,7 +140,7 @@ def _door(form: SignInForm, status: int = 200, notice: str = "") -> Response:
         form=form,
         notice=notice,
         going=access.local(form.next.data or request.args.get("next")),
-        kept=access.kept(),
+        kept=access.preserved_fields(),
     )
     return make_response(page, status)
 

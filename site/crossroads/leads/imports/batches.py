@@ -82,7 +82,7 @@ def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, 
     idle = session.scalars(select(Lead.id).where(Lead.id.in_(numbers), ~KEPT)).all()
     for model in (Message, ConsentEvent):
         session.execute(delete(model).where(model.lead_id.in_(idle)))
-    search_index.forget(session, idle)
+    search_index.remove(session, idle)
     session.execute(delete(Lead).where(Lead.id.in_(idle)))
     record.removed += len(idle)
     return len(idle), numbers[-1]

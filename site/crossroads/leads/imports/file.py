@@ -243,7 +243,7 @@ class LeadFile:
         if FOREIGN.search(email):
             raise Wrong(f"email: {NOT_UTF8}")
         try:
-            return addresses.read(email, self._key)
+            return addresses.parse(email, self._key)
         except EmailNotValidError as error:
             raise Wrong(f"email: {error}") from None
 

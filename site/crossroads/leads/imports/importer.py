@@ -127,7 +127,7 @@ def stage(session: AnySession, rows: Iterable[Mapping[str, Any]]) -> int:
     return given - (session.scalar(select(func.count()).select_from(STAGED)) or 0)
 
 
-def weigh(session: AnySession) -> Outcome:
+def assess(session: AnySession) -> Outcome:
     """Return what would become of the staged leads now."""
     held = Suppression.address_hash == STAGED.c.held_hash
     known = select(Lead.state, func.count()).join(STAGED, SAME).where(~and_(*GONE), ~and_(*DEAD))
@@ -135,9 +135,9 @@ def weigh(session: AnySession) -> Outcome:
     suppressed = suppressed.where(~exists().where(*GONE))
     added = select(STAGED.c.state, func.count()).where(*NEW).group_by(STAGED.c.state)
     return Outcome(
-        added=_counted(session, added),
-        known=_counted(session, known.where(~exists().where(held)).group_by(Lead.state)),
-        suppressed=_counted(session, suppressed.group_by(Suppression.reason)),
+        added=_counts(session, added),
+        known=_counts(session, known.where(~exists().where(held)).group_by(Lead.state)),
+        suppressed=_counts(session, suppressed.group_by(Suppression.reason)),
         unsubscribed=session.scalar(select(func.count()).select_from(Lead, STAGED).where(*GONE))
         or 0,
         held=session.scalar(select(func.count()).select_from(Lead, STAGED).where(*DEAD)) or 0,
@@ -169,7 +169,7 @@ def begin(session: AnySession, *, file: str, by: str, source: str, lines: int) -
     return record
 
 
-def write(session: AnySession, part: range, import_id: int | None = None) -> int:
+def add(session: AnySession, part: range, import_id: int | None = None) -> int:
     """Add whom nobody knows here and nothing holds back, each with an event; return how many.
 
     They get no mail.
@@ -185,11 +185,11 @@ def write(session: AnySession, part: range, import_id: int | None = None) -> int
     added = select(Lead.id).join(STAGED, Lead.unsubscribe_token == STAGED.c.unsubscribe_token)
     added = added.where(meant)
     _record(session, added, STAGED.c.kind)
-    _hold(session, added)
+    _suppress(session, added)
     return session.scalar(added.with_only_columns(func.count())) or 0
 
 
-def take_off(session: AnySession, part: range) -> int:
+def unsubscribe(session: AnySession, part: range) -> int:
     """Unsubscribe those who had confirmed here and are gone by the file; return how many.
 
     Their links to confirm with are void, and they wait for no seat, as after a click of their own.
@@ -209,7 +209,7 @@ def take_off(session: AnySession, part: range) -> int:
         STAGED.c.state == UNSUBSCRIBED,
     )
     _record(session, left, STAGED.c.kind)
-    _hold(session, left)
+    _suppress(session, left)
     for waiting in session.scalars(select(Waiting).where(Waiting.lead_id.in_(left))):
         waiting.left_at = waiting.left_at or at
         waiting.token = new_token()
@@ -217,14 +217,14 @@ def take_off(session: AnySession, part: range) -> int:
     return session.scalar(left.with_only_columns(func.count())) or 0
 
 
-def hold(session: AnySession, part: range) -> int:
+def suppress(session: AnySession, part: range) -> int:
     """Hold back the mail of those who confirmed here and have bounced by the file: how many."""
     meant = STAGED.c.number.between(part.start, part.stop - 1)
     dead = select(Lead.id).select_from(Lead, STAGED).where(meant, *DEAD)
     number = session.scalar(dead.with_only_columns(func.count())) or 0
     if number:
         _record(session, dead, literal(consent.BOUNCED))
-        _hold(session, dead)
+        _suppress(session, dead)
     return number
 
 
@@ -243,7 +243,7 @@ def _record(session: AnySession, leads: Select[int], kind: ColumnElement[str]) -
     session.execute(insert_for(session, ConsentEvent).from_select(list(event), events))
 
 
-def _hold(session: AnySession, leads: Select[int]) -> None:
+def _suppress(session: AnySession, leads: Select[int]) -> None:
     """Suppress the addresses of those of these leads of whom the file says so."""
     held = {
         "address_hash": STAGED.c.address_hash,
@@ -291,5 +291,5 @@ def _hash(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()
 
 
-def _counted(session: AnySession, query: Select[str, int]) -> dict[str, int]:
+def _counts(session: AnySession, query: Select[str, int]) -> dict[str, int]:
     return {state: number for state, number in session.execute(query)}  # noqa: C416 - rows

@@ -165,7 +165,7 @@ class Year:
         yield (
             words,
             WORD,
-            [(word, lead[0]) for lead in leads for word in search_index.read(lead[-1])],
+            [(word, lead[0]) for lead in leads for word in search_index.tokens(lead[-1])],
         )
         yield table_of(ConsentEvent), CONSENT, events
         yield from self._bought(buyers)
@@ -218,7 +218,7 @@ class Year:
                 *(lead_id, email, email, hashed, called, state, page),
                 *(*source, last_page, *last_source, confirm[place], unsubscribe[place], at, at),
                 *(self._said(moment + CONFIRM_DAYS * DAY), confirmed_at, unsubscribed_at),
-                search_index.of_lead(email, email, called),
+                search_index.lead_text(email, email, called),
             )
             leads.append(lead)
             if state == CONFIRMED and lead_id % ONE_ORDER_IN == 0:

@@ -55,7 +55,7 @@ def examine(
 
 def _database(engine: Engine) -> Iterator[Finding]:
     try:
-        fault = schema.fault(engine)
+        fault = schema.mismatch(engine)
     except SQLAlchemyError as error:
         yield Finding("wrong", f"DATABASE_URL: the database cannot be used: {first_line(error)}")
         return

@@ -105,7 +105,7 @@ def refresh(
         _settle(row, REFUNDED, cause)
         return
     order = session.scalar(select(Order).where(Order.session_id == session_id))
-    if order is not None and ledger.of(session, order).paid:
+    if order is not None and ledger.balance_of(session, order).paid:
         _settle(row, ENROLLED, cause)
 
 
@@ -206,7 +206,7 @@ def refunded(session: AnySession, session_id: str, cause: str) -> None:
     _settle(_open(session, session_id), REFUNDED, cause)
 
 
-def ask_with_new_key(session: AnySession, session_id: str) -> None:
+def retry_with_new_key(session: AnySession, session_id: str) -> None:
     """Ask for the refund under a new key from now on, as Stripe keeps a failure under the last."""
     _open(session, session_id).attempt += 1
 
@@ -248,7 +248,7 @@ def _store(session: AnySession, one: Checkout, suppression_key: str) -> None:
     if session.get(LostCheckout, one.id) is not None:
         return
     try:
-        hashed = addresses.read(one.email, suppression_key).hash
+        hashed = addresses.parse(one.email, suppression_key).hash
     except EmailNotValidError:
         hashed = ""
     session.add(

@@ -22,7 +22,7 @@ def key(form: str, typed: str) -> str:
     return "".join(sha256(part.encode()).hexdigest()[:HALF] for part in parts)
 
 
-def made(session: AnySession, request_key: str) -> Order | None:
+def find_made(session: AnySession, request_key: str) -> Order | None:
     """Return the order that the request has made, unless that was canceled."""
     return session.scalar(_with_key(fresh_key(session, request_key)))
 

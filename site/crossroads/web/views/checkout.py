@@ -28,8 +28,8 @@ from crossroads.orders import seats
 from crossroads.orders.checkout import queue, requests
 from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
 from crossroads.orders.ledger import State
-from crossroads.orders.lifecycle import Foreign, Replaces, SoldOut
-from crossroads.orders.seats import Place
+from crossroads.orders.lifecycle import ForeignCheckout, HasOpenCheckout, SoldOut
+from crossroads.orders.seats import CohortAvailability
 from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused, ours, why
 from crossroads.web import order_page, signup_form
 from crossroads.web.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
@@ -84,7 +84,7 @@ def enroll(slug: str) -> AnyResponse:
     except PaymentsCrowded:  # Stripe was not asked: the earlier order is as it was
         log.warning("older order not ended", error="crowded")
         return _summary(course, form, 503, notice="busy")
-    except (PaymentsAway, PaymentsRefused, Foreign) as error:
+    except (PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
         fault = ours(error)
         log.log(ERROR if fault else WARNING, "older order not ended", error=str(error))
         return _summary(course, form, 503, notice="ours" if fault else "away")
@@ -122,7 +122,7 @@ def act(token: str) -> AnyResponse:
     if request.form.get("action") == "cancel":
         try:
             _cancel(found, "buyer")
-        except (PaymentsAway, PaymentsRefused, Foreign) as error:
+        except (PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
             log.warning("order not canceled", order=found.id, error=str(error))
             return order_page.show(found, trouble="cancel")
         return redirect(f"/orders/{token}", 303)
@@ -159,9 +159,9 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
     cohort = course.cohort(form.cohort.data)
     assert cohort is not None  # noqa: S101 - the form offers no other
     settings = current.settings()
-    address = addresses.read(form.email.data, settings.suppression_key)
+    address = addresses.parse(form.email.data, settings.suppression_key)
     request_key = _request_key(form)
-    known = requests.made(db.session, request_key)
+    known = requests.find_made(db.session, request_key)
     known_token = known.token if known else ""
     db.session.rollback()
     if known_token:  # no other order, and perhaps another call to Stripe
@@ -189,7 +189,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
             )
             db.session.commit()
             return placed
-        except Replaces as error:
+        except HasOpenCheckout as error:
             older = error.order
             db.session.expunge(older)
             db.session.rollback()
@@ -282,7 +282,7 @@ def _held_seats() -> HoldLimits:
     )
 
 
-def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | None:
+def _to_wait(course: Course, place: CohortAvailability | None, form: EnrollForm) -> ToWait | None:
     """Return the form for the waiting list of dates that cannot be bought, with what was typed."""
     if place is None:
         return None
@@ -290,12 +290,12 @@ def _to_wait(course: Course, place: Place | None, form: EnrollForm) -> ToWait | 
     return signup_form.to_wait(course, place, Signup(form=SignupForm(formdata=None, data=typed)))
 
 
-def _places(course: Course) -> list[Place]:
+def _places(course: Course) -> list[CohortAvailability]:
     """Return the cohorts that have not started, also those that are full."""
-    return [one for one in seats.places(db.session, course, now()) if one.state != "past"]
+    return [one for one in seats.availabilities(db.session, course, now()) if one.state != "past"]
 
 
-def _choices(places: list[Place]) -> list[tuple[str, str]]:
+def _choices(places: list[CohortAvailability]) -> list[tuple[str, str]]:
     return [(one.cohort.code, one.cohort.title or "") for one in places]
 
 

@@ -38,7 +38,7 @@ def ready() -> Response:
     """
     degraded = []
     try:
-        fault = str(schema.fault(db.engine) or "")
+        fault = str(schema.mismatch(db.engine) or "")
         if not fault:
             degraded = [str(one) for one in lateness.late(db.session, now())]
     except SQLAlchemyError:

@@ -155,7 +155,7 @@ def course(slug: str) -> Response:
         abort(404)
 
     def places() -> dict[str, object]:
-        found = seats.places(db.session, course, now())
+        found = seats.availabilities(db.session, course, now())
         upcoming = (place for place in found if place.state in ("open", "few"))
         next_place = next(upcoming, None)
         full = next((place for place in found if place.state == "full"), None)

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from crossroads import current
 from crossroads.mail import addresses
 from crossroads.orders import ledger, participants
-from crossroads.orders.participants import ParticipantError, Seated
+from crossroads.orders.participants import AlreadyNamed, ParticipantError
 from crossroads.web import order_page
 from crossroads.web.forms import ParticipantForm
 from crossroads.web.order_page import Naming
@@ -24,7 +24,7 @@ def name(token: str) -> Response:
     """Give away every seat that the form has someone for, or none of them when one cannot be."""
     order = _locked(token)
     sent = {}
-    for seat in participants.of(db.session, order):
+    for seat in participants.seats_of(db.session, order):
         form = ParticipantForm(prefix=f"seat{seat.number}")
         # Of several seats without a name, those left empty stay so.
         if form.email.name in request.form and (seat.named or not form.blank):
@@ -35,7 +35,7 @@ def name(token: str) -> Response:
         if number not in wrong:
             try:
                 _give(order, number, form)
-            except Seated as error:
+            except AlreadyNamed as error:
                 form.email.errors = [str(error)]
                 wrong.append(number)
             except ParticipantError as error:  # the seat may have no form any more
@@ -72,7 +72,7 @@ def _give(order: Order, number: int, form: ParticipantForm) -> None:
         order,
         number,
         _turn(form.turn.data),
-        address=addresses.read(form.email.data, current.settings().suppression_key),
+        address=addresses.parse(form.email.data, current.settings().suppression_key),
         called=form.name.data,
         cohort=order_page.cohort_of(order),
     )

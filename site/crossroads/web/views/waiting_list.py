@@ -24,7 +24,7 @@ def join(slug: str) -> Response:
         abort(404)
 
     def render(state: Signup) -> str:
-        place = seats.place(db.session, course, cohort, now())
+        place = seats.availability(db.session, course, cohort, now())
         return render_template(
             "waiting_list/join.html",
             course=course,
