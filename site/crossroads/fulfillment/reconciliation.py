@@ -227,15 +227,10 @@ class Sweep:
         """Ask Stripe about every order that may still change, whatever its age."""
         with Session(self._engine) as session:
             live = self._gateway.live
-            open_ = [
-                *ledger.unfinished(session, now() - SWEEP_AFTER, live=live),
-                *ledger.unsettled(session, live=live),
-                *(
-                    ledger.of_another_account(session, now() - RECOVERABLE, live=live)
-                    if self._own
-                    else ()
-                ),
-            ]
+            open_ = list(ledger.unfinished(session, now() - SWEEP_AFTER, live=live))
+            open_ += ledger.unsettled(session, live=live)
+            if self._own:
+                open_ += ledger.of_another_account(session, now() - RECOVERABLE, live=live)
         for number in open_:
             yield from self._settle_once(number, "no event told of it")
 
