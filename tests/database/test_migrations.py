@@ -122,9 +122,10 @@ def test_migrations_make_what_the_models_say(app: Flask) -> None:
     assert shape(engine) == migrated
 
 
-def test_all_migrations_are_known_in_their_order() -> None:
-    found = ScriptDirectory(str(schema.FOLDER)).walk_revisions()
-    assert schema.revisions() == tuple(one.revision for one in found)[::-1]
+def test_head_is_the_newest_of_numbered_migrations() -> None:
+    found = [one.revision for one in ScriptDirectory(str(schema.FOLDER)).walk_revisions()][::-1]
+    assert found == [f"{number:04d}" for number in range(1, len(found) + 1)]
+    assert found[-1] == schema.HEAD, "set HEAD in database/schema.py to the newest migration"
 
 
 def test_check_finds_a_table_that_no_migration_makes(app: Flask) -> None:
