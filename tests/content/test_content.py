@@ -15,7 +15,7 @@ from crossroads.content import (
     stamp,
     yaml_document,
 )
-from tests.support.content_files import COURSE, PAGE, PAGE_SLUG, REAL, TODAY, Folder
+from tests.support.content_files import COURSE, PAGE, PAGE_SLUG, REAL, Folder
 
 SEED = Path(__file__).parents[1] / "data" / "seed.txt"
 
@@ -100,15 +100,6 @@ def test_pages_are_found_by_slug() -> None:
     assert content.course("nothing") is None
     assert page.option("traditional").name == "Traditional Product Manager"
     assert course.cohort("2027-april") is course.cohorts[1]
-
-
-def test_the_next_cohort_starts_today_or_later() -> None:
-    course = load(REAL).courses[0]
-    first, second, *_, last = course.cohorts
-    assert course.next_cohort(first.starts) is first
-    assert course.next_cohort(date(2027, 1, 20)) is second
-    assert course.next_cohort(date(2030, 1, 1)) is None
-    assert last.ends > last.starts > TODAY
 
 
 def test_what_is_still_a_sample_is_said(folder: Folder) -> None:

@@ -287,8 +287,3 @@ class Course(Shape):
     def cohort(self, code: str) -> Cohort | None:
         """Find a cohort by its code."""
         return next((cohort for cohort in self.cohorts if cohort.code == code), None)
-
-    def next_cohort(self, today: date) -> Cohort | None:
-        """Find the cohort that starts first, today or later."""
-        ahead = [cohort for cohort in self.cohorts if cohort.starts >= today]
-        return min(ahead, key=lambda cohort: cohort.starts, default=None)
