@@ -8,9 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads.mail import listing
 from models import Message, db, now, writing
-from tests.conftest import ROOT
 from tests.orders.test_lifecycle import place
 from tests.support.desk_visits import add_leads, desk, lead, send, token
 from tests.support.mail_server import MailServer
@@ -46,11 +44,6 @@ def stored(app: Flask) -> dict[str, Message]:
 
 def rows(page: str) -> list[str]:
     return re.findall(r"<tr>\n(.*?)</tr>", page.partition("<tbody>")[2], re.S)
-
-
-def test_every_kind_of_mail_has_a_name_at_the_desk() -> None:
-    folders = {path.name for path in (ROOT / "templates/email").iterdir() if path.is_dir()}
-    assert folders <= set(listing.NAMES)
 
 
 def test_desk_with_no_mail_says_so(app: Flask) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from crossroads.mail import outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from models import Announcement, Message, now, writing
 from tests.support.desk_visits import lead
@@ -44,7 +45,7 @@ def test_every_mail_arrives_however_often_workers_are_killed(
         for number in range(ASKED):
             person = lead(f"person{number}@example.com")
             session.add(person)
-            outbox.enqueue(session, "confirm", person)
+            outbox.enqueue(session, MailKind.CONFIRM, person)
         at = now() - timedelta(days=1)
         session.add_all(
             lead(f"reader{number}@example.com", state="confirmed", confirmed_at=at)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from crossroads.mail.kinds import MailKind
 from tests.support.databases import opened
 from tests.support.mail_server import MailServer
 from tests.support.workers import BASE_URL, ROOT, make_worker
@@ -60,7 +61,7 @@ def test_killed_worker_loses_no_mail_and_doubles_at_most_the_one_in_hand(
     start: Callable[[str], Any], engine: Engine, server: MailServer, stage: str, copies: int
 ) -> None:
     server.stalled_at = stage
-    queue(engine, "confirm", "first", "second", "third")
+    queue(engine, MailKind.CONFIRM, "first", "second", "third")
     worker = start(server.url)
     assert server.reached.wait(60)
     worker.send_signal(signal.SIGKILL)
@@ -89,7 +90,7 @@ def test_worker_process_told_to_stop_finishes_the_mail_in_hand_and_no_more(
         time.sleep(0.3)
 
     server.while_taking = tell_to_stop
-    queue(engine, "confirm", "first", "second")
+    queue(engine, MailKind.CONFIRM, "first", "second")
     worker = start(server.url)
     assert worker.wait(60) == 0
     assert [message.state for message in messages(engine)] == ["sent", "due"]

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import lateness
 from crossroads.mail import outbox
+from crossroads.mail.kinds import MailKind
 from models import (
     Announcement,
     CheckoutRequest,
@@ -39,7 +40,7 @@ def mail(session: Session, age: timedelta, **given: Any) -> None:
     person = lead()
     session.add(person)
     session.flush()
-    outbox.enqueue(session, "confirm", person, due_at=now() - age)
+    outbox.enqueue(session, MailKind.CONFIRM, person, due_at=now() - age)
     session.flush()
 
 

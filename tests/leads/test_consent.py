@@ -26,6 +26,7 @@ from crossroads.leads.lifecycle import Touch
 from crossroads.leads.waiting_list import ask_all, join
 from crossroads.leads.waiting_list import confirm as confirm_place
 from crossroads.mail import eligibility, outbox, suppressions
+from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person, retention
 from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
 from tests.orders.test_lifecycle import COURSE, SMALL
@@ -143,9 +144,9 @@ class Sequences(RuleBasedStateMachine):
             self.mailed = message.id
             lead = self.session.get_one(Lead, message.lead_id)
             self.links.append(("out", lead.email_key, lead.unsubscribe_token, now()))
-            if message.kind == outbox.CONFIRM:
+            if message.kind == MailKind.CONFIRM:
                 self.links.append(("in", lead.email_key, lead.confirm_token, now()))
-            elif message.kind == outbox.WAIT:
+            elif message.kind == MailKind.WAIT:
                 waiting = self.session.get_one(Waiting, message.waiting_id)
                 self.links.append(("wait", lead.email_key, waiting.token, now()))
         self.traveller.shift(seconds)
@@ -276,7 +277,7 @@ class Sequences(RuleBasedStateMachine):
     def mailable(self, lead: Lead) -> bool:
         """Tell whether the gate lets a newsletter of now through, without leaving a trace."""
         with self.session.begin_nested() as trial:
-            outbox.enqueue(self.session, outbox.ALREADY, lead)
+            outbox.enqueue(self.session, MailKind.ALREADY, lead)
             self.session.flush()
             message = self.session.scalars(select(Message).order_by(Message.id.desc())).first()
             assert message is not None

@@ -21,6 +21,7 @@ from crossroads.leads.imports import importer
 from crossroads.leads.lifecycle import Touch
 from crossroads.leads.listing import SHEET, LeadFilter
 from crossroads.mail import eligibility, outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person
 from models import Base, ConsentEvent, Lead, Message, db, writing
 from models.base import prepare_engine
@@ -99,7 +100,7 @@ def mailable(session: Session) -> set[str]:
     """Return whom the gate of the outbox lets a mail to all pass to."""
     found = set()
     for lead in session.scalars(select(Lead).where(Lead.email != "")).all():
-        outbox.enqueue(session, outbox.ALREADY, lead)
+        outbox.enqueue(session, MailKind.ALREADY, lead)
         session.flush()
         message = session.scalars(select(Message).order_by(Message.id.desc())).first()
         assert message is not None

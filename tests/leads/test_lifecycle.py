@@ -14,6 +14,7 @@ from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import Touch
 from crossroads.mail import eligibility, outbox
 from crossroads.mail.addresses import email_key
+from crossroads.mail.kinds import MailKind
 from models import ConsentEvent, Lead, Message, now, writing
 from tests.support.people import address
 
@@ -149,7 +150,7 @@ def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
     assert question.kind == "confirm"
     assert not held(question)
     leads.confirm(session, lead.confirm_token, PROOF)
-    outbox.enqueue(session, "already", lead)
+    outbox.enqueue(session, MailKind.ALREADY, lead)
     session.flush()
     news = session.scalars(select(Message).where(Message.kind == "already")).one()
     assert not held(news)

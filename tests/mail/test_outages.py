@@ -19,6 +19,7 @@ from crossroads.database import leases
 from crossroads.database.presence import Presence
 from crossroads.fulfillment import webhook_events
 from crossroads.mail import outages, outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.worker import delivery
 from crossroads.worker.delivery import Delivery
 from models import Announcement, Lead, Message, Reconciliation, StripeEvent, now, writing
@@ -44,7 +45,7 @@ def owe(engine: Engine, *people: str) -> None:
         for name in people:
             person = lead(f"{name}@example.com")
             session.add(person)
-            outbox.enqueue(session, "confirm", person)
+            outbox.enqueue(session, MailKind.CONFIRM, person)
         session.commit()
 
 
@@ -151,7 +152,7 @@ def test_thousands_are_brought_forward_some_at_once_from_an_index(engine: Engine
         session.flush()
         at = now()
         for number in range(5):
-            outbox.enqueue(session, "confirm", person, due_at=at + (number + 1) * MINUTE)
+            outbox.enqueue(session, MailKind.CONFIRM, person, due_at=at + (number + 1) * MINUTE)
         for message in session.scalars(select(Message)):
             message.awaits_server_since = at
         session.commit()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.mail import eligibility, outbox
+from crossroads.mail.kinds import MailKind
 from models import Lead, Message, now, writing
 from tests.support.databases import opened, plans
 from tests.support.order_states import bring
@@ -26,21 +28,21 @@ def session(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def lead(session: Session, key: str = "maria", **values: object) -> Lead:
-    given: dict[str, object] = {
+def lead(session: Session, key: str = "maria", **values: Any) -> Lead:
+    given: dict[str, Any] = {
         "email": f"{key}@example.com",
         "email_key": f"{key}@example.com",
         "address_hash": hashed(f"{key}@example.com"),
         "confirm_until": now() + timedelta(days=7),
     }
-    lead = Lead(**(given | values))  # type: ignore[arg-type]
+    lead = Lead(**(given | values))
     session.add(lead)
     return lead
 
 
-def owed(session: Session, kind: str = "confirm", **values: object) -> Message:
+def owed(session: Session, kind: MailKind = MailKind.CONFIRM, **values: Any) -> Message:
     """Queue one message for a new lead, and take it."""
-    outbox.enqueue(session, kind, lead(session, **values))  # type: ignore[arg-type]
+    outbox.enqueue(session, kind, lead(session, **values))
     message = outbox.claim(session, "worker", now())
     assert message is not None
     return message
@@ -54,7 +56,7 @@ def stored(session: Session, message: Message) -> Message:
 def test_message_is_owed_only_when_the_caller_commits(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
-        outbox.enqueue(session, "confirm", lead(session))
+        outbox.enqueue(session, MailKind.CONFIRM, lead(session))
         session.rollback()
         assert outbox.claim(session, "worker", now()) is None
 
@@ -70,7 +72,7 @@ def test_message_goes_to_the_address_as_typed(session: Session) -> None:
 
 def test_message_due_later_is_not_taken_before(session: Session) -> None:
     tomorrow = now() + timedelta(days=1)
-    outbox.enqueue(session, "confirm", lead(session), due_at=tomorrow)
+    outbox.enqueue(session, MailKind.CONFIRM, lead(session), due_at=tomorrow)
     assert outbox.claim(session, "worker", now()) is None
     assert outbox.claim(session, "worker", tomorrow) is not None
 
@@ -78,14 +80,14 @@ def test_message_due_later_is_not_taken_before(session: Session) -> None:
 def test_message_due_longest_is_taken_first(session: Session) -> None:
     for minutes in (1, 3, 2):
         due_at = now() - timedelta(minutes=minutes)
-        outbox.enqueue(session, "confirm", lead(session, f"m{minutes}"), due_at=due_at)
+        outbox.enqueue(session, MailKind.CONFIRM, lead(session, f"m{minutes}"), due_at=due_at)
     taken = [outbox.claim(session, "worker", now()) for _ in range(3)]
     assert [message.recipient[:2] for message in taken if message] == ["m3", "m2", "m1"]
 
 
 def test_claimed_message_is_nobody_elses_until_the_lease_runs_out(session: Session) -> None:
     at = now()
-    outbox.enqueue(session, "confirm", lead(session), due_at=at)
+    outbox.enqueue(session, MailKind.CONFIRM, lead(session), due_at=at)
     first = outbox.claim(session, "first", at)
     assert first is not None
     assert first.attempts == 1
@@ -152,19 +154,19 @@ def test_message_that_kills_every_worker_is_given_up(session: Session) -> None:
 @pytest.mark.parametrize(
     ("kind", "state", "goes"),
     [
-        ("confirm", "pending", True),
-        ("confirm", "unsubscribed", True),
-        ("confirm", "confirmed", False),
-        ("welcome", "pending", False),
-        ("welcome", "unsubscribed", False),
-        ("welcome", "confirmed", True),
-        ("already", "pending", False),
-        ("already", "unsubscribed", False),
-        ("already", "confirmed", True),
+        (MailKind.CONFIRM, "pending", True),
+        (MailKind.CONFIRM, "unsubscribed", True),
+        (MailKind.CONFIRM, "confirmed", False),
+        (MailKind.WELCOME, "pending", False),
+        (MailKind.WELCOME, "unsubscribed", False),
+        (MailKind.WELCOME, "confirmed", True),
+        (MailKind.ALREADY, "pending", False),
+        (MailKind.ALREADY, "unsubscribed", False),
+        (MailKind.ALREADY, "confirmed", True),
     ],
 )
 def test_gate_lets_mail_pass_only_to_who_may_get_it(
-    session: Session, kind: str, state: str, goes: bool
+    session: Session, kind: MailKind, state: str, goes: bool
 ) -> None:
     message = owed(session, kind, state=state)
     admitted = eligibility.admit(session, message, "worker")
@@ -174,9 +176,9 @@ def test_gate_lets_mail_pass_only_to_who_may_get_it(
     assert bool(after.error) is not goes
 
 
-@pytest.mark.parametrize("kind", ["confirm", "welcome", "already"])
+@pytest.mark.parametrize("kind", [MailKind.CONFIRM, MailKind.WELCOME, MailKind.ALREADY])
 def test_nothing_is_sent_to_who_unsubscribed_after_it_was_queued(
-    session: Session, kind: str
+    session: Session, kind: MailKind
 ) -> None:
     message = owed(session, kind)
     session.execute(update(Lead).values(state="unsubscribed", unsubscribed_at=now()))
@@ -204,7 +206,7 @@ def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> N
     session.flush()
 
     def ask(receiver: Lead) -> bool:
-        return outbox.enqueue_rate_limited(session, "confirm", receiver)
+        return outbox.enqueue_rate_limited(session, MailKind.CONFIRM, receiver)
 
     assert [ask(maria) for _ in range(4)] == [True, True, True, False]
     assert ask(other)
@@ -220,9 +222,11 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
 ) -> None:
     maria, start = lead(session), now()
     for hours in range(5):
-        outbox.enqueue(session, "confirm", maria, due_at=start - hours * outbox.HOUR)
-    outbox.enqueue(session, "confirm", lead(session, "other"))
-    outbox.enqueue_for_order(session, "receipt", bring(session, "paid", email="maria@example.com"))
+        outbox.enqueue(session, MailKind.CONFIRM, maria, due_at=start - hours * outbox.HOUR)
+    outbox.enqueue(session, MailKind.CONFIRM, lead(session, "other"))
+    outbox.enqueue_for_order(
+        session, MailKind.RECEIPT, bring(session, "paid", email="maria@example.com")
+    )
     passed = []
     while message := outbox.claim(session, "worker", now()):
         if eligibility.admit(session, message, "worker"):
@@ -248,8 +252,8 @@ def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -
     order = bring(session, "paid", email="maria@example.com")
     session.flush()
     for _ in range(5):
-        outbox.enqueue_for_order(session, "receipt", order)
-    assert outbox.enqueue_rate_limited(session, "confirm", lead(session))
+        outbox.enqueue_for_order(session, MailKind.RECEIPT, order)
+    assert outbox.enqueue_rate_limited(session, MailKind.CONFIRM, lead(session))
     kinds = list(session.scalars(select(Message.kind)))
     assert kinds.count("receipt") == 6
 
@@ -259,7 +263,7 @@ def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> Non
         writing(session)
         receiver = lead(session)
         for _ in range(60):
-            outbox.enqueue(session, "confirm", receiver)
+            outbox.enqueue(session, MailKind.CONFIRM, receiver)
         session.commit()
 
     def claim_all(owner: str) -> list[int]:

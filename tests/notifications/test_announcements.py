@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.content import markdown
 from crossroads.mail import eligibility, outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from crossroads.notifications.announcements import Progress
 from models import Announcement, Lead, Message, Waiting, now, writing
@@ -182,7 +183,7 @@ def test_pause_acts_at_once_and_other_mail_goes_on(session: Session) -> None:
     assert first.recipient == people[0].email
     outbox.mark_sent(session, first, "worker")
     announcements.pause(announcement)
-    outbox.enqueue(session, "welcome", people[2])
+    outbox.enqueue(session, MailKind.WELCOME, people[2])
     session.flush()
     other = outbox.claim(session, "worker", later)
     assert other is not None

@@ -113,7 +113,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
     session.commit()
 
     expected = {
-        ("invitation", BEN): "the receiver no longer has the place",
+        ("invitation", BEN): "the receiver no longer has the seat",
         ("replaced", BEN): "the receiver was never invited",
         ("invitation", ZOE): "",
         ("replaced", "maria@example.com"): "",  # the buyer has heard by the mail of the order

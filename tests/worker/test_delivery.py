@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from crossroads.mail import outbox, smtp
+from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from crossroads.worker.delivery import Delivery
 from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
@@ -44,7 +45,9 @@ def either_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield engine
 
 
-def queue(engine: Engine, kind: str, *keys: str, state: str = "pending", **values: Any) -> None:
+def queue(
+    engine: Engine, kind: MailKind, *keys: str, state: str = "pending", **values: Any
+) -> None:
     """Owe each of these people one mail, in one transaction."""
     with Session(engine) as session:
         writing(session)
@@ -122,7 +125,7 @@ def test_sign_up_is_confirmed_from_the_mail_and_unsubscribed_from_the_next(
 def test_name_that_would_become_a_link_is_not_repeated(engine: Engine, server: MailServer) -> None:
     names = {"a": "Win at evil.example", "b": "https://evil.example", "c": "Martin Luther King Jr."}
     for key, name in names.items():
-        queue(engine, "welcome", key, state="confirmed", name=name)
+        queue(engine, MailKind.WELCOME, key, state="confirmed", name=name)
     make_worker(engine, server.url).deliver_due()
     said = {mail.recipient[0]: mail.part("plain") + mail.part("html") for mail in server.mails}
     assert "evil" not in said["a"] + said["b"]
@@ -132,13 +135,13 @@ def test_name_that_would_become_a_link_is_not_repeated(engine: Engine, server: M
 def test_request_to_confirm_repeats_nothing_that_a_stranger_typed(
     engine: Engine, server: MailServer
 ) -> None:
-    queue(engine, "confirm", "maria", name="Buy at evil", page="/compare/evil-offer")
+    queue(engine, MailKind.CONFIRM, "maria", name="Buy at evil", page="/compare/evil-offer")
     make_worker(engine, server.url).deliver_due()
     assert b"evil" not in server.mails[0].data
 
 
 def test_what_may_not_be_sent_is_held(engine: Engine, server: MailServer) -> None:
-    queue(engine, "welcome", "maria", state="unsubscribed")
+    queue(engine, MailKind.WELCOME, "maria", state="unsubscribed")
     assert make_worker(engine, server.url).deliver_due().held == 1
     assert server.mails == []
     assert [message.state for message in messages(engine)] == ["held"]
@@ -147,7 +150,7 @@ def test_what_may_not_be_sent_is_held(engine: Engine, server: MailServer) -> Non
 def test_mail_refused_for_now_comes_later_as_the_same_mail(
     engine: Engine, server: MailServer
 ) -> None:
-    queue(engine, "confirm", "maria")
+    queue(engine, MailKind.CONFIRM, "maria")
     worker = make_worker(engine, server.url)
     server.replies["rcpt"] = ["451 4.7.1 maria@example.com greylisted"]
     assert worker.deliver_due().postponed == 1
@@ -164,7 +167,7 @@ def test_mail_refused_for_now_comes_later_as_the_same_mail(
 def test_answer_lost_after_the_mail_was_taken_sends_the_same_mail_again(
     engine: Engine, server: MailServer
 ) -> None:
-    queue(engine, "confirm", "maria")
+    queue(engine, MailKind.CONFIRM, "maria")
     worker = make_worker(engine, server.url)
     taken: list[Mail] = []
     server.while_taking = lambda: taken.append(Mail("", "", b""))
@@ -178,7 +181,7 @@ def test_answer_lost_after_the_mail_was_taken_sends_the_same_mail_again(
 def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue(engine, "confirm", "first", "second")
+    queue(engine, MailKind.CONFIRM, "first", "second")
     worker = make_worker(engine, server.url)
 
     def all_fail(because: str) -> None:
@@ -205,7 +208,7 @@ def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
 
 
 def test_mail_refused_for_good_is_not_tried_again(engine: Engine, server: MailServer) -> None:
-    queue(engine, "confirm", "maria")
+    queue(engine, MailKind.CONFIRM, "maria")
     worker = make_worker(engine, server.url)
     server.replies["rcpt"] = ["550 5.1.1 no such user"]
     assert worker.deliver_due().dead == 1
@@ -226,14 +229,14 @@ def test_address_that_bounced_gets_no_more_mail_and_one_that_refused_this_mail_d
     either_engine: Engine, server: MailServer, stage: str, reply: str, fate: str
 ) -> None:
     confirmed: dict[str, Any] = {"state": "confirmed", "confirmed_at": now()}
-    queue(either_engine, "welcome", "maria", **confirmed)
+    queue(either_engine, MailKind.WELCOME, "maria", **confirmed)
     server.replies[stage] = [reply]
     worker = make_worker(either_engine, server.url)
     assert worker.deliver_due().dead == 1
     with Session(either_engine) as session:
         writing(session)
         person = session.scalars(select(Lead)).one()
-        for kind in ("already", "welcome"):
+        for kind in (MailKind.ALREADY, MailKind.WELCOME):
             outbox.enqueue(session, kind, person)
         draft = Announcement(subject="News", body="Hello.", rate=60)
         meant = announcements.count(session, draft)
@@ -259,7 +262,7 @@ def test_trial_that_bounces_suppresses_nobody(engine: Engine, server: MailServer
 
 
 def test_mail_server_away_for_too_long_ends_in_a_dead_message(engine: Engine) -> None:
-    queue(engine, "confirm", "maria")
+    queue(engine, MailKind.CONFIRM, "maria")
     worker = make_worker(engine, f"smtp://127.0.0.1:{free_port()}")
     for _ in range(11):
         assert worker.deliver_due().postponed == 1
@@ -275,8 +278,8 @@ def test_one_broken_template_stops_no_other_mail(
     broken = templates / "email/confirm/subject.txt"
     whole = broken.read_text()
     broken.write_text("{{ no_such_word }}")
-    queue(engine, "confirm", "first")
-    queue(engine, "welcome", "second", state="confirmed")
+    queue(engine, MailKind.CONFIRM, "first")
+    queue(engine, MailKind.WELCOME, "second", state="confirmed")
     worker = make_worker(engine, server.url, templates=templates)
     delivery = worker.deliver_due()
     assert (delivery.sent, delivery.postponed) == (1, 1)
@@ -290,11 +293,11 @@ def test_one_broken_template_stops_no_other_mail(
 def test_no_transaction_is_open_while_the_mail_server_thinks(
     engine: Engine, server: MailServer
 ) -> None:
-    queue(engine, "confirm", "maria")
+    queue(engine, MailKind.CONFIRM, "maria")
     written: list[int] = []
 
     def write_meanwhile() -> None:
-        queue(engine, "welcome", f"meanwhile{len(written)}")
+        queue(engine, MailKind.WELCOME, f"meanwhile{len(written)}")
         written.append(1)
 
     server.while_taking = write_meanwhile
@@ -304,7 +307,7 @@ def test_no_transaction_is_open_while_the_mail_server_thinks(
 
 def test_many_workers_send_each_message_once(either_engine: Engine, server: MailServer) -> None:
     people = [f"person{number}" for number in range(40)]
-    queue(either_engine, "confirm", *people)
+    queue(either_engine, MailKind.CONFIRM, *people)
     workers = [make_worker(either_engine, server.url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         deliveries = list(pool.map(lambda worker: worker.deliver_due(), workers))
@@ -317,7 +320,7 @@ def test_many_workers_send_each_message_once(either_engine: Engine, server: Mail
 def test_worker_that_lost_its_lease_while_sending_leaves_the_message_to_the_other(
     engine: Engine, server: MailServer
 ) -> None:
-    queue(engine, "confirm", "maria")
+    queue(engine, MailKind.CONFIRM, "maria")
 
     def other_takes_over() -> None:
         server.while_taking = lambda: None
@@ -334,7 +337,7 @@ def test_worker_that_lost_its_lease_while_sending_leaves_the_message_to_the_othe
 
 
 def test_no_log_line_holds_a_whole_address(engine: Engine, server: MailServer) -> None:
-    queue(engine, "confirm", "maria", "second")
+    queue(engine, MailKind.CONFIRM, "maria", "second")
     server.replies["rcpt"] = ["550 no such user maria@example.com"]
     with capture_logs() as lines:
         make_worker(engine, server.url).deliver_due()
@@ -353,7 +356,7 @@ def test_run_waits_out_a_database_that_is_away_and_ends_when_told(
             running.start()
             until(lambda: any(line["event"] == "worker in trouble" for line in lines))
         Base.metadata.create_all(engine)
-        queue(engine, "confirm", "maria")
+        queue(engine, MailKind.CONFIRM, "maria")
         until(lambda: server.mails)
         began = time.monotonic()
         worker.stop()

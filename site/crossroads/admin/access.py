@@ -26,7 +26,7 @@ from werkzeug.wrappers import Response
 
 from crossroads import current
 from crossroads.admin.forms import SignInForm
-from crossroads.mail import listing
+from crossroads.mail import kinds
 from crossroads.middleware import security
 from crossroads.orders import disputes
 from crossroads.staff import accounts
@@ -69,7 +69,7 @@ def init_app(app: Flask) -> None:
     """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
     # The token is enough, and a browser may be told to send no Referer.
     app.config["WTF_CSRF_SSL_STRICT"] = False
-    app.add_template_filter(listing.name, "mail_name")
+    app.add_template_filter(kinds.label, "mail_name")
     app.add_template_filter(disputes.days_left, "days_left")
     manager = LoginManager()
     manager.session_protection = None  # the row is the sign-in; a new network does not end it

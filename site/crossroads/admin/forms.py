@@ -19,7 +19,7 @@ from crossroads import export, money
 from crossroads.content import link_check
 from crossroads.database.pagination import Filter, cleaned
 from crossroads.leads.listing import LeadFilter
-from crossroads.mail import listing as mail_listing
+from crossroads.mail.kinds import MailKind
 from crossroads.mail.listing import MailFilter
 from crossroads.mail_headers import one_line
 from crossroads.orders import listing as order_listing
@@ -137,7 +137,9 @@ class MailFilterForm(FilterForm):
     def __init__(self, which: MailFilter) -> None:
         super().__init__(which)
         self.state.choices = _states(message.STATES)
-        self.kind.choices = _choices("Any mail", list(mail_listing.NAMES.items()), which.kind)
+        self.kind.choices = _choices(
+            "Any mail", [(kind, kind.label) for kind in MailKind], which.kind
+        )
 
 
 class AnnouncementForm(DeskForm):

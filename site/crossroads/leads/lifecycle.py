@@ -14,6 +14,7 @@ from crossroads.leads import consent, search_index
 from crossroads.leads.consent import Evidence
 from crossroads.mail import outbox, suppressions
 from crossroads.mail.addresses import Address
+from crossroads.mail.kinds import MailKind
 from models import ConsentEvent, Lead, Message, Waiting, now
 from models.base import AnySession, insert_on, table_of
 from models.lead import CONFIRMED, ERASED, HELD, UNSUBSCRIBED, new_token
@@ -107,7 +108,7 @@ def _begin(session: AnySession, added: Sequence[tuple[int, Submission]]) -> None
     consent.append(session, events)
     asked = [(number, one.address) for number, one in added if not one.suspect]
     if asked:
-        outbox.enqueue_first(session, outbox.CONFIRM, asked)
+        outbox.enqueue_first(session, MailKind.CONFIRM, asked)
 
 
 def _kind(signup: Submission) -> str:
@@ -117,8 +118,8 @@ def _kind(signup: Submission) -> str:
 def ask(session: AnySession, lead: Lead) -> None:
     """Mail a link to confirm with; who has confirmed is told so. Within what is bearable."""
     if lead.state == CONFIRMED and not suppressions.find(session, lead.address_hash):
-        outbox.enqueue_rate_limited(session, outbox.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
-    elif outbox.enqueue_rate_limited(session, outbox.CONFIRM, lead):
+        outbox.enqueue_rate_limited(session, MailKind.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
+    elif outbox.enqueue_rate_limited(session, MailKind.CONFIRM, lead):
         until = now() + timedelta(days=CONFIRM_DAYS)
         if until - lead.confirm_until > A_MINUTE:  # that of a new lead is right already
             lead.confirm_until = until
@@ -229,7 +230,7 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
         lead.unsubscribed_at = None
         consent.record(session, lead, consent.CONFIRMED, evidence)
         suppressions.lift(session, lead.address_hash)
-        outbox.enqueue_rate_limited(session, outbox.WELCOME, lead)
+        outbox.enqueue_rate_limited(session, MailKind.WELCOME, lead)
     return "done"
 
 

@@ -18,6 +18,7 @@ from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import CONFIRM_DAYS, Outcome, Submission, Touch
 from crossroads.mail import outbox, suppressions
 from crossroads.mail.addresses import Address, cleaned
+from crossroads.mail.kinds import MailKind
 from models import Lead, Order, Waiting, insert_for, now
 from models.base import AnySession
 from models.lead import UNSUBSCRIBED, WAITING, new_token
@@ -108,7 +109,7 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
             lead.confirmed_at, lead.unsubscribed_at = None, None
         consent.record(session, lead, consent.WAITING, evidence)
         suppressions.lift(session, lead.address_hash)
-        outbox.enqueue_rate_limited(session, outbox.WAITING, lead, waiting=waiting)
+        outbox.enqueue_rate_limited(session, MailKind.WAITING, lead, waiting=waiting)
     return "done"
 
 
@@ -158,8 +159,8 @@ def _ask(session: AnySession, lead: Lead, waiting: Waiting) -> None:
     """Mail a link to confirm with; who is on the list is told so. Within what is bearable."""
     if waiting.waits and not suppressions.find(session, lead.address_hash):
         most = outbox.REMINDERS_AN_HOUR
-        outbox.enqueue_rate_limited(session, outbox.WAITING, lead, most=most, waiting=waiting)
-    elif outbox.enqueue_rate_limited(session, outbox.WAIT, lead, waiting=waiting):
+        outbox.enqueue_rate_limited(session, MailKind.WAITING, lead, most=most, waiting=waiting)
+    elif outbox.enqueue_rate_limited(session, MailKind.WAIT, lead, waiting=waiting):
         waiting.confirm_until = now() + timedelta(days=CONFIRM_DAYS)
 
 

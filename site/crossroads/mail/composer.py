@@ -105,11 +105,6 @@ class Composer:
         message.add_alternative(html, subtype="html", cte="quoted-printable")
         return message
 
-    def kinds(self) -> list[str]:
-        """Return every kind of mail that there are templates for, by name."""
-        names = self._templates.list_templates(filter_func=lambda n: n.endswith("/subject.txt"))
-        return [name.partition("/")[0] for name in names]
-
     def render(self, name: str, context: Mapping[str, object]) -> str:
         """Return one template of the mail folder, filled in."""
         return self._templates.get_template(name).render(context)

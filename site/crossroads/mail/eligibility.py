@@ -1,23 +1,13 @@
-"""The one gate that all mail passes: whom a message may be sent to now, or why nobody."""
+"""Decide for each queued message: send it, hold it with a reason, or defer it."""
 
 from datetime import datetime
+from typing import assert_never
 
 from sqlalchemy import case, literal, select
 
-from crossroads.mail import outbox, suppressions
-from crossroads.mail.outbox import (
-    CONFIRM,
-    ERASED,
-    HOUR,
-    INVITATION,
-    MAILS_AN_HOUR,
-    MARKETING,
-    PLACES,
-    QUESTIONS,
-    TRIGGERED,
-    WAIT,
-    WAITING,
-)
+from crossroads.mail import kinds, outbox, suppressions
+from crossroads.mail.kinds import LIMITED, MailKind, SendIf
+from crossroads.mail.outbox import ERASED, HOUR, MAILS_AN_HOUR
 from models.base import AnySession, now
 from models.enrollment import Enrollment
 from models.lead import CONFIRMED, Lead
@@ -43,13 +33,17 @@ def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
             session, message, owner, message.error or "stopped in the middle of every try"
         )
         return None
-    receiver, reason = _receiver(session, message)
+    kind = kinds.find(message.kind)
+    if kind is None:  # queued by another version of the app, which may be the next to claim it
+        outbox.retry_later(session, message, owner, f"no mail of kind {message.kind} is known here")
+        return None
+    receiver, reason = _receiver(session, message, kind)
     if receiver is None:
         outbox.hold(session, message, owner, reason)
         return None
-    bearable_at = _allowed_at(session, message)
-    if bearable_at is not None:
-        outbox.defer(session, message, owner, bearable_at)
+    allowed_at = _allowed_at(session, message) if kind.limited else None
+    if allowed_at is not None:
+        outbox.defer(session, message, owner, allowed_at)
         return None
     return receiver
 
@@ -60,14 +54,12 @@ def _allowed_at(session: AnySession, message: Message) -> datetime | None:
     They were counted when they were queued; but those of many hours leave together when the mail
     server was away. What another worker has in hand counts as sent.
     """
-    if message.kind not in TRIGGERED:
-        return None
     at = now()
     in_hand = (Message.state == DUE) & (Message.lease_until > at)
     gone_at = case((in_hand, literal(at, Message.sent_at.type)), else_=Message.sent_at)
     query = select(gone_at).where(
         Message.address_hash == message.address_hash,
-        Message.kind.in_(TRIGGERED),
+        Message.kind.in_(LIMITED),
         Message.id != message.id,
         in_hand | ((Message.state == SENT) & (Message.sent_at > at - HOUR)),
     )
@@ -77,59 +69,79 @@ def _allowed_at(session: AnySession, message: Message) -> datetime | None:
     return first + HOUR if first is not None else None
 
 
-def _receiver(session: AnySession, message: Message) -> tuple[Receiver | None, str]:
+def _receiver(session: AnySession, message: Message, kind: MailKind) -> tuple[Receiver | None, str]:
     """Return whom to write to, or None and the reason why nobody may be."""
-    if message.enrollment_id is not None:
-        return _participant(session, message)
-    if message.order_id is not None:
-        order = session.get_one(Order, message.order_id)
-        return (order, "") if order.email else (None, ERASED)
-    if message.user_id is not None:
+    if message.user_id is not None:  # an announcement that someone of the staff tries
         return session.get(User, message.user_id), ERASED
+    match kind.send_if:
+        case SendIf.BUYER:
+            return _buyer(session, message)
+        case SendIf.SEAT_TAKEN | SendIf.SEAT_LOST:
+            return _participant(session, message, kind.send_if)
+        case (
+            SendIf.LEAD_NOT_CONFIRMED | SendIf.LEAD_CONFIRMED | SendIf.NOT_WAITING | SendIf.WAITING
+        ):
+            return _lead(session, message, kind)
+        case _:
+            assert_never(kind.send_if)
+
+
+def _buyer(session: AnySession, message: Message) -> tuple[Order | None, str]:
+    order = session.get(Order, message.order_id) if message.order_id is not None else None
+    return (order, "") if order is not None and order.email else (None, ERASED)
+
+
+def _lead(session: AnySession, message: Message, kind: MailKind) -> tuple[Lead | None, str]:
     lead = session.get(Lead, message.lead_id) if message.lead_id is not None else None
     if lead is None or not lead.email:
         return None, ERASED
+    suppression = suppressions.find(session, message.address_hash)
+    asked_since = kind.asks and suppression is not None and message.created_at > suppression.since
+    if suppression is not None and not asked_since:
+        return None, f"the address is {suppression.reason}"
     waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None
     waits = waiting is not None and waiting.waits
-    suppression = suppressions.find(session, message.address_hash)
-    asks_anew = (
-        message.kind in QUESTIONS
-        and suppression is not None
-        and message.created_at > suppression.since
-    )
-    left_at = lead.unsubscribed_at
-    if suppression is not None and not asks_anew:
-        return None, f"the address is {suppression.reason}"
-    if message.kind in MARKETING and lead.state != CONFIRMED:
+    if kind.send_if is SendIf.LEAD_CONFIRMED and lead.state != CONFIRMED:
         return None, f"the receiver is {lead.state}"
-    if message.kind == CONFIRM and lead.state == CONFIRMED and not asks_anew:
+    if kind.send_if is SendIf.LEAD_NOT_CONFIRMED and lead.state == CONFIRMED and not asked_since:
         return None, "the receiver has confirmed already"
-    if message.kind == WAIT and waits and not asks_anew:
+    if kind.send_if is SendIf.NOT_WAITING and waits and not asked_since:
         return None, "the receiver is on the waiting list already"
-    if left_at is not None and left_at >= message.created_at:
+    if lead.unsubscribed_at is not None and lead.unsubscribed_at >= message.created_at:
         return None, "the receiver has unsubscribed since"
-    if message.kind in (WAITING, PLACES) and not waits:
+    if kind.send_if is SendIf.WAITING and not waits:
         return None, "the receiver is not on the waiting list"
     return lead, ""
 
 
-def _participant(session: AnySession, message: Message) -> tuple[Enrollment | None, str]:
+def _participant(
+    session: AnySession, message: Message, send_if: SendIf
+) -> tuple[Enrollment | None, str]:
     """Return the participant to write to, or None and the reason: seats go, and come back."""
-    enrollment = session.get_one(Enrollment, message.enrollment_id)
-    if not enrollment.email:
-        return None, ERASED
-    has_it = enrollment.kept and enrollment.ended_at is None
-    if message.kind == INVITATION:
-        return (enrollment, "") if has_it else (None, "the receiver no longer has the place")
-    if has_it:
-        return None, "the receiver has the place again"
-    # Who never heard of a place is not told that it is gone. The buyer has heard by other mail.
-    heard = select(Message.id).where(
-        Message.enrollment_id == enrollment.id,
-        Message.kind == INVITATION,
-        Message.sent_at.is_not(None),
+    enrollment = (
+        session.get(Enrollment, message.enrollment_id)
+        if message.enrollment_id is not None
+        else None
     )
+    if enrollment is None or not enrollment.email:
+        return None, ERASED
+    has_seat = enrollment.kept and enrollment.ended_at is None
+    if send_if is SendIf.SEAT_TAKEN:
+        return (enrollment, "") if has_seat else (None, "the receiver no longer has the seat")
+    if has_seat:
+        return None, "the receiver has the seat again"
     order = session.get_one(Order, enrollment.order_id)
-    if enrollment.address_hash != order.address_hash and session.scalar(heard.limit(1)) is None:
+    if enrollment.address_hash != order.address_hash and not _knows_of(session, enrollment):
         return None, "the receiver was never invited"
     return enrollment, ""
+
+
+def _knows_of(session: AnySession, enrollment: Enrollment) -> bool:
+    """Tell whether the participant was sent any mail about having the seat."""
+    told = [kind for kind in MailKind if kind.send_if is SendIf.SEAT_TAKEN]
+    heard = select(Message.id).where(
+        Message.enrollment_id == enrollment.id,
+        Message.kind.in_(told),
+        Message.sent_at.is_not(None),
+    )
+    return session.scalar(heard.limit(1)) is not None

@@ -1,4 +1,4 @@
-"""The outbox as the desk looks at it: which mail is meant, and what its kinds are called."""
+"""The outbox as the desk looks at it: its filter, and the orders that it is sorted in."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -7,28 +7,10 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import ColumnElement
 
 from crossroads.database.pagination import NEWEST, Filter, Listing, contains
-from crossroads.mail import addresses, outbox
+from crossroads.mail import addresses
+from crossroads.mail.kinds import MailKind
 from models import Message
 from models.message import DEAD, STATES
-
-NAMES = {
-    outbox.CONFIRM: "Confirm your email",
-    outbox.WELCOME: "Welcome",
-    outbox.ALREADY: "Already subscribed",
-    outbox.WAIT: "Confirm the waiting list",
-    outbox.WAITING: "On the waiting list",
-    outbox.RECEIPT: "Receipt",
-    outbox.ENROLLED: "Enrolled",
-    outbox.UNSEATED: "No seat was left",
-    outbox.REFUND: "Refund",
-    outbox.REFUND_FAILED: "Refund did not arrive",
-    outbox.FAILED: "Payment did not come",
-    outbox.INVITATION: "Invitation to a seat",
-    outbox.REPLACED: "Seat went to someone else",
-    outbox.WITHDRAWN: "Seat was given back",
-    outbox.ANNOUNCEMENT: "Announcement",
-    outbox.PLACES: "Announcement to a waiting list",
-}
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     NEWEST: (True, (Message.id,)),
@@ -43,7 +25,7 @@ MAILS = Listing(Message, SORTS)
 class MailFilter(Filter):
     """Which mails are meant."""
 
-    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES, "kind": NAMES}
+    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES, "kind": tuple(MailKind)}
 
     READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
@@ -72,8 +54,3 @@ class LeadMailFilter(MailFilter):
 
     def conditions(self) -> list[ColumnElement[bool]]:
         return [Message.order_id.is_(None), *super().conditions()]
-
-
-def name(kind: str) -> str:
-    """Return what the desk calls a kind of mail."""
-    return NAMES.get(kind, kind.capitalize())

@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from crossroads.database import leases
 from crossroads.mail.addresses import Address
+from crossroads.mail.kinds import LIMITED, About, MailKind
 from models.announcement import PAUSED, Announcement
 from models.base import AnySession, now, table_of
 from models.enrollment import Enrollment
@@ -30,28 +31,6 @@ from models.order import Order
 from models.user import User
 from models.waiting_list import Waiting
 
-CONFIRM = "confirm"
-WELCOME = "welcome"
-ALREADY = "already"
-WAIT = "wait"  # asks the owner of an address to confirm a place on a waiting list
-WAITING = "waiting"  # says that they are on it
-RECEIPT = "receipt"
-ENROLLED = "enrolled"
-UNSEATED = "unseated"
-REFUND = "refund"
-REFUND_FAILED = "refund-failed"
-FAILED = "failed"  # the payment that was to come later did not
-INVITATION = "invitation"  # to who was given a seat
-REPLACED = "replaced"  # to who had it before
-WITHDRAWN = "withdrawn"  # to who had one whose payment went back
-ANNOUNCEMENT = "announcement"
-PLACES = "places"  # an announcement to those on a waiting list
-# Mail that only a confirmed address gets, each with its way out.
-MARKETING = frozenset({WELCOME, ALREADY, ANNOUNCEMENT})
-# What asks the owner of an address whether it was them: it may go to one that is suppressed.
-QUESTIONS = frozenset({CONFIRM, WAIT})
-# What anyone can trigger by typing an address, or clicking about, stays bearable for its owner.
-TRIGGERED = frozenset({CONFIRM, WELCOME, ALREADY, WAIT, WAITING, INVITATION})
 HOUR = timedelta(hours=1)
 MAILS_AN_HOUR = 3
 REMINDERS_AN_HOUR = 1
@@ -65,10 +44,10 @@ ERASED = "the receiver was erased"
 
 _MESSAGE: Final = table_of(Message)
 _OWE: Final = insert(_MESSAGE)
-_TRIGGERED_SINCE: Final = select(func.count()).where(
+_LIMITED_SINCE: Final = select(func.count()).where(
     _MESSAGE.c.address_hash == bindparam("address"),
     _MESSAGE.c.created_at >= bindparam("since"),
-    or_(*(_MESSAGE.c.kind == kind for kind in sorted(TRIGGERED))),  # IN is written anew each time
+    or_(*(_MESSAGE.c.kind == kind for kind in LIMITED)),  # IN is written anew each time
 )
 _OWED: Final = (
     *("kind", "lead_id", "waiting_id", "recipient", "address_hash", "reference", "state"),
@@ -78,7 +57,7 @@ _OWED: Final = (
 _OWE_RARELY: Final = insert(_MESSAGE).from_select(
     _OWED,
     select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _OWED)).where(
-        _TRIGGERED_SINCE.scalar_subquery() < bindparam("most")
+        _LIMITED_SINCE.scalar_subquery() < bindparam("most")
     ),
     include_defaults=False,
 )
@@ -87,7 +66,7 @@ _OWE_RARELY_AND_TELL: Final = _OWE_RARELY.returning(_MESSAGE.c.id)
 
 def enqueue(
     session: AnySession,
-    kind: str,
+    kind: MailKind,
     lead: Lead,
     *,
     waiting: Waiting | None = None,
@@ -103,7 +82,7 @@ def enqueue(
 
 def enqueue_rate_limited(
     session: AnySession,
-    kind: str,
+    kind: MailKind,
     lead: Lead,
     *,
     most: int = MAILS_AN_HOUR,
@@ -120,7 +99,9 @@ def enqueue_rate_limited(
     return session.scalar(_OWE_RARELY_AND_TELL, values) is not None
 
 
-def enqueue_first(session: AnySession, kind: str, leads: Sequence[tuple[int, Address]]) -> None:
+def enqueue_first(
+    session: AnySession, kind: MailKind, leads: Sequence[tuple[int, Address]]
+) -> None:
     """Owe leads that were added just now, by number and address, a mail of this kind each.
 
     As rarely as any other: who was erased, or waits for a place, may have been mailed lately.
@@ -130,24 +111,31 @@ def enqueue_first(session: AnySession, kind: str, leads: Sequence[tuple[int, Add
     session.execute(_OWE_RARELY, [_rarely(one, MAILS_AN_HOUR) for one in values])
 
 
+def _require(kind: MailKind, *about: About) -> None:
+    """Raise ValueError for a kind of mail that is about something else."""
+    if kind.about not in about:
+        raise ValueError(f"a mail of kind {kind} is about {kind.about}, not {' or '.join(about)}")
+
+
 def _rarely(values: dict[str, Any], most: int) -> dict[str, Any]:
     lately = {"address": values["address_hash"], "since": values["created_at"] - HOUR, "most": most}
     return {**values, **lately}
 
 
-def _to(lead: Lead, kind: str, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
+def _to(lead: Lead, kind: MailKind, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
     waiting_id = waiting.id if waiting else None
     return _values(kind, lead.id, lead.email, lead.address_hash, due_at, waiting_id)
 
 
 def _values(
-    kind: str,
+    kind: MailKind,
     lead_id: int,
     recipient: str,
     address_hash: str,
     due_at: datetime,
     waiting_id: int | None = None,
 ) -> dict[str, Any]:
+    _require(kind, About.LEAD, About.WAITING)
     return {
         "kind": kind,
         "lead_id": lead_id,
@@ -164,12 +152,13 @@ def _values(
 
 
 def enqueue_for_order(
-    session: AnySession, kind: str, order: Order, event_id: int | None = None
+    session: AnySession, kind: MailKind, order: Order, event_id: int | None = None
 ) -> None:
     """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back.
 
     `event_id` names the event of the order that it is about, where there can be several.
     """
+    _require(kind, About.ORDER, About.UNPAID_ORDER)
     session.add(
         Message(
             kind=kind,
@@ -181,8 +170,9 @@ def enqueue_for_order(
     )
 
 
-def enqueue_for_participant(session: AnySession, kind: str, enrollment: Enrollment) -> None:
+def enqueue_for_participant(session: AnySession, kind: MailKind, enrollment: Enrollment) -> None:
     """Owe who was given a seat a mail of this kind; nobody, when no address is known."""
+    _require(kind, About.SEAT)
     if enrollment.email is None:
         return
     session.flush()  # a row added a moment ago has no id before that
@@ -203,7 +193,7 @@ def announce(
     """Owe the lead an announcement, to who is on a waiting list if that place is given."""
     session.add(
         Message(
-            kind=PLACES if waiting else ANNOUNCEMENT,
+            kind=MailKind.PLACES if waiting else MailKind.ANNOUNCEMENT,
             announcement_id=announcement_id,
             lead_id=lead.id,
             waiting_id=waiting.id if waiting else None,
@@ -214,11 +204,16 @@ def announce(
     )
 
 
+def announcement_kind(announcement: Announcement) -> MailKind:
+    """Return the kind of an announcement's mails: to a waiting list, or to confirmed leads."""
+    return MailKind.PLACES if announcement.waiting else MailKind.ANNOUNCEMENT
+
+
 def announce_to_staff(session: AnySession, announcement: Announcement, user: User) -> None:
     """Owe someone of the staff an announcement as its receivers would get it."""
     session.add(
         Message(
-            kind=PLACES if announcement.waiting else ANNOUNCEMENT,
+            kind=announcement_kind(announcement),
             announcement_id=announcement.id,
             user_id=user.id,
             recipient=user.email,
@@ -258,7 +253,7 @@ def under_rate_limit(session: AnySession, address_hash: str, most: int = MAILS_A
     """Tell whether the address was owed fewer triggered mails than this in the last hour."""
     session.flush()  # what is owed since a moment ago counts, too
     lately = {"address": address_hash, "since": now() - HOUR}
-    return (session.scalar(_TRIGGERED_SINCE, lately) or 0) < most
+    return (session.scalar(_LIMITED_SINCE, lately) or 0) < most
 
 
 def hold(session: AnySession, message: Message, owner: str, reason: str) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from crossroads.content import Comparison, Content, Course, markdown, schedule
 from crossroads.leads import waiting_list
-from crossroads.mail import outbox
+from crossroads.mail.kinds import kind_of
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.enrollments import Bought
 from models.announcement import Announcement
@@ -71,7 +71,7 @@ def context(
     """
     words: dict[str, object] = {"site": content.site, "base_url": base_url}
     if isinstance(receiver, Bought):
-        return words | _purchase(message, receiver, content, base_url)
+        return words | _purchase(receiver, content, base_url)
     if isinstance(receiver, Participant):
         return words | _participant(receiver, content, base_url)
     if isinstance(receiver, Unpaid):
@@ -85,7 +85,7 @@ def context(
 
 def _signup(message: Message, lead: Lead, content: Content, base_url: str) -> dict[str, object]:
     words: dict[str, object] = {"page": _page(content, lead.page, base_url)}
-    if message.kind == outbox.CONFIRM:
+    if kind_of(message.kind).asks:
         # Nobody has shown yet that the address is theirs. With the name in it, the form would be
         # a way to mail one's own words to strangers.
         words["link"] = f"{base_url}/confirm/{lead.confirm_token}"
@@ -104,7 +104,7 @@ def _waiting(
     title, dates = waiting_list.named(content, course, cohort)
     consent = waiting_list.wording(content, course, cohort)
     words: dict[str, object] = {"title": title, "dates": dates, "consent": consent}
-    if message.kind == outbox.WAIT:  # without the name, as for the sign-up
+    if kind_of(message.kind).asks:  # without the name, as for the sign-up
         words["link"] = f"{base_url}/waiting-list/{to.waiting.token}"
         words["until"] = _moment(to.waiting.confirm_until)
     else:
@@ -132,9 +132,7 @@ def _announced(
     }
 
 
-def _purchase(
-    message: Message, bought: Bought, content: Content, base_url: str
-) -> dict[str, object]:
+def _purchase(bought: Bought, content: Content, base_url: str) -> dict[str, object]:
     """Return the words for a buyer. A course or cohort taken out of the content is None."""
     order = bought.order
     course = content.course(order.course)
@@ -155,8 +153,8 @@ def _purchase(
         "eve": schedule.eve(cohort) if cohort else None,
         "invoice_link": f"{order_link}/invoice" if bought.receipt.invoiced else "",
         "own": bought.token is not None,
-        "link": student_link if message.kind == outbox.ENROLLED and bought.token else order_link,
-        "order_link": order_link,
+        "link": order_link,
+        "page_link": student_link if bought.token else order_link,
         "calendar_link": f"{student_link}/calendar.ics",
     }
 

@@ -1,14 +1,14 @@
 """Every kind of mail with sample data, as files to look at before anybody gets one."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import assert_never
 
 from crossroads import money
 from crossroads.content import Content
-from crossroads.mail import outbox
 from crossroads.mail.composer import Composer, as_bytes
+from crossroads.mail.kinds import About, MailKind, SendIf
 from crossroads.notifications import contexts
 from crossroads.notifications.contexts import Announced, Participant, Unpaid, WaitingLead
 from crossroads.orders.enrollments import Bought, Receipt, Returned
@@ -38,19 +38,19 @@ class Sample:
 def write(folder: Path, composer: Composer, content: Content) -> list[Sample]:
     """Write each kind of mail as .html, .txt and .eml, and an index.html that shows them all.
 
-    Raises OSError when the folder cannot be written to, and KeyError for a kind of mail that has
-    templates and no sample here.
+    Raises OSError when the folder cannot be written to, and TemplateNotFound for a kind of mail
+    without templates.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    samples = [_write_one(folder, kind, composer, content) for kind in composer.kinds()]
+    samples = [_write_one(folder, kind, composer, content) for kind in MailKind]
     index = composer.render("index.html", {"site": content.site, "samples": samples})
     (folder / "index.html").write_text(index, encoding="utf-8")
     return samples
 
 
-def _write_one(folder: Path, kind: str, composer: Composer, content: Content) -> Sample:
+def _write_one(folder: Path, kind: MailKind, composer: Composer, content: Content) -> Sample:
     message = Message(kind=kind, recipient=RECEIVER, address_hash="", reference=f"sample-{kind}")
-    context = contexts.context(message, RECEIVERS[kind](content), content, composer.base_url)
+    context = contexts.context(message, _sample(kind, content), content, composer.base_url)
     mail = composer.compose(kind, message.recipient, message.reference, context)
     whole = as_bytes(mail)
     (folder / f"{kind}.eml").write_bytes(whole)
@@ -167,36 +167,33 @@ See you there.
 """
 
 
-def _announced(content: Content, waiting: str = "") -> Announced:
+def _announced(content: Content, *, to_waiting_list: bool) -> Announced:
+    seat = _waiter(content).waiting
     announcement = Announcement(
-        subject="The January cohort is open", body=LETTER, rate=60, waiting=waiting
+        subject="The January cohort is open",
+        body=LETTER,
+        rate=60,
+        waiting=f"{seat.course}/{seat.cohort}" if to_waiting_list else "",
     )
     return Announced(announcement=announcement, lead=_lead(content))
 
 
-def _announced_to_waiting(content: Content) -> Announced:
-    place = _waiter(content).waiting
-    return _announced(content, f"{place.course}/{place.cohort}")
-
-
-Receiver = Lead | WaitingLead | Bought | Participant | Unpaid | Announced
-
-# Whom each kind of mail is written to.
-RECEIVERS: dict[str, Callable[[Content], Receiver]] = {
-    outbox.CONFIRM: _lead,
-    outbox.WELCOME: _lead,
-    outbox.ALREADY: _lead,
-    outbox.WAIT: _waiter,
-    outbox.WAITING: _waiter,
-    outbox.RECEIPT: _bought,
-    outbox.ENROLLED: _bought,
-    outbox.UNSEATED: _bought,
-    outbox.REFUND: _bought,
-    outbox.REFUND_FAILED: _bought,
-    outbox.FAILED: lambda content: Unpaid(order=_bought(content).order),
-    outbox.INVITATION: _participant,
-    outbox.REPLACED: _participant,
-    outbox.WITHDRAWN: _participant,
-    outbox.ANNOUNCEMENT: _announced,
-    outbox.PLACES: _announced_to_waiting,
-}
+def _sample(
+    kind: MailKind, content: Content
+) -> Lead | WaitingLead | Bought | Unpaid | Participant | Announced:
+    """Return what a mail of this kind could be about."""
+    match kind.about:
+        case About.LEAD:
+            return _lead(content)
+        case About.WAITING:
+            return _waiter(content)
+        case About.ORDER:
+            return _bought(content)
+        case About.UNPAID_ORDER:
+            return Unpaid(order=_bought(content).order)
+        case About.SEAT:
+            return _participant(content)
+        case About.ANNOUNCEMENT:
+            return _announced(content, to_waiting_list=kind.send_if is SendIf.WAITING)
+        case _:
+            assert_never(kind.about)

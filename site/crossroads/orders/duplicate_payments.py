@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from crossroads import payments
 from crossroads.mail import outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.orders import ledger
 from crossroads.orders.projections import ASKED, REFUND_COURSE, REFUSED, RefundState
 from crossroads.payments import Checkout
@@ -77,9 +78,9 @@ def record_status(
         stripe_id=said.id, amount=duplicate.amount, reason=said.failure_reason or "",
     )  # fmt: skip
     if number is not None and whole and duplicate.asked:
-        outbox.enqueue_for_order(session, outbox.REFUND, order, number)
+        outbox.enqueue_for_order(session, MailKind.REFUND, order, number)
     elif number is not None and duplicate.counts and not whole:
-        outbox.enqueue_for_order(session, outbox.REFUND_FAILED, order, number)
+        outbox.enqueue_for_order(session, MailKind.REFUND_FAILED, order, number)
 
 
 def record_refusal(

@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 
 from crossroads.database import identity, page_cache_version
 from crossroads.mail import outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.orders import projections
 from crossroads.orders.projections import SETTLED, DisputeState, RefundState
 from models import Enrollment, Order, OrderEvent, insert_for, now
@@ -309,7 +310,7 @@ def store_balance(session: AnySession, order: Order) -> Balance:
         kept = one.seat in found.kept
         if one.kept != kept and one.ended_at is None and one.address_hash != order.address_hash:
             outbox.enqueue_for_participant(
-                session, outbox.INVITATION if kept else outbox.WITHDRAWN, one
+                session, MailKind.INVITATION if kept else MailKind.WITHDRAWN, one
             )
         one.kept = kept
     session.flush()

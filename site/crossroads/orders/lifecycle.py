@@ -11,6 +11,7 @@ from crossroads.database import identity, page_cache_version
 from crossroads.leads import waiting_list
 from crossroads.mail import outbox
 from crossroads.mail.addresses import Address
+from crossroads.mail.kinds import MailKind
 from crossroads.orders import duplicate_payments, ledger, refunds, seats
 from crossroads.orders.checkout import holds, queue, requests
 from crossroads.orders.checkout.holds import HoldLimits
@@ -220,14 +221,14 @@ def end(session: AnySession, order: Order, kind: str, cause: str, reason: str = 
             order.session_url = None  # where it was to be paid is no page of this account
         holds.release(session, order)
         if kind == FAILED:  # days after the buyer was through, who may look at no page any more
-            outbox.enqueue_for_order(session, outbox.FAILED, order)
+            outbox.enqueue_for_order(session, MailKind.FAILED, order)
 
 
 def _fail_copy(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
     """Tell the buyer, who was through days ago, once."""
     number = record(session, order, COPY_FAILED, cause, subject=checkout.id)
     if number is not None:
-        outbox.enqueue_for_order(session, outbox.FAILED, order, number)
+        outbox.enqueue_for_order(session, MailKind.FAILED, order, number)
 
 
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:
@@ -317,7 +318,7 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
         record(session, order, UNSEATED, cause)
         refunds.return_late(session, order)
         waiting_list.keep_place(session, order)
-        outbox.enqueue_for_order(session, outbox.UNSEATED, order)
+        outbox.enqueue_for_order(session, MailKind.UNSEATED, order)
         return
     for seat in range(1, order.seats + 1):
         buyers = seat == 1
@@ -333,8 +334,8 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
             )
         )
     holds.release(session, order)
-    outbox.enqueue_for_order(session, outbox.RECEIPT, order)
-    outbox.enqueue_for_order(session, outbox.ENROLLED, order)
+    outbox.enqueue_for_order(session, MailKind.RECEIPT, order)
+    outbox.enqueue_for_order(session, MailKind.ENROLLED, order)
 
 
 def _seats_again(session: AnySession, order: Order) -> bool:

@@ -15,6 +15,7 @@ from crossroads.content import Cohort, schedule
 from crossroads.database import identity
 from crossroads.mail import outbox
 from crossroads.mail.addresses import Address
+from crossroads.mail.kinds import MailKind
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import Balance
@@ -112,12 +113,12 @@ def name(
         session.flush()  # of each seat one row is current
         given = Enrollment(order_id=order.id, seat=number, course=order.course, cohort=order.cohort)
         session.add(given)
-        outbox.enqueue_for_participant(session, outbox.REPLACED, current)
+        outbox.enqueue_for_participant(session, MailKind.REPLACED, current)
     else:
         given = current
     given.email, given.name, given.address_hash = address.typed, called, address.hash
     ledger.record(session, order, NAMED, "buyer", subject=str(number), status=str(turn + 1))
-    outbox.enqueue_for_participant(session, outbox.INVITATION, given)
+    outbox.enqueue_for_participant(session, MailKind.INVITATION, given)
     return given
 
 
@@ -139,7 +140,7 @@ def invite(session: AnySession, order: Order, number: int, turn: int) -> Enrollm
             f"{current.email} has had as many mails in the last hour as we send. "
             "Ask them to look in spam, or try again in an hour"
         )
-    outbox.enqueue_for_participant(session, outbox.INVITATION, current)
+    outbox.enqueue_for_participant(session, MailKind.INVITATION, current)
     return current
 
 
@@ -231,7 +232,7 @@ def _address_of(current: Enrollment) -> str:
 def _mails(session: AnySession, order: Order) -> Mapping[int, Mail]:
     """Return how the last invitation to each participant of an order fares, by enrollment."""
     query = select(Message.enrollment_id, Message.state).where(
-        Message.order_id == order.id, Message.kind == outbox.INVITATION
+        Message.order_id == order.id, Message.kind == MailKind.INVITATION
     )
     known: dict[str, Mail] = {DUE: "due", SENT: "sent", DEAD: "dead"}
     mails: dict[int, Mail] = {}

@@ -8,6 +8,7 @@ from sqlalchemy.orm import aliased
 from crossroads import money, payments
 from crossroads.database import identity
 from crossroads.mail import outbox
+from crossroads.mail.kinds import MailKind
 from crossroads.orders import ledger, projections
 from crossroads.orders.ledger import Balance
 from crossroads.orders.projections import ASKED, DISMISSED, ELSEWHERE, FAILURES, REFUSED
@@ -148,7 +149,7 @@ def record_status(session: AnySession, order: Order, found: payments.Refund, cau
     if told and not found.counts and (before.disputed or before.state == ledger.LOST):
         return
     if told != found.counts:
-        kind = outbox.REFUND if found.counts else outbox.REFUND_FAILED
+        kind = MailKind.REFUND if found.counts else MailKind.REFUND_FAILED
         outbox.enqueue_for_order(session, kind, order, number)
 
 

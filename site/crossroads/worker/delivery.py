@@ -18,6 +18,7 @@ from crossroads.logs import first_line, mask_email
 from crossroads.mail import eligibility, outages, outbox
 from crossroads.mail.composer import Composer, NoAddress
 from crossroads.mail.eligibility import Receiver
+from crossroads.mail.kinds import About, kind_of
 from crossroads.mail.mx import Domains
 from crossroads.mail.smtp import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
 from crossroads.notifications import announcements, contexts
@@ -31,6 +32,7 @@ from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import DEAD, DUE, HELD, Message
 from models.order import Order
+from models.user import User
 from models.waiting_list import Waiting
 
 # A mail that went out and is not noted goes out again, so noting it is tried for a while.
@@ -183,7 +185,7 @@ class Worker(Loop):
         return outcome
 
     def _send(self, message: Message, receiver: Receiver) -> None:
-        if self._domains and message.kind in (outbox.CONFIRM, outbox.WAIT):
+        if self._domains and kind_of(message.kind).asks:
             refusal = self._domains.refusal(message.recipient)
             if refusal:
                 raise Bounced(refusal)
@@ -197,22 +199,24 @@ class Worker(Loop):
     ) -> Lead | Bought | Participant | Unpaid | WaitingLead | Announced:
         """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
         with Session(self._engine, expire_on_commit=False) as session:
-            if isinstance(receiver, Enrollment):
-                order = session.get_one(Order, receiver.order_id)
-                return Participant(enrollment=receiver, order=order)
-            if isinstance(receiver, Order) and message.kind == outbox.FAILED:
-                return Unpaid(order=receiver)
-            if isinstance(receiver, Order):
-                return enrollments.bought(session, receiver, message.order_event_id)
-            if message.announcement_id is not None:
-                announcement = session.get_one(Announcement, message.announcement_id)
-                lead = receiver if isinstance(receiver, Lead) else None
-                return Announced(announcement=announcement, lead=lead)
-            assert isinstance(receiver, Lead)  # noqa: S101 - staff get announcements alone
-            if message.waiting_id is None:
-                return receiver
-            waiting = session.get_one(Waiting, message.waiting_id)
-            return WaitingLead(lead=receiver, waiting=waiting)
+            match kind_of(message.kind).about, receiver:
+                case About.LEAD, Lead():
+                    return receiver
+                case About.WAITING, Lead():
+                    waiting = session.get_one(Waiting, message.waiting_id)
+                    return WaitingLead(lead=receiver, waiting=waiting)
+                case About.ORDER, Order():
+                    return enrollments.bought(session, receiver, message.order_event_id)
+                case About.UNPAID_ORDER, Order():
+                    return Unpaid(order=receiver)
+                case About.SEAT, Enrollment():
+                    order = session.get_one(Order, receiver.order_id)
+                    return Participant(enrollment=receiver, order=order)
+                case About.ANNOUNCEMENT, Lead() | User():
+                    announcement = session.get_one(Announcement, message.announcement_id)
+                    lead = receiver if isinstance(receiver, Lead) else None
+                    return Announced(announcement=announcement, lead=lead)
+        raise TypeError(f"no mail of kind {message.kind} goes to a {type(receiver).__name__}")
 
     def _note(
         self, message: Message, outcome: Outcome, verb: Callable[..., bool], error: str = ""

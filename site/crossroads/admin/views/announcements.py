@@ -137,6 +137,7 @@ def announcement(announcement_id: int) -> Response:
         progress=announcements.progress(db.session, found),
         receivers=announcements.count(db.session, found),
         place=_place(found),
+        kind=outbox.announcement_kind(found),
         text=plain.get_content() if plain else "",
     )
     policy = security.POLICY + "; frame-src 'self'"
@@ -287,7 +288,7 @@ def _trial(found: Announcement) -> "EmailMessage":
     settings = current.settings()
     composer = Composer(settings, Path(current_app.root_path) / "templates")
     told = Announced(announcement=found, lead=None)
-    kind = outbox.PLACES if found.waiting else outbox.ANNOUNCEMENT
+    kind = outbox.announcement_kind(found)
     message = Message(address_hash="", kind=kind, recipient=access.signed_in().email)
     context = contexts.context(message, told, current.content(), composer.base_url)
     return composer.compose(kind, message.recipient, message.reference, context | {"trial": False})
