@@ -227,6 +227,7 @@ def _stack(app: Flask, shelf: ContentStore, settings: Settings) -> None:
         stamp=shelf.refresh,
         version=version,
         later=pages.LEGAL,
+        section=pages.SIGNUP_SECTION,
         base_url=settings.base_url,
     )
     current.of(app).pages = cache

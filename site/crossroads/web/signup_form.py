@@ -1,10 +1,10 @@
-"""The answer to a sign-up form, whichever page it stands in and whatever one signs up for."""
+"""Sign-up forms: what a page shows of one, and what a posted one stores."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from flask import Response, make_response, request
+from flask import request
 
 from crossroads import current
 from crossroads.content import Course
@@ -22,6 +22,7 @@ from crossroads.orders.seats import CohortAvailability
 from crossroads.web.forms import SignupForm, clean_tag
 
 PAGE_LENGTH = 200
+NO_STORE = "no-store"  # an answer to a form says what one person typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,11 @@ class Signup:
     email: str = ""
     resent: bool = False
     meant: str | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of a page in this state."""
+        return 422 if self.state == "error" else 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +75,20 @@ def empty_with_source() -> Signup:
     return Signup(form=form)
 
 
-def answer(
-    render: Callable[[Signup], str],
+def receive(
     *,
     name: str = "signup",
     wording: str = "",
     store: Store = leads.capture,
     apart: bool = False,
-) -> Response:
-    """Take the posted form and return the page in the state it is in now.
+) -> Signup:
+    """Take the posted form, store what it asks for, and return what its page shows now.
 
-    `render` gives the page's HTML for a Signup. `store` writes what was asked for, and
-    `wording` is what it takes to agree to it: to get our updates when not given. `name` is what
-    the form is called in its evidence. A form that stands `apart`, at an address of its own,
-    carries along where its reader came from.
-    Raises CrossSite and TooMany.
+    `store` writes what was asked for, and `wording` is what it takes to agree to it: to get our
+    updates when not given. `name` is what the form is called in its evidence. A form that stands
+    `apart`, at an address of its own, carries along where its reader came from.
+    The page is rendered afterwards, since a transaction that has read can no longer begin to
+    write. Raises CrossSite and TooMany.
     """
     settings = current.settings()
     refuse_cross_site(settings.base_url)
@@ -93,7 +98,7 @@ def answer(
     if apart:
         form.carried = _known(touch)
     if form.action.data == "change":
-        return _page(render, Signup(form=form, email=form.email.data or ""), 200)
+        return Signup(form=form, email=form.email.data or "")
     counted = [(settings.signup_limit, "signup", rate_limits.client_network())]
     valid = form.validate()
     if valid:
@@ -102,7 +107,7 @@ def answer(
     rate_limits.count(*counted)
     if not valid:
         SIGNUPS.labels("refused").inc()
-        return _page(render, Signup(form=form, state="error", email=form.email.data or ""), 422)
+        return Signup(form=form, state="error", email=form.email.data or "")
     signup = Submission(
         address=address,
         name=form.name.data,
@@ -113,14 +118,13 @@ def answer(
     )
     current.commit(store, signup)
     SIGNUPS.labels("taken").inc()
-    done = Signup(
+    return Signup(
         form=form,
         state="done",
         email=form.email.data,
         resent=form.action.data == "again",
         meant=domain_hints.meant(form.email.data),
     )
-    return _page(render, done, 200)
 
 
 def evidence(form: str, *, page: str | None = None) -> Evidence:
@@ -128,10 +132,6 @@ def evidence(form: str, *, page: str | None = None) -> Evidence:
     agent = clean_tag(request.headers.get("User-Agent"))
     version = current.content().version(page) if page else None
     return Evidence(form=form, page=page, page_version=version, ip=truncated_ip(), user_agent=agent)
-
-
-def _page(render: Callable[[Signup], str], signup: Signup, status: int) -> Response:
-    return make_response(render(signup), status, {"Cache-Control": "no-store"})
 
 
 def _touch(*, apart: bool) -> Touch:

@@ -1,7 +1,6 @@
 """The public pages: the same bytes for every visitor, kept in memory in front of this module."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from io import BytesIO
 from pathlib import PurePath
 
@@ -21,7 +20,7 @@ from crossroads.content import Content
 from crossroads.middleware.security import PUBLIC
 from crossroads.orders import seats
 from crossroads.web import signup_form
-from crossroads.web.signup_form import Signup
+from crossroads.web.signup_form import NO_STORE
 from models import db, now
 
 bp = Blueprint("pages", __name__)
@@ -38,7 +37,7 @@ STATIC_KINDS = {
     ".woff2": "font/woff2",
 }
 # Where a page's sign-up form is: macros.html writes it, and no section is within it.
-SIGNUP_OPENS, SIGNUP_CLOSES = '<section class="signup" id="signup"', "</section>"
+SIGNUP_SECTION = ('<section class="signup" id="signup"', "</section>")
 SERVED_FROM_MEMORY = (
     *("admin.css", "admin.js", "site.css", "site.js"),
     "fonts/familjen-grotesk.woff2",
@@ -68,39 +67,22 @@ def _page(
     `live` reads what the page shows from the database. It is called when the page is rendered,
     after a sign-up is stored: a transaction that has read can no longer begin to write.
     """
-    settings = current.settings()
-
-    def render(state: Signup) -> str:
-        # Whoever has signed up gets the page that everybody gets, with another section in it: to
-        # render all of it again would be a fifth of the work that a sign-up is.
-        if state.state == "done" and (around := _around_signup()):
-            section = get_template_attribute("macros.html", "signup_section")
-            return str(section(state, current.content().site.signup)).join(around)
-        return render_template(
+    signup = signup_form.receive() if request.method == "POST" else signup_form.empty()
+    if signup.state == "done" and (around := current.pages().around(request.path)):
+        section = get_template_attribute("macros.html", "signup_section")
+        html = str(section(signup, current.content().site.signup)).join(around)
+    else:
+        settings = current.settings()
+        html = render_template(
             template,
-            signup=state,
+            signup=signup,
             canonical=settings.base_url + request.path,
             share=f"{settings.base_url}/share/{share}",
             **context,
             **live(),
         )
-
-    if request.method == "POST":
-        return signup_form.answer(render)
-    return make_response(render(signup_form.empty()), 200, {"Cache-Control": PUBLIC})
-
-
-def _around_signup() -> tuple[str, str] | None:
-    """Return the page at this address before and after its sign-up form, if it is in memory."""
-    pages = current.pages()
-    return _parted(pages.kept(request.path) or b"")
-
-
-@lru_cache(maxsize=64)
-def _parted(page: bytes) -> tuple[str, str] | None:
-    before, opening, rest = page.decode().partition(SIGNUP_OPENS)
-    _, closing, after = rest.partition(SIGNUP_CLOSES)
-    return (before, after) if opening and closing else None
+    control = NO_STORE if request.method == "POST" else PUBLIC
+    return make_response(html, signup.status, {"Cache-Control": control})
 
 
 @bp.route("/", methods=["GET", "POST"])

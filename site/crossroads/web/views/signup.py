@@ -7,7 +7,7 @@ from crossroads.leads import lifecycle as leads
 from crossroads.mail import mailed_links
 from crossroads.notifications import announcements
 from crossroads.web import signup_form
-from crossroads.web.signup_form import Signup, evidence
+from crossroads.web.signup_form import NO_STORE, evidence
 from models import db, now, writing
 
 bp = Blueprint("signup", __name__)
@@ -16,18 +16,15 @@ bp = Blueprint("signup", __name__)
 @bp.route("/signup", methods=["GET", "POST"])
 def form() -> Response:
     settings = current.settings()
-
-    def render(state: Signup) -> str:
-        return render_template(
-            "signup/signup.html",
-            signup=state,
-            canonical=settings.base_url + request.path,
-            share=f"{settings.base_url}/share/site.png",
-        )
-
-    if request.method == "POST":
-        return signup_form.answer(render, apart=True)
-    return make_response(render(signup_form.empty_with_source()))
+    posted = request.method == "POST"
+    signup = signup_form.receive(apart=True) if posted else signup_form.empty_with_source()
+    page = render_template(
+        "signup/signup.html",
+        signup=signup,
+        canonical=settings.base_url + request.path,
+        share=f"{settings.base_url}/share/site.png",
+    )
+    return make_response(page, signup.status, {"Cache-Control": NO_STORE} if posted else {})
 
 
 @bp.get("/confirm/<token>")

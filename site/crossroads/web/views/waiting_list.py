@@ -8,7 +8,7 @@ from crossroads import current
 from crossroads.leads import waiting_list
 from crossroads.orders import seats
 from crossroads.web import signup_form
-from crossroads.web.signup_form import Signup, evidence
+from crossroads.web.signup_form import NO_STORE, evidence
 from models import Lead, Waiting, db, now, writing
 
 bp = Blueprint("waiting_list", __name__)
@@ -16,33 +16,34 @@ bp = Blueprint("waiting_list", __name__)
 
 @bp.route("/courses/<slug>/waiting-list", methods=["GET", "POST"])
 def join(slug: str) -> Response:
-    """Take whoever wants to wait for the dates that ?cohort= names, as every link here does."""
+    """Show and take the form for the waiting list of the cohort that ?cohort= names."""
     content = current.content()
     course = content.course(slug)
     cohort = course.cohort(request.args.get("cohort", "")) if course else None
     if course is None or cohort is None:
         abort(404)
 
-    def render(state: Signup) -> str:
-        place = seats.availability(db.session, course, cohort, now())
-        return render_template(
-            "waiting_list/join.html",
-            course=course,
-            to_wait=signup_form.to_wait(course, place, state),
-            noindex=True,
-        )
-
+    headers = {}
     if seats.started(cohort, now()):
-        return make_response(render(signup_form.empty()), 404)
-    if request.method == "GET":
-        return make_response(render(signup_form.empty_with_source()))
-    return signup_form.answer(
-        render,
-        name="waiting-list",
-        wording=waiting_list.wording(content, course.slug, cohort.code),
-        store=partial(waiting_list.join, course=course, cohort=cohort),
-        apart=True,
+        signup, status = signup_form.empty(), 404
+    elif request.method == "GET":
+        signup, status = signup_form.empty_with_source(), 200
+    else:
+        signup = signup_form.receive(
+            name="waiting-list",
+            wording=waiting_list.wording(content, course.slug, cohort.code),
+            store=partial(waiting_list.join, course=course, cohort=cohort),
+            apart=True,
+        )
+        status, headers = signup.status, {"Cache-Control": NO_STORE}
+    place = seats.availability(db.session, course, cohort, now())
+    page = render_template(
+        "waiting_list/join.html",
+        course=course,
+        to_wait=signup_form.to_wait(course, place, signup),
+        noindex=True,
     )
+    return make_response(page, status, headers)
 
 
 @bp.get("/waiting-list/<token>")
