@@ -124,6 +124,26 @@ def test_busy_port_of_the_mailbox_too(make_app: Any, command: str, busy_port: in
     assert "set SANDBOX_PORT to another" in told
 
 
+def test_sandbox_is_refused_in_production(make_app: Any, busy_port: int) -> None:
+    app = make_app(**PRODUCTION, sandbox_port=busy_port)
+    assert refusal(flask(app, "sandbox")) == (
+        "the sandbox is for development: it runs from the source tree, not in production"
+    )
+
+
+def test_up_leaves_the_sandbox_out_in_production(
+    make_app: Any, busy_port: int, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(Manager, "loop", lambda manager: started.extend(manager._processes))
+    app = make_app(
+        **PRODUCTION, database_url=database_url, sandbox_port=busy_port, port=free_port()
+    )
+    told = flask(app, "up").output
+    assert started == ["web", "worker"]
+    assert "  Desk " in told and "Mailbox" not in told
+
+
 def test_address_that_is_not_ours_cannot_be_listened_on(make_app: Any) -> None:
     told = refusal(flask(make_app(host="192.0.2.1", port=18123), "serve"))
     assert told == "cannot listen on 192.0.2.1 port 18123: Cannot assign requested address"

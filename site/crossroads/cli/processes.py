@@ -6,6 +6,7 @@ Each imports what it is made of when it begins: none pays for the others.
 import os
 import sys
 import threading
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -151,12 +152,14 @@ def reconcile(new_account: bool) -> None:
 @click.command("sandbox")
 @with_appcontext
 def sandbox() -> None:
-    """Stand in for the outside world in development: the mailbox, and Stripe."""
+    """Stand in for Stripe and the mail server, in development only."""
     end_with_supervisor()
+    chosen = settings()
+    if chosen.production or find_spec("sandbox") is None:
+        fail("the sandbox is for development: it runs from the source tree, not in production")
     from sandbox.server import serve as serve_sandbox
     from sandbox.stripe.app import Setup
 
-    chosen = settings()
     server.require_free_port("127.0.0.1", chosen.sandbox_port, "SANDBOX_PORT")
     stripe = Setup(
         folder=chosen.instance / "stripe",

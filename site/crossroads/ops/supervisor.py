@@ -56,7 +56,8 @@ def everything(app: Flask, settings: Settings) -> int:
     others are stopped too, and the code is not 0.
     """
     require_free_port(settings.host, settings.port, "PORT")
-    require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
+    if not settings.production:
+        require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
     prepare(app, settings)
     owner = None
     if not settings.production:
@@ -72,6 +73,8 @@ def everything(app: Flask, settings: Settings) -> int:
     flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
     procfile = parse_procfile((Path(app.root_path) / PROCFILE).read_text(encoding="utf-8"))
     for name, line in procfile.processes.items():
+        if settings.production and name == "sandbox":
+            continue
         command = line.replace("flask", f"exec {shlex.quote(flask)}", 1)
         manager.add_process(name, command, cwd=app.root_path)
     manager.loop()
@@ -127,8 +130,9 @@ def _where(settings: Settings, owner: tuple[str, str] | None) -> str:
         "",
         f"  Site     {settings.base_url}/",
         f"  Desk     {settings.base_url}/admin/",
-        f"  Mailbox  {settings.sandbox_url}/mail/",
     ]
+    if not settings.production:
+        lines.append(f"  Mailbox  {settings.sandbox_url}/mail/")
     if settings.stripe_api_base == settings.sandbox_url:
         lines.append(f"  Stripe   {settings.sandbox_url}/stripe/")
     if owner:
