@@ -1,5 +1,7 @@
 """What machines ask: alive, ready, and how it is doing."""
 
+import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
 from models import db
+from tests.conftest import ROOT
 
 TOKEN = "let-me-read-the-counters"
 
@@ -23,8 +26,16 @@ def migrated(make_app: Any, database_url: str) -> Flask:
 def test_alive_needs_no_database(make_app: Any) -> None:
     app = make_app(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     answer = app.test_client().get("/healthz")
-    assert (answer.status_code, answer.text) == (200, "ok\n")
+    assert answer.status_code == 200
+    assert answer.text.splitlines()[0] == "ok"
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_alive_names_the_version_that_is_installed(client: FlaskClient) -> None:
+    installed = version("crossroads")
+    assert client.get("/healthz").text == f"ok\ncrossroads {installed}\n"
+    newest = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)[0]
+    assert newest == ("Unreleased" if ".dev" in installed else installed)
 
 
 def test_ready_with_the_tables_of_this_version(migrated: Flask) -> None:

@@ -9,6 +9,7 @@ from crossroads import current, metrics
 from crossroads.database import schema
 from crossroads.fulfillment import lateness
 from crossroads.middleware.security import client_ip
+from crossroads.version import VERSION
 from models import db, now
 
 bp = Blueprint("health", __name__)
@@ -25,8 +26,8 @@ def be_quiet() -> None:
 
 @bp.get("/healthz")
 def alive() -> Response:
-    """Answer as long as the process can."""
-    return make_response("ok\n", 200, PLAIN)
+    """Answer as long as the process can, with the version in the second line."""
+    return make_response(f"ok\ncrossroads {VERSION}\n", 200, PLAIN)
 
 
 @bp.get("/readyz")
