@@ -18,7 +18,7 @@ from models import folding
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
-# Alembic drops and renames constraints by name, so every constraint has one that can be foretold.
+# Alembic drops and renames constraints by name, so every constraint has a predictable one.
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -85,8 +85,8 @@ def now() -> datetime:
 def moment(at: int | None = None) -> bytes:
     """Return the present millisecond, or a second since 1970, in six bytes for names to begin with.
 
-    What is named one after the other then stands side by side in an index. Strewn among a million,
-    each name would have a page of its own written, which a sign-up with three takes longer for.
+    Names made one after the other are then next to each other in an index. At random places in an
+    index of a million, each would change a page of its own, and a sign-up has three such names.
     https://www.rfc-editor.org/rfc/rfc9562#section-6.13
     """
     milliseconds = time.time_ns() // 1_000_000 if at is None else 1000 * at

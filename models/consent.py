@@ -1,4 +1,4 @@
-"""What people agreed to, and took back: rows are added, never rewritten."""
+"""What people agreed to, and withdrew: rows are added, never rewritten."""
 
 from datetime import datetime
 

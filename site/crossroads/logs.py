@@ -80,7 +80,7 @@ def configure(*, json: bool) -> None:
 class _StandardError:
     """Standard error as it is now, written to if it can be: no line may fail or stop a request.
 
-    A full disk refuses the line, a pipe that nobody reads would wait for ever. What cannot be
+    A full disk refuses the line, a pipe that nobody reads would block. What cannot be
     written at once is dropped, counted, and told of in the next line that can.
     """
 

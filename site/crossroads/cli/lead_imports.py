@@ -226,7 +226,7 @@ def _told(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> It
 @click.command("imports")
 @with_tables
 def imports() -> None:
-    """List the imports, the newest first: when, which file, by whom, what came of it."""
+    """List the imports, the newest first: date, file, by whom, and the result."""
     found = batches.all_of_them(db.session)
     for one in found:
         words = [count(one.added, "lead") + " added"]

@@ -71,7 +71,7 @@ class GroupCommit:
             group = groups.popleft()
             try:
                 writing(session)
-            except Exception as error:  # nobody's fault, and nobody is to wait as long again
+            except Exception as error:  # BEGIN failed: the queued ones would wait as long again
                 session.rollback()
                 for one in (group, *groups, self._take()):
                     _fail(one, error)

@@ -35,7 +35,7 @@ def claim(
     """Take the open row that has been due longest, or return None when there is none.
 
     It is the owner's until its lease of 5 minutes runs out, and the try is counted here, so that
-    a job that kills its worker cannot come back for ever. One statement: of many workers asking
+    a job that kills its worker does not come back endlessly. One statement: of many workers asking
     at once each gets another row.
     """
     candidate = (

@@ -210,7 +210,7 @@ class Listing(Generic[Row]):
     def _among_many(
         self, session: AnySession, narrowed: Narrowed, way: "_Direction", number: int
     ) -> list[int]:
-        """Return the numbers of a page: down the index of what is meant, if it is in order.
+        """Return the numbers of a page: down the index of the matches, if it is in order.
 
         Otherwise down that of all rows, as long as it is promising.
         """

@@ -116,7 +116,7 @@ def _kind(signup: Submission) -> str:
 
 
 def ask(session: AnySession, lead: Lead) -> None:
-    """Mail a link to confirm with; who has confirmed is told so. Within what is bearable."""
+    """Mail a confirmation link, or "already subscribed", within the hourly limit."""
     if lead.state == CONFIRMED and not suppressions.find(session, lead.address_hash):
         outbox.enqueue_rate_limited(session, MailKind.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
     elif outbox.enqueue_rate_limited(session, MailKind.CONFIRM, lead):

@@ -156,7 +156,7 @@ def lines(session: AnySession, content: Content) -> list[Line]:
 
 
 def _ask(session: AnySession, lead: Lead, waiting: Waiting) -> None:
-    """Mail a link to confirm with; who is on the list is told so. Within what is bearable."""
+    """Mail a confirmation link, or "already on the list", within the hourly limit."""
     if waiting.waits and not suppressions.find(session, lead.address_hash):
         most = outbox.REMINDERS_AN_HOUR
         outbox.enqueue_rate_limited(session, MailKind.WAITING, lead, most=most, waiting=waiting)

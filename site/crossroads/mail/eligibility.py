@@ -26,7 +26,7 @@ def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
     confirmed leads alone, mail about a waiting list to who is on it; a request to confirm goes to
     nobody who has confirmed, or has unsubscribed since asking. A suppressed address gets only
     what was asked for after that: a request to confirm, and what a buyer is owed. What may not go
-    is held, with the reason; what would be more than is bearable waits until it is not.
+    is held, with the reason; what is over the hourly limit waits.
     """
     if message.attempts > outbox.TRIES:
         outbox.give_up(

@@ -64,7 +64,7 @@ def _unstuck(text: str) -> str:
     """Return the text without the signs at its end.
 
     Taken off one after the other: a pattern that repeats both signs and entities tries every way
-    to part a long run of them, which takes for ever.
+    to part a long run of them, which takes very long.
     """
     while True:
         bare = text.rstrip(SIGNS)

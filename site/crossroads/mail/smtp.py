@@ -25,7 +25,7 @@ from crossroads.settings import Settings
 DEADLINE = 60.0  # seconds for one mail, from the first packet to the last
 CONNECT = 20.0  # seconds for each address of the server, and for its greeting
 REPLY_LENGTH = 200
-# Refusals of us, not of the receiver (RFC 4954 section 6): they end when a setting is mended.
+# Refusals of us, not of the receiver (RFC 4954 section 6): they end when a setting is fixed.
 OURS = frozenset({530, 534, 535, 538})
 # What a refusal is about (RFC 3463): our sender, a full mailbox, a policy, the way there. None of
 # them says that the receiver's mailbox is not there.
@@ -187,7 +187,8 @@ class Mailer:
 class _Deadline:
     """Mixed into smtplib's classes: cuts the connection when a mail takes too long in all.
 
-    A timeout of smtplib counts from the last byte, so a server that drips could hold us for ever.
+    A timeout of smtplib counts from the last byte, so a server that drips could hold us
+    without an end.
     """
 
     sock: socket.socket | None = None

@@ -53,7 +53,7 @@ class Intake:
         length = get_content_length(environ) or 0
         if chunked or 0 < length <= self._most:
             # A server need not end the stream where the body ends (PEP 3333): to ask for more
-            # than was announced may mean to wait for ever.
+            # than was announced may mean to wait without an end.
             most = self._most + 1 if chunked else length
             slow = self._slow_events if environ["PATH_INFO"] == self._apart else self._slow_forms
             client = environ.get("REMOTE_ADDR", "")

@@ -150,7 +150,7 @@ def locked(cohort: Cohort | None, at: datetime) -> bool:
 
 
 def _current(session: AnySession, order: Order, balance: Balance, number: int) -> Enrollment:
-    """Return who has the seat now. Raises ParticipantError when it is nobody's to give."""
+    """Return who has the seat now. Raises ParticipantError when nobody may give it."""
     if balance.access == "paused":
         raise ParticipantError(
             "A bank looks into the payment, so the places stay as they are until it has decided"

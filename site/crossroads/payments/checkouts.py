@@ -301,7 +301,7 @@ def _number(note: str | None) -> int | None:
 def _has_failed(session: Fields) -> bool:
     """Tell whether a payment that was to come later will not come.
 
-    The session itself stays complete and unpaid for ever; only its payment knows.
+    The session itself stays complete and unpaid; only its payment knows.
     https://docs.stripe.com/payments/paymentintents/lifecycle
     """
     intent = session.expanded("payment_intent")

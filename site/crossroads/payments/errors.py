@@ -13,7 +13,7 @@ from crossroads.payments.fields import NotUnderstood
 if TYPE_CHECKING:
     import stripe
 
-# How Stripe names a right that a restricted key lacks: 'rak_charge_read', of late 'charge_read'.
+# How Stripe names a right that a restricted key lacks: 'rak_charge_read' or 'charge_read'.
 RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
 
 

@@ -1,4 +1,4 @@
-"""Retention: who never confirmed, or lost a seat to someone else, is not kept for ever."""
+"""Retention: deletes unconfirmed leads, and the names of replaced participants, in time."""
 
 from datetime import datetime
 

@@ -170,7 +170,7 @@ class Worker(Loop):
             return self._note(message, "dead", _bounce, _reason(error))
         except (PermanentFailure, NoAddress) as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
-        except Exception as error:  # also a mistake in a template: mended, it is sent after all
+        except Exception as error:  # also a mistake in a template: sent once that is fixed
             last = message.attempts >= outbox.TRIES
             outcome: Outcome = "dead" if last else "postponed"
             away = isinstance(error, ServerAway)

@@ -34,7 +34,7 @@ SAMPLE_DOMAINS: Final = ("example.com", "example.org", "example.net")
 def examine(
     settings: Settings, engine: Engine, gateway: Gateway, mailer: Mailer, content: Content
 ) -> Iterator[Finding]:
-    """Yield a finding for each thing looked at, in the order in which to mend them.
+    """Yield a finding for each thing looked at, in the order in which to fix them.
 
     Faults of settings and content that stop the start have stopped it before.
     """

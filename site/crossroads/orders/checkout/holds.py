@@ -36,7 +36,7 @@ def require_room(
     """Raise TooManyHeld when the new order's seats are more than its buyer may still hold.
 
     Those of the order that it replaces do not count, nor do those whose payment is on its way:
-    that takes days, and such a buyer has done all there is to do. What is counted stays true until
+    that takes days, and such a buyer has nothing left to do. What is counted stays true until
     the end of the transaction, in all cohorts.
     """
     # This row is one for the whole site, so nobody takes seats in another cohort meanwhile.

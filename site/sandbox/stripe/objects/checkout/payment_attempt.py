@@ -30,7 +30,7 @@ def pay(
     instrument: Instrument | None,
     settle_seconds: float,
 ) -> tuple[Result, str]:
-    """Try to pay an open session; return what came of it, and what to tell the buyer.
+    """Try to pay an open session; return the result, and what to tell the buyer.
 
     Without an instrument there must be nothing to pay. A declined try leaves the session open, as
     Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.

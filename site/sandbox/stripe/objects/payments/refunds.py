@@ -28,7 +28,7 @@ CREATE: Final = Shape(
 LIST: Final = Shape(
     {**pagination.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
 )
-# Until a bank took back a debit; cards are refunded at once, but for those of
+# Until a bank returned a debit; cards are refunded at once, but for those of
 # https://docs.stripe.com/testing#refunds
 BANK_SECONDS: Final = 20
 ASK_SECONDS: Final = 45 * 24 * 3600  # in which a buyer tells where the money goes
