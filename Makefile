@@ -10,7 +10,7 @@ COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-has
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check faults bench bench-long format screenshots lock clean
+.PHONY: help serve test check quick faults bench bench-long format screenshots lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -21,12 +21,15 @@ serve: $(VENV)/run ## Run the whole product on this machine: site, worker, mailb
 test: $(VENV)/dev ## Run all tests (browser tests need Chromium: apt-get install chromium)
 	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-check: $(VENV)/dev $(VENV)/imports/made ## Lint, check types and the import rule, then run all tests
+check: quick ## Check all that CI checks: what is quick, then all tests
+	@$(MAKE) --no-print-directory test
+
+quick: $(VENV)/dev $(VENV)/imports/made ## Lint, format, types, import rule and wording, without tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/python -m tests.support.wording
 	@PYTHONPATH=site:. $(VENV)/imports/bin/lint-imports
-	@$(MAKE) --no-print-directory test
+	@$(BIN)/mypy
 
 faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes (needs LibreOffice: apt-get install libreoffice-calc)
 	@$(BIN)/pytest -n 2 tests/faults
@@ -65,7 +68,7 @@ $(VENV)/uv: requirements.lock
 		--requirement $(VENV)/uv.txt
 	@touch $@
 
-$(VENV)/run: $(VENV)/uv requirements.lock pyproject.toml
+$(VENV)/run: $(VENV)/uv requirements.lock pyproject.toml site/crossroads/version.py
 	@$(UV) install --quiet --require-hashes --requirement requirements.lock
 	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
