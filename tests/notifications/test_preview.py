@@ -4,6 +4,7 @@ import re
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,20 @@ def test_every_kind_is_there_as_html_as_text_and_whole(folder: Path) -> None:
     for kind, mail in mails(folder).items():
         assert (folder / f"{kind}.html").read_text("utf-8") == part(mail, "html")
         assert (folder / f"{kind}.txt").read_text("utf-8") == part(mail, "plain")
+
+
+def test_text_says_what_the_page_says(folder: Path) -> None:
+    """Sentences with a link are left out: it stands below them in the text."""
+    for kind in KINDS:
+        page = (folder / f"{kind}.html").read_text("utf-8")
+        text = " ".join((folder / f"{kind}.txt").read_text("utf-8").split())
+        paragraphs = re.findall(r"<(p|h1|li)\b[^>]*>(.*?)</\1>", page, re.S)
+        said = [
+            unescape(re.sub(r"<[^>]+>", "", inner)) for _, inner in paragraphs if "<a" not in inner
+        ]
+        assert len(said) > 2, kind
+        for sentence in (one for whole in said for one in re.split(r"(?<=[.?!])\s", whole)):
+            assert " ".join(sentence.split()) in text, f"{kind}: {sentence}"
 
 
 def test_every_mail_is_small_and_plainly_named(folder: Path) -> None:
