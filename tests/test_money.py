@@ -65,4 +65,4 @@ def test_the_least_that_stripe_charges_is_known(currency: str, least: int | None
 
 def test_stripes_least_is_the_same_for_us_and_the_stand_in() -> None:
     known = {code: money.minimum(code) for code in money.DIGITS}
-    assert known == {code: currencies.LEAST.get(code.lower()) for code in money.DIGITS}
+    assert known == {code: currencies.MINIMUM.get(code.lower()) for code in money.DIGITS}

@@ -46,7 +46,7 @@ from sandbox.stripe.api import routes
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.checkout import invoices, promotions, session_parameters
 from sandbox.stripe.objects.payments import disputes, refunds
-from sandbox.stripe.parameters import Shape
+from sandbox.stripe.parameters import Parameters
 from tests.support.sandbox_server import SandboxServer, session_params
 
 pytest_plugins = ["tests.support.sandbox_fixtures"]
@@ -70,17 +70,17 @@ def declared(kind: type) -> dict[str, bool]:
     return fields
 
 
-def faults(kind: type, thing: dict[str, Any], where: str) -> list[str]:
+def faults(kind: type, obj: dict[str, Any], where: str) -> list[str]:
     """Name what an object lacks, and what it has that the SDK knows nothing of, at any depth."""
     fields = declared(kind)
     found = [
         f"{where}.{name} is missing"
         for name, optional in fields.items()
-        if not optional and thing.get(name) is None
+        if not optional and obj.get(name) is None
     ]
-    found += [f"{where}.{name} is not declared" for name in thing if name not in fields]
+    found += [f"{where}.{name} is not declared" for name in obj if name not in fields]
     for name, inner in getattr(kind, "_inner_class_types", {}).items():
-        values = thing.get(name)
+        values = obj.get(name)
         for value in values if isinstance(values, list) else [values]:
             if isinstance(value, dict):
                 found += faults(inner, value, f"{where}.{name}")
@@ -99,7 +99,7 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
     sandbox.control("dispute", id=intent.latest_charge.id)
     sandbox.control("deliver_to", endpoints=["http://127.0.0.1:9/hook"])
     event = sdk.v1.events.list({"limit": 1}).data[0]
-    for kind, thing in (
+    for kind, obj in (
         (Session, session),
         (LineItem, items.data[0]),
         (Price, items.data[0].price),
@@ -116,7 +116,7 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
         (WebhookEndpoint, sdk.v1.webhook_endpoints.list().data[0]),
         (Event, event),
     ):
-        shown = thing.to_dict()
+        shown = obj.to_dict()
         assert faults(kind, shown, kind.__name__) == []
 
 
@@ -179,10 +179,10 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
         (invoices.LIST, InvoiceListParams),
     ],
 )
-def test_parameters_are_those_the_sdk_sends(shape: Shape, params: Any) -> None:
+def test_parameters_are_those_the_sdk_sends(parameters: Parameters, params: Any) -> None:
     """Source: stripe/params. What is neither taken nor refused by name counts as unknown."""
     sent = set(params.__annotations__) - set(stripe.RequestOptions.__annotations__)
-    assert set(shape.known) | set(shape.beyond) == sent
+    assert set(parameters.known) | set(parameters.unsupported) == sent
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_parameters_are_those_the_sdk_sends(shape: Shape, params: Any) -> None:
         (session_parameters.CREATE.known["tax_id_collection"], "TaxIdCollection"),
     ],
 )
-def test_nested_parameters_are_those_the_sdk_sends(shape: Shape, name: str) -> None:
+def test_nested_parameters_are_those_the_sdk_sends(parameters: Parameters, name: str) -> None:
     from stripe.params.checkout import _session_create_params
 
     params = getattr(_session_create_params, f"SessionCreateParams{name}")
-    assert set(shape.known) | set(shape.beyond) == set(params.__annotations__)
+    assert set(parameters.known) | set(parameters.unsupported) == set(params.__annotations__)
 
 
 def test_api_version_is_the_one_the_sdk_sends(sdk: StripeClient) -> None:
@@ -231,5 +231,5 @@ def test_ids_have_the_prefixes_of_test_mode(sandbox: SandboxServer) -> None:
         (str(event.request and event.request.id), "req_"),
     ):
         assert id.startswith(prefix)
-    for thing in (session, intent, intent.latest_charge, event):
-        assert thing.livemode is False
+    for obj in (session, intent, intent.latest_charge, event):
+        assert obj.livemode is False

@@ -22,8 +22,8 @@ def create(sdk: StripeClient, key: str, **changes: Any) -> Session:
     return sdk.v1.checkout.sessions.create(session_params(**changes), {"idempotency_key": key})
 
 
-def headers(thing: Any) -> Any:
-    return thing.last_response.headers
+def headers(obj: Any) -> Any:
+    return obj.last_response.headers
 
 
 def test_same_key_gives_the_first_answer_again(sdk: StripeClient) -> None:

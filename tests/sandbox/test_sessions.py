@@ -10,7 +10,7 @@ from tests.support.sandbox_server import SandboxServer, fetch, line_item, sessio
 pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 
-def refusal(sdk: StripeClient, **changes: object) -> InvalidRequestError:
+def api_error(sdk: StripeClient, **changes: object) -> InvalidRequestError:
     with pytest.raises(InvalidRequestError) as caught:
         sdk.v1.checkout.sessions.create(session_params(**changes))
     return caught.value
@@ -74,7 +74,7 @@ def test_expiry_lies_between_half_an_hour_and_a_day(
     sdk: StripeClient, seconds: int, words: str
 ) -> None:
     """Source: expires_at in https://docs.stripe.com/api/checkout/sessions/create."""
-    error = refusal(sdk, expires_at=int(time.time()) + seconds)
+    error = api_error(sdk, expires_at=int(time.time()) + seconds)
     assert error.param == "expires_at" and words in str(error)
 
 
@@ -162,14 +162,14 @@ def test_amount_has_limits(sdk: StripeClient) -> None:
         ("czk", 1_499, "amount_too_small"),
         ("usd", 100_000_000, "amount_too_large"),
     ):
-        assert refusal(sdk, line_items=[line_item(amount, currency)]).code == code
+        assert api_error(sdk, line_items=[line_item(amount, currency)]).code == code
     for currency, amount in (("usd", 50), ("jpy", 50), ("usd", 99_999_999), ("usd", 0)):
         sdk.v1.checkout.sessions.create(session_params(line_items=[line_item(amount, currency)]))
 
 
 def test_three_digit_amounts_end_in_zero(sdk: StripeClient) -> None:
     """Source: https://docs.stripe.com/currencies#three-decimal."""
-    error = refusal(sdk, line_items=[line_item(385_015, "kwd")])
+    error = api_error(sdk, line_items=[line_item(385_015, "kwd")])
     assert error.param == "line_items[0][price_data][unit_amount]"
 
 
@@ -181,5 +181,5 @@ def test_methods_can_be_left_out(sandbox: SandboxServer) -> None:
     )
     assert made.payment_method_types == ["card"]
     assert "IBAN" not in fetch(made.url or "").text
-    error = refusal(sdk, excluded_payment_method_types=["card", "sepa_debit"])
+    error = api_error(sdk, excluded_payment_method_types=["card", "sepa_debit"])
     assert "No valid payment method types" in str(error)

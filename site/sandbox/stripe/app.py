@@ -41,12 +41,12 @@ class Stripe:
 
     def __init__(self, setup: Setup) -> None:
         store = Store(setup.folder / "stripe.db", setup.url)
-        with store.writing() as books:
-            promotions.stock(books)
+        with store.writing() as tx:
+            promotions.stock(tx)
             if setup.endpoints:
-                books.set("endpoints", list(setup.endpoints))
+                tx.set("endpoints", list(setup.endpoints))
             if setup.secrets:
-                books.set("secrets", list(setup.secrets))
+                tx.set("secrets", list(setup.secrets))
         self.rooms: dict[str, WSGIApplication] = {
             "/v1": create_api(store),
             "/pay": create_pay_page(store, setup.settle_seconds),

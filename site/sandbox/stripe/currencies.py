@@ -20,9 +20,9 @@ TWO_DECIMAL: Final = frozenset(
 )
 ALL: Final = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
 
-MOST: Final = 99_999_999  # eight digits, for nearly every currency
+MAXIMUM: Final = 99_999_999  # eight digits, for nearly every currency
 # The least that can be charged, in the smallest unit. Where Stripe names none, there is none here.
-LEAST: Final = {
+MINIMUM: Final = {
     "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500,
     "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000,
     "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000,
@@ -35,7 +35,7 @@ def digits(currency: str) -> int:
     return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
 
 
-def shown(amount: int, currency: str) -> str:
+def formatted(amount: int, currency: str) -> str:
     """Return an amount of the smallest unit as a buyer reads it: `$1,999.00`, `KWD 12.340`."""
     places = digits(currency)
     number = f"{amount / 10**places:,.{places}f}"

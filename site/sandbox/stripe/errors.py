@@ -5,7 +5,7 @@ from typing import Any, Final
 NAMES: Final = {"promotion_code": "promotion code"}  # in messages, where it is not the kind
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """A call answered with an error object.
 
     `saved` tells whether the answer is kept under the call's idempotency key. Mistakes in the
@@ -42,7 +42,7 @@ class Refusal(Exception):
 
 def no_such(
     kind: str, given: str, param: str, *, status: int = 404, live: bool | None = None
-) -> Refusal:
+) -> ApiError:
     """Return the refusal for an id that no object has: 404 in the address, 400 in a parameter.
 
     `live` is the mode of the object with that id, if the other mode has one.
@@ -56,33 +56,33 @@ def no_such(
             "this request."
         )
     name = NAMES.get(kind, kind)
-    return Refusal(
+    return ApiError(
         f"No such {name}: '{given}'{hint}", status=status, code="resource_missing", param=param
     )
 
 
-def exclusive(*names: str) -> Refusal:
+def mutually_exclusive(*names: str) -> ApiError:
     """Return the refusal for parameters that exclude each other (code parameters_exclusive)."""
-    return Refusal(
+    return ApiError(
         f"You may only specify one of these parameters: {', '.join(names)}.",
         code="parameters_exclusive",
         param=names[0],
     )
 
 
-def missing(param: str) -> Refusal:
+def missing_parameter(param: str) -> ApiError:
     """Return the refusal for a parameter that was left out (code parameter_missing)."""
-    return Refusal(f"Missing required param: {param}.", code="parameter_missing", param=param)
+    return ApiError(f"Missing required param: {param}.", code="parameter_missing", param=param)
 
 
-def state(message: str, code: str | None = None) -> Refusal:
+def invalid_state(message: str, code: str | None = None) -> ApiError:
     """Return the refusal of work that what is stored does not allow: kept under the key."""
-    return Refusal(message, code=code, saved=True)
+    return ApiError(message, code=code, saved=True)
 
 
-def beyond_sandbox(param: str) -> Refusal:
+def not_in_sandbox(param: str) -> ApiError:
     """Return the refusal for what Stripe knows and this stand-in does not. No silent no-ops."""
-    return Refusal(
+    return ApiError(
         f"The sandbox does not stand in for `{param}` as it was given. Stripe knows it: "
         "leave it out here, or try it with a test key of Stripe's own.",
         param=param,

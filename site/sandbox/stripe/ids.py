@@ -11,6 +11,6 @@ def new(prefix: str, length: int = 24) -> str:
     return f"{prefix}{''.join(secrets.choice(LETTERS) for _ in range(length))}"
 
 
-def session(*, live: bool) -> str:
+def new_session(*, live: bool) -> str:
     """Return a fresh id of a Checkout Session; whoever knows it sees the pay page."""
     return new("cs_live_" if live else "cs_test_", 58)

@@ -50,16 +50,16 @@ LEFT_OUT: Final[dict[str, frozenset[str]]] = {
 }  # fmt: skip
 
 
-def sent(thing: Any, place: str = "") -> Any:
+def serialized(obj: Any, path: str = "") -> Any:
     """Return an object, or a list of them at any depth, as Stripe sends it."""
-    if isinstance(thing, list):
-        return [sent(one, place) for one in thing]
-    if not isinstance(thing, dict):
-        return thing
-    place = str(thing.get("object") or place) if "object" in thing else place
-    left_out = LEFT_OUT.get(place, frozenset())
+    if isinstance(obj, list):
+        return [serialized(one, path) for one in obj]
+    if not isinstance(obj, dict):
+        return obj
+    path = str(obj.get("object") or path) if "object" in obj else path
+    left_out = LEFT_OUT.get(path, frozenset())
     return {
-        name: sent(value, f"{place}.{name}")
-        for name, value in thing.items()
+        name: serialized(value, f"{path}.{name}")
+        for name, value in obj.items()
         if value is not None or name not in left_out
     }

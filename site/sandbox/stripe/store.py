@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.stripe import ids
 from sandbox.stripe.errors import no_such
 
-Thing = dict[str, Any]  # an object as the API shows it
+StripeObject = dict[str, Any]  # an object as the API shows it
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)
 """
 
 
-class Books:
+class Transaction:
     """One transaction: what is stored, and the time at which all of it happens."""
 
     def __init__(self, db: sqlite3.Connection, url: str) -> None:
@@ -56,43 +56,43 @@ class Books:
         # https://docs.stripe.com/keys#test-live-modes
         self.live = bool(self.setting("live", False))
         # What an event tells of the call that caused it; without one, the sandbox itself did.
-        self.cause: Thing = {"id": None, "idempotency_key": None}
+        self.cause: StripeObject = {"id": None, "idempotency_key": None}
 
     @property
-    def hears(self) -> Thing:
+    def endpoint_settings(self) -> StripeObject:
         """What every webhook endpoint is set up to hear, and in which API version."""
-        heard: Thing = self.setting("hears", {})
+        heard: StripeObject = self.setting("endpoint_settings", {})
         return {"enabled_events": ["*"], "api_version": None, "enabled": True, **heard}
 
-    def add(self, thing: Thing, **hidden: Any) -> None:
+    def add(self, obj: StripeObject, **hidden: Any) -> None:
         """Store a new object; what is `hidden` with it no answer shows."""
-        if "livemode" in thing:
-            thing["livemode"] = self.live
+        if "livemode" in obj:
+            obj["livemode"] = self.live
         self.db.execute(
             "INSERT INTO objects (id, kind, created, body, hidden, live) VALUES (?, ?, ?, ?, ?, ?)",
             (
-                thing["id"],
-                thing["object"],
-                thing["created"],
-                json.dumps(thing),
+                obj["id"],
+                obj["object"],
+                obj["created"],
+                json.dumps(obj),
                 json.dumps(hidden),
                 self.live,
             ),
         )
 
-    def update(self, thing: Thing, **hidden: Any) -> None:
+    def update(self, obj: StripeObject, **hidden: Any) -> None:
         """Store an object's new state, and add to what is hidden with it."""
         self.db.execute(
             "UPDATE objects SET body = ?, hidden = json_patch(hidden, ?) WHERE id = ?",
-            (json.dumps(thing), json.dumps(hidden), thing["id"]),
+            (json.dumps(obj), json.dumps(hidden), obj["id"]),
         )
 
-    def find(self, kind: str, id: str) -> Thing | None:  # noqa: A002 # as the API calls it
+    def find(self, kind: str, id: str) -> StripeObject | None:  # noqa: A002 # as the API calls it
         """Return the object of that kind and id, None when there is none in this mode."""
         row = self.db.execute(
             "SELECT body FROM objects WHERE kind = ? AND id = ? AND live = ?", (kind, id, self.live)
         ).fetchone()
-        found: Thing | None = json.loads(row["body"]) if row else None
+        found: StripeObject | None = json.loads(row["body"]) if row else None
         return found
 
     def require(
@@ -102,7 +102,7 @@ class Books:
         param: str,
         *,
         status: int = 404,
-    ) -> Thing:
+    ) -> StripeObject:
         """Return the object that a call names in `param`. Raises Refusal when there is none.
 
         404 for an id in the address, 400 for one in a parameter. Stripe tells an id of the other
@@ -118,17 +118,17 @@ class Books:
         row = self.db.execute("SELECT live FROM objects WHERE id = ?", (id,)).fetchone()
         return bool(row["live"]) if row else None
 
-    def get(self, kind: str, id: str) -> Thing:  # noqa: A002
+    def get(self, kind: str, id: str) -> StripeObject:  # noqa: A002
         """Return an object that another one names. Raises KeyError when it is gone."""
         found = self.find(kind, id)
         if found is None:
             raise KeyError(id)
         return found
 
-    def hidden(self, id: str) -> Thing:  # noqa: A002
+    def hidden(self, id: str) -> StripeObject:  # noqa: A002
         """Return what is stored with an object and never shown."""
         row = self.db.execute("SELECT hidden FROM objects WHERE id = ?", (id,)).fetchone()
-        found: Thing = json.loads(row["hidden"])
+        found: StripeObject = json.loads(row["hidden"])
         return found
 
     def newest(
@@ -139,7 +139,7 @@ class Books:
         where: Mapping[str, Any] | None = None,
         conditions: tuple[tuple[str, Any], ...] = (),
         backwards: bool = False,
-    ) -> list[Thing]:
+    ) -> list[StripeObject]:
         """Return objects newest first; `backwards` takes the oldest of them, still newest first.
 
         `where` compares fields of the object, given by path: `{"$.status": "open"}`.
@@ -157,7 +157,7 @@ class Books:
         found = [json.loads(row["body"]) for row in rows]
         return found[::-1] if backwards else found
 
-    def number(self, kind: str, id: str) -> int | None:  # noqa: A002
+    def position(self, kind: str, id: str) -> int | None:  # noqa: A002
         """Return an object's place in the order of making, which lists and cursors follow."""
         row = self.db.execute(
             "SELECT number FROM objects WHERE kind = ? AND id = ? AND live = ?",
@@ -165,7 +165,7 @@ class Books:
         ).fetchone()
         return row["number"] if row else None
 
-    def plan(self, verb: str, target: str, due: float) -> None:
+    def schedule(self, verb: str, target: str, due: float) -> None:
         """Have something done to an object at a time; planned twice, the later plan holds."""
         self.db.execute(
             "INSERT INTO jobs (verb, target, due) VALUES (?, ?, ?) "
@@ -173,7 +173,7 @@ class Books:
             (verb, target, due),
         )
 
-    def unplan(self, verb: str, target: str) -> bool:
+    def unschedule(self, verb: str, target: str) -> bool:
         """Take a plan back; return whether there was one, so that it is carried out once."""
         gone = self.db.execute("DELETE FROM jobs WHERE verb = ? AND target = ?", (verb, target))
         return gone.rowcount > 0
@@ -211,12 +211,12 @@ class Store:
             )
 
     @contextmanager
-    def writing(self) -> Iterator[Books]:
+    def writing(self) -> Iterator[Transaction]:
         """Open the one transaction that may write; it is committed whole or not at all."""
         with self._writer, self._connected() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
-                yield Books(db, self.url)
+                yield Transaction(db, self.url)
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")
@@ -224,12 +224,12 @@ class Store:
         self.changed.set()
 
     @contextmanager
-    def reading(self) -> Iterator[Books]:
+    def reading(self) -> Iterator[Transaction]:
         """Open a transaction that sees one moment and waits for no writer."""
         with self._connected() as db:
             db.execute("BEGIN")
             try:
-                yield Books(db, self.url)
+                yield Transaction(db, self.url)
             finally:
                 db.execute("ROLLBACK")
 
@@ -240,12 +240,12 @@ class Store:
 
     def reset(self) -> None:
         """Forget everything but where the webhooks go."""
-        with self.writing() as books:
+        with self.writing() as tx:
             for table in ("objects", "deliveries", "jobs", "answers", "faults", "calls"):
-                books.db.execute(f"DELETE FROM {table}")  # noqa: S608 # names from this line
-            books.db.execute(
+                tx.db.execute(f"DELETE FROM {table}")  # noqa: S608 # names from this line
+            tx.db.execute(
                 "DELETE FROM settings "
-                "WHERE name NOT IN ('account', 'endpoints', 'secrets', 'hears')"
+                "WHERE name NOT IN ('account', 'endpoints', 'secrets', 'endpoint_settings')"
             )
 
     @contextmanager

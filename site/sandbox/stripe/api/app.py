@@ -17,11 +17,11 @@ from sandbox.stripe.api import expansion, faults, idempotency, request_log, rout
 from sandbox.stripe.api.faults import Fault
 from sandbox.stripe.api.idempotency import Answer
 from sandbox.stripe.api.routes import Call
-from sandbox.stripe.errors import Refusal
+from sandbox.stripe.errors import ApiError
 from sandbox.stripe.objects import due_jobs
 from sandbox.stripe.objects.events import API_VERSION
 from sandbox.stripe.parameters import Raw, decode
-from sandbox.stripe.store import Books, Store
+from sandbox.stripe.store import Store, Transaction
 
 METHODS: Final = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 FORM: Final = "application/x-www-form-urlencoded"
@@ -87,12 +87,12 @@ class Desk:
         return faults.spoiled(fault, done)
 
     def _answer(self, asked: Asked) -> Response:
-        with self._store.reading() as books:
-            live, now, denied = books.live, books.now, books.setting("denied", [])
-            account_id = books.setting("account", "")
+        with self._store.reading() as tx:
+            live, now, denied = tx.live, tx.now, tx.setting("denied", [])
+            account_id = tx.setting("account", "")
         try:
             if asked.struck_by("429"):
-                raise Refusal(BUSY, status=429, code="rate_limit")
+                raise ApiError(BUSY, status=429, code="rate_limit")
             if asked.struck_by("500") and asked.fault and not asked.fault.after:
                 raise _broken()
             account = _account(live)
@@ -104,8 +104,8 @@ class Desk:
                 answer = self._write_once(asked, account, call, named, given)
             else:
                 answer = self._carry_out(asked, call, named, given, None)
-        except Refusal as refusal:
-            answer = self._refused(asked, refusal)
+        except ApiError as api_error:
+            answer = self._refused(asked, api_error)
         headers = _headers(asked, answer, now)
         if asked.struck_by("429") and asked.fault and asked.fault.seconds:
             headers["Retry-After"] = f"{asked.fault.seconds:.0f}"
@@ -121,13 +121,13 @@ class Desk:
                 raise idempotency.in_use(asked.key)
             self._in_use.add(claim)
         try:
-            with self._store.reading() as books:
-                kept = idempotency.kept(books, question)
+            with self._store.reading() as tx:
+                kept = idempotency.kept(tx, question)
             return kept or self._carry_out(asked, call, named, given, question)
-        except Refusal as refusal:
-            if refusal.saved:
-                with self._store.writing() as books:
-                    idempotency.keep(books, question, self._refused(asked, refusal))
+        except ApiError as api_error:
+            if api_error.saved:
+                with self._store.writing() as tx:
+                    idempotency.keep(tx, question, self._refused(asked, api_error))
             raise
         finally:
             with self._lock:
@@ -141,31 +141,31 @@ class Desk:
         given: dict[str, Raw],
         question: idempotency.Question | None,
     ) -> Answer:
-        checked = call.shape.read(given) or {}
+        checked = call.parameters.parse(given) or {}
         if asked.struck_by("slow") and asked.fault:
             time.sleep(asked.fault.seconds)
         if not call.writes:
-            with self._store.reading() as books:
-                return Answer(asked.id, 200, _json(_done(books, call, named, checked)))
-        with self._store.writing() as books:
-            books.cause = {"id": asked.id, "idempotency_key": asked.key or None}
-            answer = Answer(asked.id, 200, _json(_done(books, call, named, checked)))
+            with self._store.reading() as tx:
+                return Answer(asked.id, 200, _json(_done(tx, call, named, checked)))
+        with self._store.writing() as tx:
+            tx.cause = {"id": asked.id, "idempotency_key": asked.key or None}
+            answer = Answer(asked.id, 200, _json(_done(tx, call, named, checked)))
             if asked.struck_by("500"):
                 answer = self._refused(asked, _broken())
             if question:  # in one commit with the work: a kill leaves both or neither
-                idempotency.keep(books, question, answer)
+                idempotency.keep(tx, question, answer)
             return answer
 
-    def _refused(self, asked: Asked, refusal: Refusal) -> Answer:
-        body = refusal.body(request_log.address(self._store.url, asked.id))
-        return Answer(asked.id, refusal.status, _json(body))
+    def _refused(self, asked: Asked, api_error: ApiError) -> Answer:
+        body = api_error.body(request_log.address(self._store.url, asked.id))
+        return Answer(asked.id, api_error.status, _json(body))
 
     def _fault(self, method: str, path: str) -> Fault | None:
-        with self._store.reading() as books:
-            if not faults.expected(books):
+        with self._store.reading() as tx:
+            if not faults.expected(tx):
                 return None
-        with self._store.writing() as books:
-            return faults.strike(books, method, path)
+        with self._store.writing() as tx:
+            return faults.strike(tx, method, path)
 
     def _log(self, asked: Asked, response: Response | None) -> None:
         notes = []
@@ -176,15 +176,15 @@ class Desk:
         if response is not None and "Idempotent-Replayed" in response.headers:
             notes.append("replayed")
         status = response.status_code if response is not None else None
-        with self._store.writing() as books:
+        with self._store.writing() as tx:
             request_log.write(
-                books, asked.id, asked.method, asked.path, asked.key, status, ", ".join(notes)
+                tx, asked.id, asked.method, asked.path, asked.key, status, ", ".join(notes)
             )
 
 
-def _done(books: Books, call: Call, named: dict[str, str], checked: dict[str, Any]) -> Any:
-    thing = call.verb(books, *named.values(), checked)
-    return expansion.expand(books, thing, checked.get("expand", []))
+def _done(tx: Transaction, call: Call, named: dict[str, str], checked: dict[str, Any]) -> Any:
+    obj = call.verb(tx, *named.values(), checked)
+    return expansion.expand(tx, obj, checked.get("expand", []))
 
 
 def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
@@ -210,7 +210,7 @@ def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
 def _found(asked: Asked) -> tuple[Call, dict[str, str]]:
     found = routes.find(asked.method, asked.path)
     if found is None:
-        raise Refusal(
+        raise ApiError(
             f"Unrecognized request URL ({asked.method}: {asked.path}). If you are trying to list "
             "objects, remove the trailing slash. If you are trying to retrieve an object, make "
             "sure you passed a valid (non-empty) identifier in your code. Please see "
@@ -222,7 +222,7 @@ def _found(asked: Asked) -> tuple[Call, dict[str, str]]:
 
 def _given() -> dict[str, Raw]:
     if request.content_length and request.mimetype != FORM:
-        raise Refusal(f"Invalid request (check that your POST content type is {FORM}).")
+        raise ApiError(f"Invalid request (check that your POST content type is {FORM}).")
     sources = (request.args, request.form)
     return decode(pair for source in sources for pair in source.items(multi=True))
 
@@ -242,10 +242,10 @@ def _account(live: bool) -> str:
     elif kind.lower() != "bearer":
         value = ""
     if not value:
-        raise Refusal(NO_KEY, status=401)
+        raise ApiError(NO_KEY, status=401)
     if not re.fullmatch(rf"(sk|rk)_{'live' if live else 'test'}_\w+", value):
         hidden = f"{value[:8]}{'*' * max(4, len(value) - 12)}{value[-4:]}"
-        raise Refusal(f"Invalid API Key provided: {hidden}", status=401)
+        raise ApiError(f"Invalid API Key provided: {hidden}", status=401)
     return value
 
 
@@ -256,7 +256,7 @@ def _check_version() -> None:
     """
     version = request.headers.get("Stripe-Version", API_VERSION)
     if version != API_VERSION:
-        raise Refusal(
+        raise ApiError(
             f"Invalid Stripe API version: {version}. The sandbox answers in {API_VERSION} alone."
         )
 
@@ -270,7 +270,7 @@ def _permit(
         needed.append("rak_payment_intent_read")
     for right in needed:
         if key.startswith("rk_") and right in denied:
-            raise Refusal(
+            raise ApiError(
                 f"The provided key '{key[:8]}****{key[-4:]}' does not have the required "
                 f"permissions for this endpoint on account '{account_id}'. Having the "
                 f"'{right}' permission would allow this request to continue.",
@@ -278,9 +278,9 @@ def _permit(
             )
 
 
-def _broken() -> Refusal:
-    return Refusal("An unknown error occurred.", status=500, kind="api_error")
+def _broken() -> ApiError:
+    return ApiError("An unknown error occurred.", status=500, kind="api_error")
 
 
 def _json(body: Any) -> str:
-    return json.dumps(serialization.sent(body), indent=2)
+    return json.dumps(serialization.serialized(body), indent=2)

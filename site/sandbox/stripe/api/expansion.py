@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sandbox.stripe import pagination
-from sandbox.stripe.errors import Refusal, beyond_sandbox
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.errors import ApiError, not_in_sandbox
+from sandbox.stripe.store import StripeObject, Transaction
 
 DEEPEST: Final = 4  # levels, as documented
 LINKS: Final = {
@@ -16,7 +16,7 @@ LINKS: Final = {
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
 }
 # Stripe expands these too, and the sandbox has only their ids.
-BEYOND: Final = {
+UNSUPPORTED: Final = {
     "checkout.session": {"customer"},
     "payment_intent": {"customer", "payment_method"},
     "charge": {"customer", "balance_transaction"},
@@ -25,16 +25,16 @@ BEYOND: Final = {
 }
 
 
-def line_items(books: Books, session: Thing) -> Thing:
+def line_items(tx: Transaction, session: StripeObject) -> StripeObject:
     """Return a session's line items, the first ten of them, as a list object."""
-    items = books.hidden(session["id"])["line_items"]
-    return pagination.whole(items, f"/v1/checkout/sessions/{session['id']}/line_items", {})
+    items = tx.hidden(session["id"])["line_items"]
+    return pagination.page_of_parts(items, f"/v1/checkout/sessions/{session['id']}/line_items", {})
 
 
-def refunds(books: Books, charge: Thing) -> Thing:
+def refunds(tx: Transaction, charge: StripeObject) -> StripeObject:
     """Return a charge's refunds, the first ten of them, as a list object."""
     return pagination.page(
-        books,
+        tx,
         "refund",
         f"/v1/charges/{charge['id']}/refunds",
         {},
@@ -43,13 +43,13 @@ def refunds(books: Books, charge: Thing) -> Thing:
 
 
 # Fields that are there only when asked for.
-PARTS: Final[dict[str, dict[str, Callable[[Books, Thing], Thing]]]] = {
+PARTS: Final[dict[str, dict[str, Callable[[Transaction, StripeObject], StripeObject]]]] = {
     "checkout.session": {"line_items": line_items},
     "charge": {"refunds": refunds},
 }
 
 
-def expand(books: Books, thing: Thing, paths: list[str]) -> Thing:
+def expand(tx: Transaction, obj: StripeObject, paths: list[str]) -> StripeObject:
     """Return an answer with everything expanded that the call asked for.
 
     Raises Refusal for what cannot be expanded, naming it as it was asked for.
@@ -57,32 +57,32 @@ def expand(books: Books, thing: Thing, paths: list[str]) -> Thing:
     for path in paths:
         steps = path.split(".")
         if len(steps) > DEEPEST + (steps[0] == "data"):
-            raise Refusal(
+            raise ApiError(
                 f"You cannot expand more than {DEEPEST} levels of a property. Property: {path}",
                 param="expand",
             )
-        thing = _expanded(books, thing, steps, path)
-    return thing
+        obj = _expanded(tx, obj, steps, path)
+    return obj
 
 
-def _expanded(books: Books, thing: Any, steps: list[str], path: str) -> Any:
-    if not steps or thing is None:
-        return thing
+def _expanded(tx: Transaction, obj: Any, steps: list[str], path: str) -> Any:
+    if not steps or obj is None:
+        return obj
     first, rest = steps[0], steps[1:]
-    kind = thing.get("object") if isinstance(thing, dict) else None
+    kind = obj.get("object") if isinstance(obj, dict) else None
     if kind == "list" and first == "data":
-        return {**thing, "data": [_expanded(books, one, rest, path) for one in thing["data"]]}
-    if first in BEYOND.get(kind or "", set()):
-        raise beyond_sandbox("expand")
+        return {**obj, "data": [_expanded(tx, one, rest, path) for one in obj["data"]]}
+    if first in UNSUPPORTED.get(kind or "", set()):
+        raise not_in_sandbox("expand")
     if first in PARTS.get(kind or "", {}):
-        part = thing.get(first) or PARTS[kind or ""][first](books, thing)
-        return {**thing, first: _expanded(books, part, rest, path)}
+        part = obj.get(first) or PARTS[kind or ""][first](tx, obj)
+        return {**obj, first: _expanded(tx, part, rest, path)}
     if first in LINKS.get(kind or "", {}):
-        value = thing[first]
+        value = obj[first]
         if isinstance(value, str):
-            value = books.get(LINKS[kind or ""][first], value)
-        return {**thing, first: _expanded(books, value, rest, path)}
-    if rest and kind and isinstance(thing.get(first), dict):  # already whole, and more inside it
-        return {**thing, first: _expanded(books, thing[first], rest, path)}
+            value = tx.get(LINKS[kind or ""][first], value)
+        return {**obj, first: _expanded(tx, value, rest, path)}
+    if rest and kind and isinstance(obj.get(first), dict):  # already whole, and more inside it
+        return {**obj, first: _expanded(tx, obj[first], rest, path)}
     hint = f" You may want to try expanding 'data.{path}' instead." if kind == "list" else ""
-    raise Refusal(f"This property cannot be expanded ({path}).{hint}", param="expand")
+    raise ApiError(f"This property cannot be expanded ({path}).{hint}", param="expand")

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from flask import Response, request
 
-from sandbox.stripe.parameters import Choice, Flag, Integer, Shape, Text
-from sandbox.stripe.store import Books
+from sandbox.stripe.parameters import Boolean, Choice, Integer, Parameters, Text
+from sandbox.stripe.store import Transaction
 
 Kind = Literal[
     "timeout", "reset", "slow", "trickle", "429", "500", "html", "truncated", "garbage", "wrong"
@@ -28,15 +28,15 @@ KINDS: Final[dict[str, str]] = {
     "wrong": "status 200 and an object of another kind",
 }
 HALF: Final = b'{"id": "cs_test_half", "object": "checkout.sess'
-NEW: Final = Shape(
+NEW: Final = Parameters(
     {
         "kind": Choice(tuple(KINDS)),
         "method": Choice(("ANY", "GET", "POST")),
         "path": Text(),
-        "times": Integer(least=1, most=100_000),
-        "seconds": Integer(least=0, most=600),
-        "milliseconds": Integer(least=0, most=999),
-        "after": Flag(),
+        "times": Integer(minimum=1, maximum=100_000),
+        "seconds": Integer(minimum=0, maximum=600),
+        "milliseconds": Integer(minimum=0, maximum=999),
+        "after": Boolean(),
     },
     required=("kind",),
 )
@@ -56,12 +56,12 @@ class Fault:
         return self.kind not in ("slow", "429", "500")
 
 
-def add(books: Books, given: dict[str, Any]) -> None:
+def add(tx: Transaction, given: dict[str, Any]) -> None:
     """Have the next calls fail; once, any method and every path unless told otherwise.
 
     The path may hold `*` for anything: `/v1/checkout/sessions*`.
     """
-    books.db.execute(
+    tx.db.execute(
         "INSERT INTO faults (method, path, kind, seconds, after, times) VALUES (?, ?, ?, ?, ?, ?)",
         (
             given.get("method", "ANY"),
@@ -75,27 +75,27 @@ def add(books: Books, given: dict[str, Any]) -> None:
     )
 
 
-def clear(books: Books) -> None:
+def clear(tx: Transaction) -> None:
     """Have all calls go well again."""
-    books.db.execute("DELETE FROM faults")
+    tx.db.execute("DELETE FROM faults")
 
 
-def strike(books: Books, method: str, path: str) -> Fault | None:
+def strike(tx: Transaction, method: str, path: str) -> Fault | None:
     """Return the oldest fault that matches a call, and count it as used."""
-    row = books.db.execute(
+    row = tx.db.execute(
         "SELECT * FROM faults WHERE method IN ('ANY', ?) AND ? GLOB path ORDER BY number LIMIT 1",
         (method, path),
     ).fetchone()
     if row is None:
         return None
-    books.db.execute("UPDATE faults SET times = times - 1 WHERE number = ?", (row["number"],))
-    books.db.execute("DELETE FROM faults WHERE times <= 0")
+    tx.db.execute("UPDATE faults SET times = times - 1 WHERE number = ?", (row["number"],))
+    tx.db.execute("DELETE FROM faults WHERE times <= 0")
     return Fault(row["kind"], row["seconds"], bool(row["after"]))
 
 
-def expected(books: Books) -> bool:
+def expected(tx: Transaction) -> bool:
     """Tell whether any fault waits for a call."""
-    return books.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
+    return tx.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
 
 
 def spoiled(fault: Fault, good: Response | None) -> Response:

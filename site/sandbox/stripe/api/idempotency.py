@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sandbox.stripe.errors import Refusal
-from sandbox.stripe.store import Books
+from sandbox.stripe.errors import ApiError
+from sandbox.stripe.store import Transaction
 
 KEPT_SECONDS: Final = 24 * 3600
 LONGEST_KEY: Final = 255
@@ -33,24 +33,24 @@ class Answer:
 def question(account: str, key: str, method: str, path: str, given: dict[str, Any]) -> Question:
     """Return the question of a call. Raises Refusal for a key that is too long."""
     if len(key) > LONGEST_KEY:
-        raise Refusal(f"Idempotency keys can be up to {LONGEST_KEY} characters long.")
+        raise ApiError(f"Idempotency keys can be up to {LONGEST_KEY} characters long.")
     asked = json.dumps([method, path, given], sort_keys=True)
     return Question(account, key, hashlib.sha256(asked.encode()).hexdigest())
 
 
-def kept(books: Books, asked: Question) -> Answer | None:
+def kept(tx: Transaction, asked: Question) -> Answer | None:
     """Return the answer to the first call with this key, None when there was none in 24 hours.
 
     Raises Refusal when that was another call.
     """
-    row = books.db.execute(
+    row = tx.db.execute(
         "SELECT * FROM answers WHERE account = ? AND key = ? AND saved > ?",
-        (asked.account, asked.key, books.time - KEPT_SECONDS),
+        (asked.account, asked.key, tx.time - KEPT_SECONDS),
     ).fetchone()
     if row is None:
         return None
     if row["question"] != asked.text:
-        raise Refusal(
+        raise ApiError(
             "Keys for idempotent requests can only be used with the same parameters they were "
             f"first used with. Try using a key other than '{asked.key}' if you meant to execute "
             "a different request.",
@@ -59,9 +59,9 @@ def kept(books: Books, asked: Question) -> Answer | None:
     return Answer(row["request"], row["status"], row["body"])
 
 
-def keep(books: Books, asked: Question, answer: Answer) -> None:
+def keep(tx: Transaction, asked: Question, answer: Answer) -> None:
     """Keep an answer for the next call with the key."""
-    books.db.execute(
+    tx.db.execute(
         "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             asked.account,
@@ -70,14 +70,14 @@ def keep(books: Books, asked: Question, answer: Answer) -> None:
             asked.text,
             answer.status,
             answer.body,
-            books.time,
+            tx.time,
         ),
     )
 
 
-def in_use(key: str) -> Refusal:
+def in_use(key: str) -> ApiError:
     """Return the refusal of a call whose key another one is using at this moment."""
-    return Refusal(
+    return ApiError(
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "
         f"{key}. Please try again later.",

@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from sandbox.stripe.store import Books
+from sandbox.stripe.store import Transaction
 
 KEPT: Final = 2000  # calls
 
 
 def write(
-    books: Books,
+    tx: Transaction,
     id: str,  # noqa: A002
     method: str,
     path: str,
@@ -17,18 +17,16 @@ def write(
     note: str,
 ) -> None:
     """Note a call; `status` is None when no answer left, `note` tells of faults and replays."""
-    books.db.execute(
+    tx.db.execute(
         "INSERT INTO calls (request, at, method, path, key, status, note) VALUES (?,?,?,?,?,?,?)",
-        (id, books.now, method, path, key, status, note),
+        (id, tx.now, method, path, key, status, note),
     )
-    books.db.execute(
-        "DELETE FROM calls WHERE number <= (SELECT max(number) FROM calls) - ?", (KEPT,)
-    )
+    tx.db.execute("DELETE FROM calls WHERE number <= (SELECT max(number) FROM calls) - ?", (KEPT,))
 
 
-def newest(books: Books, limit: int) -> list[dict[str, Any]]:
+def newest(tx: Transaction, limit: int) -> list[dict[str, Any]]:
     """Return the last calls, newest first."""
-    rows = books.db.execute("SELECT * FROM calls ORDER BY number DESC LIMIT ?", (limit,))
+    rows = tx.db.execute("SELECT * FROM calls ORDER BY number DESC LIMIT ?", (limit,))
     return [dict(row) for row in rows.fetchall()]
 
 

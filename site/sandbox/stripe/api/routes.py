@@ -12,18 +12,19 @@ from sandbox.stripe import pagination
 from sandbox.stripe.objects import accounts, events
 from sandbox.stripe.objects.checkout import invoices, promotions, session_parameters, sessions
 from sandbox.stripe.objects.payments import disputes, payment_intents, refunds
-from sandbox.stripe.parameters import Array, Interval, Shape, Text
-from sandbox.stripe.store import Thing
+from sandbox.stripe.parameters import Array, Parameters, Text, TimeRange
+from sandbox.stripe.store import StripeObject
 
-ONE: Final = Shape({"expand": Array(Text())})
-INTENT: Final = Shape({"expand": Array(Text()), "client_secret": Text()})
-ITEMS: Final = Shape(pagination.PAGING)
-INTENTS: Final = Shape(
-    {**pagination.PAGING, "created": Interval(), "customer": Text()}, beyond=("customer_account",)
+ONE: Final = Parameters({"expand": Array(Text())})
+INTENT: Final = Parameters({"expand": Array(Text()), "client_secret": Text()})
+ITEMS: Final = Parameters(pagination.PAGING)
+INTENTS: Final = Parameters(
+    {**pagination.PAGING, "created": TimeRange(), "customer": Text()},
+    unsupported=("customer_account",),
 )
-CHARGES: Final = Shape(
-    {**pagination.PAGING, "created": Interval(), "customer": Text(), "payment_intent": Text()},
-    beyond=("transfer_group",),
+CHARGES: Final = Parameters(
+    {**pagination.PAGING, "created": TimeRange(), "customer": Text(), "payment_intent": Text()},
+    unsupported=("transfer_group",),
 )
 
 
@@ -43,8 +44,8 @@ class Call:
 
     method: str
     path: str
-    shape: Shape
-    verb: Callable[..., Thing]
+    parameters: Parameters
+    verb: Callable[..., StripeObject]
 
     @property
     def pattern(self) -> re.Pattern[str]:

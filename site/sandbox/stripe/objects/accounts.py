@@ -8,10 +8,10 @@ from typing import Any
 
 from sandbox.stripe import pagination
 from sandbox.stripe.errors import no_such
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.store import StripeObject, Transaction
 
 
-def balance(books: Books, _given: dict[str, Any]) -> Thing:
+def balance(tx: Transaction, _given: dict[str, Any]) -> StripeObject:
     """Return what an account holds: nothing, as no money moves here."""
     nothing = {"amount": 0, "currency": "usd", "source_types": {"card": 0}}
     return {
@@ -20,19 +20,19 @@ def balance(books: Books, _given: dict[str, Any]) -> Thing:
         "connect_reserved": None,
         "instant_available": None,
         "issuing": None,
-        "livemode": books.live,
+        "livemode": tx.live,
         "pending": [nothing],
         "refund_and_dispute_prefunding": None,
     }
 
 
-def account(books: Books, _given: dict[str, Any]) -> Thing:
+def account(tx: Transaction, _given: dict[str, Any]) -> StripeObject:
     """Return the account behind the key, with what Stripe always sends and some of the rest.
 
     Source: https://docs.stripe.com/api/accounts/object
     """
     return {
-        "id": books.setting("account", ""),
+        "id": tx.setting("account", ""),
         "object": "account",
         "charges_enabled": True,
         "country": "US",
@@ -45,34 +45,34 @@ def account(books: Books, _given: dict[str, Any]) -> Thing:
     }
 
 
-def endpoint(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+def endpoint(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return a webhook endpoint. Its secret is told when it is made and never again."""
-    for one in _endpoints(books):
+    for one in _endpoints(tx):
         if one["id"] == id:
             return one
     raise no_such("webhook_endpoint", id, "webhook_endpoint")
 
 
-def endpoints(books: Books, given: dict[str, Any]) -> Thing:
+def endpoints(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return the webhook endpoints."""
-    return pagination.whole(_endpoints(books), "/v1/webhook_endpoints", given)
+    return pagination.page_of_parts(_endpoints(tx), "/v1/webhook_endpoints", given)
 
 
-def _endpoints(books: Books) -> list[Thing]:
-    hears = books.hears
+def _endpoints(tx: Transaction) -> list[StripeObject]:
+    endpoint_settings = tx.endpoint_settings
     return [
         {
             "id": f"we_1{hashlib.sha256(url.encode()).hexdigest()[:22]}",
             "object": "webhook_endpoint",
-            "api_version": hears["api_version"],
+            "api_version": endpoint_settings["api_version"],
             "application": None,
-            "created": books.now,
+            "created": tx.now,
             "description": None,
-            "enabled_events": hears["enabled_events"],
-            "livemode": books.live,
+            "enabled_events": endpoint_settings["enabled_events"],
+            "livemode": tx.live,
             "metadata": {},
-            "status": "enabled" if hears["enabled"] else "disabled",
+            "status": "enabled" if endpoint_settings["enabled"] else "disabled",
             "url": url,
         }
-        for url in books.setting("endpoints", [])
+        for url in tx.setting("endpoints", [])
     ]

@@ -11,24 +11,24 @@ from werkzeug.wrappers import Response
 from sandbox.page_setup import furnish
 from sandbox.stripe import currencies
 from sandbox.stripe.api import faults, request_log
-from sandbox.stripe.errors import Refusal
+from sandbox.stripe.errors import ApiError
 from sandbox.stripe.objects import due_jobs
 from sandbox.stripe.objects.checkout import payment_attempt, promotions, sessions
 from sandbox.stripe.objects.payments import disputes, refunds
 from sandbox.stripe.parameters import (
     Array,
+    Boolean,
     Currency,
     Field,
-    Flag,
     Integer,
+    Parameters,
     Raw,
-    Shape,
     Text,
     Url,
     decode,
     from_json,
 )
-from sandbox.stripe.store import Books, Store
+from sandbox.stripe.store import Store, Transaction
 from sandbox.stripe.webhooks import deliveries
 
 SHOWN: Final = 50
@@ -36,104 +36,102 @@ POLICY: Final = (
     "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-ID: Final = Shape({"id": Text()}, required=("id",))
+ID: Final = Parameters({"id": Text()}, required=("id",))
 NUMBER: Final = Text()  # of a delivery, or "waiting" for all that wait
 
 
-def _each(books: Books, number: str, act: Callable[[Books, int], object]) -> None:
+def _each(tx: Transaction, number: str, act: Callable[[Transaction, int], object]) -> None:
     if number == "waiting":
-        for one in deliveries.waiting(books):
-            act(books, one["number"])
+        for one in deliveries.waiting(tx):
+            act(tx, one["number"])
     else:
-        act(books, Integer(least=1).read(number, "number"))
+        act(tx, Integer(minimum=1).parse(number, "number"))
 
 
-def _refund(books: Books, given: dict[str, Any]) -> None:
+def _refund(tx: Transaction, given: dict[str, Any]) -> None:
     wanted = {"charge": given["id"]}
-    refunds.create(books, wanted | ({"amount": given["amount"]} if "amount" in given else {}))
+    refunds.create(tx, wanted | ({"amount": given["amount"]} if "amount" in given else {}))
 
 
-def _advance(books: Books, given: dict[str, Any]) -> None:
-    books.set("clock", float(books.setting("clock", 0)) + given["seconds"])
+def _advance(tx: Transaction, given: dict[str, Any]) -> None:
+    tx.set("clock", float(tx.setting("clock", 0)) + given["seconds"])
 
 
-def _deliver_to(books: Books, given: dict[str, Any]) -> None:
+def _deliver_to(tx: Transaction, given: dict[str, Any]) -> None:
     for name in ("endpoints", "secrets"):
         if name in given:
-            books.set(name, given[name])
-    heard = {name: given[name] for name in HEARS if name in given}
+            tx.set(name, given[name])
+    heard = {name: given[name] for name in ENDPOINT_SETTINGS if name in given}
     if heard:
-        books.set("hears", books.hears | heard)
+        tx.set("endpoint_settings", tx.endpoint_settings | heard)
 
 
-HEARS: Final[dict[str, Field]] = {
+ENDPOINT_SETTINGS: Final[dict[str, Field]] = {
     "enabled_events": Array(Text()),
     "api_version": Text(),
-    "enabled": Flag(),
+    "enabled": Boolean(),
 }
-DELIVERY: Final = Shape({"number": NUMBER}, required=("number",))
-DELAY: Final = Shape(
+DELIVERY: Final = Parameters({"number": NUMBER}, required=("number",))
+DELAY: Final = Parameters(
     {"number": NUMBER, "seconds": Integer(0, 10**8)}, required=("number", "seconds")
 )
 # What can be done: the parameters each takes, and who does it.
-ACTIONS: Final[dict[str, tuple[Shape, Callable[[Books, dict[str, Any]], object]]]] = {
+ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]], object]]]] = {
     "code": (promotions.NEW, promotions.create),
     "present": (
-        Shape(
+        Parameters(
             {"id": Text(), "currency": Currency(), "amount": Integer(1)},
             required=("id", "currency", "amount"),
         ),
-        lambda books, given: sessions.present(
-            books, given["id"], given["currency"], given["amount"]
-        ),
+        lambda tx, given: sessions.present(tx, given["id"], given["currency"], given["amount"]),
     ),
-    "expire": (ID, lambda books, given: sessions.expire(books, given["id"], {})),
-    "settle": (ID, lambda books, given: payment_attempt.settle(books, given["id"], arrives=True)),
-    "bounce": (ID, lambda books, given: payment_attempt.settle(books, given["id"], arrives=False)),
-    "refund": (Shape({"id": Text(), "amount": Integer(1)}, required=("id",)), _refund),
-    "succeed_refund": (ID, lambda books, given: refunds.succeed(books, given["id"])),
-    "fail_refund": (ID, lambda books, given: refunds.fail(books, given["id"])),
-    "ask_refund": (ID, lambda books, given: refunds.ask(books, given["id"])),
-    "cancel_refund": (ID, lambda books, given: refunds.cancel(books, given["id"], {})),
+    "expire": (ID, lambda tx, given: sessions.expire(tx, given["id"], {})),
+    "settle": (ID, lambda tx, given: payment_attempt.settle(tx, given["id"], arrives=True)),
+    "bounce": (ID, lambda tx, given: payment_attempt.settle(tx, given["id"], arrives=False)),
+    "refund": (Parameters({"id": Text(), "amount": Integer(1)}, required=("id",)), _refund),
+    "succeed_refund": (ID, lambda tx, given: refunds.succeed(tx, given["id"])),
+    "fail_refund": (ID, lambda tx, given: refunds.fail(tx, given["id"])),
+    "ask_refund": (ID, lambda tx, given: refunds.ask(tx, given["id"])),
+    "cancel_refund": (ID, lambda tx, given: refunds.cancel(tx, given["id"], {})),
     "dispute": (disputes.OPEN, disputes.open_one),
-    "respond": (ID, lambda books, given: disputes.respond(books, given["id"])),
-    "win": (ID, lambda books, given: disputes.win(books, given["id"])),
-    "lose_dispute": (ID, lambda books, given: disputes.lose(books, given["id"])),
-    "resend": (DELIVERY, lambda books, given: _each(books, given["number"], deliveries.resend)),
-    "lose": (DELIVERY, lambda books, given: _each(books, given["number"], deliveries.lose)),
+    "respond": (ID, lambda tx, given: disputes.respond(tx, given["id"])),
+    "win": (ID, lambda tx, given: disputes.win(tx, given["id"])),
+    "lose_dispute": (ID, lambda tx, given: disputes.lose(tx, given["id"])),
+    "resend": (DELIVERY, lambda tx, given: _each(tx, given["number"], deliveries.resend)),
+    "lose": (DELIVERY, lambda tx, given: _each(tx, given["number"], deliveries.lose)),
     "duplicate": (
         DELIVERY,
-        lambda books, given: _each(books, given["number"], deliveries.duplicate),
+        lambda tx, given: _each(tx, given["number"], deliveries.duplicate),
     ),
     "delay": (
         DELAY,
-        lambda books, given: _each(
-            books, given["number"], lambda b, number: deliveries.delay(b, number, given["seconds"])
+        lambda tx, given: _each(
+            tx, given["number"], lambda b, number: deliveries.delay(b, number, given["seconds"])
         ),
     ),
     "reorder": (
-        Shape({"numbers": Array(Integer(1), most=10_000), "apart": Integer(0, 60_000)}),
-        lambda books, given: deliveries.reorder(
-            books, given.get("numbers", ()), given.get("apart", 200) / 1000
+        Parameters({"numbers": Array(Integer(1), maximum=10_000), "apart": Integer(0, 60_000)}),
+        lambda tx, given: deliveries.reorder(
+            tx, given.get("numbers", ()), given.get("apart", 200) / 1000
         ),
     ),
-    "pause": (Shape({}), lambda books, _given: books.set("paused", True)),
-    "resume": (Shape({}), lambda books, _given: books.set("paused", False)),
+    "pause": (Parameters({}), lambda tx, _given: tx.set("paused", True)),
+    "resume": (Parameters({}), lambda tx, _given: tx.set("paused", False)),
     "deliver_to": (
-        Shape({"endpoints": Array(Url()), "secrets": Array(Text()), **HEARS}),
+        Parameters({"endpoints": Array(Url()), "secrets": Array(Text()), **ENDPOINT_SETTINGS}),
         _deliver_to,
     ),
     "fault": (faults.NEW, faults.add),
-    "clear_faults": (Shape({}), lambda books, _given: faults.clear(books)),
+    "clear_faults": (Parameters({}), lambda tx, _given: faults.clear(tx)),
     "deny": (
-        Shape({"rights": Array(Text())}),
-        lambda books, given: books.set("denied", given.get("rights", [])),
+        Parameters({"rights": Array(Text())}),
+        lambda tx, given: tx.set("denied", given.get("rights", [])),
     ),
     "mode": (
-        Shape({"live": Flag()}, required=("live",)),
-        lambda books, given: books.set("live", given["live"]),
+        Parameters({"live": Boolean()}, required=("live",)),
+        lambda tx, given: tx.set("live", given["live"]),
     ),
-    "advance": (Shape({"seconds": Integer(0, 10**8)}, required=("seconds",)), _advance),
+    "advance": (Parameters({"seconds": Integer(0, 10**8)}, required=("seconds",)), _advance),
 }
 
 
@@ -144,27 +142,27 @@ def create_control(store: Store) -> Flask:
     tells the state alone. The page's buttons post to /stripe/<action>.
     """
     app = Flask(__name__)
-    app.jinja_env.filters["money"] = currencies.shown
+    app.jinja_env.filters["money"] = currencies.formatted
     app.jinja_env.filters["moment"] = _moment
 
     def state(shown: int) -> dict[str, Any]:
         due_jobs.catch_up(store)
-        with store.reading() as books:
-            return _state(books, shown)
+        with store.reading() as tx:
+            return _state(tx, shown)
 
     def act(action: str) -> None:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            raise Refusal("Another site may not do this.", status=403)
+            raise ApiError("Another site may not do this.", status=403)
         if action == "reset":
             store.reset()
-            with store.writing() as books:
-                return promotions.stock(books)
+            with store.writing() as tx:
+                return promotions.stock(tx)
         if action not in ACTIONS:
-            raise Refusal(f"There is no action {action}.", status=404)
-        shape, verb = ACTIONS[action]
-        given = shape.read(_given()) or {}
-        with store.writing() as books:
-            verb(books, given)
+            raise ApiError(f"There is no action {action}.", status=404)
+        parameters, verb = ACTIONS[action]
+        given = parameters.parse(_given()) or {}
+        with store.writing() as tx:
+            verb(tx, given)
         return due_jobs.catch_up(store)
 
     @app.get("/")
@@ -175,8 +173,8 @@ def create_control(store: Store) -> Flask:
     def do(action: str) -> Response:
         try:
             act(action)
-        except Refusal as refusal:
-            return _page(state(SHOWN), refusal.message, refusal.status)
+        except ApiError as api_error:
+            return _page(state(SHOWN), api_error.message, api_error.status)
         return redirect(f"{request.script_root}/", 303)
 
     @app.get("/api/state")
@@ -188,11 +186,11 @@ def create_control(store: Store) -> Flask:
         act(action)
         return jsonify(state(1000))
 
-    @app.errorhandler(Refusal)
-    def refused(refusal: Refusal) -> tuple[Response, int]:
+    @app.errorhandler(ApiError)
+    def refused(api_error: ApiError) -> tuple[Response, int]:
         return jsonify(
-            {"error": {"message": refusal.message, "param": refusal.param}}
-        ), refusal.status
+            {"error": {"message": api_error.message, "param": api_error.param}}
+        ), api_error.status
 
     @app.errorhandler(NotFound)
     def missing(_error: NotFound) -> tuple[str, int]:
@@ -217,7 +215,7 @@ def _page(state: Mapping[str, Any], error: str = "", status: int = 200) -> Respo
     return response
 
 
-def _state(books: Books, shown: int) -> dict[str, Any]:
+def _state(tx: Transaction, shown: int) -> dict[str, Any]:
     kinds = {
         "sessions": "checkout.session",
         "payment_intents": "payment_intent",
@@ -227,19 +225,19 @@ def _state(books: Books, shown: int) -> dict[str, Any]:
         "promotion_codes": "promotion_code",
         "events": "event",
     }
-    rows = books.db.execute("SELECT * FROM faults ORDER BY number").fetchall()
+    rows = tx.db.execute("SELECT * FROM faults ORDER BY number").fetchall()
     return {
-        **{name: books.newest(kind, shown) for name, kind in kinds.items()},
-        "deliveries": deliveries.newest(books, shown),
-        "calls": request_log.newest(books, shown),
+        **{name: tx.newest(kind, shown) for name, kind in kinds.items()},
+        "deliveries": deliveries.newest(tx, shown),
+        "calls": request_log.newest(tx, shown),
         "faults": [dict(row) for row in rows],
-        "paused": books.setting("paused", False),
-        "endpoints": books.setting("endpoints", []),
-        "hears": books.hears,
-        "denied": books.setting("denied", []),
-        "live": books.live,
-        "clock": books.setting("clock", 0),
-        "now": books.now,
+        "paused": tx.setting("paused", False),
+        "endpoints": tx.setting("endpoints", []),
+        "endpoint_settings": tx.endpoint_settings,
+        "denied": tx.setting("denied", []),
+        "live": tx.live,
+        "clock": tx.setting("clock", 0),
+        "now": tx.now,
     }
 
 

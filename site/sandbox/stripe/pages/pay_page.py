@@ -12,14 +12,14 @@ from werkzeug.wrappers import Response
 
 from sandbox.page_setup import furnish
 from sandbox.stripe import currencies
-from sandbox.stripe.errors import Refusal
+from sandbox.stripe.errors import ApiError
 from sandbox.stripe.objects import due_jobs
 from sandbox.stripe.objects.checkout import payment_attempt, pricing, promotions, sessions, tax_ids
 from sandbox.stripe.objects.checkout.payment_attempt import Buyer
 from sandbox.stripe.objects.payments import cards
 from sandbox.stripe.objects.payments.cards import Instrument, Mistakes
 from sandbox.stripe.parameters import Email
-from sandbox.stripe.store import Store, Thing
+from sandbox.stripe.store import Store, StripeObject
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; img-src 'self'; "
@@ -50,15 +50,15 @@ TESTS = (
 def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     """Return the app of the pay pages, mounted below /pay."""
     app = Flask(__name__)
-    app.jinja_env.filters.update(money=currencies.shown, linked=_linked)
+    app.jinja_env.filters.update(money=currencies.formatted, linked=_linked)
 
-    def session_or_404(id: str) -> tuple[Thing, list[Thing]]:  # noqa: A002 # as the API calls it
+    def session_or_404(id: str) -> tuple[StripeObject, list[StripeObject]]:  # noqa: A002 # as the API calls it
         due_jobs.catch_up(store)
-        with store.reading() as books:
-            session = books.find("checkout.session", id)
+        with store.reading() as tx:
+            session = tx.find("checkout.session", id)
             if session is None:
                 abort(404)
-            return session, books.hidden(id)["line_items"]
+            return session, tx.hidden(id)["line_items"]
 
     @app.get("/<id>")
     def show(id: str) -> Response:  # noqa: A002
@@ -70,9 +70,9 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
         session, items = session_or_404(id)
         if session["status"] != "open" or not session["allow_promotion_codes"]:
             return _page(session, items, {})
-        with store.writing() as books:
+        with store.writing() as tx:
             wrong = promotions.redeem(
-                books, books.get("checkout.session", id), request.form.get("promotion_code", "")
+                tx, tx.get("checkout.session", id), request.form.get("promotion_code", "")
             )
         if wrong:
             errors = {"promotion_code": wrong}
@@ -83,9 +83,9 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     def recover(id: str) -> Response:  # noqa: A002
         session_or_404(id)
         try:
-            with store.writing() as books:
-                return redirect(sessions.recover(books, id)["url"], 303)
-        except Refusal:
+            with store.writing() as tx:
+                return redirect(sessions.recover(tx, id)["url"], 303)
+        except ApiError:
             abort(404)
 
     @app.post("/<id>")
@@ -97,11 +97,11 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
             buyer, instrument = _read(request.form, session)
         except Mistakes as mistakes:
             return _page(session, items, request.form, errors=mistakes.fields, status=422)
-        with store.writing() as books:
-            session = books.get("checkout.session", id)
+        with store.writing() as tx:
+            session = tx.get("checkout.session", id)
             if session["status"] == "open":
                 result, message = payment_attempt.pay(
-                    books, session, buyer, instrument, settle_seconds
+                    tx, session, buyer, instrument, settle_seconds
                 )
             else:
                 result, message = "done", ""
@@ -121,14 +121,14 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     @app.post("/<id>/authenticate")
     def take(id: str) -> Response:  # noqa: A002
         session, items = session_or_404(id)
-        with store.writing() as books:
-            session = books.get("checkout.session", id)
-            hidden = books.hidden(id)
+        with store.writing() as tx:
+            session = tx.get("checkout.session", id)
+            hidden = tx.hidden(id)
             if session["status"] != "open" or "trying" not in hidden:
                 result, message = "done", ""
             else:
                 proven = request.form.get("outcome") == "complete"
-                result, message = payment_attempt.authenticate(books, session, proven)
+                result, message = payment_attempt.authenticate(tx, session, proven)
         if result == "declined":
             given = {key: hidden["trying"]["buyer"][key] or "" for key in ("email", "name")}
             return _page(session, items, given, declined=message, status=402)
@@ -136,8 +136,8 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
 
     @app.get("/receipts/<id>")
     def receipt(id: str) -> str:  # noqa: A002
-        with store.reading() as books:
-            charge = books.find("charge", id)
+        with store.reading() as tx:
+            charge = tx.find("charge", id)
             if charge is None or charge["status"] == "failed":
                 abort(404)
         made = datetime.fromtimestamp(charge["created"], UTC)
@@ -145,8 +145,8 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
 
     @app.get("/invoices/<id>")
     def invoice(id: str) -> str:  # noqa: A002
-        with store.reading() as books:
-            found = books.find("invoice", id)
+        with store.reading() as tx:
+            found = tx.find("invoice", id)
             if found is None:
                 abort(404)
         made = datetime.fromtimestamp(found["created"], UTC)
@@ -161,8 +161,8 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
 
 
 def _page(
-    session: Thing,
-    items: list[Thing],
+    session: StripeObject,
+    items: list[StripeObject],
     given: Mapping[str, str],
     *,
     errors: Mapping[str, str] | None = None,
@@ -191,7 +191,7 @@ def _page(
     return _with_policy(page, session, status)
 
 
-def _with_policy(page: str, session: Thing, status: int = 200) -> Response:
+def _with_policy(page: str, session: StripeObject, status: int = 200) -> Response:
     """Let the form lead to the shop: browsers hold a redirect after a post against form-action."""
     parts = urlsplit(session["success_url"])
     response = make_response(page, status)
@@ -199,7 +199,7 @@ def _with_policy(page: str, session: Thing, status: int = 200) -> Response:
     return response
 
 
-def _success(session: Thing) -> str:
+def _success(session: StripeObject) -> str:
     """Return the success address with the session's id in its place.
 
     https://docs.stripe.com/payments/checkout/custom-success-page
@@ -208,7 +208,7 @@ def _success(session: Thing) -> str:
     return address.replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def _onward(session: Thing) -> Response:
+def _onward(session: StripeObject) -> Response:
     return redirect(_success(session), 303)
 
 
@@ -221,17 +221,17 @@ def _linked(text: str) -> Markup:
     return Markup(re.sub(r"\[([^\]]+)\]\((https?://[^)\s]+)\)", link, str(escape(text))))  # noqa: S704
 
 
-def _wants_terms(session: Thing) -> bool:
+def _wants_terms(session: StripeObject) -> bool:
     return (session["consent_collection"] or {}).get("terms_of_service") == "required"
 
 
-def _read(form: Mapping[str, str], session: Thing) -> tuple[Buyer, Instrument | None]:
+def _read(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instrument | None]:
     """Return who pays and with what. Raises Mistakes naming every field that is wrong."""
     wrong: dict[str, str] = {}
     email = session["customer_email"] or form.get("email", "").strip()
     try:
-        Email().read(email, "email")
-    except Refusal:
+        Email().parse(email, "email")
+    except ApiError:
         wrong["email"] = "Enter an email address, like name@example.com"
     if _wants_terms(session) and not form.get("terms"):
         wrong["terms"] = "Agree to the terms to go on"
@@ -239,7 +239,7 @@ def _read(form: Mapping[str, str], session: Thing) -> tuple[Buyer, Instrument | 
     if session["tax_id_collection"]["enabled"]:
         required = session["tax_id_collection"]["required"] == "if_supported"
         try:
-            tax_id = tax_ids.read(form.get("tax_id", ""), required=required)
+            tax_id = tax_ids.parse(form.get("tax_id", ""), required=required)
         except Mistakes as mistakes:
             wrong.update(mistakes.fields)
     instrument: Instrument | None = None
@@ -256,7 +256,7 @@ def _read(form: Mapping[str, str], session: Thing) -> tuple[Buyer, Instrument | 
     return Buyer(email, name or None, _wants_terms(session), tax_id), instrument
 
 
-def _instrument(form: Mapping[str, str], session: Thing) -> Instrument:
+def _instrument(form: Mapping[str, str], session: StripeObject) -> Instrument:
     methods = session["payment_method_types"]
     method = form.get("method") or methods[0]
     if method not in methods:

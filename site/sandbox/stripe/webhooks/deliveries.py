@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sandbox.stripe.errors import no_such
-from sandbox.stripe.store import Books
+from sandbox.stripe.store import Transaction
 
 TIMEOUT: Final = 10.0  # seconds
 ANSWER: Final = 300  # characters of an endpoint's answer that are kept
@@ -79,23 +79,23 @@ def send(endpoint: str, payload: bytes, secrets: Sequence[str]) -> Reply:
         connection.close()
 
 
-def take(books: Books, most: int) -> list[Delivery]:
+def take(tx: Transaction, maximum: int) -> list[Delivery]:
     """Return what is due, marked as being sent; nothing while deliveries are paused."""
-    if most <= 0 or books.setting("paused", False):
+    if maximum <= 0 or tx.setting("paused", False):
         return []
-    rows = books.db.execute(
+    rows = tx.db.execute(
         "SELECT number, event, endpoint FROM deliveries WHERE state = 'pending' AND due <= ? "
         "ORDER BY due, number LIMIT ?",
-        (books.time, most),
+        (tx.time, maximum),
     ).fetchall()
     for row in rows:
-        _set(books, row["number"], state="sending")
+        _set(tx, row["number"], state="sending")
     return [Delivery(row["number"], row["event"], row["endpoint"]) for row in rows]
 
 
-def settle(books: Books, number: int, reply: Reply, pauses: Sequence[float]) -> None:
+def settle(tx: Transaction, number: int, reply: Reply, pauses: Sequence[float]) -> None:
     """Note an endpoint's reply, and plan the next try while there is one."""
-    row = books.db.execute(
+    row = tx.db.execute(
         "SELECT state, tries FROM deliveries WHERE number = ?", (number,)
     ).fetchone()
     if row is None:  # all was reset meanwhile
@@ -105,69 +105,67 @@ def settle(books: Books, number: int, reply: Reply, pauses: Sequence[float]) -> 
         state = "delivered" if reply.good else "pending" if tries <= len(pauses) else "failed"
         changes["state"] = state
         if state == "pending":
-            changes["due"] = books.time + pauses[tries - 1]
-    _set(books, number, tries=tries, **changes)
+            changes["due"] = tx.time + pauses[tries - 1]
+    _set(tx, number, tries=tries, **changes)
 
 
-def recover(books: Books) -> None:
+def recover(tx: Transaction) -> None:
     """Send again what was being sent when the process ended: at least once, not at most."""
-    books.db.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
+    tx.db.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
 
 
-def next_due(books: Books) -> float | None:
+def next_due(tx: Transaction) -> float | None:
     """Return when the next delivery is due, in seconds of the sandbox's time."""
-    if books.setting("paused", False):
+    if tx.setting("paused", False):
         return None
-    row = books.db.execute(
-        "SELECT min(due) AS due FROM deliveries WHERE state = 'pending'"
-    ).fetchone()
+    row = tx.db.execute("SELECT min(due) AS due FROM deliveries WHERE state = 'pending'").fetchone()
     due: float | None = row["due"]
     return due
 
 
-def resend(books: Books, number: int) -> None:
+def resend(tx: Transaction, number: int) -> None:
     """Send it now, whatever became of it before."""
-    _set(books, _known(books, number), state="pending", due=books.time)
+    _set(tx, _known(tx, number), state="pending", due=tx.time)
 
 
-def delay(books: Books, number: int, seconds: float) -> None:
+def delay(tx: Transaction, number: int, seconds: float) -> None:
     """Send it later."""
-    _set(books, _known(books, number), state="pending", due=books.time + seconds)
+    _set(tx, _known(tx, number), state="pending", due=tx.time + seconds)
 
 
-def lose(books: Books, number: int) -> None:
+def lose(tx: Transaction, number: int) -> None:
     """Have it never arrive, unless someone resends it."""
-    _set(books, _known(books, number), state="lost")
+    _set(tx, _known(tx, number), state="lost")
 
 
-def duplicate(books: Books, number: int) -> None:
+def duplicate(tx: Transaction, number: int) -> None:
     """Send it once more than needed."""
-    books.db.execute(
+    tx.db.execute(
         "INSERT INTO deliveries (event, endpoint, state, due) "
         "SELECT event, endpoint, 'pending', ? FROM deliveries WHERE number = ?",
-        (books.time, _known(books, number)),
+        (tx.time, _known(tx, number)),
     )
 
 
-def reorder(books: Books, numbers: Sequence[int], apart: float) -> None:
+def reorder(tx: Transaction, numbers: Sequence[int], apart: float) -> None:
     """Send those waiting now, so many seconds apart, in the order given or in reverse of theirs."""
-    books.set("paused", False)
-    order = list(numbers) or [one["number"] for one in waiting(books)][::-1]
+    tx.set("paused", False)
+    order = list(numbers) or [one["number"] for one in waiting(tx)][::-1]
     for place, number in enumerate(order):
-        delay(books, number, place * apart)
+        delay(tx, number, place * apart)
 
 
-def waiting(books: Books) -> list[dict[str, Any]]:
+def waiting(tx: Transaction) -> list[dict[str, Any]]:
     """Return what is to be sent, in the order of sending."""
-    rows = books.db.execute(
+    rows = tx.db.execute(
         "SELECT * FROM deliveries WHERE state = 'pending' ORDER BY due, number"
     ).fetchall()
     return [dict(row) for row in rows]
 
 
-def newest(books: Books, limit: int) -> list[dict[str, Any]]:
+def newest(tx: Transaction, limit: int) -> list[dict[str, Any]]:
     """Return deliveries, newest first, each with the type of its event."""
-    rows = books.db.execute(
+    rows = tx.db.execute(
         "SELECT deliveries.*, json_extract(objects.body, '$.type') AS type FROM deliveries "
         "JOIN objects ON objects.id = deliveries.event ORDER BY deliveries.number DESC LIMIT ?",
         (limit,),
@@ -175,16 +173,16 @@ def newest(books: Books, limit: int) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-def _known(books: Books, number: int) -> int:
-    row = books.db.execute("SELECT 1 FROM deliveries WHERE number = ?", (number,)).fetchone()
+def _known(tx: Transaction, number: int) -> int:
+    row = tx.db.execute("SELECT 1 FROM deliveries WHERE number = ?", (number,)).fetchone()
     if row is None:
         raise no_such("delivery", str(number), "number")
     return number
 
 
-def _set(books: Books, number: int, **changes: Any) -> None:
+def _set(tx: Transaction, number: int, **changes: Any) -> None:
     names = ", ".join(f"{name} = ?" for name in changes)
-    books.db.execute(
+    tx.db.execute(
         f"UPDATE deliveries SET {names} WHERE number = ?",  # noqa: S608 # names from this module
         (*changes.values(), number),
     )

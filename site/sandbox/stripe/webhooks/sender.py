@@ -23,8 +23,8 @@ class Postman:
         self._store, self._pauses = store, pauses
         self._closing = Event()
         self._carried, self._counting = 0, Lock()
-        with store.writing() as books:
-            deliveries.recover(books)
+        with store.writing() as tx:
+            deliveries.recover(tx)
         self._thread = Thread(target=self._run, name="postman", daemon=True)
         self._thread.start()
 
@@ -47,28 +47,28 @@ class Postman:
             self._store.changed.wait(pause)
 
     def _send_due(self) -> None:
-        with self._store.reading() as books:
-            due = deliveries.next_due(books)
-            if due is None or due > books.time:
+        with self._store.reading() as tx:
+            due = deliveries.next_due(tx)
+            if due is None or due > tx.time:
                 return
-        with self._store.writing() as books:
-            taken = deliveries.take(books, AT_ONCE - self._carried)
+        with self._store.writing() as tx:
+            taken = deliveries.take(tx, AT_ONCE - self._carried)
         for delivery in taken:
             self._count(1)
             Thread(target=self._carry, args=(delivery,), name="delivery", daemon=True).start()
 
     def _carry(self, delivery: Delivery) -> None:
         try:
-            with self._store.reading() as books:
-                payload = events.payload(books, delivery.event)
-                secrets = books.setting("secrets", [])
+            with self._store.reading() as tx:
+                payload = events.payload(tx, delivery.event)
+                secrets = tx.setting("secrets", [])
             if payload is None:  # all was reset meanwhile
                 return
             reply = deliveries.send(delivery.endpoint, payload, secrets)
             if self._closing.is_set():
                 return  # as if killed: sent again at the next start
-            with self._store.writing() as books:
-                deliveries.settle(books, delivery.number, reply, self._pauses)
+            with self._store.writing() as tx:
+                deliveries.settle(tx, delivery.number, reply, self._pauses)
         except Exception:
             log.exception("A delivery could not be carried out.")
         finally:
@@ -81,9 +81,9 @@ class Postman:
 
     def _pause(self) -> float:
         """Return how long to sleep, in seconds, if nothing changes."""
-        with self._store.reading() as books:
-            dues = (deliveries.next_due(books), due_jobs.next_due(books))
-            now = books.time
+        with self._store.reading() as tx:
+            dues = (deliveries.next_due(tx), due_jobs.next_due(tx))
+            now = tx.time
         if self._carried >= AT_ONCE:  # whoever comes back wakes us
             dues = (None, dues[1])
         soonest = min((due - now for due in dues if due is not None), default=LONGEST_SLEEP)

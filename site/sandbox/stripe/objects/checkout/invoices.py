@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sandbox.stripe import ids, pagination
 from sandbox.stripe.objects import events
-from sandbox.stripe.parameters import Choice, Interval, Shape, Text
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.parameters import Choice, Parameters, Text, TimeRange
+from sandbox.stripe.store import StripeObject, Transaction
 
 # Null in every invoice that the sandbox writes.
 NOTHING: Final = (
@@ -23,44 +23,44 @@ NOTHING: Final = (
     "webhooks_delivered_at",
 )  # fmt: skip
 
-LIST: Final = Shape(
+LIST: Final = Parameters(
     {
         **pagination.PAGING,
-        "created": Interval(),
+        "created": TimeRange(),
         "customer": Text(),
         "status": Choice(("draft", "open", "paid", "uncollectible", "void")),
     },
-    beyond=("collection_method", "customer_account", "due_date", "subscription"),
+    unsupported=("collection_method", "customer_account", "due_date", "subscription"),
 )
 
 
-def write(books: Books, session: Thing) -> None:
+def write(tx: Transaction, session: StripeObject) -> None:
     """Write the invoice of a session that was just paid, if it was to have one."""
     if not session["invoice_creation"]["enabled"] or session["invoice"]:
         return
-    number = len(books.newest("invoice", 10_000)) + 1
-    invoice = _invoice(books, session, f"SANDBOX-{number:04}")
-    books.add(invoice)
+    number = len(tx.newest("invoice", 10_000)) + 1
+    invoice = _invoice(tx, session, f"SANDBOX-{number:04}")
+    tx.add(invoice)
     session["invoice"] = invoice["id"]
-    events.record(books, "invoice.paid", invoice)
+    events.record(tx, "invoice.paid", invoice)
 
 
-def index(books: Books, given: dict[str, Any]) -> Thing:
+def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return invoices, newest first (https://docs.stripe.com/api/invoices/list)."""
     where = {f"$.{name}": given[name] for name in ("customer", "status") if name in given}
-    return pagination.page(books, "invoice", "/v1/invoices", given, where=where)
+    return pagination.page(tx, "invoice", "/v1/invoices", given, where=where)
 
 
-def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return an invoice."""
-    return books.require("invoice", id, "invoice")
+    return tx.require("invoice", id, "invoice")
 
 
-def _invoice(books: Books, session: Thing, number: str) -> Thing:
+def _invoice(tx: Transaction, session: StripeObject, number: str) -> StripeObject:
     id, buyer = ids.new("in_1", 22), session["customer_details"]  # noqa: A001
     details, paid = session["total_details"], session["amount_total"]
-    items = books.hidden(session["id"])["line_items"]
-    page = f"{books.url}/pay/invoices/{id}"
+    items = tx.hidden(session["id"])["line_items"]
+    page = f"{tx.url}/pay/invoices/{id}"
     return {
         **dict.fromkeys(NOTHING),
         "id": id,
@@ -79,7 +79,7 @@ def _invoice(books: Books, session: Thing, number: str) -> Thing:
         },
         "billing_reason": "manual",
         "collection_method": "charge_automatically",
-        "created": books.now,
+        "created": tx.now,
         "currency": session["currency"],
         "customer": session["customer"],
         "customer_address": buyer["address"],
@@ -93,7 +93,7 @@ def _invoice(books: Books, session: Thing, number: str) -> Thing:
         "issuer": {"type": "self"},
         "lines": {
             "object": "list",
-            "data": [_line(item, id, books) for item in items],
+            "data": [_line(item, id, tx) for item in items],
             "has_more": False,
             "url": f"/v1/invoices/{id}/lines",
         },
@@ -101,13 +101,13 @@ def _invoice(books: Books, session: Thing, number: str) -> Thing:
         "metadata": session["metadata"],
         "number": number,
         "payment_settings": {},
-        "period_end": books.now,
-        "period_start": books.now,
+        "period_end": tx.now,
+        "period_start": tx.now,
         "post_payment_credit_notes_amount": 0,
         "pre_payment_credit_notes_amount": 0,
         "starting_balance": 0,
         "status": "paid",
-        "status_transitions": {"finalized_at": books.now, "paid_at": books.now},
+        "status_transitions": {"finalized_at": tx.now, "paid_at": tx.now},
         "subtotal": session["amount_subtotal"],
         "total": paid,
         "total_discount_amounts": [],
@@ -116,7 +116,7 @@ def _invoice(books: Books, session: Thing, number: str) -> Thing:
     }
 
 
-def _line(item: Thing, invoice: str, books: Books) -> Thing:
+def _line(item: StripeObject, invoice: str, tx: Transaction) -> StripeObject:
     return {
         "id": ids.new("il_1", 22),
         "object": "line_item",
@@ -126,9 +126,9 @@ def _line(item: Thing, invoice: str, books: Books) -> Thing:
         "discountable": True,
         "discounts": [],
         "invoice": invoice,
-        "livemode": books.live,
+        "livemode": tx.live,
         "metadata": {},
-        "period": {"end": books.now, "start": books.now},
+        "period": {"end": tx.now, "start": tx.now},
         "quantity": item["quantity"],
         "subtotal": item["amount_subtotal"],
     }

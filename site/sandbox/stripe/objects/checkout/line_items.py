@@ -3,28 +3,28 @@
 from typing import Any
 
 from sandbox.stripe import currencies, ids
-from sandbox.stripe.errors import Refusal, exclusive, no_such
-from sandbox.stripe.store import Thing
+from sandbox.stripe.errors import ApiError, mutually_exclusive, no_such
+from sandbox.stripe.store import StripeObject
 
 
-def line_item(given: dict[str, Any], name: str, now: int) -> Thing:
+def line_item(given: dict[str, Any], name: str, now: int) -> StripeObject:
     """Return the line item of one checked entry of `line_items`; `name` is where it stood.
 
     Raises Refusal for what the fields together do not allow
     (https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-line_items).
     """
     if "price" in given and "price_data" in given:
-        raise exclusive(f"{name}[price]", f"{name}[price_data]")
+        raise mutually_exclusive(f"{name}[price]", f"{name}[price_data]")
     if "price" in given:  # prices are made in line only: there is none to name
         raise no_such("price", given["price"], f"{name}[price]", status=400)
     if "price_data" not in given:
-        raise Refusal(
+        raise ApiError(
             f"You must provide one of `price` or `price_data` for {name}.",
             code="parameter_missing",
             param=f"{name}[price_data]",
         )
     if "quantity" not in given:
-        raise Refusal(f"Quantity is required. Add `quantity` to `{name}`", param=name)
+        raise ApiError(f"Quantity is required. Add `quantity` to `{name}`", param=name)
     price = _price(given["price_data"], f"{name}[price_data]", now)
     subtotal = price["unit_amount"] * given["quantity"]
     product = given["price_data"]["product_data"]
@@ -44,15 +44,15 @@ def line_item(given: dict[str, Any], name: str, now: int) -> Thing:
     }
 
 
-def _price(given: dict[str, Any], name: str, now: int) -> Thing:
+def _price(given: dict[str, Any], name: str, now: int) -> StripeObject:
     if "unit_amount" not in given:
-        raise Refusal(
+        raise ApiError(
             f"You must specify either `unit_amount` or `unit_amount_decimal` for {name}.",
             code="parameter_missing",
             param=f"{name}[unit_amount]",
         )
     if "product_data" not in given:
-        raise Refusal(
+        raise ApiError(
             f"You must specify either `product` or `product_data` for {name}.",
             code="parameter_missing",
             param=f"{name}[product_data]",
@@ -60,7 +60,7 @@ def _price(given: dict[str, Any], name: str, now: int) -> Thing:
     amount, currency = given["unit_amount"], given["currency"]
     if currency in currencies.THREE_DECIMAL and amount % 10:
         # https://docs.stripe.com/currencies#three-decimal
-        raise Refusal(
+        raise ApiError(
             f"Amounts in {currency} must be multiples of 10, the last digit 0.",
             code="parameter_invalid_integer",
             param=f"{name}[unit_amount]",

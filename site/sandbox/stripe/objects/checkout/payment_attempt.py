@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from sandbox.stripe.errors import state
+from sandbox.stripe.errors import invalid_state
 from sandbox.stripe.objects.checkout import pricing, sessions
 from sandbox.stripe.objects.checkout.session_object import address
 from sandbox.stripe.objects.payments import payment_intents
 from sandbox.stripe.objects.payments.cards import BANK_REFUSED, UNAUTHENTICATED, Card, Instrument
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.store import StripeObject, Transaction
 
 Result = Literal["done", "authenticate", "declined"]
 
@@ -24,8 +24,8 @@ class Buyer:
 
 
 def pay(
-    books: Books,
-    session: Thing,
+    tx: Transaction,
+    session: StripeObject,
     buyer: Buyer,
     instrument: Instrument | None,
     settle_seconds: float,
@@ -35,79 +35,81 @@ def pay(
     Without an instrument there must be nothing to pay. A declined try leaves the session open, as
     Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.
     """
-    pricing.fix(books, session)
+    pricing.fix(tx, session)
     if instrument is None:
         if session["payment_intent"]:  # tried, and then a code left nothing to pay
-            payment_intents.cancel(books, session["payment_intent"], "abandoned")
+            payment_intents.cancel(tx, session["payment_intent"], "abandoned")
             session["payment_intent"] = None
-        sessions.complete(books, session, "no_payment_required", **asdict(buyer))
+        sessions.complete(tx, session, "no_payment_required", **asdict(buyer))
         return "done", ""
-    intent, billing = payment_intents.begin(books, session), _billing(buyer)
+    intent, billing = payment_intents.begin(tx, session), _billing(buyer)
     if instrument.outcome == "declined" and instrument.decline:
-        payment_intents.decline(books, intent, instrument, billing, instrument.decline)
+        payment_intents.decline(tx, intent, instrument, billing, instrument.decline)
         return "declined", instrument.decline.message
     if instrument.outcome == "authenticate":
-        payment_intents.ask(books, intent, f"{books.url}/pay/{session['id']}/authenticate")
-        books.update(session, trying={"buyer": asdict(buyer), "instrument": asdict(instrument)})
+        payment_intents.ask(tx, intent, f"{tx.url}/pay/{session['id']}/authenticate")
+        tx.update(session, trying={"buyer": asdict(buyer), "instrument": asdict(instrument)})
         return "authenticate", ""
     if instrument.outcome in ("later", "never"):
         _customer(session, intent)
-        payment_intents.postpone(books, intent, instrument, billing)
-        books.update(intent, arrives=instrument.outcome == "later")
-        books.plan("settle", intent["id"], books.time + settle_seconds)
-        sessions.complete(books, session, "unpaid", **asdict(buyer))
+        payment_intents.postpone(tx, intent, instrument, billing)
+        tx.update(intent, arrives=instrument.outcome == "later")
+        tx.schedule("settle", intent["id"], tx.time + settle_seconds)
+        sessions.complete(tx, session, "unpaid", **asdict(buyer))
         return "done", ""
     _customer(session, intent)
-    charge = payment_intents.succeed(books, intent, instrument, billing)
-    books.update(charge, outcome=instrument.outcome)
+    charge = payment_intents.succeed(tx, intent, instrument, billing)
+    tx.update(charge, outcome=instrument.outcome)
     if instrument.outcome == "disputed":
-        books.plan("dispute", charge["id"], books.time + settle_seconds)
-    sessions.complete(books, session, "paid", **asdict(buyer))
+        tx.schedule("dispute", charge["id"], tx.time + settle_seconds)
+    sessions.complete(tx, session, "paid", **asdict(buyer))
     return "done", ""
 
 
-def authenticate(books: Books, session: Thing, proven: bool) -> tuple[Result, str]:
+def authenticate(tx: Transaction, session: StripeObject, proven: bool) -> tuple[Result, str]:
     """Take the answer of the authentication page, and charge the card if it was the right one."""
-    pricing.fix(books, session)  # a code may have been redeemed meanwhile
-    trying = books.hidden(session["id"])["trying"]
-    buyer, intent = Buyer(**trying["buyer"]), payment_intents.begin(books, session)
+    pricing.fix(tx, session)  # a code may have been redeemed meanwhile
+    trying = tx.hidden(session["id"])["trying"]
+    buyer, intent = Buyer(**trying["buyer"]), payment_intents.begin(tx, session)
     if intent["status"] != "requires_action":  # the page was open twice
         return "declined", UNAUTHENTICATED.message
     if not proven:
-        payment_intents.distrust(books, intent, UNAUTHENTICATED)
+        payment_intents.distrust(tx, intent, UNAUTHENTICATED)
         return "declined", UNAUTHENTICATED.message
     _customer(session, intent)
     card = Card(**{**trying["instrument"], "decline": None})
-    payment_intents.succeed(books, intent, card, _billing(buyer))
-    sessions.complete(books, session, "paid", **asdict(buyer))
+    payment_intents.succeed(tx, intent, card, _billing(buyer))
+    sessions.complete(tx, session, "paid", **asdict(buyer))
     return "done", ""
 
 
-def settle(books: Books, id: str, arrives: bool | None = None) -> None:  # noqa: A002
+def settle(tx: Transaction, id: str, arrives: bool | None = None) -> None:  # noqa: A002
     """End a postponed payment: as its bank account says, or as told.
 
     Raises Refusal when the payment is not waiting for anything.
     """
-    intent = payment_intents.retrieve(books, id, {})
+    intent = payment_intents.retrieve(tx, id, {})
     if intent["status"] != "processing":
-        raise state(f"This PaymentIntent's status is {intent['status']}: nothing is to settle.")
-    books.unplan("settle", id)
-    session = sessions.of_intent(books, id)
-    if books.hidden(id)["arrives"] if arrives is None else arrives:
-        payment_intents.arrive(books, intent)
-        sessions.settle(books, session, paid=True)
+        raise invalid_state(
+            f"This PaymentIntent's status is {intent['status']}: nothing is to settle."
+        )
+    tx.unschedule("settle", id)
+    session = sessions.of_intent(tx, id)
+    if tx.hidden(id)["arrives"] if arrives is None else arrives:
+        payment_intents.arrive(tx, intent)
+        sessions.settle(tx, session, paid=True)
     else:
-        payment_intents.bounce(books, intent, BANK_REFUSED)
-        sessions.settle(books, session, paid=False)
+        payment_intents.bounce(tx, intent, BANK_REFUSED)
+        sessions.settle(tx, session, paid=False)
 
 
-def _customer(session: Thing, intent: Thing) -> None:
+def _customer(session: StripeObject, intent: StripeObject) -> None:
     """Name the customer that the session makes, so that the payment carries it from the start."""
     if sessions.wants_customer(session):
         session["customer"] = intent["customer"] = sessions.customer()
 
 
-def _billing(buyer: Buyer) -> Thing:
+def _billing(buyer: Buyer) -> StripeObject:
     return {
         "address": address("US"),
         "email": buyer.email,

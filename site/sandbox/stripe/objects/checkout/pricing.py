@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Final
 
 from sandbox.stripe import currencies
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.store import StripeObject, Transaction
 
 # One rate for everyone, where Stripe knows each place's. What a price says nothing of is added in
 # usd and cad and included elsewhere, which is what "inferred by currency" stands for at Stripe:
@@ -16,7 +16,7 @@ TAX_PERCENT: Final = 10
 ADDED_IN: Final = frozenset({"usd", "cad"})
 
 
-def total(session: Thing, items: list[Thing]) -> None:
+def total(session: StripeObject, items: list[StripeObject]) -> None:
     """Add a session's lines up."""
     session["amount_subtotal"] = sum(item["amount_subtotal"] for item in items)
     session["amount_total"] = sum(item["amount_total"] for item in items)
@@ -24,7 +24,9 @@ def total(session: Thing, items: list[Thing]) -> None:
         session["total_details"][name] = sum(item[name] for item in items)
 
 
-def discount(session: Thing, items: list[Thing], percent: float | None, off: int) -> None:
+def discount(
+    session: StripeObject, items: list[StripeObject], percent: float | None, off: int
+) -> None:
     """Take a percentage off each line, or else spread an amount over them."""
     currency = session["currency"]
     whole = sum(item["amount_subtotal"] for item in items)
@@ -42,7 +44,9 @@ def discount(session: Thing, items: list[Thing], percent: float | None, off: int
     total(session, items)
 
 
-def taxed(session: Thing, items: list[Thing]) -> tuple[Thing, list[Thing]]:
+def taxed(
+    session: StripeObject, items: list[StripeObject]
+) -> tuple[StripeObject, list[StripeObject]]:
     """Return a session and its lines as they are once the buyer's place is known.
 
     Without automatic tax they are as they were.
@@ -61,11 +65,11 @@ def taxed(session: Thing, items: list[Thing]) -> tuple[Thing, list[Thing]]:
     return session, items
 
 
-def fix(books: Books, session: Thing) -> None:
+def fix(tx: Transaction, session: StripeObject) -> None:
     """Write down what the buyer is about to pay, the tax included."""
-    priced, items = taxed(session, books.hidden(session["id"])["line_items"])
+    priced, items = taxed(session, tx.hidden(session["id"])["line_items"])
     session.update(priced)
-    books.update(session, line_items=items)
+    tx.update(session, line_items=items)
 
 
 def _rounded(amount: float, currency: str) -> int:

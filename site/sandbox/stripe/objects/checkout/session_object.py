@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.stripe.store import Thing
+from sandbox.stripe.store import StripeObject
 
 
 def session_object(
@@ -15,7 +15,7 @@ def session_object(
     currency: str,
     total: int,
     methods: list[str],
-) -> Thing:
+) -> StripeObject:
     """Return a session just made (stripe/checkout/_session.py). `url` is the sandbox's own."""
     email = given.get("customer_email")
     return {
@@ -116,7 +116,7 @@ def session_object(
     }
 
 
-def details(email: str | None, name: str | None, *, country: str | None = None) -> Thing:
+def details(email: str | None, name: str | None, *, country: str | None = None) -> StripeObject:
     """Return what is known of the customer; the address as far as a card tells it."""
     return {
         "address": address(country) if country else None,
@@ -130,13 +130,13 @@ def details(email: str | None, name: str | None, *, country: str | None = None) 
     }
 
 
-def address(country: str | None) -> Thing:
+def address(country: str | None) -> StripeObject:
     """Return an address of which no more than the country is known."""
     parts = ("city", "country", "line1", "line2", "postal_code", "state")
     return {part: country if part == "country" else None for part in parts}
 
 
-def _automatic_tax(given: dict[str, Any]) -> Thing:
+def _automatic_tax(given: dict[str, Any]) -> StripeObject:
     if not given.get("enabled"):
         return {"enabled": False, "liability": None, "provider": None, "status": None}
     return {
@@ -147,7 +147,7 @@ def _automatic_tax(given: dict[str, Any]) -> Thing:
     }
 
 
-def _after_expiration(given: dict[str, Any] | None) -> Thing | None:
+def _after_expiration(given: dict[str, Any] | None) -> StripeObject | None:
     if given is None or "recovery" not in given:
         return None
     recovery = {
@@ -159,7 +159,7 @@ def _after_expiration(given: dict[str, Any] | None) -> Thing | None:
     return {"recovery": recovery}
 
 
-def _consent_collection(given: dict[str, Any] | None) -> Thing | None:
+def _consent_collection(given: dict[str, Any] | None) -> StripeObject | None:
     if given is None:
         return None
     return {
@@ -169,6 +169,6 @@ def _consent_collection(given: dict[str, Any] | None) -> Thing | None:
     }
 
 
-def _custom_text(given: dict[str, Any]) -> Thing:
+def _custom_text(given: dict[str, Any]) -> StripeObject:
     places = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
     return {place: given.get(place) for place in places}

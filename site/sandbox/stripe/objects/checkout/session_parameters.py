@@ -9,67 +9,67 @@ from typing import Final
 from sandbox.stripe.pagination import PAGING
 from sandbox.stripe.parameters import (
     Array,
+    Boolean,
     Choice,
     Currency,
     Email,
-    Flag,
     Integer,
-    Interval,
     Metadata,
-    Shape,
+    Parameters,
     Text,
+    TimeRange,
     Url,
 )
 
 EXPAND: Final = Array(Text())
 METHODS: Final = ("card", "sepa_debit")
-OFF: Final = Flag(beyond_when_on=True)
+OFF: Final = Boolean(unsupported_when_true=True)
 
-PRODUCT_DATA: Final = Shape(
+PRODUCT_DATA: Final = Parameters(
     {
         "name": Text(),
         "description": Text(),
-        "images": Array(Url(), most=8),
+        "images": Array(Url(), maximum=8),
         "metadata": Metadata(),
         "tax_code": Text(),
         "unit_label": Text(12),
     },
     required=("name",),
-    beyond=("tax_details",),
+    unsupported=("tax_details",),
 )
-PRICE_DATA: Final = Shape(
+PRICE_DATA: Final = Parameters(
     {
         "currency": Currency(),
-        "unit_amount": Integer(least=0),
+        "unit_amount": Integer(minimum=0),
         "product_data": PRODUCT_DATA,
         "tax_behavior": Choice(("exclusive", "inclusive", "unspecified")),
     },
     required=("currency",),
-    beyond=("product", "recurring", "unit_amount_decimal"),
+    unsupported=("product", "recurring", "unit_amount_decimal"),
 )
-LINE_ITEM: Final = Shape(
+LINE_ITEM: Final = Parameters(
     {
         "price": Text(),
         "price_data": PRICE_DATA,
-        "quantity": Integer(least=1, most=999_999),
+        "quantity": Integer(minimum=1, maximum=999_999),
         "metadata": Metadata(),
-        "adjustable_quantity": Shape(
+        "adjustable_quantity": Parameters(
             {"enabled": OFF, "maximum": Integer(1, 999_999), "minimum": Integer(0)},
             required=("enabled",),
         ),
     },
-    beyond=("tax_rates",),
+    unsupported=("tax_rates",),
 )
-PAYMENT_INTENT_DATA: Final = Shape(
+PAYMENT_INTENT_DATA: Final = Parameters(
     {
         "description": Text(1000),
         "metadata": Metadata(),
         "receipt_email": Email(),
-        "capture_method": Choice(("automatic", "automatic_async"), beyond=("manual",)),
+        "capture_method": Choice(("automatic", "automatic_async"), unsupported=("manual",)),
         "statement_descriptor": Text(22),
         "statement_descriptor_suffix": Text(22),
     },
-    beyond=(
+    unsupported=(
         "application_fee_amount",
         "on_behalf_of",
         "setup_future_usage",
@@ -78,13 +78,13 @@ PAYMENT_INTENT_DATA: Final = Shape(
         "transfer_group",
     ),
 )
-CUSTOM_TEXT: Final = Shape({"message": Text(1200)}, required=("message",), unset=True)
+CUSTOM_TEXT: Final = Parameters({"message": Text(1200)}, required=("message",), unset=True)
 
-CREATE: Final = Shape(
+CREATE: Final = Parameters(
     {
-        "mode": Choice(("payment",), beyond=("setup", "subscription")),
-        "ui_mode": Choice(("hosted_page",), beyond=("elements", "embedded_page", "form")),
-        "line_items": Array(LINE_ITEM, most=100),
+        "mode": Choice(("payment",), unsupported=("setup", "subscription")),
+        "ui_mode": Choice(("hosted_page",), unsupported=("elements", "embedded_page", "form")),
+        "line_items": Array(LINE_ITEM, maximum=100),
         "success_url": Url(),
         "cancel_url": Url(),
         "client_reference_id": Text(200),
@@ -93,53 +93,56 @@ CREATE: Final = Shape(
         "expires_at": Integer(),
         "metadata": Metadata(),
         "payment_intent_data": PAYMENT_INTENT_DATA,
-        "payment_method_collection": Choice(("if_required",), beyond=("always",)),
+        "payment_method_collection": Choice(("if_required",), unsupported=("always",)),
         "allowed_payment_method_types": Array(Text()),
         "excluded_payment_method_types": Array(Text()),
         "currency": Currency(),
         "locale": Text(10),
-        "submit_type": Choice(("auto", "book", "donate", "pay"), beyond=("subscribe",)),
-        "billing_address_collection": Choice(("auto",), beyond=("required",)),
+        "submit_type": Choice(("auto", "book", "donate", "pay"), unsupported=("subscribe",)),
+        "billing_address_collection": Choice(("auto",), unsupported=("required",)),
         "integration_identifier": Text(200),
         "origin_context": Choice(("mobile_app", "web")),
-        "allow_promotion_codes": Flag(),
-        "discounts": Array(Shape({"coupon": Text(), "promotion_code": Text()}), most=1),
-        "adaptive_pricing": Shape({"enabled": OFF}),
-        "automatic_tax": Shape({"enabled": Flag()}, required=("enabled",), beyond=("liability",)),
-        "tax_id_collection": Shape(
-            {"enabled": Flag(), "required": Choice(("if_supported", "never"))},
+        "allow_promotion_codes": Boolean(),
+        "discounts": Array(Parameters({"coupon": Text(), "promotion_code": Text()}), maximum=1),
+        "adaptive_pricing": Parameters({"enabled": OFF}),
+        "automatic_tax": Parameters(
+            {"enabled": Boolean()}, required=("enabled",), unsupported=("liability",)
+        ),
+        "tax_id_collection": Parameters(
+            {"enabled": Boolean(), "required": Choice(("if_supported", "never"))},
             required=("enabled",),
         ),
-        "invoice_creation": Shape(
-            {"enabled": Flag()}, required=("enabled",), beyond=("invoice_data",)
+        "invoice_creation": Parameters(
+            {"enabled": Boolean()}, required=("enabled",), unsupported=("invoice_data",)
         ),
-        "phone_number_collection": Shape({"enabled": OFF}, required=("enabled",)),
-        "after_expiration": Shape(
+        "phone_number_collection": Parameters({"enabled": OFF}, required=("enabled",)),
+        "after_expiration": Parameters(
             {
-                "recovery": Shape(
-                    {"enabled": Flag(), "allow_promotion_codes": Flag()}, required=("enabled",)
+                "recovery": Parameters(
+                    {"enabled": Boolean(), "allow_promotion_codes": Boolean()},
+                    required=("enabled",),
                 )
             }
         ),
-        "consent_collection": Shape(
+        "consent_collection": Parameters(
             {
                 "terms_of_service": Choice(("none", "required")),
-                "promotions": Choice(("none",), beyond=("auto",)),
+                "promotions": Choice(("none",), unsupported=("auto",)),
             },
-            beyond=("payment_method_reuse_agreement",),
+            unsupported=("payment_method_reuse_agreement",),
         ),
-        "custom_text": Shape(
+        "custom_text": Parameters(
             {
                 "submit": CUSTOM_TEXT,
                 "after_submit": CUSTOM_TEXT,
                 "terms_of_service_acceptance": CUSTOM_TEXT,
             },
-            beyond=("shipping_address",),
+            unsupported=("shipping_address",),
         ),
         "expand": EXPAND,
     },
     required=("mode", "line_items", "success_url"),
-    beyond=(
+    unsupported=(
         "branding_settings",
         "custom_fields",
         "customer",
@@ -162,14 +165,14 @@ CREATE: Final = Shape(
         "wallet_options",
     ),
 )
-LIST: Final = Shape(
+LIST: Final = Parameters(
     {
         **PAGING,
-        "created": Interval(),
+        "created": TimeRange(),
         "customer": Text(),
-        "customer_details": Shape({"email": Text()}, required=("email",)),
+        "customer_details": Parameters({"email": Text()}, required=("email",)),
         "payment_intent": Text(),
         "status": Choice(("complete", "expired", "open")),
     },
-    beyond=("customer_account", "payment_link", "subscription"),
+    unsupported=("customer_account", "payment_link", "subscription"),
 )

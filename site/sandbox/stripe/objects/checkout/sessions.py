@@ -6,58 +6,64 @@ Source: https://docs.stripe.com/api/checkout/sessions and stripe/checkout/_sessi
 from typing import Any, Final
 
 from sandbox.stripe import currencies, ids, pagination
-from sandbox.stripe.errors import Refusal, exclusive, missing, no_such, state
+from sandbox.stripe.errors import (
+    ApiError,
+    invalid_state,
+    missing_parameter,
+    mutually_exclusive,
+    no_such,
+)
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.checkout import invoices, pricing, promotions
 from sandbox.stripe.objects.checkout.line_items import line_item
 from sandbox.stripe.objects.checkout.session_object import details, session_object
 from sandbox.stripe.objects.checkout.session_parameters import METHODS
 from sandbox.stripe.objects.payments import payment_intents
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.store import StripeObject, Transaction
 
 SHORTEST: Final = 30 * 60  # seconds a session lives at least, and at most
 LONGEST: Final = 24 * 3600
 RECOVERABLE: Final = 30 * 24 * 3600  # seconds after its end
 
 
-def create(books: Books, given: dict[str, Any]) -> Thing:
+def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Make a session from checked parameters.
 
     Raises Refusal for what the parameters together do not allow.
     """
-    expires_at = _expires_at(given, books.now)
+    expires_at = _expires_at(given, tx.now)
     if "discounts" in given and given.get("allow_promotion_codes"):
-        raise exclusive("allow_promotion_codes", "discounts")
+        raise mutually_exclusive("allow_promotion_codes", "discounts")
     items = [
-        line_item(entry, f"line_items[{number}]", books.now)
+        line_item(entry, f"line_items[{number}]", tx.now)
         for number, entry in enumerate(given["line_items"])
     ]
     if not items:
-        raise missing("line_items")
+        raise missing_parameter("line_items")
     currency, total = _total(given, items)
     session = session_object(
         given,
-        id=ids.session(live=books.live),
-        url=books.url,
-        now=books.now,
+        id=ids.new_session(live=tx.live),
+        url=tx.url,
+        now=tx.now,
         expires_at=expires_at,
         currency=currency,
         total=total,
         methods=_methods(given),
     )
-    promotions.attach(books, session, items, given.get("discounts", []))
+    promotions.attach(tx, session, items, given.get("discounts", []))
     _check_least(session["amount_total"], currency)
-    books.add(session, line_items=items, payment_intent_data=given.get("payment_intent_data", {}))
-    books.plan("expire", session["id"], expires_at)
+    tx.add(session, line_items=items, payment_intent_data=given.get("payment_intent_data", {}))
+    tx.schedule("expire", session["id"], expires_at)
     return session
 
 
-def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return a session."""
-    return books.require("checkout.session", id, "session")
+    return tx.require("checkout.session", id, "session")
 
 
-def index(books: Books, given: dict[str, Any]) -> Thing:
+def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return sessions, newest first, by status, payment intent, customer's email and time."""
     where = {
         f"$.{name}": given[name]
@@ -66,48 +72,48 @@ def index(books: Books, given: dict[str, Any]) -> Thing:
     }
     if "customer_details" in given:
         where["$.customer_details.email"] = given["customer_details"]["email"]
-    return pagination.page(books, "checkout.session", "/v1/checkout/sessions", given, where=where)
+    return pagination.page(tx, "checkout.session", "/v1/checkout/sessions", given, where=where)
 
 
-def line_items(books: Books, id: str, given: dict[str, Any]) -> Thing:  # noqa: A002
+def line_items(tx: Transaction, id: str, given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return what a session sells."""
-    retrieve(books, id, {})
-    items = books.hidden(id)["line_items"]
-    return pagination.whole(items, f"/v1/checkout/sessions/{id}/line_items", given)
+    retrieve(tx, id, {})
+    items = tx.hidden(id)["line_items"]
+    return pagination.page_of_parts(items, f"/v1/checkout/sessions/{id}/line_items", given)
 
 
-def expire(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+def expire(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """End an open session early (https://docs.stripe.com/api/checkout/sessions/expire)."""
-    session = retrieve(books, id, {})
+    session = retrieve(tx, id, {})
     if session["status"] != "open":
-        raise state(
+        raise invalid_state(
             'Only Checkout Sessions with a status in ["open"] can be expired. '
             f"This Checkout Session has a status of `{session['status']}`."
         )
-    books.unplan("expire", id)
+    tx.unschedule("expire", id)
     session.update(status="expired", url=None)
     recovery = (session["after_expiration"] or {}).get("recovery")
     if recovery and recovery["enabled"]:
-        recovery["url"] = f"{books.url}/pay/{id}/recover"
-        recovery["expires_at"] = books.now + RECOVERABLE
-    books.update(session)
+        recovery["url"] = f"{tx.url}/pay/{id}/recover"
+        recovery["expires_at"] = tx.now + RECOVERABLE
+    tx.update(session)
     if session["payment_intent"]:  # tried and not paid
-        payment_intents.cancel(books, session["payment_intent"], "expired")
-    events.record(books, "checkout.session.expired", session)
+        payment_intents.cancel(tx, session["payment_intent"], "expired")
+    events.record(tx, "checkout.session.expired", session)
     return session
 
 
-def recover(books: Books, id: str) -> Thing:  # noqa: A002
+def recover(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
     """Return a copy of an expired session that its recovery address leads to.
 
     Raises Refusal when it has none any more
     (https://docs.stripe.com/payments/checkout/abandoned-carts).
     """
-    before = retrieve(books, id, {})
+    before = retrieve(tx, id, {})
     recovery = (before["after_expiration"] or {}).get("recovery")
-    if not recovery or not recovery["url"] or recovery["expires_at"] <= books.now:
+    if not recovery or not recovery["url"] or recovery["expires_at"] <= tx.now:
         raise no_such("recovery", id, "session")
-    hidden, fresh = books.hidden(id), ids.session(live=books.live)
+    hidden, fresh = tx.hidden(id), ids.new_session(live=tx.live)
     items = [
         {**item, "amount_discount": 0, "amount_tax": 0, "amount_total": item["amount_subtotal"]}
         for item in hidden["line_items"]
@@ -117,38 +123,38 @@ def recover(books: Books, id: str) -> Thing:  # noqa: A002
         "id": fresh,
         "after_expiration": {"recovery": {**recovery, "url": None, "expires_at": None}},
         "allow_promotion_codes": recovery["allow_promotion_codes"],
-        "created": books.now,
+        "created": tx.now,
         "discounts": [],
-        "expires_at": books.now + LONGEST,
+        "expires_at": tx.now + LONGEST,
         "payment_intent": None,
         "recovered_from": id,
         "status": "open",
-        "url": f"{books.url}/pay/{fresh}",
+        "url": f"{tx.url}/pay/{fresh}",
     }
     pricing.total(session, items)
-    books.add(session, line_items=items, payment_intent_data=hidden["payment_intent_data"])
-    books.plan("expire", fresh, session["expires_at"])
+    tx.add(session, line_items=items, payment_intent_data=hidden["payment_intent_data"])
+    tx.schedule("expire", fresh, session["expires_at"])
     return session
 
 
-def present(books: Books, id: str, currency: str, amount: int) -> None:  # noqa: A002
+def present(tx: Transaction, id: str, currency: str, amount: int) -> None:  # noqa: A002
     """Have the buyer of an open session choose a currency of their own, shown beside ours.
 
     https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing
     """
-    session = retrieve(books, id, {})
+    session = retrieve(tx, id, {})
     if session["status"] != "open":
-        raise state(f"This Checkout Session has a status of `{session['status']}`.")
+        raise invalid_state(f"This Checkout Session has a status of `{session['status']}`.")
     session["presentment_details"] = {
         "presentment_amount": amount,
         "presentment_currency": currency,
     }
-    books.update(session)
+    tx.update(session)
 
 
 def complete(
-    books: Books,
-    session: Thing,
+    tx: Transaction,
+    session: StripeObject,
     payment_status: str,
     *,
     email: str,
@@ -157,7 +163,7 @@ def complete(
     tax_id: dict[str, str] | None,
 ) -> None:
     """End a session with success: paid, to be paid later, or with nothing to pay."""
-    books.unplan("expire", session["id"])
+    tx.unschedule("expire", session["id"])
     session.update(
         status="complete",
         url=None,
@@ -170,14 +176,14 @@ def complete(
     )
     if wants_customer(session) and not session["customer"]:
         session["customer"] = customer()
-    promotions.count(books, session)
+    promotions.count(tx, session)
     if payment_status != "unpaid":
-        invoices.write(books, session)
-    books.update(session)
-    events.record(books, "checkout.session.completed", session)
+        invoices.write(tx, session)
+    tx.update(session)
+    events.record(tx, "checkout.session.completed", session)
 
 
-def wants_customer(session: Thing) -> bool:
+def wants_customer(session: StripeObject) -> bool:
     """Tell whether a session makes a customer: asked for, or needed for its invoice.
 
     https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-customer_creation
@@ -190,19 +196,19 @@ def customer() -> str:
     return ids.new("cus_", 14)
 
 
-def settle(books: Books, session: Thing, *, paid: bool) -> None:
+def settle(tx: Transaction, session: StripeObject, *, paid: bool) -> None:
     """Learn what became of a payment that was to come later."""
     if paid:
         session["payment_status"] = "paid"
-        invoices.write(books, session)
-        books.update(session)
+        invoices.write(tx, session)
+        tx.update(session)
     outcome = "succeeded" if paid else "failed"
-    events.record(books, f"checkout.session.async_payment_{outcome}", session)
+    events.record(tx, f"checkout.session.async_payment_{outcome}", session)
 
 
-def of_intent(books: Books, intent: str) -> Thing:
+def of_intent(tx: Transaction, intent: str) -> StripeObject:
     """Return the session that a payment intent pays for."""
-    return books.newest("checkout.session", 1, where={"$.payment_intent": intent})[0]
+    return tx.newest("checkout.session", 1, where={"$.payment_intent": intent})[0]
 
 
 def _expires_at(given: dict[str, Any], now: int) -> int:
@@ -212,29 +218,29 @@ def _expires_at(given: dict[str, Any], now: int) -> int:
         (expires_at > now + LONGEST, "less than 24 hours"),
     ):
         if wrong:
-            raise Refusal(
+            raise ApiError(
                 f"The `expires_at` timestamp must be {bound} from Checkout Session creation.",
                 param="expires_at",
             )
     return expires_at
 
 
-def _total(given: dict[str, Any], items: list[Thing]) -> tuple[str, int]:
+def _total(given: dict[str, Any], items: list[StripeObject]) -> tuple[str, int]:
     currency: str = items[0]["currency"]
     if len({item["currency"] for item in items}) > 1:
-        raise Refusal(
+        raise ApiError(
             "All line items must have the same currency.",
             param="line_items[0][price_data][currency]",
         )
     if given.get("currency", currency) != currency:
-        raise Refusal(
+        raise ApiError(
             f"The line items are in {currency}, not in {given['currency']}.", param="currency"
         )
     total = sum(item["amount_total"] for item in items)
-    if total > currencies.MOST:
-        raise Refusal(
+    if total > currencies.MAXIMUM:
+        raise ApiError(
             "The Checkout Session's total amount due must be no more than "
-            f"{currencies.shown(currencies.MOST, currency)} {currency}",
+            f"{currencies.formatted(currencies.MAXIMUM, currency)} {currency}",
             code="amount_too_large",
         )
     return currency, total
@@ -245,11 +251,11 @@ def _check_least(total: int, currency: str) -> None:
 
     https://docs.stripe.com/payments/checkout/no-cost-orders
     """
-    least = currencies.LEAST.get(currency, 0)
-    if 0 < total < least:
-        raise Refusal(
+    minimum = currencies.MINIMUM.get(currency, 0)
+    if 0 < total < minimum:
+        raise ApiError(
             "The Checkout Session's total amount due must add up to at least "
-            f"{currencies.shown(least, currency)} {currency}",
+            f"{currencies.formatted(minimum, currency)} {currency}",
             code="amount_too_small",
         )
 
@@ -259,7 +265,7 @@ def _methods(given: dict[str, Any]) -> list[str]:
     excluded = given.get("excluded_payment_method_types", ())
     methods = [method for method in METHODS if method in allowed and method not in excluded]
     if not methods:
-        raise Refusal(
+        raise ApiError(
             "No valid payment method types for this Checkout Session. The sandbox has "
             f"{' and '.join(METHODS)}.",
             param="excluded_payment_method_types" if excluded else "allowed_payment_method_types",

@@ -15,7 +15,7 @@ KINDS: Final = {
 }
 
 
-def read(typed: str, *, required: bool) -> dict[str, str] | None:
+def parse(typed: str, *, required: bool) -> dict[str, str] | None:
     """Return the tax id that was typed. Raises Mistakes for what has the form of none."""
     value = re.sub(r"[\s.]", "", typed).upper()
     if not value and not required:

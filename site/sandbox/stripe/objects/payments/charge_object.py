@@ -2,19 +2,19 @@
 
 from sandbox.stripe import ids
 from sandbox.stripe.objects.payments.cards import Card, Decline, Instrument
-from sandbox.stripe.store import Thing
+from sandbox.stripe.store import StripeObject
 
 
 def charge_object(
-    intent: Thing,
+    intent: StripeObject,
     instrument: Instrument,
-    billing: Thing,
+    billing: StripeObject,
     *,
     url: str,
     now: int,
     status: str,
     why: Decline | None,
-) -> Thing:
+) -> StripeObject:
     """Return a charge just made. `status` is succeeded, pending or failed, `why` tells the last."""
     paid = status == "succeeded"
     id = ids.new("ch_3" if isinstance(instrument, Card) else "py_3", 23)  # noqa: A001
@@ -68,9 +68,9 @@ def charge_object(
     }
 
 
-def method_object(id: str | None, charge: Thing | None, now: int) -> Thing:  # noqa: A002
+def method_object(id: str | None, charge: StripeObject | None, now: int) -> StripeObject:  # noqa: A002
     """Return the payment method that failed, as last_payment_error carries it."""
-    details: Thing = {"type": "card", "card": {}}
+    details: StripeObject = {"type": "card", "card": {}}
     if charge:
         details = charge["payment_method_details"]
     kind = details["type"]
@@ -89,7 +89,7 @@ def method_object(id: str | None, charge: Thing | None, now: int) -> Thing:  # n
     }
 
 
-def _outcome(why: Decline | None) -> Thing:
+def _outcome(why: Decline | None) -> StripeObject:
     declined = why is not None
     return {
         "advice_code": None,
@@ -105,7 +105,7 @@ def _outcome(why: Decline | None) -> Thing:
     }
 
 
-def _method_details(instrument: Instrument, amount: int, why: Decline | None) -> Thing:
+def _method_details(instrument: Instrument, amount: int, why: Decline | None) -> StripeObject:
     fingerprint = f"sandbox{instrument.last4}"
     if not isinstance(instrument, Card):
         details = {

@@ -3,7 +3,7 @@
 from typing import Final
 
 from sandbox.stripe import ids
-from sandbox.stripe.store import Thing
+from sandbox.stripe.store import StripeObject
 
 DAY: Final = 24 * 3600
 RESPOND: Final = 9 * DAY  # banks give 7 to 21: https://docs.stripe.com/disputes/responding
@@ -21,10 +21,12 @@ EVIDENCE: Final = (
 )  # fmt: skip
 
 
-def dispute_object(charge: Thing, amount: int, reason: str, *, inquiry: bool, now: int) -> Thing:
+def dispute_object(
+    charge: StripeObject, amount: int, reason: str, *, inquiry: bool, now: int
+) -> StripeObject:
     """Return a dispute that has just come in. Evidence is due at the end of a day."""
     due = (now + RESPOND) // DAY * DAY + DAY - 1
-    evidence: Thing = dict.fromkeys(EVIDENCE)
+    evidence: StripeObject = dict.fromkeys(EVIDENCE)
     code = CODES.get(reason, "13.7")
     dispute = {
         "id": ids.new("du_1", 22),
@@ -67,7 +69,7 @@ def dispute_object(charge: Thing, amount: int, reason: str, *, inquiry: bool, no
     return dispute
 
 
-def movement(dispute: Thing, amount: int, fee: int, now: int) -> Thing:
+def movement(dispute: StripeObject, amount: int, fee: int, now: int) -> StripeObject:
     """Return the entry in the merchant's balance (stripe/_balance_transaction.py)."""
     fees = [
         {

@@ -7,128 +7,130 @@ and stripe/_dispute.py of the SDK.
 from typing import Any, Final
 
 from sandbox.stripe import pagination
-from sandbox.stripe.errors import state
+from sandbox.stripe.errors import invalid_state
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.payments.dispute_object import FEE, dispute_object, movement
-from sandbox.stripe.parameters import Choice, Flag, Integer, Interval, Shape, Text
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.parameters import Boolean, Choice, Integer, Parameters, Text, TimeRange
+from sandbox.stripe.store import StripeObject, Transaction
 
-LIST: Final = Shape(
-    {**pagination.PAGING, "charge": Text(), "payment_intent": Text(), "created": Interval()}
+LIST: Final = Parameters(
+    {**pagination.PAGING, "charge": Text(), "payment_intent": Text(), "created": TimeRange()}
 )
 # https://docs.stripe.com/disputes/categories
 REASONS: Final = (
     "credit_not_processed", "duplicate", "fraudulent", "general", "product_not_received",
     "product_unacceptable", "subscription_canceled", "unrecognized",
 )  # fmt: skip
-OPEN: Final = Shape(
+OPEN: Final = Parameters(
     {
         "id": Text(),
-        "amount": Integer(least=1),
+        "amount": Integer(minimum=1),
         "reason": Choice(REASONS),
-        "inquiry": Flag(),
+        "inquiry": Boolean(),
     },
     required=("id",),
 )
 
 
-def open_one(books: Books, given: dict[str, Any]) -> Thing:
+def open_one(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Have a bank dispute a charge, whole or in part; an inquiry only asks and takes no money.
 
     Raises Refusal for a charge that is not paid, or is disputed already.
     """
-    charge = books.require("charge", given["id"], "id")
-    before = books.newest("dispute", 1, where={"$.charge": charge["id"]})
+    charge = tx.require("charge", given["id"], "id")
+    before = tx.newest("dispute", 1, where={"$.charge": charge["id"]})
     if not charge["paid"] or any(_undecided(one) for one in before):
-        raise state(f"Charge {charge['id']} cannot be disputed: it is not paid, or is disputed.")
+        raise invalid_state(
+            f"Charge {charge['id']} cannot be disputed: it is not paid, or is disputed."
+        )
     amount = min(given.get("amount", charge["amount"]), charge["amount"])
     inquiry: bool = given.get("inquiry", False)
     dispute = dispute_object(
-        charge, amount, given.get("reason", "fraudulent"), inquiry=inquiry, now=books.now
+        charge, amount, given.get("reason", "fraudulent"), inquiry=inquiry, now=tx.now
     )
-    books.unplan("dispute", charge["id"])
-    books.add(dispute)
+    tx.unschedule("dispute", charge["id"])
+    tx.add(dispute)
     charge["disputed"] = True
-    books.update(charge)
-    events.record(books, "charge.dispute.created", dispute)
+    tx.update(charge)
+    events.record(tx, "charge.dispute.created", dispute)
     if not inquiry:
-        events.record(books, "charge.dispute.funds_withdrawn", dispute)
+        events.record(tx, "charge.dispute.funds_withdrawn", dispute)
     return dispute
 
 
-def retrieve(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return a dispute."""
-    return books.require("dispute", id, "dispute")
+    return tx.require("dispute", id, "dispute")
 
 
-def index(books: Books, given: dict[str, Any]) -> Thing:
+def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return disputes, newest first, those of a charge or an intent when asked."""
     where = {f"$.{name}": given[name] for name in ("charge", "payment_intent") if name in given}
-    return pagination.page(books, "dispute", "/v1/disputes", given, where=where)
+    return pagination.page(tx, "dispute", "/v1/disputes", given, where=where)
 
 
-def respond(books: Books, id: str) -> None:  # noqa: A002
+def respond(tx: Transaction, id: str) -> None:  # noqa: A002
     """Hand in evidence, as in the dashboard: the bank looks at it from now on."""
-    dispute = _waiting(books, id)
+    dispute = _waiting(tx, id)
     details = {**dispute["evidence_details"], "has_evidence": True, "submission_count": 1}
     details["submission_method"] = "manual"
     evidence = {**dispute["evidence"], "uncategorized_text": "winning_evidence"}
     status = dispute["status"].replace("needs_response", "under_review")
-    _change(books, dispute, status=status, evidence=evidence, evidence_details=details)
+    _change(tx, dispute, status=status, evidence=evidence, evidence_details=details)
 
 
-def win(books: Books, id: str) -> None:  # noqa: A002
+def win(tx: Transaction, id: str) -> None:  # noqa: A002
     """Have the bank decide for the merchant: what was taken comes back."""
-    dispute = _waiting(books, id)
+    dispute = _waiting(tx, id)
     if dispute["status"].startswith("warning_"):
-        _close(books, dispute, "warning_closed")
+        _close(tx, dispute, "warning_closed")
         return
-    back = movement(dispute, dispute["amount"], 0, books.now)
+    back = movement(dispute, dispute["amount"], 0, tx.now)
     dispute["balance_transactions"].append(back)
-    _close(books, dispute, "won")
-    events.record(books, "charge.dispute.funds_reinstated", dispute)
+    _close(tx, dispute, "won")
+    events.record(tx, "charge.dispute.funds_reinstated", dispute)
 
 
-def lose(books: Books, id: str) -> None:  # noqa: A002
+def lose(tx: Transaction, id: str) -> None:  # noqa: A002
     """Have the bank decide for the cardholder: the money is gone. An inquiry becomes a dispute."""
-    dispute = _waiting(books, id)
+    dispute = _waiting(tx, id)
     if dispute["status"].startswith("warning_"):
-        fee = movement(dispute, -dispute["amount"], FEE, books.now)
+        fee = movement(dispute, -dispute["amount"], FEE, tx.now)
         card = {**dispute["payment_method_details"]["card"], "case_type": "chargeback"}
         _change(
-            books,
+            tx,
             dispute,
             status="needs_response",
             is_charge_refundable=False,
             balance_transactions=[fee],
             payment_method_details={"type": "card", "card": card},
         )
-        events.record(books, "charge.dispute.funds_withdrawn", dispute)
+        events.record(tx, "charge.dispute.funds_withdrawn", dispute)
         return
-    _close(books, dispute, "lost")
+    _close(tx, dispute, "lost")
 
 
-def _waiting(books: Books, id: str) -> Thing:  # noqa: A002
-    dispute = retrieve(books, id, {})
+def _waiting(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
+    dispute = retrieve(tx, id, {})
     if not _undecided(dispute):
-        raise state(f"This dispute is {dispute['status']}: it is decided.")
+        raise invalid_state(f"This dispute is {dispute['status']}: it is decided.")
     return dispute
 
 
-def _undecided(dispute: Thing) -> bool:
+def _undecided(dispute: StripeObject) -> bool:
     status: str = dispute["status"]
     return status.endswith(("needs_response", "under_review"))
 
 
-def _change(books: Books, dispute: Thing, **changes: Any) -> None:
+def _change(tx: Transaction, dispute: StripeObject, **changes: Any) -> None:
     before = {name: dispute[name] for name in changes}
     dispute.update(changes)
-    books.update(dispute)
-    events.record(books, "charge.dispute.updated", dispute, before)
+    tx.update(dispute)
+    events.record(tx, "charge.dispute.updated", dispute, before)
 
 
-def _close(books: Books, dispute: Thing, status: str) -> None:
+def _close(tx: Transaction, dispute: StripeObject, status: str) -> None:
     before = {"status": dispute["status"]}
     dispute["status"] = status
-    books.update(dispute)
-    events.record(books, "charge.dispute.closed", dispute, before)
+    tx.update(dispute)
+    events.record(tx, "charge.dispute.closed", dispute, before)

@@ -11,19 +11,19 @@ from sandbox.stripe.errors import no_such
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.payments.cards import Decline, Instrument
 from sandbox.stripe.objects.payments.charge_object import charge_object, method_object
-from sandbox.stripe.store import Books, Thing
+from sandbox.stripe.store import StripeObject, Transaction
 
 
-def begin(books: Books, session: Thing) -> Thing:
+def begin(tx: Transaction, session: StripeObject) -> StripeObject:
     """Return the payment intent of a session, making it when nobody tried to pay before.
 
     Since API 2022-08-01 it is made at the first try and not with the session.
     """
     if session["payment_intent"]:
-        tried = books.get("payment_intent", session["payment_intent"])
+        tried = tx.get("payment_intent", session["payment_intent"])
         tried["amount"] = session["amount_total"]  # a code may have been redeemed meanwhile
         return tried
-    data = books.hidden(session["id"])["payment_intent_data"]
+    data = tx.hidden(session["id"])["payment_intent_data"]
     id = ids.new("pi_3", 23)  # noqa: A001 # as the API calls it
     intent = {
         "id": id,
@@ -41,7 +41,7 @@ def begin(books: Books, session: Thing) -> Thing:
         "capture_method": data.get("capture_method", "automatic_async"),
         "client_secret": f"{id}_{ids.new('secret_')}",
         "confirmation_method": "automatic",
-        "created": books.now,
+        "created": tx.now,
         "currency": session["currency"],
         "customer": None,
         "customer_account": None,
@@ -74,58 +74,66 @@ def begin(books: Books, session: Thing) -> Thing:
         "transfer_data": None,
         "transfer_group": None,
     }
-    books.add(intent)
+    tx.add(intent)
     session["payment_intent"] = id
-    books.update(session)
-    events.record(books, "payment_intent.created", intent)
+    tx.update(session)
+    events.record(tx, "payment_intent.created", intent)
     return intent
 
 
-def succeed(books: Books, intent: Thing, instrument: Instrument, billing: Thing) -> Thing:
+def succeed(
+    tx: Transaction, intent: StripeObject, instrument: Instrument, billing: StripeObject
+) -> StripeObject:
     """Charge what was tried and have the money; return the charge."""
-    charge = _charge(books, intent, instrument, billing, status="succeeded")
-    _received(books, intent, charge)
+    charge = _charge(tx, intent, instrument, billing, status="succeeded")
+    _received(tx, intent, charge)
     return charge
 
 
-def postpone(books: Books, intent: Thing, instrument: Instrument, billing: Thing) -> Thing:
+def postpone(
+    tx: Transaction, intent: StripeObject, instrument: Instrument, billing: StripeObject
+) -> StripeObject:
     """Ask the bank, which answers later; return the pending charge."""
-    charge = _charge(books, intent, instrument, billing, status="pending")
+    charge = _charge(tx, intent, instrument, billing, status="pending")
     intent.update(status="processing", next_action=None, last_payment_error=None)
-    books.update(intent)
-    events.record(books, "charge.pending", charge)
-    events.record(books, "payment_intent.processing", intent)
+    tx.update(intent)
+    events.record(tx, "charge.pending", charge)
+    events.record(tx, "payment_intent.processing", intent)
     return charge
 
 
-def arrive(books: Books, intent: Thing) -> None:
+def arrive(tx: Transaction, intent: StripeObject) -> None:
     """Have the money of a payment that was postponed."""
-    charge = books.get("charge", intent["latest_charge"])
+    charge = tx.get("charge", intent["latest_charge"])
     charge.update(status="succeeded", paid=True, captured=True, amount_captured=charge["amount"])
     charge["balance_transaction"] = ids.new("txn_3", 23)
-    books.update(charge)
-    _received(books, intent, charge)
+    tx.update(charge)
+    _received(tx, intent, charge)
 
 
-def bounce(books: Books, intent: Thing, decline: Decline) -> None:
+def bounce(tx: Transaction, intent: StripeObject, decline: Decline) -> None:
     """Learn from the bank that the money of a postponed payment never comes."""
-    charge = books.get("charge", intent["latest_charge"])
+    charge = tx.get("charge", intent["latest_charge"])
     charge.update(status="failed", failure_code=decline.code, failure_message=decline.message)
-    books.update(charge)
-    events.record(books, "charge.failed", charge)
-    _failed(books, intent, decline, charge)
+    tx.update(charge)
+    events.record(tx, "charge.failed", charge)
+    _failed(tx, intent, decline, charge)
 
 
 def decline(
-    books: Books, intent: Thing, instrument: Instrument, billing: Thing, why: Decline
+    tx: Transaction,
+    intent: StripeObject,
+    instrument: Instrument,
+    billing: StripeObject,
+    why: Decline,
 ) -> None:
     """Have a try refused: a failed charge, and an intent that waits for another try."""
-    charge = _charge(books, intent, instrument, billing, status="failed", why=why)
-    events.record(books, "charge.failed", charge)
-    _failed(books, intent, why, charge)
+    charge = _charge(tx, intent, instrument, billing, status="failed", why=why)
+    events.record(tx, "charge.failed", charge)
+    _failed(tx, intent, why, charge)
 
 
-def ask(books: Books, intent: Thing, page: str) -> None:
+def ask(tx: Transaction, intent: StripeObject, page: str) -> None:
     """Have the buyer prove who they are at an address of ours before anything is charged."""
     intent.update(
         status="requires_action",
@@ -136,86 +144,86 @@ def ask(books: Books, intent: Thing, page: str) -> None:
             "redirect_to_url": {"return_url": None, "url": page},
         },
     )
-    books.update(intent)
-    events.record(books, "payment_intent.requires_action", intent)
+    tx.update(intent)
+    events.record(tx, "payment_intent.requires_action", intent)
 
 
-def distrust(books: Books, intent: Thing, why: Decline) -> None:
+def distrust(tx: Transaction, intent: StripeObject, why: Decline) -> None:
     """Have the proof refused: no charge was made."""
-    _failed(books, intent, why, None)
+    _failed(tx, intent, why, None)
 
 
-def cancel(books: Books, id: str, why: str) -> None:  # noqa: A002
+def cancel(tx: Transaction, id: str, why: str) -> None:  # noqa: A002
     """End an intent that is not paid."""
-    intent = books.get("payment_intent", id)
-    intent.update(
-        status="canceled", canceled_at=books.now, cancellation_reason=why, next_action=None
-    )
-    books.update(intent)
-    events.record(books, "payment_intent.canceled", intent)
+    intent = tx.get("payment_intent", id)
+    intent.update(status="canceled", canceled_at=tx.now, cancellation_reason=why, next_action=None)
+    tx.update(intent)
+    events.record(tx, "payment_intent.canceled", intent)
 
 
-def retrieve(books: Books, id: str, given: dict[str, Any]) -> Thing:  # noqa: A002
+def retrieve(tx: Transaction, id: str, given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return a payment intent; a client secret, when given, must be its own."""
-    intent = books.require("payment_intent", id, "intent")
+    intent = tx.require("payment_intent", id, "intent")
     if given.get("client_secret", intent["client_secret"]) != intent["client_secret"]:
         raise no_such("payment_intent", id, "intent")
     return intent
 
 
-def index(books: Books, given: dict[str, Any]) -> Thing:
+def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return payment intents, newest first."""
     where = {"$.customer": given["customer"]} if "customer" in given else {}
-    return pagination.page(books, "payment_intent", "/v1/payment_intents", given, where=where)
+    return pagination.page(tx, "payment_intent", "/v1/payment_intents", given, where=where)
 
 
-def retrieve_charge(books: Books, id: str, _given: dict[str, Any]) -> Thing:  # noqa: A002
+def retrieve_charge(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
     """Return a charge."""
-    return books.require("charge", id, "charge")
+    return tx.require("charge", id, "charge")
 
 
-def index_charges(books: Books, given: dict[str, Any]) -> Thing:
+def index_charges(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return charges, newest first, those of one intent or customer when asked."""
     where = {f"$.{name}": given[name] for name in ("payment_intent", "customer") if name in given}
-    return pagination.page(books, "charge", "/v1/charges", given, where=where)
+    return pagination.page(tx, "charge", "/v1/charges", given, where=where)
 
 
 def _charge(
-    books: Books,
-    intent: Thing,
+    tx: Transaction,
+    intent: StripeObject,
     instrument: Instrument,
-    billing: Thing,
+    billing: StripeObject,
     *,
     status: str,
     why: Decline | None = None,
-) -> Thing:
+) -> StripeObject:
     intent["payment_method"] = ids.new("pm_1", 22)
     charge = charge_object(
-        intent, instrument, billing, url=books.url, now=books.now, status=status, why=why
+        intent, instrument, billing, url=tx.url, now=tx.now, status=status, why=why
     )
-    books.add(charge)
+    tx.add(charge)
     intent["latest_charge"] = charge["id"]
     return charge
 
 
-def _received(books: Books, intent: Thing, charge: Thing) -> None:
+def _received(tx: Transaction, intent: StripeObject, charge: StripeObject) -> None:
     intent.update(
         status="succeeded",
         amount_received=intent["amount"],
         next_action=None,
         last_payment_error=None,
     )
-    books.update(intent)
-    events.record(books, "charge.succeeded", charge)
-    events.record(books, "payment_intent.succeeded", intent)
+    tx.update(intent)
+    events.record(tx, "charge.succeeded", charge)
+    events.record(tx, "payment_intent.succeeded", intent)
 
 
-def _failed(books: Books, intent: Thing, why: Decline, charge: Thing | None) -> None:
-    error: Thing = {
+def _failed(
+    tx: Transaction, intent: StripeObject, why: Decline, charge: StripeObject | None
+) -> None:
+    error: StripeObject = {
         "code": why.code,
         "doc_url": f"https://stripe.com/docs/error-codes/{why.code.replace('_', '-')}",
         "message": why.message,
-        "payment_method": method_object(intent["payment_method"], charge, books.now),
+        "payment_method": method_object(intent["payment_method"], charge, tx.now),
         "type": "card_error" if charge else "invalid_request_error",
     }
     if charge:
@@ -226,5 +234,5 @@ def _failed(books: Books, intent: Thing, why: Decline, charge: Thing | None) -> 
         next_action=None,
         last_payment_error=error,
     )
-    books.update(intent)
-    events.record(books, "payment_intent.payment_failed", intent)
+    tx.update(intent)
+    events.record(tx, "payment_intent.payment_failed", intent)
