@@ -42,7 +42,7 @@ class Stripe:
     def __init__(self, setup: Setup) -> None:
         store = Store(setup.folder / "stripe.db", setup.url)
         with store.writing() as tx:
-            promotions.stock(tx)
+            promotions.create_defaults(tx)
             if setup.endpoints:
                 tx.set("endpoints", list(setup.endpoints))
             if setup.secrets:

@@ -75,7 +75,7 @@ class Desk:
     def answer(self, method: str, path: str) -> Response:
         """Return the answer to the request at hand, or what a fault makes of it."""
         request.get_data()  # what stays unread keeps the connection from closing
-        due_jobs.catch_up(self._store)
+        due_jobs.run_due(self._store)
         key, fault = request.headers.get("Idempotency-Key", ""), self._fault(method, path)
         asked = Asked(ids.new("req_", 14), method, path, key, fault)
         if fault is None or not fault.spoils:

@@ -7,24 +7,24 @@ from sandbox.stripe.objects.checkout import payment_attempt, sessions
 from sandbox.stripe.objects.payments import disputes, refunds
 from sandbox.stripe.store import Store, Transaction
 
-VERBS: Final[dict[str, Callable[[Transaction, str], object]]] = {
+JOBS: Final[dict[str, Callable[[Transaction, str], object]]] = {
     "expire": lambda tx, target: sessions.expire(tx, target, {}),
     "settle": payment_attempt.settle,
     "refund": refunds.succeed,
     "fail_refund": refunds.fail,
-    "dispute": lambda tx, target: disputes.open_one(tx, {"id": target}),
+    "dispute": lambda tx, target: disputes.open_dispute(tx, {"id": target}),
 }
 
 
-def catch_up(store: Store) -> None:
+def run_due(store: Store) -> None:
     """Do all that is due. Called by the clock, and before anything is read or asked for."""
     with store.reading() as tx:
         if not _due(tx):
             return
     with store.writing() as tx:
-        for verb, target in _due(tx):
+        for job, target in _due(tx):
             tx.live = bool(tx.live_of(target))  # time goes on in both modes
-            VERBS[verb](tx, target)
+            JOBS[job](tx, target)
 
 
 def next_due(tx: Transaction) -> float | None:

@@ -76,7 +76,7 @@ def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject: 
     event = tx.require("event", id, "id")
     if event["created"] <= tx.now - KEPT_SECONDS:
         raise no_such("event", id, "id")
-    return _live(tx, event)
+    return _with_pending_webhooks(tx, event)
 
 
 def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
@@ -99,10 +99,10 @@ def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
         waiting = "id IN (SELECT event FROM deliveries WHERE state != 'delivered')"
         conditions.append((f"({waiting}) = ?", 0 if given["delivery_success"] else 1))
     page = pagination.page(tx, "event", "/v1/events", given, conditions=conditions)
-    return {**page, "data": [_live(tx, event) for event in page["data"]]}
+    return {**page, "data": [_with_pending_webhooks(tx, event) for event in page["data"]]}
 
 
-def _live(tx: Transaction, event: StripeObject) -> StripeObject:
+def _with_pending_webhooks(tx: Transaction, event: StripeObject) -> StripeObject:
     row = tx.db.execute(
         "SELECT count(*) AS waiting FROM deliveries WHERE event = ? AND state = 'pending'",
         (event["id"],),

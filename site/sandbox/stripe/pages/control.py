@@ -77,13 +77,15 @@ DELAY: Final = Parameters(
 )
 # What can be done: the parameters each takes, and who does it.
 ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]], object]]]] = {
-    "code": (promotions.NEW, promotions.create),
+    "code": (promotions.CREATE, promotions.create),
     "present": (
         Parameters(
             {"id": Text(), "currency": Currency(), "amount": Integer(1)},
             required=("id", "currency", "amount"),
         ),
-        lambda tx, given: sessions.present(tx, given["id"], given["currency"], given["amount"]),
+        lambda tx, given: sessions.set_presentment(
+            tx, given["id"], given["currency"], given["amount"]
+        ),
     ),
     "expire": (ID, lambda tx, given: sessions.expire(tx, given["id"], {})),
     "settle": (ID, lambda tx, given: payment_attempt.settle(tx, given["id"], arrives=True)),
@@ -91,9 +93,9 @@ ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]
     "refund": (Parameters({"id": Text(), "amount": Integer(1)}, required=("id",)), _refund),
     "succeed_refund": (ID, lambda tx, given: refunds.succeed(tx, given["id"])),
     "fail_refund": (ID, lambda tx, given: refunds.fail(tx, given["id"])),
-    "ask_refund": (ID, lambda tx, given: refunds.ask(tx, given["id"])),
+    "ask_refund": (ID, lambda tx, given: refunds.require_action(tx, given["id"])),
     "cancel_refund": (ID, lambda tx, given: refunds.cancel(tx, given["id"], {})),
-    "dispute": (disputes.OPEN, disputes.open_one),
+    "dispute": (disputes.OPEN, disputes.open_dispute),
     "respond": (ID, lambda tx, given: disputes.respond(tx, given["id"])),
     "win": (ID, lambda tx, given: disputes.win(tx, given["id"])),
     "lose_dispute": (ID, lambda tx, given: disputes.lose(tx, given["id"])),
@@ -146,7 +148,7 @@ def create_control(store: Store) -> Flask:
     app.jinja_env.filters["moment"] = _moment
 
     def state(shown: int) -> dict[str, Any]:
-        due_jobs.catch_up(store)
+        due_jobs.run_due(store)
         with store.reading() as tx:
             return _state(tx, shown)
 
@@ -156,14 +158,14 @@ def create_control(store: Store) -> Flask:
         if action == "reset":
             store.reset()
             with store.writing() as tx:
-                return promotions.stock(tx)
+                return promotions.create_defaults(tx)
         if action not in ACTIONS:
             raise ApiError(f"There is no action {action}.", status=404)
         parameters, verb = ACTIONS[action]
         given = parameters.parse(_given()) or {}
         with store.writing() as tx:
             verb(tx, given)
-        return due_jobs.catch_up(store)
+        return due_jobs.run_due(store)
 
     @app.get("/")
     def show() -> Response:

@@ -17,7 +17,7 @@ from sandbox.stripe.objects import due_jobs
 from sandbox.stripe.objects.checkout import payment_attempt, pricing, promotions, sessions, tax_ids
 from sandbox.stripe.objects.checkout.payment_attempt import Buyer
 from sandbox.stripe.objects.payments import cards
-from sandbox.stripe.objects.payments.cards import Instrument, Mistakes
+from sandbox.stripe.objects.payments.cards import Instrument, InvalidFields
 from sandbox.stripe.parameters import Email
 from sandbox.stripe.store import Store, StripeObject
 
@@ -25,7 +25,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; img-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
-# From top to bottom, as mistakes are listed.
+# From top to bottom: the order in which wrong fields are listed.
 FIELDS = (
     "email", "method", "number", "expiry", "cvc", "iban", "name", "tax_id", "terms"
 )  # fmt: skip
@@ -53,7 +53,7 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     app.jinja_env.filters.update(money=currencies.formatted, linked=_linked)
 
     def session_or_404(id: str) -> tuple[StripeObject, list[StripeObject]]:  # noqa: A002 # as the API calls it
-        due_jobs.catch_up(store)
+        due_jobs.run_due(store)
         with store.reading() as tx:
             session = tx.find("checkout.session", id)
             if session is None:
@@ -95,8 +95,8 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
             return _onward(session)
         try:
             buyer, instrument = _read(request.form, session)
-        except Mistakes as mistakes:
-            return _page(session, items, request.form, errors=mistakes.fields, status=422)
+        except InvalidFields as invalid:
+            return _page(session, items, request.form, errors=invalid.fields, status=422)
         with store.writing() as tx:
             session = tx.get("checkout.session", id)
             if session["status"] == "open":
@@ -124,13 +124,13 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
         with store.writing() as tx:
             session = tx.get("checkout.session", id)
             hidden = tx.hidden(id)
-            if session["status"] != "open" or "trying" not in hidden:
+            if session["status"] != "open" or "attempt" not in hidden:
                 result, message = "done", ""
             else:
                 proven = request.form.get("outcome") == "complete"
                 result, message = payment_attempt.authenticate(tx, session, proven)
         if result == "declined":
-            given = {key: hidden["trying"]["buyer"][key] or "" for key in ("email", "name")}
+            given = {key: hidden["attempt"]["buyer"][key] or "" for key in ("email", "name")}
             return _page(session, items, given, declined=message, status=402)
         return _onward(session) if session["status"] == "complete" else _page(session, items, {})
 
@@ -174,7 +174,7 @@ def _page(
         return _with_policy(
             render_template("ended.html", session=session, success=_success(session)), session
         )
-    session, items = pricing.taxed(session, items)
+    session, items = pricing.with_tax(session, items)
     page = render_template(
         "pay.html",
         session=session,
@@ -226,7 +226,7 @@ def _wants_terms(session: StripeObject) -> bool:
 
 
 def _read(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instrument | None]:
-    """Return who pays and with what. Raises Mistakes naming every field that is wrong."""
+    """Return who pays and with what. Raises InvalidFields naming every field that is wrong."""
     wrong: dict[str, str] = {}
     email = session["customer_email"] or form.get("email", "").strip()
     try:
@@ -240,8 +240,8 @@ def _read(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instru
         required = session["tax_id_collection"]["required"] == "if_supported"
         try:
             tax_id = tax_ids.parse(form.get("tax_id", ""), required=required)
-        except Mistakes as mistakes:
-            wrong.update(mistakes.fields)
+        except InvalidFields as invalid:
+            wrong.update(invalid.fields)
     instrument: Instrument | None = None
     name = form.get("name", "").strip()[:200]
     if session["amount_total"]:
@@ -249,10 +249,10 @@ def _read(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instru
             wrong["name"] = "Enter the name on the card or account"
         try:
             instrument = _instrument(form, session)
-        except Mistakes as mistakes:
-            wrong.update(mistakes.fields)
+        except InvalidFields as invalid:
+            wrong.update(invalid.fields)
     if wrong:
-        raise Mistakes({field: wrong[field] for field in FIELDS if field in wrong})
+        raise InvalidFields({field: wrong[field] for field in FIELDS if field in wrong})
     return Buyer(email, name or None, _wants_terms(session), tax_id), instrument
 
 
@@ -260,7 +260,7 @@ def _instrument(form: Mapping[str, str], session: StripeObject) -> Instrument:
     methods = session["payment_method_types"]
     method = form.get("method") or methods[0]
     if method not in methods:
-        raise Mistakes({"method": "Choose how to pay"})
+        raise InvalidFields({"method": "Choose how to pay"})
     if method == "sepa_debit":
         return cards.debit(form.get("iban", ""))
     now = int(datetime.now(UTC).timestamp())

@@ -38,7 +38,7 @@ class Postman:
         while not self._closing.is_set():
             self._store.changed.clear()
             try:
-                due_jobs.catch_up(self._store)
+                due_jobs.run_due(self._store)
                 self._send_due()
                 pause = self._pause()
             except Exception:  # a thread that dies in silence would look like lost webhooks

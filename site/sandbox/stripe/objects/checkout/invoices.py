@@ -12,7 +12,7 @@ from sandbox.stripe.parameters import Choice, Parameters, Text, TimeRange
 from sandbox.stripe.store import StripeObject, Transaction
 
 # Null in every invoice that the sandbox writes.
-NOTHING: Final = (
+NULL_FIELDS: Final = (
     "account_country", "account_name", "account_tax_ids", "application",
     "automatically_finalizes_at", "custom_fields", "customer_account", "customer_phone",
     "customer_shipping", "customer_tax_exempt", "default_payment_method", "default_source",
@@ -34,7 +34,7 @@ LIST: Final = Parameters(
 )
 
 
-def write(tx: Transaction, session: StripeObject) -> None:
+def create_for(tx: Transaction, session: StripeObject) -> None:
     """Write the invoice of a session that was just paid, if it was to have one."""
     if not session["invoice_creation"]["enabled"] or session["invoice"]:
         return
@@ -62,7 +62,7 @@ def _invoice(tx: Transaction, session: StripeObject, number: str) -> StripeObjec
     items = tx.hidden(session["id"])["line_items"]
     page = f"{tx.url}/pay/invoices/{id}"
     return {
-        **dict.fromkeys(NOTHING),
+        **dict.fromkeys(NULL_FIELDS),
         "id": id,
         "object": "invoice",
         "amount_due": paid,

@@ -35,29 +35,29 @@ def pay(
     Without an instrument there must be nothing to pay. A declined try leaves the session open, as
     Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.
     """
-    pricing.fix(tx, session)
+    pricing.store_price(tx, session)
     if instrument is None:
         if session["payment_intent"]:  # tried, and then a code left nothing to pay
             payment_intents.cancel(tx, session["payment_intent"], "abandoned")
             session["payment_intent"] = None
         sessions.complete(tx, session, "no_payment_required", **asdict(buyer))
         return "done", ""
-    intent, billing = payment_intents.begin(tx, session), _billing(buyer)
+    intent, billing = payment_intents.get_or_create(tx, session), _billing_details(buyer)
     if instrument.outcome == "declined" and instrument.decline:
         payment_intents.decline(tx, intent, instrument, billing, instrument.decline)
         return "declined", instrument.decline.message
     if instrument.outcome == "authenticate":
-        payment_intents.ask(tx, intent, f"{tx.url}/pay/{session['id']}/authenticate")
-        tx.update(session, trying={"buyer": asdict(buyer), "instrument": asdict(instrument)})
+        payment_intents.require_action(tx, intent, f"{tx.url}/pay/{session['id']}/authenticate")
+        tx.update(session, attempt={"buyer": asdict(buyer), "instrument": asdict(instrument)})
         return "authenticate", ""
     if instrument.outcome in ("later", "never"):
-        _customer(session, intent)
-        payment_intents.postpone(tx, intent, instrument, billing)
+        _set_customer(session, intent)
+        payment_intents.start_processing(tx, intent, instrument, billing)
         tx.update(intent, arrives=instrument.outcome == "later")
         tx.schedule("settle", intent["id"], tx.time + settle_seconds)
         sessions.complete(tx, session, "unpaid", **asdict(buyer))
         return "done", ""
-    _customer(session, intent)
+    _set_customer(session, intent)
     charge = payment_intents.succeed(tx, intent, instrument, billing)
     tx.update(charge, outcome=instrument.outcome)
     if instrument.outcome == "disputed":
@@ -68,17 +68,17 @@ def pay(
 
 def authenticate(tx: Transaction, session: StripeObject, proven: bool) -> tuple[Result, str]:
     """Take the answer of the authentication page, and charge the card if it was the right one."""
-    pricing.fix(tx, session)  # a code may have been redeemed meanwhile
-    trying = tx.hidden(session["id"])["trying"]
-    buyer, intent = Buyer(**trying["buyer"]), payment_intents.begin(tx, session)
+    pricing.store_price(tx, session)  # a code may have been redeemed meanwhile
+    attempt = tx.hidden(session["id"])["attempt"]
+    buyer, intent = Buyer(**attempt["buyer"]), payment_intents.get_or_create(tx, session)
     if intent["status"] != "requires_action":  # the page was open twice
         return "declined", UNAUTHENTICATED.message
     if not proven:
-        payment_intents.distrust(tx, intent, UNAUTHENTICATED)
+        payment_intents.fail_authentication(tx, intent, UNAUTHENTICATED)
         return "declined", UNAUTHENTICATED.message
-    _customer(session, intent)
-    card = Card(**{**trying["instrument"], "decline": None})
-    payment_intents.succeed(tx, intent, card, _billing(buyer))
+    _set_customer(session, intent)
+    card = Card(**{**attempt["instrument"], "decline": None})
+    payment_intents.succeed(tx, intent, card, _billing_details(buyer))
     sessions.complete(tx, session, "paid", **asdict(buyer))
     return "done", ""
 
@@ -94,22 +94,22 @@ def settle(tx: Transaction, id: str, arrives: bool | None = None) -> None:  # no
             f"This PaymentIntent's status is {intent['status']}: nothing is to settle."
         )
     tx.unschedule("settle", id)
-    session = sessions.of_intent(tx, id)
+    session = sessions.by_payment_intent(tx, id)
     if tx.hidden(id)["arrives"] if arrives is None else arrives:
-        payment_intents.arrive(tx, intent)
-        sessions.settle(tx, session, paid=True)
+        payment_intents.complete_processing(tx, intent)
+        sessions.record_async_payment(tx, session, paid=True)
     else:
-        payment_intents.bounce(tx, intent, BANK_REFUSED)
-        sessions.settle(tx, session, paid=False)
+        payment_intents.fail_processing(tx, intent, BANK_REFUSED)
+        sessions.record_async_payment(tx, session, paid=False)
 
 
-def _customer(session: StripeObject, intent: StripeObject) -> None:
+def _set_customer(session: StripeObject, intent: StripeObject) -> None:
     """Name the customer that the session makes, so that the payment carries it from the start."""
-    if sessions.wants_customer(session):
-        session["customer"] = intent["customer"] = sessions.customer()
+    if sessions.creates_customer(session):
+        session["customer"] = intent["customer"] = sessions.new_customer_id()
 
 
-def _billing(buyer: Buyer) -> StripeObject:
+def _billing_details(buyer: Buyer) -> StripeObject:
     return {
         "address": address("US"),
         "email": buyer.email,

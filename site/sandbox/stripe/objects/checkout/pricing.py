@@ -16,7 +16,7 @@ TAX_PERCENT: Final = 10
 ADDED_IN: Final = frozenset({"usd", "cad"})
 
 
-def total(session: StripeObject, items: list[StripeObject]) -> None:
+def sum_lines(session: StripeObject, items: list[StripeObject]) -> None:
     """Add a session's lines up."""
     session["amount_subtotal"] = sum(item["amount_subtotal"] for item in items)
     session["amount_total"] = sum(item["amount_total"] for item in items)
@@ -24,27 +24,31 @@ def total(session: StripeObject, items: list[StripeObject]) -> None:
         session["total_details"][name] = sum(item[name] for item in items)
 
 
-def discount(
-    session: StripeObject, items: list[StripeObject], percent: float | None, off: int
+def apply_discount(
+    session: StripeObject, items: list[StripeObject], percent: float | None, amount_off: int
 ) -> None:
     """Take a percentage off each line, or else spread an amount over them."""
     currency = session["currency"]
-    whole = sum(item["amount_subtotal"] for item in items)
-    left = whole if percent else min(whole, off)
+    subtotal_sum = sum(item["amount_subtotal"] for item in items)
+    remaining = subtotal_sum if percent else min(subtotal_sum, amount_off)
     for item in items:
         subtotal = item["amount_subtotal"]
         if percent:
             share = _rounded(subtotal * percent / 100, currency)
         elif item is items[-1]:
-            share = left  # what rounding left over
+            share = remaining  # what rounding left over
         else:
-            share = min(left, _rounded(off * subtotal / whole, currency)) if whole else 0
-        left -= share
+            share = (
+                min(remaining, _rounded(amount_off * subtotal / subtotal_sum, currency))
+                if subtotal_sum
+                else 0
+            )
+        remaining -= share
         item.update(amount_discount=share, amount_tax=0, amount_total=subtotal - share)
-    total(session, items)
+    sum_lines(session, items)
 
 
-def taxed(
+def with_tax(
     session: StripeObject, items: list[StripeObject]
 ) -> tuple[StripeObject, list[StripeObject]]:
     """Return a session and its lines as they are once the buyer's place is known.
@@ -61,13 +65,13 @@ def taxed(
         tax = _rounded(net * TAX_PERCENT / (100 if added else 100 + TAX_PERCENT), currency)
         item.update(amount_tax=tax, amount_total=net + tax if added else net)
     session["automatic_tax"]["status"] = "complete"
-    total(session, items)
+    sum_lines(session, items)
     return session, items
 
 
-def fix(tx: Transaction, session: StripeObject) -> None:
+def store_price(tx: Transaction, session: StripeObject) -> None:
     """Write down what the buyer is about to pay, the tax included."""
-    priced, items = taxed(session, tx.hidden(session["id"])["line_items"])
+    priced, items = with_tax(session, tx.hidden(session["id"])["line_items"])
     session.update(priced)
     tx.update(session, line_items=items)
 

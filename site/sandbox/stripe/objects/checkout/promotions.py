@@ -13,12 +13,12 @@ from sandbox.stripe.parameters import Boolean, Currency, Integer, Parameters, Te
 from sandbox.stripe.store import StripeObject, Transaction
 
 # What the sandbox starts with: a percent code, an amount code, and one that leaves nothing to pay.
-STOCK: Final[tuple[dict[str, Any], ...]] = (
+DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"code": "TENOFF", "percent": 10},
     {"code": "TWENTY", "amounts": {"usd": 2_000, "eur": 2_000, "jpy": 3_000, "kwd": 6_000}},
     {"code": "FREE", "percent": 100},
 )
-NEW: Final = Parameters(
+CREATE: Final = Parameters(
     {
         "code": Text(50),
         "percent": Integer(1, 100),
@@ -40,14 +40,14 @@ LIST: Final = Parameters(
 NOT_VALID: Final = "This code is not valid"
 
 
-def stock(tx: Transaction) -> None:
+def create_defaults(tx: Transaction) -> None:
     """Make the codes of the start, once in each mode."""
     mode = tx.live
     for live in (False, True):
         tx.live = live
         if not tx.newest("promotion_code", 1):
-            for one in STOCK:
-                _make(tx, **one)
+            for entry in DEFAULTS:
+                _create(tx, **entry)
     tx.live = mode
 
 
@@ -58,7 +58,7 @@ def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     if "percent" not in given and not ("amount" in given and "currency" in given):
         raise ApiError("Give a percent, or an amount and its currency.", param="percent")
     amounts = {given["currency"]: given["amount"]} if "amount" in given else {}
-    return _make(tx, given["code"], given.get("percent"), amounts)
+    return _create(tx, given["code"], given.get("percent"), amounts)
 
 
 def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
@@ -79,26 +79,26 @@ def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     return pagination.page(tx, "promotion_code", "/v1/promotion_codes", given, where=where)
 
 
-def attach(
+def apply_discounts(
     tx: Transaction, session: StripeObject, items: list[StripeObject], given: list[StripeObject]
 ) -> None:
     """Take the `discounts` that a session is created with off its price.
 
     Raises Refusal for a coupon or a code that nobody made.
     """
-    for number, one in enumerate(given):
-        if len(one) > 1:
-            raise mutually_exclusive(*(f"discounts[{number}][{name}]" for name in one))
-        for kind, value in one.items():
+    for number, entry in enumerate(given):
+        if len(entry) > 1:
+            raise mutually_exclusive(*(f"discounts[{number}][{name}]" for name in entry))
+        for kind, value in entry.items():
             name = f"discounts[{number}][{kind}]"
-            found = tx.require(kind, value, name, status=400)
-            if not _fits(tx, found, session["currency"]):
+            discount = tx.require(kind, value, name, status=400)
+            if not _applies_to(tx, discount, session["currency"]):
                 # https://docs.stripe.com/api/coupons/object#coupon_object-currency
                 raise ApiError(
                     f"This discount takes an amount off, and has none in {session['currency']}.",
                     param=name,
                 )
-            _take_off(tx, session, items, found)
+            _apply(tx, session, items, discount)
 
 
 def redeem(tx: Transaction, session: StripeObject, typed: str) -> str:
@@ -106,14 +106,14 @@ def redeem(tx: Transaction, session: StripeObject, typed: str) -> str:
 
     One code holds at a time: the last one. https://docs.stripe.com/payments/checkout/discounts
     """
-    found = tx.newest("promotion_code", 1, where={"$.code": typed.strip().upper()})
-    if not found:
+    discount = tx.newest("promotion_code", 1, where={"$.code": typed.strip().upper()})
+    if not discount:
         return NOT_VALID
     currency = session["currency"]
-    if not _fits(tx, found[0], currency):
+    if not _applies_to(tx, discount[0], currency):
         return f"This code is not valid for a price in {currency.upper()}"
     items = tx.hidden(session["id"])["line_items"]
-    _take_off(tx, session, items, found[0])
+    _apply(tx, session, items, discount[0])
     minimum = currencies.MINIMUM.get(currency, 0)
     if 0 < session["amount_total"] < minimum:
         return f"This code leaves less than {currencies.formatted(minimum, currency)} to pay"
@@ -121,44 +121,44 @@ def redeem(tx: Transaction, session: StripeObject, typed: str) -> str:
     return ""
 
 
-def count(tx: Transaction, session: StripeObject) -> None:
+def count_redemptions(tx: Transaction, session: StripeObject) -> None:
     """Note that the codes of a session were used."""
-    for one in session["discounts"]:
+    for entry in session["discounts"]:
         for kind in ("promotion_code", "coupon"):
-            if one[kind]:
-                used = tx.get(kind, one[kind])
+            if entry[kind]:
+                used = tx.get(kind, entry[kind])
                 used["times_redeemed"] += 1
                 tx.update(used)
 
 
-def _coupon(tx: Transaction, found: StripeObject) -> StripeObject:
-    by_code = found["object"] == "promotion_code"
-    return tx.get("coupon", found["promotion"]["coupon"]) if by_code else found
+def _coupon(tx: Transaction, discount: StripeObject) -> StripeObject:
+    by_code = discount["object"] == "promotion_code"
+    return tx.get("coupon", discount["promotion"]["coupon"]) if by_code else discount
 
 
-def _fits(tx: Transaction, found: StripeObject, currency: str) -> bool:
+def _applies_to(tx: Transaction, discount: StripeObject, currency: str) -> bool:
     """Tell whether a coupon or code takes something off a price in a currency."""
-    coupon = _coupon(tx, found)
+    coupon = _coupon(tx, discount)
     return bool(coupon["percent_off"]) or currency in tx.hidden(coupon["id"])["amounts"]
 
 
-def _take_off(
-    tx: Transaction, session: StripeObject, items: list[StripeObject], found: StripeObject
+def _apply(
+    tx: Transaction, session: StripeObject, items: list[StripeObject], discount: StripeObject
 ) -> None:
-    by_code = found["object"] == "promotion_code"
-    coupon = _coupon(tx, found)
+    by_code = discount["object"] == "promotion_code"
+    coupon = _coupon(tx, discount)
     session["discounts"] = [
         {
-            "coupon": None if by_code else found["id"],
-            "promotion_code": found["id"] if by_code else None,
+            "coupon": None if by_code else discount["id"],
+            "promotion_code": discount["id"] if by_code else None,
         }
     ]
     amounts = tx.hidden(coupon["id"])["amounts"]
     off = amounts.get(session["currency"], 0)
-    pricing.discount(session, items, coupon["percent_off"], off)
+    pricing.apply_discount(session, items, coupon["percent_off"], off)
 
 
-def _make(
+def _create(
     tx: Transaction, code: str, percent: int | None = None, amounts: dict[str, int] | None = None
 ) -> StripeObject:
     first = next(iter(amounts.items()), None) if amounts else None

@@ -56,7 +56,7 @@ def session_object(
         "customer": None,
         "customer_account": None,
         "customer_creation": given.get("customer_creation", "if_required"),
-        "customer_details": details(email, None) if email else None,
+        "customer_details": customer_details(email, None) if email else None,
         "customer_email": email,
         "discounts": [],
         "excluded_payment_method_types": given.get("excluded_payment_method_types"),
@@ -116,7 +116,9 @@ def session_object(
     }
 
 
-def details(email: str | None, name: str | None, *, country: str | None = None) -> StripeObject:
+def customer_details(
+    email: str | None, name: str | None, *, country: str | None = None
+) -> StripeObject:
     """Return what is known of the customer; the address as far as a card tells it."""
     return {
         "address": address(country) if country else None,

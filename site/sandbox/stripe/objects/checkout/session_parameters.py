@@ -23,7 +23,7 @@ from sandbox.stripe.parameters import (
 
 EXPAND: Final = Array(Text())
 METHODS: Final = ("card", "sepa_debit")
-OFF: Final = Boolean(unsupported_when_true=True)
+ONLY_FALSE: Final = Boolean(unsupported_when_true=True)
 
 PRODUCT_DATA: Final = Parameters(
     {
@@ -54,7 +54,7 @@ LINE_ITEM: Final = Parameters(
         "quantity": Integer(minimum=1, maximum=999_999),
         "metadata": Metadata(),
         "adjustable_quantity": Parameters(
-            {"enabled": OFF, "maximum": Integer(1, 999_999), "minimum": Integer(0)},
+            {"enabled": ONLY_FALSE, "maximum": Integer(1, 999_999), "minimum": Integer(0)},
             required=("enabled",),
         ),
     },
@@ -104,7 +104,7 @@ CREATE: Final = Parameters(
         "origin_context": Choice(("mobile_app", "web")),
         "allow_promotion_codes": Boolean(),
         "discounts": Array(Parameters({"coupon": Text(), "promotion_code": Text()}), maximum=1),
-        "adaptive_pricing": Parameters({"enabled": OFF}),
+        "adaptive_pricing": Parameters({"enabled": ONLY_FALSE}),
         "automatic_tax": Parameters(
             {"enabled": Boolean()}, required=("enabled",), unsupported=("liability",)
         ),
@@ -115,7 +115,7 @@ CREATE: Final = Parameters(
         "invoice_creation": Parameters(
             {"enabled": Boolean()}, required=("enabled",), unsupported=("invoice_data",)
         ),
-        "phone_number_collection": Parameters({"enabled": OFF}, required=("enabled",)),
+        "phone_number_collection": Parameters({"enabled": ONLY_FALSE}, required=("enabled",)),
         "after_expiration": Parameters(
             {
                 "recovery": Parameters(

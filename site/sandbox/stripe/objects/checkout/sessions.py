@@ -16,14 +16,14 @@ from sandbox.stripe.errors import (
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.checkout import invoices, pricing, promotions
 from sandbox.stripe.objects.checkout.line_items import line_item
-from sandbox.stripe.objects.checkout.session_object import details, session_object
+from sandbox.stripe.objects.checkout.session_object import customer_details, session_object
 from sandbox.stripe.objects.checkout.session_parameters import METHODS
 from sandbox.stripe.objects.payments import payment_intents
 from sandbox.stripe.store import StripeObject, Transaction
 
-SHORTEST: Final = 30 * 60  # seconds a session lives at least, and at most
-LONGEST: Final = 24 * 3600
-RECOVERABLE: Final = 30 * 24 * 3600  # seconds after its end
+MIN_LIFETIME: Final = 30 * 60  # seconds a session lives at least, and at most
+MAX_LIFETIME: Final = 24 * 3600
+RECOVERY_LIFETIME: Final = 30 * 24 * 3600  # seconds after its end
 
 
 def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
@@ -51,8 +51,8 @@ def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
         total=total,
         methods=_methods(given),
     )
-    promotions.attach(tx, session, items, given.get("discounts", []))
-    _check_least(session["amount_total"], currency)
+    promotions.apply_discounts(tx, session, items, given.get("discounts", []))
+    _check_minimum(session["amount_total"], currency)
     tx.add(session, line_items=items, payment_intent_data=given.get("payment_intent_data", {}))
     tx.schedule("expire", session["id"], expires_at)
     return session
@@ -95,7 +95,7 @@ def expire(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  #
     recovery = (session["after_expiration"] or {}).get("recovery")
     if recovery and recovery["enabled"]:
         recovery["url"] = f"{tx.url}/pay/{id}/recover"
-        recovery["expires_at"] = tx.now + RECOVERABLE
+        recovery["expires_at"] = tx.now + RECOVERY_LIFETIME
     tx.update(session)
     if session["payment_intent"]:  # tried and not paid
         payment_intents.cancel(tx, session["payment_intent"], "expired")
@@ -125,19 +125,19 @@ def recover(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
         "allow_promotion_codes": recovery["allow_promotion_codes"],
         "created": tx.now,
         "discounts": [],
-        "expires_at": tx.now + LONGEST,
+        "expires_at": tx.now + MAX_LIFETIME,
         "payment_intent": None,
         "recovered_from": id,
         "status": "open",
         "url": f"{tx.url}/pay/{fresh}",
     }
-    pricing.total(session, items)
+    pricing.sum_lines(session, items)
     tx.add(session, line_items=items, payment_intent_data=hidden["payment_intent_data"])
     tx.schedule("expire", fresh, session["expires_at"])
     return session
 
 
-def present(tx: Transaction, id: str, currency: str, amount: int) -> None:  # noqa: A002
+def set_presentment(tx: Transaction, id: str, currency: str, amount: int) -> None:  # noqa: A002
     """Have the buyer of an open session choose a currency of their own, shown beside ours.
 
     https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing
@@ -169,21 +169,21 @@ def complete(
         url=None,
         payment_status=payment_status,
         customer_details={
-            **details(email, name, country="US"),
+            **customer_details(email, name, country="US"),
             "tax_ids": [tax_id] if tax_id else [],
         },
         consent={"promotions": None, "terms_of_service": "accepted"} if terms else None,
     )
-    if wants_customer(session) and not session["customer"]:
-        session["customer"] = customer()
-    promotions.count(tx, session)
+    if creates_customer(session) and not session["customer"]:
+        session["customer"] = new_customer_id()
+    promotions.count_redemptions(tx, session)
     if payment_status != "unpaid":
-        invoices.write(tx, session)
+        invoices.create_for(tx, session)
     tx.update(session)
     events.record(tx, "checkout.session.completed", session)
 
 
-def wants_customer(session: StripeObject) -> bool:
+def creates_customer(session: StripeObject) -> bool:
     """Tell whether a session makes a customer: asked for, or needed for its invoice.
 
     https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-customer_creation
@@ -191,31 +191,31 @@ def wants_customer(session: StripeObject) -> bool:
     return session["customer_creation"] == "always" or bool(session["invoice_creation"]["enabled"])
 
 
-def customer() -> str:
+def new_customer_id() -> str:
     """Return the id of a customer made with a session; the sandbox keeps no more of them."""
     return ids.new("cus_", 14)
 
 
-def settle(tx: Transaction, session: StripeObject, *, paid: bool) -> None:
+def record_async_payment(tx: Transaction, session: StripeObject, *, paid: bool) -> None:
     """Learn what became of a payment that was to come later."""
     if paid:
         session["payment_status"] = "paid"
-        invoices.write(tx, session)
+        invoices.create_for(tx, session)
         tx.update(session)
     outcome = "succeeded" if paid else "failed"
     events.record(tx, f"checkout.session.async_payment_{outcome}", session)
 
 
-def of_intent(tx: Transaction, intent: str) -> StripeObject:
+def by_payment_intent(tx: Transaction, intent: str) -> StripeObject:
     """Return the session that a payment intent pays for."""
     return tx.newest("checkout.session", 1, where={"$.payment_intent": intent})[0]
 
 
 def _expires_at(given: dict[str, Any], now: int) -> int:
-    expires_at: int = given.get("expires_at", now + LONGEST)
+    expires_at: int = given.get("expires_at", now + MAX_LIFETIME)
     for wrong, bound in (
-        (expires_at < now + SHORTEST, "at least 30 minutes"),
-        (expires_at > now + LONGEST, "less than 24 hours"),
+        (expires_at < now + MIN_LIFETIME, "at least 30 minutes"),
+        (expires_at > now + MAX_LIFETIME, "less than 24 hours"),
     ):
         if wrong:
             raise ApiError(
@@ -246,7 +246,7 @@ def _total(given: dict[str, Any], items: list[StripeObject]) -> tuple[str, int]:
     return currency, total
 
 
-def _check_least(total: int, currency: str) -> None:
+def _check_minimum(total: int, currency: str) -> None:
     """Refuse a total below the least charge; 0 is fine.
 
     https://docs.stripe.com/payments/checkout/no-cost-orders

@@ -3,10 +3,10 @@
 import re
 from typing import Final
 
-from sandbox.stripe.objects.payments.cards import Mistakes
+from sandbox.stripe.objects.payments.cards import InvalidFields
 
 # Some of Stripe's hundred kinds, each told by its form alone; nobody is asked whether it is taken.
-KINDS: Final = {
+FORMATS: Final = {
     "eu_vat": r"(AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK)"
     r"[0-9A-Z]{8,12}",
     "gb_vat": r"GB([0-9]{9}|[0-9]{12})",
@@ -16,11 +16,11 @@ KINDS: Final = {
 
 
 def parse(typed: str, *, required: bool) -> dict[str, str] | None:
-    """Return the tax id that was typed. Raises Mistakes for what has the form of none."""
+    """Return the tax id that was typed. Raises InvalidFields for what has the form of none."""
     value = re.sub(r"[\s.]", "", typed).upper()
     if not value and not required:
         return None
-    for kind, form in KINDS.items():
-        if re.fullmatch(form, value):
-            return {"type": kind, "value": value}
-    raise Mistakes({"tax_id": "Enter a tax ID, like DE123456789 or 12-3456789"})
+    for name, pattern in FORMATS.items():
+        if re.fullmatch(pattern, value):
+            return {"type": name, "value": value}
+    raise InvalidFields({"tax_id": "Enter a tax ID, like DE123456789 or 12-3456789"})

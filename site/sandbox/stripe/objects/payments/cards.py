@@ -20,7 +20,7 @@ Outcome = Literal[
 ]
 
 
-class Mistakes(Exception):
+class InvalidFields(Exception):
     """What was typed cannot be right. `fields` holds one sentence for each field."""
 
     def __init__(self, fields: dict[str, str]) -> None:
@@ -112,26 +112,26 @@ TEST_ACCOUNTS: Final[dict[str, Outcome]] = {
 
 
 def card(number: str, expiry: str, cvc: str, now: int) -> Card:
-    """Return the card of what was typed. Raises Mistakes for what no card has."""
-    mistakes = {}
+    """Return the card of what was typed. Raises InvalidFields for what no card has."""
+    invalid = {}
     digits = re.sub(r"[\s-]", "", number)
     if not digits:
-        mistakes["number"] = "Enter the card number"
-    elif not re.fullmatch(r"[0-9]{12,19}", digits) or not _adds_up(digits):
-        mistakes["number"] = "Check the card number: it has a digit wrong, missing or too many"
+        invalid["number"] = "Enter the card number"
+    elif not re.fullmatch(r"[0-9]{12,19}", digits) or not _luhn_valid(digits):
+        invalid["number"] = "Check the card number: it has a digit wrong, missing or too many"
     month, year = _expiry(expiry)
     today = datetime.fromtimestamp(now, UTC)
     if not month:
-        mistakes["expiry"] = "Enter month and year, like 04/30"
+        invalid["expiry"] = "Enter month and year, like 04/30"
     elif (year, month) < (today.year, today.month):
-        mistakes["expiry"] = "This date is in the past: check the month and year on the card"
+        invalid["expiry"] = "This date is in the past: check the month and year on the card"
     elif year > today.year + 50:
-        mistakes["expiry"] = "This year is too far away: check the month and year on the card"
+        invalid["expiry"] = "This year is too far away: check the month and year on the card"
     length = 4 if digits.startswith(("34", "37")) else 3
     if not re.fullmatch(rf"[0-9]{{{length}}}", cvc.strip()):
-        mistakes["cvc"] = f"Enter the {length} digits of the security code"
-    if mistakes:
-        raise Mistakes(mistakes)
+        invalid["cvc"] = f"Enter the {length} digits of the security code"
+    if invalid:
+        raise InvalidFields(invalid)
     brand, funding, outcome, decline = TEST_CARDS.get(
         digits, ("visa", "credit", "declined", NOT_A_TEST)
     )
@@ -147,15 +147,19 @@ def card(number: str, expiry: str, cvc: str, now: int) -> Card:
 
 
 def debit(iban: str) -> Debit:
-    """Return the account of what was typed. Raises Mistakes for what is no IBAN (ISO 13616)."""
+    """Parse a typed IBAN (ISO 13616). Raises InvalidFields."""
     text = re.sub(r"\s", "", iban).upper()
     if not text:
-        raise Mistakes({"iban": "Enter the IBAN"})
-    numeric = "".join(str(int(sign, 36)) for sign in text[4:] + text[:4] if sign.isalnum())
+        raise InvalidFields({"iban": "Enter the IBAN"})
+    numeric = "".join(
+        str(int(character, 36)) for character in text[4:] + text[:4] if character.isalnum()
+    )
     if not re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", text) or int(numeric) % 97 != 1:
-        raise Mistakes({"iban": "Check the IBAN: it has a character wrong, missing or too many"})
+        raise InvalidFields(
+            {"iban": "Check the IBAN: it has a character wrong, missing or too many"}
+        )
     if text not in TEST_ACCOUNTS:
-        raise Mistakes(
+        raise InvalidFields(
             {"iban": "Use a test account: AT32 1904 3002 3547 3204 or AT86 1904 3002 3547 3202"}
         )
     return Debit(
@@ -167,11 +171,11 @@ def debit(iban: str) -> Debit:
     )
 
 
-def _adds_up(digits: str) -> bool:
+def _luhn_valid(digits: str) -> bool:
     """Tell whether the check digit is right (ISO/IEC 7812-1, Luhn)."""
     total = 0
-    for place, sign in enumerate(reversed(digits)):
-        doubled = int(sign) * (2 if place % 2 else 1)
+    for position, character in enumerate(reversed(digits)):
+        doubled = int(character) * (2 if position % 2 else 1)
         total += doubled - 9 if doubled > 9 else doubled
     return total % 10 == 0
 

@@ -68,7 +68,7 @@ def charge_object(
     }
 
 
-def method_object(id: str | None, charge: StripeObject | None, now: int) -> StripeObject:  # noqa: A002
+def payment_method_object(id: str | None, charge: StripeObject | None, now: int) -> StripeObject:  # noqa: A002
     """Return the payment method that failed, as last_payment_error carries it."""
     details: StripeObject = {"type": "card", "card": {}}
     if charge:

@@ -6,9 +6,9 @@ from sandbox.stripe import ids
 from sandbox.stripe.store import StripeObject
 
 DAY: Final = 24 * 3600
-RESPOND: Final = 9 * DAY  # banks give 7 to 21: https://docs.stripe.com/disputes/responding
+RESPONSE_SECONDS: Final = 9 * DAY  # banks give 7 to 21: https://docs.stripe.com/disputes/responding
 FEE: Final = 1_500  # of the currency's smallest unit; Stripe's depends on the country
-CODES: Final = {"fraudulent": "10.4", "product_not_received": "13.1", "duplicate": "12.6"}
+REASON_CODES: Final = {"fraudulent": "10.4", "product_not_received": "13.1", "duplicate": "12.6"}
 EVIDENCE: Final = (
     "access_activity_log", "billing_address", "cancellation_policy",
     "cancellation_policy_disclosure", "cancellation_rebuttal", "customer_communication",
@@ -25,9 +25,9 @@ def dispute_object(
     charge: StripeObject, amount: int, reason: str, *, inquiry: bool, now: int
 ) -> StripeObject:
     """Return a dispute that has just come in. Evidence is due at the end of a day."""
-    due = (now + RESPOND) // DAY * DAY + DAY - 1
+    due = (now + RESPONSE_SECONDS) // DAY * DAY + DAY - 1
     evidence: StripeObject = dict.fromkeys(EVIDENCE)
-    code = CODES.get(reason, "13.7")
+    code = REASON_CODES.get(reason, "13.7")
     dispute = {
         "id": ids.new("du_1", 22),
         "object": "dispute",
@@ -65,11 +65,11 @@ def dispute_object(
         "status": "warning_needs_response" if inquiry else "needs_response",
     }
     if not inquiry:
-        dispute["balance_transactions"] = [movement(dispute, -amount, FEE, now)]
+        dispute["balance_transactions"] = [balance_transaction(dispute, -amount, FEE, now)]
     return dispute
 
 
-def movement(dispute: StripeObject, amount: int, fee: int, now: int) -> StripeObject:
+def balance_transaction(dispute: StripeObject, amount: int, fee: int, now: int) -> StripeObject:
     """Return the entry in the merchant's balance (stripe/_balance_transaction.py)."""
     fees = [
         {

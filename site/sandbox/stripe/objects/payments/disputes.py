@@ -9,7 +9,7 @@ from typing import Any, Final
 from sandbox.stripe import pagination
 from sandbox.stripe.errors import invalid_state
 from sandbox.stripe.objects import events
-from sandbox.stripe.objects.payments.dispute_object import FEE, dispute_object, movement
+from sandbox.stripe.objects.payments.dispute_object import FEE, balance_transaction, dispute_object
 from sandbox.stripe.parameters import Boolean, Choice, Integer, Parameters, Text, TimeRange
 from sandbox.stripe.store import StripeObject, Transaction
 
@@ -32,14 +32,14 @@ OPEN: Final = Parameters(
 )
 
 
-def open_one(tx: Transaction, given: dict[str, Any]) -> StripeObject:
+def open_dispute(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Have a bank dispute a charge, whole or in part; an inquiry only asks and takes no money.
 
     Raises Refusal for a charge that is not paid, or is disputed already.
     """
     charge = tx.require("charge", given["id"], "id")
     before = tx.newest("dispute", 1, where={"$.charge": charge["id"]})
-    if not charge["paid"] or any(_undecided(one) for one in before):
+    if not charge["paid"] or any(_is_undecided(one) for one in before):
         raise invalid_state(
             f"Charge {charge['id']} cannot be disputed: it is not paid, or is disputed."
         )
@@ -71,21 +71,21 @@ def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
 
 def respond(tx: Transaction, id: str) -> None:  # noqa: A002
     """Hand in evidence, as in the dashboard: the bank looks at it from now on."""
-    dispute = _waiting(tx, id)
+    dispute = _undecided_dispute(tx, id)
     details = {**dispute["evidence_details"], "has_evidence": True, "submission_count": 1}
     details["submission_method"] = "manual"
     evidence = {**dispute["evidence"], "uncategorized_text": "winning_evidence"}
     status = dispute["status"].replace("needs_response", "under_review")
-    _change(tx, dispute, status=status, evidence=evidence, evidence_details=details)
+    _update(tx, dispute, status=status, evidence=evidence, evidence_details=details)
 
 
 def win(tx: Transaction, id: str) -> None:  # noqa: A002
     """Have the bank decide for the merchant: what was taken comes back."""
-    dispute = _waiting(tx, id)
+    dispute = _undecided_dispute(tx, id)
     if dispute["status"].startswith("warning_"):
         _close(tx, dispute, "warning_closed")
         return
-    back = movement(dispute, dispute["amount"], 0, tx.now)
+    back = balance_transaction(dispute, dispute["amount"], 0, tx.now)
     dispute["balance_transactions"].append(back)
     _close(tx, dispute, "won")
     events.record(tx, "charge.dispute.funds_reinstated", dispute)
@@ -93,11 +93,11 @@ def win(tx: Transaction, id: str) -> None:  # noqa: A002
 
 def lose(tx: Transaction, id: str) -> None:  # noqa: A002
     """Have the bank decide for the cardholder: the money is gone. An inquiry becomes a dispute."""
-    dispute = _waiting(tx, id)
+    dispute = _undecided_dispute(tx, id)
     if dispute["status"].startswith("warning_"):
-        fee = movement(dispute, -dispute["amount"], FEE, tx.now)
+        fee = balance_transaction(dispute, -dispute["amount"], FEE, tx.now)
         card = {**dispute["payment_method_details"]["card"], "case_type": "chargeback"}
-        _change(
+        _update(
             tx,
             dispute,
             status="needs_response",
@@ -110,19 +110,19 @@ def lose(tx: Transaction, id: str) -> None:  # noqa: A002
     _close(tx, dispute, "lost")
 
 
-def _waiting(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
+def _undecided_dispute(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
     dispute = retrieve(tx, id, {})
-    if not _undecided(dispute):
+    if not _is_undecided(dispute):
         raise invalid_state(f"This dispute is {dispute['status']}: it is decided.")
     return dispute
 
 
-def _undecided(dispute: StripeObject) -> bool:
+def _is_undecided(dispute: StripeObject) -> bool:
     status: str = dispute["status"]
     return status.endswith(("needs_response", "under_review"))
 
 
-def _change(tx: Transaction, dispute: StripeObject, **changes: Any) -> None:
+def _update(tx: Transaction, dispute: StripeObject, **changes: Any) -> None:
     before = {name: dispute[name] for name in changes}
     dispute.update(changes)
     tx.update(dispute)

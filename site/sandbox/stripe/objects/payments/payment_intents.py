@@ -10,11 +10,11 @@ from sandbox.stripe import ids, pagination
 from sandbox.stripe.errors import no_such
 from sandbox.stripe.objects import events
 from sandbox.stripe.objects.payments.cards import Decline, Instrument
-from sandbox.stripe.objects.payments.charge_object import charge_object, method_object
+from sandbox.stripe.objects.payments.charge_object import charge_object, payment_method_object
 from sandbox.stripe.store import StripeObject, Transaction
 
 
-def begin(tx: Transaction, session: StripeObject) -> StripeObject:
+def get_or_create(tx: Transaction, session: StripeObject) -> StripeObject:
     """Return the payment intent of a session, making it when nobody tried to pay before.
 
     Since API 2022-08-01 it is made at the first try and not with the session.
@@ -85,16 +85,16 @@ def succeed(
     tx: Transaction, intent: StripeObject, instrument: Instrument, billing: StripeObject
 ) -> StripeObject:
     """Charge what was tried and have the money; return the charge."""
-    charge = _charge(tx, intent, instrument, billing, status="succeeded")
-    _received(tx, intent, charge)
+    charge = _create_charge(tx, intent, instrument, billing, status="succeeded")
+    _mark_succeeded(tx, intent, charge)
     return charge
 
 
-def postpone(
+def start_processing(
     tx: Transaction, intent: StripeObject, instrument: Instrument, billing: StripeObject
 ) -> StripeObject:
     """Ask the bank, which answers later; return the pending charge."""
-    charge = _charge(tx, intent, instrument, billing, status="pending")
+    charge = _create_charge(tx, intent, instrument, billing, status="pending")
     intent.update(status="processing", next_action=None, last_payment_error=None)
     tx.update(intent)
     events.record(tx, "charge.pending", charge)
@@ -102,22 +102,22 @@ def postpone(
     return charge
 
 
-def arrive(tx: Transaction, intent: StripeObject) -> None:
+def complete_processing(tx: Transaction, intent: StripeObject) -> None:
     """Have the money of a payment that was postponed."""
     charge = tx.get("charge", intent["latest_charge"])
     charge.update(status="succeeded", paid=True, captured=True, amount_captured=charge["amount"])
     charge["balance_transaction"] = ids.new("txn_3", 23)
     tx.update(charge)
-    _received(tx, intent, charge)
+    _mark_succeeded(tx, intent, charge)
 
 
-def bounce(tx: Transaction, intent: StripeObject, decline: Decline) -> None:
+def fail_processing(tx: Transaction, intent: StripeObject, decline: Decline) -> None:
     """Learn from the bank that the money of a postponed payment never comes."""
     charge = tx.get("charge", intent["latest_charge"])
     charge.update(status="failed", failure_code=decline.code, failure_message=decline.message)
     tx.update(charge)
     events.record(tx, "charge.failed", charge)
-    _failed(tx, intent, decline, charge)
+    _mark_failed(tx, intent, decline, charge)
 
 
 def decline(
@@ -128,12 +128,12 @@ def decline(
     why: Decline,
 ) -> None:
     """Have a try refused: a failed charge, and an intent that waits for another try."""
-    charge = _charge(tx, intent, instrument, billing, status="failed", why=why)
+    charge = _create_charge(tx, intent, instrument, billing, status="failed", why=why)
     events.record(tx, "charge.failed", charge)
-    _failed(tx, intent, why, charge)
+    _mark_failed(tx, intent, why, charge)
 
 
-def ask(tx: Transaction, intent: StripeObject, page: str) -> None:
+def require_action(tx: Transaction, intent: StripeObject, page: str) -> None:
     """Have the buyer prove who they are at an address of ours before anything is charged."""
     intent.update(
         status="requires_action",
@@ -148,9 +148,9 @@ def ask(tx: Transaction, intent: StripeObject, page: str) -> None:
     events.record(tx, "payment_intent.requires_action", intent)
 
 
-def distrust(tx: Transaction, intent: StripeObject, why: Decline) -> None:
+def fail_authentication(tx: Transaction, intent: StripeObject, why: Decline) -> None:
     """Have the proof refused: no charge was made."""
-    _failed(tx, intent, why, None)
+    _mark_failed(tx, intent, why, None)
 
 
 def cancel(tx: Transaction, id: str, why: str) -> None:  # noqa: A002
@@ -169,7 +169,7 @@ def retrieve(tx: Transaction, id: str, given: dict[str, Any]) -> StripeObject:  
     return intent
 
 
-def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
+def list_intents(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return payment intents, newest first."""
     where = {"$.customer": given["customer"]} if "customer" in given else {}
     return pagination.page(tx, "payment_intent", "/v1/payment_intents", given, where=where)
@@ -180,13 +180,13 @@ def retrieve_charge(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeO
     return tx.require("charge", id, "charge")
 
 
-def index_charges(tx: Transaction, given: dict[str, Any]) -> StripeObject:
+def list_charges(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Return charges, newest first, those of one intent or customer when asked."""
     where = {f"$.{name}": given[name] for name in ("payment_intent", "customer") if name in given}
     return pagination.page(tx, "charge", "/v1/charges", given, where=where)
 
 
-def _charge(
+def _create_charge(
     tx: Transaction,
     intent: StripeObject,
     instrument: Instrument,
@@ -204,7 +204,7 @@ def _charge(
     return charge
 
 
-def _received(tx: Transaction, intent: StripeObject, charge: StripeObject) -> None:
+def _mark_succeeded(tx: Transaction, intent: StripeObject, charge: StripeObject) -> None:
     intent.update(
         status="succeeded",
         amount_received=intent["amount"],
@@ -216,14 +216,14 @@ def _received(tx: Transaction, intent: StripeObject, charge: StripeObject) -> No
     events.record(tx, "payment_intent.succeeded", intent)
 
 
-def _failed(
+def _mark_failed(
     tx: Transaction, intent: StripeObject, why: Decline, charge: StripeObject | None
 ) -> None:
     error: StripeObject = {
         "code": why.code,
         "doc_url": f"https://stripe.com/docs/error-codes/{why.code.replace('_', '-')}",
         "message": why.message,
-        "payment_method": method_object(intent["payment_method"], charge, tx.now),
+        "payment_method": payment_method_object(intent["payment_method"], charge, tx.now),
         "type": "card_error" if charge else "invalid_request_error",
     }
     if charge:

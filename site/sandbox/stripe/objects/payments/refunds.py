@@ -39,15 +39,15 @@ LIST: Final = Parameters(
 )
 # Until a bank returned a debit; cards are refunded at once, but for those of
 # https://docs.stripe.com/testing#refunds
-BANK_SECONDS: Final = 20
-ASK_SECONDS: Final = 45 * 24 * 3600  # in which a buyer tells where the money goes
+PROCESSING_SECONDS: Final = 20
+ACTION_SECONDS: Final = 45 * 24 * 3600  # in which a buyer tells where the money goes
 
 
 def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     """Refund a charge, whole or in part. Raises Refusal for more than is left of it."""
     charge = _charge(tx, given)
-    left = charge["amount"] - charge["amount_refunded"]
-    if left <= 0:
+    remaining = charge["amount"] - charge["amount_refunded"]
+    if remaining <= 0:
         raise invalid_state(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
         )
@@ -56,19 +56,19 @@ def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
         raise invalid_state(f"Charge {charge['id']} has been charged back.", code="charge_disputed")
     if not charge["paid"]:
         raise invalid_state(f"Charge {charge['id']} cannot be refunded: it is {charge['status']}.")
-    amount: int = given.get("amount", left)
-    _check(amount, left, charge)
+    amount: int = given.get("amount", remaining)
+    _check_amount(amount, remaining, charge)
     outcome = tx.hidden(charge["id"]).get("outcome")
     by_card = charge["payment_method_details"]["type"] == "card"
     at_once = by_card and outcome != "refunded_later"
-    refund = _refund(charge, given, amount, tx.now, "succeeded" if at_once else "pending")
+    refund = _refund_object(charge, given, amount, tx.now, "succeeded" if at_once else "pending")
     tx.add(refund)
     if not at_once:
-        tx.schedule("refund", refund["id"], tx.time + BANK_SECONDS)
+        tx.schedule("refund", refund["id"], tx.time + PROCESSING_SECONDS)
     elif outcome == "refund_fails":
-        tx.schedule("fail_refund", refund["id"], tx.time + BANK_SECONDS)
+        tx.schedule("fail_refund", refund["id"], tx.time + PROCESSING_SECONDS)
     events.record(tx, "refund.created", refund)
-    _count(tx, charge, amount)
+    _add_to_charge(tx, charge, amount)
     return refund
 
 
@@ -90,7 +90,7 @@ def succeed(tx: Transaction, id: str) -> None:  # noqa: A002
     _update(tx, refund, status="succeeded", pending_reason=None, next_action=None)
 
 
-def ask(tx: Transaction, id: str) -> None:  # noqa: A002
+def require_action(tx: Transaction, id: str) -> None:  # noqa: A002
     """Have a pending refund wait for the buyer, who was mailed where to tell an account.
 
     https://docs.stripe.com/refunds#requires-action
@@ -98,7 +98,7 @@ def ask(tx: Transaction, id: str) -> None:  # noqa: A002
     refund = _in_state(tx, id, "pending")
     tx.unschedule("refund", id)
     sent = {"email_sent_at": tx.now, "email_sent_to": "buyer@example.com"}
-    details = {"email_sent": sent, "expires_at": tx.now + ASK_SECONDS}
+    details = {"email_sent": sent, "expires_at": tx.now + ACTION_SECONDS}
     action = {"type": "display_details", "display_details": details}
     _update(tx, refund, status="requires_action", pending_reason=None, next_action=action)
 
@@ -109,8 +109,8 @@ def cancel(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  #
     https://docs.stripe.com/api/refunds/cancel
     """
     refund = _in_state(tx, id, "requires_action")
-    _uncount(tx, refund)
-    _update(tx, refund, status="canceled", next_action=None, **_returned())
+    _restore_charge(tx, refund)
+    _update(tx, refund, status="canceled", next_action=None, **_failure_transaction())
     return refund
 
 
@@ -123,9 +123,9 @@ def fail(tx: Transaction, id: str) -> None:  # noqa: A002
     refund = _in_state(tx, id, "pending", "requires_action", "succeeded")
     for schedule in ("refund", "fail_refund"):
         tx.unschedule(schedule, id)
-    _uncount(tx, refund)
+    _restore_charge(tx, refund)
     changes = {"status": "failed", "pending_reason": None, "next_action": None}
-    _update(tx, refund, **changes, failure_reason="unknown", **_returned())
+    _update(tx, refund, **changes, failure_reason="unknown", **_failure_transaction())
     events.record(tx, "refund.failed", refund)
 
 
@@ -141,11 +141,11 @@ def _refundable(tx: Transaction, charge: StripeObject) -> bool:
     return all(dispute["is_charge_refundable"] for dispute in found)
 
 
-def _returned() -> StripeObject:
+def _failure_transaction() -> StripeObject:
     return {"failure_balance_transaction": ids.new("txn_3", 23)}
 
 
-def _uncount(tx: Transaction, refund: StripeObject) -> None:
+def _restore_charge(tx: Transaction, refund: StripeObject) -> None:
     charge = tx.get("charge", refund["charge"])
     charge.update(amount_refunded=charge["amount_refunded"] - refund["amount"], refunded=False)
     tx.update(charge)
@@ -171,14 +171,14 @@ def _charge(tx: Transaction, given: dict[str, Any]) -> StripeObject:
     return tx.get("charge", intent["latest_charge"])
 
 
-def _check(amount: int, left: int, charge: StripeObject) -> None:
+def _check_amount(amount: int, remaining: int, charge: StripeObject) -> None:
     currency = charge["currency"]
-    if amount > left:
-        whole = left == charge["amount"]
+    if amount > remaining:
+        whole = remaining == charge["amount"]
         maximum = "charge amount" if whole else "unrefunded amount on charge"
         raise ApiError(
             f"Refund amount ({currencies.formatted(amount, currency)}) is greater than {maximum} "
-            f"({currencies.formatted(left, currency)})",
+            f"({currencies.formatted(remaining, currency)})",
             param="amount",
         )
     if currency in currencies.THREE_DECIMAL and amount % 10:
@@ -189,7 +189,7 @@ def _check(amount: int, left: int, charge: StripeObject) -> None:
         )
 
 
-def _count(tx: Transaction, charge: StripeObject, amount: int) -> None:
+def _add_to_charge(tx: Transaction, charge: StripeObject, amount: int) -> None:
     before = {name: charge[name] for name in ("amount_refunded", "refunded")}
     refunded = charge["amount_refunded"] + amount
     charge.update(amount_refunded=refunded, refunded=refunded == charge["amount"])
@@ -206,7 +206,7 @@ def _update(tx: Transaction, refund: StripeObject, **changes: Any) -> None:
         events.record(tx, kind, refund, before)
 
 
-def _refund(
+def _refund_object(
     charge: StripeObject, given: dict[str, Any], amount: int, now: int, status: str
 ) -> StripeObject:
     kind = charge["payment_method_details"]["type"]
