@@ -1,6 +1,6 @@
-"""Stand-ins for the outside world in development, each in a room of its own.
+"""The sandbox as one WSGI app: the mailbox and, if there is one, the Stripe sandbox.
 
-They know files and addresses, never the code of the site: what they show is what left it.
+It knows files and addresses, never the site's code, so it shows what the site really sent.
 """
 
 from pathlib import Path
@@ -10,21 +10,21 @@ from flask import Flask, render_template
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from sandbox.mailbox import create_mailbox
-from sandbox.page_setup import furnish
-from sandbox.stripe.app import Stripe
+from sandbox.page_setup import set_up_pages
+from sandbox.stripe.app import StripeSandbox
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def create_sandbox(folder: Path, stripe: Stripe | None = None) -> "WSGIApplication":
-    """Return the WSGI app of all rooms; `folder` is where the site leaves its captured mail."""
-    rooms = stripe.rooms if stripe else {}
-    entrance = Flask(__name__)
+def create_sandbox(folder: Path, stripe: StripeSandbox | None = None) -> "WSGIApplication":
+    """Return the WSGI app of the sandbox; `folder` is where the site writes its captured mail."""
+    apps = stripe.apps if stripe else {}
+    start_page = Flask(__name__)
 
-    @entrance.get("/")
+    @start_page.get("/")
     def index() -> str:
-        return render_template("index.html", rooms=rooms)
+        return render_template("index.html", apps=apps)
 
-    furnish(entrance)
-    return DispatcherMiddleware(entrance, {"/mail": create_mailbox(folder), **rooms})
+    set_up_pages(start_page)
+    return DispatcherMiddleware(start_page, {"/mail": create_mailbox(folder), **apps})

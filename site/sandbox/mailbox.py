@@ -1,4 +1,4 @@
-"""The mailbox: shows the mail that the site would have sent, as its receivers would see it."""
+"""The mailbox: shows the mail that the site would have sent, as its recipients would see it."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ from flask import Flask, Response, abort, make_response, render_template, reques
 from werkzeug.exceptions import NotFound
 
 from sandbox import captured_mail
-from sandbox.captured_mail import Letter
-from sandbox.page_setup import furnish
+from sandbox.captured_mail import Email
+from sandbox.page_setup import set_up_pages
 
-SHOWN = 100
+PAGE_SIZE = 100
 
-# What a mail brings along may look like something, but do nothing: links open a new window,
-# which then is a window like any other.
+# The HTML of a mail may have styles and images but run nothing. Links open a new window, to which
+# this policy does not apply.
 MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'; "
@@ -23,10 +23,10 @@ NO_HTML = "<!doctype html><title>No HTML part</title><p>This mail has no HTML pa
 
 
 def create_mailbox(folder: Path) -> Flask:
-    """Return the app that shows the .eml files of a folder. It only ever reads them."""
+    """Return the app that shows the .eml files of a folder. It only reads them."""
     app = Flask(__name__)
 
-    def letter_or_404(name: str) -> tuple[Path, Letter]:
+    def email_or_404(name: str) -> tuple[Path, Email]:
         path = captured_mail.find(folder, name)
         if path is None:
             abort(404)
@@ -34,10 +34,10 @@ def create_mailbox(folder: Path) -> Flask:
 
     @app.get("/")
     def index() -> str:
-        letters, total = captured_mail.newest(folder, SHOWN)
+        emails, total = captured_mail.newest(folder, PAGE_SIZE)
         return render_template(
-            "letters.html",
-            letters=letters,
+            "emails.html",
+            emails=emails,
             total=total,
             folder=folder,
             still="still" in request.args,
@@ -45,19 +45,19 @@ def create_mailbox(folder: Path) -> Flask:
 
     @app.get("/<name>")
     def show(name: str) -> str:
-        _, found = letter_or_404(name)
-        return render_template("letter.html", letter=found)
+        _, found = email_or_404(name)
+        return render_template("email.html", email=found)
 
     @app.get("/<name>/html")
     def html(name: str) -> Response:
-        _, found = letter_or_404(name)
-        response = make_response(_opening_windows(found.html or NO_HTML))
+        _, found = email_or_404(name)
+        response = make_response(_open_links_in_windows(found.html or NO_HTML))
         response.headers["Content-Security-Policy"] = MAIL_POLICY
         return response
 
     @app.get("/<name>/raw")
     def raw(name: str) -> Response:
-        path, _ = letter_or_404(name)
+        path, _ = email_or_404(name)
         return send_file(
             path.resolve(), mimetype="message/rfc822", as_attachment=True, download_name=name
         )
@@ -66,15 +66,15 @@ def create_mailbox(folder: Path) -> Flask:
     def missing(_error: NotFound) -> tuple[str, int]:
         return render_template("missing.html"), 404
 
-    furnish(app)
+    set_up_pages(app)
     return app
 
 
-def _opening_windows(html: str) -> str:
-    """Return the page with its links opening windows: inside the frame the site refuses to show.
+def _open_links_in_windows(html: str) -> str:
+    """Return the HTML with links that open a new window, as the site refuses to be framed.
 
-    The element goes after the head's start tag, or the html's, or the document type; before
-    that it would put the browser into quirks mode.
+    The base element goes after <head>, <html> or the doctype. In front of the doctype it would put
+    the browser into quirks mode.
     """
     for start in (r"<head(?:\s[^>]*)?>", r"<html(?:\s[^>]*)?>", r"<!doctype[^>]*>"):
         if found := re.search(start, html, re.IGNORECASE):

@@ -8,25 +8,25 @@ POLICY = (
     "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; frame-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-LOOK = Path(__file__).parent / "static" / "room.css"
+STYLE = Path(__file__).parent / "static" / "style.css"
 FONT = Path(__file__).parents[1] / "static" / "fonts" / "familjen-grotesk.woff2"
 
 
-def furnish(app: Flask) -> None:
-    """Give a room what all rooms have: look and font, and headers that keep pages harmless."""
+def set_up_pages(app: Flask) -> None:
+    """Add to an app what all pages of the sandbox share: style, font and security headers."""
 
-    @app.get("/room.css")
-    def look() -> Response:
-        return send_file(LOOK, max_age=0)
+    @app.get("/style.css")
+    def style() -> Response:
+        return send_file(STYLE, max_age=0)
 
     @app.get("/font.woff2")
     def font() -> Response:
-        if not FONT.is_file():  # installed without the site's files: the system's font is used
+        if not FONT.is_file():  # without the site's files the browser uses a system font
             abort(404)
         return send_file(FONT, mimetype="font/woff2", max_age=3600)
 
     @app.after_request
-    def guarded(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"

@@ -8,41 +8,41 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from sandbox.app import create_sandbox
-from sandbox.stripe.app import Setup, Stripe
+from sandbox.stripe.app import StripeSandbox, StripeSetup
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-def serve(folder: Path, port: int, stripe: Setup) -> None:
+def serve(folder: Path, port: int, stripe: StripeSetup) -> None:
     """Serve the sandbox on 127.0.0.1 until told to stop. `folder` holds the captured mail."""
-    house = Stripe(stripe)
-    server = listen(folder, port, house)
+    stripe_sandbox = StripeSandbox(stripe)
+    server = listen(folder, port, stripe_sandbox)
 
     def stop(*_signal: object) -> None:
-        Thread(target=server.shutdown).start()  # from within its own loop it would wait for itself
+        Thread(target=server.shutdown).start()  # in this thread it would wait for itself
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.serve_forever()
     server.server_close()
-    house.close()
+    stripe_sandbox.close()
 
 
-def listen(folder: Path, port: int, stripe: Stripe) -> BaseWSGIServer:
-    """Return a server that has begun to listen, with a thread for each connection.
+def listen(folder: Path, port: int, stripe: StripeSandbox) -> BaseWSGIServer:
+    """Return a server that listens, with one thread for each connection.
 
-    Injected faults hang and cut connections: that needs threads to spare, and the socket, which
-    this server hands to the app.
+    Injected faults hang or cut connections: they need a thread each, and the socket, which this
+    server passes to the app.
     """
-    app = _whole(create_sandbox(folder.resolve(), stripe))
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    app = _read_whole(create_sandbox(folder.resolve(), stripe))
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_QuietHandler)
     server.daemon_threads = True  # type: ignore[attr-defined] # of the threaded kind
     return server
 
 
-def _whole(app: "WSGIApplication") -> "WSGIApplication":
-    """Read answers whole before they are sent: who leaves early then leaves no file open."""
+def _read_whole(app: "WSGIApplication") -> "WSGIApplication":
+    """Read responses completely before sending: a client that hangs up leaves no open file."""
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
         parts = app(environ, start_response)
@@ -54,8 +54,8 @@ def _whole(app: "WSGIApplication") -> "WSGIApplication":
     return answer
 
 
-class _Quiet(WSGIRequestHandler):
-    """Keeps its calls to itself: the control page shows them. Leaves the date to the apps."""
+class _QuietHandler(WSGIRequestHandler):
+    """Logs no request, as the control page lists them; sends no Date header, as the apps do."""
 
     def send_response(self, code: int, message: str | None = None) -> None:
         self.send_response_only(code, message)  # the API's clock can be moved

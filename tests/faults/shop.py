@@ -180,7 +180,7 @@ def shop(folder: Path, database_url: str, workers: int) -> Iterator[Shop]:
     """Open a site with `workers` web workers on a database that has its tables."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    sandbox = start(folder / "sandbox", f"{url}/webhooks/stripe", pauses=(0.3,) * 200)
+    sandbox = start(folder / "sandbox", f"{url}/webhooks/stripe", retry_delays=(0.3,) * 200)
     mail = MailServer().start()
     engine = create_engine(database_url)
     prepare_engine(engine)

@@ -111,7 +111,7 @@ def test_what_is_not_there_yet_stays_none_when_expanded(sdk: StripeClient) -> No
         ("amount_total", r"This property cannot be expanded \(amount_total\)\."),
         ("nothing.at.all", r"cannot be expanded \(nothing\.at\.all\)"),
         ("a.b.c.d.e", "cannot expand more than 4 levels"),
-        ("customer", "The sandbox does not stand in for"),
+        ("customer", "The sandbox does not implement this use of"),
     ],
 )
 def test_what_cannot_be_expanded_is_said(sdk: StripeClient, path: str, words: str) -> None:

@@ -242,7 +242,7 @@ def test_entrance_leads_to_the_mailbox(folder: Path) -> None:
     assert link == "/mail/one.eml"
     assert "Confirm your email" in sandbox.get(link).text
     styles = re.findall(r'rel="stylesheet" href="([^"]+)"', html)
-    assert styles == ["/mail/room.css", "/mail/static/mailbox.css"]
+    assert styles == ["/mail/style.css", "/mail/static/mailbox.css"]
     for style in styles:
         with sandbox.get(style) as answer:
             assert answer.mimetype == "text/css"

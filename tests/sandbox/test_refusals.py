@@ -124,7 +124,7 @@ def test_limits_of_the_sandbox_are_said_and_not_passed_over(
     sdk: StripeClient, changes: dict[str, object]
 ) -> None:
     """What Stripe would do and the sandbox would not must never look done."""
-    with pytest.raises(InvalidRequestError, match="The sandbox does not stand in for"):
+    with pytest.raises(InvalidRequestError, match="The sandbox does not implement this use of"):
         sdk.v1.checkout.sessions.create(session_params(**changes))
 
 

@@ -135,7 +135,7 @@ def test_tries_end_and_the_event_says_so(delivering: SandboxServer, endpoint: En
 
 
 def test_nobody_listening_is_a_failure_and_not_a_loss(tmp_path: Path) -> None:
-    sandbox = start(tmp_path, "http://127.0.0.1:9/webhooks/stripe", pauses=(60.0,))
+    sandbox = start(tmp_path, "http://127.0.0.1:9/webhooks/stripe", retry_delays=(60.0,))
     endpoint = Endpoint().start()
     try:
         expired(sandbox)

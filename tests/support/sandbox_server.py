@@ -21,7 +21,7 @@ import stripe
 from stripe import HTTPClient, RequestsClient, StripeClient
 
 from sandbox.server import listen
-from sandbox.stripe.app import Setup, Stripe
+from sandbox.stripe.app import StripeSandbox, StripeSetup
 from tests.conftest import ROOT
 from tests.support.ports import free_port
 
@@ -52,7 +52,7 @@ class SandboxServer:
     """A sandbox at `url`, in a thread of the test or in a process of its own."""
 
     url: str
-    setup: Setup
+    setup: StripeSetup
     mail: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
@@ -105,7 +105,7 @@ def start(
     *,
     port: int = 0,
     process: bool = False,
-    pauses: tuple[float, ...] = (0.1, 0.2, 0.4),
+    retry_delays: tuple[float, ...] = (0.1, 0.2, 0.4),
     settle_seconds: float = 3600,
 ) -> SandboxServer:
     """Start a sandbox with its state in `folder`; end it with its `stop`.
@@ -114,12 +114,12 @@ def start(
     process it can be killed. Tries of a delivery follow soon, delayed payments wait to be settled.
     """
     port = port or free_port()
-    setup = Setup(
+    setup = StripeSetup(
         folder=folder / "stripe",
         url=f"http://127.0.0.1:{port}",
         endpoints=(webhook_url,) if webhook_url else (),
         secrets=tuple(secret.split(",")),
-        pauses=pauses,
+        retry_delays=retry_delays,
         settle_seconds=settle_seconds,
     )
     server = SandboxServer(setup.url, setup, folder / "mail", port)
@@ -127,8 +127,8 @@ def start(
 
 
 def _as_thread(server: SandboxServer) -> SandboxServer:
-    house = Stripe(server.setup)
-    listener = listen(server.mail, server.port, house)
+    stripe_sandbox = StripeSandbox(server.setup)
+    listener = listen(server.mail, server.port, stripe_sandbox)
     thread = Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
     thread.start()
 
@@ -136,7 +136,7 @@ def _as_thread(server: SandboxServer) -> SandboxServer:
         listener.shutdown()
         thread.join()
         listener.server_close()
-        house.close()
+        stripe_sandbox.close()
 
     server.stop = stop
     return server
@@ -146,7 +146,7 @@ def _as_process(server: SandboxServer) -> SandboxServer:
     setup = repr(server.setup).replace("PosixPath", "Path")
     code = (
         "from pathlib import Path; from sandbox.server import serve; from sandbox.stripe "
-        f"import Setup; serve(Path({str(server.mail)!r}), {server.port}, {setup})"
+        f"import StripeSetup; serve(Path({str(server.mail)!r}), {server.port}, {setup})"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

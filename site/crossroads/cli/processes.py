@@ -158,10 +158,10 @@ def sandbox() -> None:
     if chosen.production or find_spec("sandbox") is None:
         fail("the sandbox is for development: it runs from the source tree, not in production")
     from sandbox.server import serve as serve_sandbox
-    from sandbox.stripe.app import Setup
+    from sandbox.stripe.app import StripeSetup
 
     server.require_free_port("127.0.0.1", chosen.sandbox_port, "SANDBOX_PORT")
-    stripe = Setup(
+    stripe = StripeSetup(
         folder=chosen.instance / "stripe",
         url=chosen.sandbox_url,
         endpoints=(f"http://127.0.0.1:{chosen.port}/webhooks/stripe",),

@@ -1,4 +1,4 @@
-"""The currencies Stripe charges in, their digits and least amounts, and amounts in words.
+"""The currencies that Stripe charges in: decimals, limits and formatted amounts.
 
 Source: https://docs.stripe.com/currencies
 """
@@ -8,7 +8,7 @@ from typing import Final
 ZERO_DECIMAL: Final = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
-# Three digits, the last of which must be 0: no card network takes more than two.
+# The last digit must be 0, as card networks take two decimals.
 THREE_DECIMAL: Final = frozenset("bhd jod kwd omr tnd".split())  # noqa: SIM905
 TWO_DECIMAL: Final = frozenset(
     """usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd
@@ -20,8 +20,8 @@ TWO_DECIMAL: Final = frozenset(
 )
 ALL: Final = ZERO_DECIMAL | THREE_DECIMAL | TWO_DECIMAL
 
-MAXIMUM: Final = 99_999_999  # eight digits, for nearly every currency
-# The least that can be charged, in the smallest unit. Where Stripe names none, there is none here.
+MAXIMUM: Final = 99_999_999  # eight digits, in nearly every currency
+# The minimum charge, in the smallest unit; none where Stripe's list has none.
 MINIMUM: Final = {
     "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500,
     "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000,
@@ -31,12 +31,12 @@ SIGNS: Final = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 def digits(currency: str) -> int:
-    """Return how many digits of an amount stand behind the point."""
+    """Return the number of decimals of a currency."""
     return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
 
 
 def formatted(amount: int, currency: str) -> str:
-    """Return an amount of the smallest unit as a buyer reads it: `$1,999.00`, `KWD 12.340`."""
+    """Return an amount in the smallest unit as text: `$1,999.00`, `KWD 12.340`."""
     places = digits(currency)
     number = f"{amount / 10**places:,.{places}f}"
     sign = SIGNS.get(currency)

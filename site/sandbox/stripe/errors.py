@@ -1,15 +1,17 @@
-"""Stripe's error objects: what a call is refused with, and why."""
+"""Error objects of the API (https://docs.stripe.com/api/errors)."""
 
 from typing import Any, Final
 
-NAMES: Final = {"promotion_code": "promotion code"}  # in messages, where it is not the kind
+NAMES: Final = {
+    "promotion_code": "promotion code"
+}  # as messages call an object, where that is not its kind
 
 
 class ApiError(Exception):
-    """A call answered with an error object.
+    """An error that a call is answered with.
 
-    `saved` tells whether the answer is kept under the call's idempotency key. Mistakes in the
-    parameters are not: no work had begun (https://docs.stripe.com/api/idempotent_requests).
+    `saved` tells whether the answer is saved under the call's idempotency key. Invalid parameters
+    are not: no work had begun (https://docs.stripe.com/api/idempotent_requests).
     """
 
     def __init__(
@@ -27,7 +29,7 @@ class ApiError(Exception):
         self.param, self.kind, self.saved = param, kind, saved
 
     def body(self, request_log_url: str) -> dict[str, Any]:
-        """Return the error object, without what does not apply (https://docs.stripe.com/api/errors)."""
+        """Return the error object, without the fields that do not apply."""
         error: dict[str, Any] = {}
         if self.code:
             error["code"] = self.code
@@ -43,9 +45,9 @@ class ApiError(Exception):
 def no_such(
     kind: str, given: str, param: str, *, status: int = 404, live: bool | None = None
 ) -> ApiError:
-    """Return the refusal for an id that no object has: 404 in the address, 400 in a parameter.
+    """Return the error for an id that no object has: 404 in the path, 400 in a parameter.
 
-    `live` is the mode of the object with that id, if the other mode has one.
+    `live` is the mode of the object with that id, None when neither mode has one.
     https://docs.stripe.com/error-codes#resource-missing
     """
     hint = ""
@@ -62,7 +64,7 @@ def no_such(
 
 
 def mutually_exclusive(*names: str) -> ApiError:
-    """Return the refusal for parameters that exclude each other (code parameters_exclusive)."""
+    """Return the error for parameters that exclude each other."""
     return ApiError(
         f"You may only specify one of these parameters: {', '.join(names)}.",
         code="parameters_exclusive",
@@ -71,19 +73,19 @@ def mutually_exclusive(*names: str) -> ApiError:
 
 
 def missing_parameter(param: str) -> ApiError:
-    """Return the refusal for a parameter that was left out (code parameter_missing)."""
+    """Return the error for a missing parameter."""
     return ApiError(f"Missing required param: {param}.", code="parameter_missing", param=param)
 
 
 def invalid_state(message: str, code: str | None = None) -> ApiError:
-    """Return the refusal of work that what is stored does not allow: kept under the key."""
+    """Return the error for a call that an object's state does not allow; saved under the key."""
     return ApiError(message, code=code, saved=True)
 
 
 def not_in_sandbox(param: str) -> ApiError:
-    """Return the refusal for what Stripe knows and this stand-in does not. No silent no-ops."""
+    """Return the error for a parameter that Stripe has and the sandbox does not implement."""
     return ApiError(
-        f"The sandbox does not stand in for `{param}` as it was given. Stripe knows it: "
-        "leave it out here, or try it with a test key of Stripe's own.",
+        f"The sandbox does not implement this use of `{param}`, which Stripe has. Leave it out, "
+        "or try it at Stripe with a test key.",
         param=param,
     )

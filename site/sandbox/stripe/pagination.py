@@ -1,4 +1,4 @@
-"""Lists as the API gives them: newest first, cut by cursors (https://docs.stripe.com/api/pagination)."""
+"""List objects: newest first, paginated by cursors (https://docs.stripe.com/api/pagination)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -27,8 +27,8 @@ def page(
 ) -> StripeObject:
     """Return one page of the stored objects of a kind.
 
-    `given` are the call's checked parameters: limit (10 when not given), cursors, created.
-    Raises Refusal for a cursor or a filter that names an object which does not exist.
+    `given` are the call's parsed parameters: limit (default 10), cursors, created.
+    Raises ApiError for a cursor or a filter by an object that does not exist.
     """
     _check_filters(tx, given)
     terms = list(conditions)
@@ -43,7 +43,7 @@ def page(
 
 
 def page_of_parts(objects: list[StripeObject], url: str, given: dict[str, Any]) -> StripeObject:
-    """Return one page of things that are parts of an object, in their own order."""
+    """Return one page of the parts of an object, in their own order."""
     ids = [obj["id"] for obj in objects]
     _no_two_cursors(given)
     limit, first, last = given.get("limit", 10), 0, len(objects)
@@ -75,10 +75,10 @@ def _cursor(tx: Transaction, kind: str, given: dict[str, Any]) -> list[tuple[str
 
 
 def _check_filters(tx: Transaction, given: dict[str, Any]) -> None:
-    """Refuse a list that is filtered by an object which does not exist.
+    """Raise ApiError for a filter by an object that does not exist.
 
     Stripe documents it for the charge of refunds (https://docs.stripe.com/api/refunds/list). For
-    the other filters, and for the status 400, it is believed and was not seen.
+    the other filters, and for the status 400, this is believed and was not seen.
     """
     for name in ("charge", "payment_intent", "coupon"):
         if name in given:

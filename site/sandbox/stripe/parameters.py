@@ -1,4 +1,4 @@
-"""What a call brings: form-encoded names with brackets, read and checked field by field.
+"""Parameters of a call: form-encoded names with brackets, decoded and validated.
 
 Names and kinds come from the SDK's own types (stripe/params); the messages and codes from
 https://docs.stripe.com/error-codes.
@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from sandbox.stripe import currencies
 from sandbox.stripe.errors import ApiError, missing_parameter, not_in_sandbox
 
-Raw = str | dict[str, Any]  # as decoded: text, or names and indexes to more of the same
+Raw = str | dict[str, Any]  # decoded: a string, or names or indexes mapped to more of the same
 NAME = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Raw]:
-    """Return the pairs as nested dicts; `a[]` counts up. The last of a name given twice holds."""
+    """Return the pairs as nested dicts; `a[]` appends. The last value of a name wins."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         match = NAME.match(name)
@@ -34,7 +34,7 @@ def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Raw]:
 
 
 def from_json(value: Any) -> Any:
-    """Return JSON in the form of decoded parameters, so that one reader serves both."""
+    """Return JSON in the form of decoded parameters, so that both are validated alike."""
     if isinstance(value, dict):
         return {str(key): from_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -43,14 +43,14 @@ def from_json(value: Any) -> Any:
 
 
 class Field(Protocol):
-    """A kind of value. `read` returns it, or raises Refusal naming the parameter."""
+    """A type of value. `parse` returns it, or raises ApiError with the parameter's name."""
 
     def parse(self, raw: Raw, name: str) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Text:
-    """A string; an empty one would unset, which only some parameters allow."""
+    """A string; an empty one unsets the parameter, if `unset` allows it."""
 
     longest: int = 5000
     unset: bool = False
@@ -71,7 +71,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number between two limits."""
+    """An integer between two limits."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -98,7 +98,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Boolean:
-    """true or false. With `beyond_when_on`, on is known to Stripe and not to the sandbox."""
+    """true or false; with `unsupported_when_true` the sandbox refuses true."""
 
     unsupported_when_true: bool = False
 
@@ -116,7 +116,7 @@ class Boolean:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words. What stands in `beyond`, Stripe takes and the sandbox does not."""
+    """One of several words; the sandbox refuses those in `unsupported`, which Stripe takes."""
 
     choices: tuple[str, ...]
     unsupported: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Url:
-    """An address a browser can be sent to."""
+    """An http or https URL."""
 
     def parse(self, raw: Raw, name: str) -> str:
         text = Text().parse(raw, name) or ""
@@ -157,7 +157,7 @@ class Url:
 
 @dataclass(frozen=True)
 class Email:
-    """An address of email, as far as its form tells."""
+    """An email address, checked by its form."""
 
     def parse(self, raw: Raw, name: str) -> str:
         text = Text(512).parse(raw, name) or ""
@@ -168,7 +168,7 @@ class Email:
 
 @dataclass(frozen=True)
 class Currency:
-    """A currency Stripe charges in, in any case; kept in lower case."""
+    """A currency that Stripe charges in, in any case; returned in lower case."""
 
     def parse(self, raw: Raw, name: str) -> str:
         text = (Text().parse(raw, name) or "").lower()
@@ -183,7 +183,7 @@ class Currency:
 
 @dataclass(frozen=True)
 class Metadata:
-    """Up to 50 pairs, keys to 40 and values to 500 characters (docs.stripe.com/api/metadata)."""
+    """Up to 50 pairs: keys of 40, values of 500 characters (docs.stripe.com/api/metadata)."""
 
     def parse(self, raw: Raw, name: str) -> dict[str, str]:
         if raw == "":
@@ -205,7 +205,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Array:
-    """A list of one kind of value, indexed from 0 or with empty brackets."""
+    """A list of one type of value, indexed from 0 or with empty brackets."""
 
     item: Field
     maximum: int = 100
@@ -223,7 +223,7 @@ class Array:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Named parameters. `beyond` names what Stripe takes and the sandbox does not stand in for."""
+    """Named parameters; the sandbox refuses those in `unsupported`, which Stripe takes."""
 
     known: Mapping[str, Field]
     required: tuple[str, ...] = ()
@@ -262,7 +262,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class TimeRange:
-    """A moment, or a range of moments, in seconds of Unix time."""
+    """A time or a range of times, in seconds of Unix time."""
 
     def parse(self, raw: Raw, name: str) -> dict[str, int]:
         if isinstance(raw, str):

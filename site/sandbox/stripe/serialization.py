@@ -1,13 +1,12 @@
-"""Fields without a value, as Stripe sends them: most are null, and some are left out.
+"""Serialization: objects are stored with all fields; Stripe omits some of the unset ones.
 
-Source: the response types of Stripe's SDK for Node, version 23.1.0, where these are marked with ?.
-The objects are stored whole; what is left out goes when they are sent.
+Source: the response types of Stripe's SDK for Node, version 23.1.0, which mark them with "?".
 """
 
 from typing import Any, Final
 
-# By kind and place inside it. Only what the sandbox's own objects have with null in it.
-LEFT_OUT: Final[dict[str, frozenset[str]]] = {
+# By object and path inside it; only fields that can be null in the sandbox's objects.
+OMITTED_WHEN_UNSET: Final[dict[str, frozenset[str]]] = {
     "checkout.session": frozenset(
         {
             "branding_settings", "excluded_payment_method_types", "line_items", "name_collection",
@@ -51,15 +50,15 @@ LEFT_OUT: Final[dict[str, frozenset[str]]] = {
 
 
 def serialized(obj: Any, path: str = "") -> Any:
-    """Return an object, or a list of them at any depth, as Stripe sends it."""
+    """Return an object, or a list of objects, without the unset fields that Stripe omits."""
     if isinstance(obj, list):
         return [serialized(one, path) for one in obj]
     if not isinstance(obj, dict):
         return obj
     path = str(obj.get("object") or path) if "object" in obj else path
-    left_out = LEFT_OUT.get(path, frozenset())
+    omitted = OMITTED_WHEN_UNSET.get(path, frozenset())
     return {
         name: serialized(value, f"{path}.{name}")
         for name, value in obj.items()
-        if value is not None or name not in left_out
+        if value is not None or name not in omitted
     }

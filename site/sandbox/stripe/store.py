@@ -1,4 +1,4 @@
-"""The sandbox's memory: one SQLite file that survives a restart and a kill."""
+"""The store: one SQLite file that survives a restart and a kill."""
 
 import json
 import sqlite3
@@ -46,26 +46,26 @@ CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)
 
 
 class Transaction:
-    """One transaction: what is stored, and the time at which all of it happens."""
+    """One database transaction, in one mode and at one moment."""
 
     def __init__(self, db: sqlite3.Connection, url: str) -> None:
         self.db, self.url = db, url
         self.time = time.time() + float(self.setting("clock", 0))
         self.now = int(self.time)
-        # The mode of this transaction: it sees and makes objects of that mode alone, as a key does.
+        # It sees and creates objects of this mode only, as an API key does.
         # https://docs.stripe.com/keys#test-live-modes
         self.live = bool(self.setting("live", False))
-        # What an event tells of the call that caused it; without one, the sandbox itself did.
+        # `request` of the events recorded here: the API call, or none for the sandbox itself.
         self.cause: StripeObject = {"id": None, "idempotency_key": None}
 
     @property
     def endpoint_settings(self) -> StripeObject:
-        """What every webhook endpoint is set up to hear, and in which API version."""
+        """Which events every webhook endpoint gets, in which API version, and whether it is on."""
         heard: StripeObject = self.setting("endpoint_settings", {})
         return {"enabled_events": ["*"], "api_version": None, "enabled": True, **heard}
 
     def add(self, obj: StripeObject, **hidden: Any) -> None:
-        """Store a new object; what is `hidden` with it no answer shows."""
+        """Store a new object; `hidden` is stored with it and never sent."""
         if "livemode" in obj:
             obj["livemode"] = self.live
         self.db.execute(
@@ -81,14 +81,14 @@ class Transaction:
         )
 
     def update(self, obj: StripeObject, **hidden: Any) -> None:
-        """Store an object's new state, and add to what is hidden with it."""
+        """Store an object's new state; merge `hidden` into what is stored with it."""
         self.db.execute(
             "UPDATE objects SET body = ?, hidden = json_patch(hidden, ?) WHERE id = ?",
             (json.dumps(obj), json.dumps(hidden), obj["id"]),
         )
 
     def find(self, kind: str, id: str) -> StripeObject | None:  # noqa: A002 # as the API calls it
-        """Return the object of that kind and id, None when there is none in this mode."""
+        """Return the object of this kind, id and mode, None when there is none."""
         row = self.db.execute(
             "SELECT body FROM objects WHERE kind = ? AND id = ? AND live = ?", (kind, id, self.live)
         ).fetchone()
@@ -103,10 +103,10 @@ class Transaction:
         *,
         status: int = 404,
     ) -> StripeObject:
-        """Return the object that a call names in `param`. Raises Refusal when there is none.
+        """Return the object that a call names in `param`. Raises ApiError when there is none.
 
-        404 for an id in the address, 400 for one in a parameter. Stripe tells an id of the other
-        mode from one that nothing has.
+        `status` is 404 for an id in the path, 400 for one in a parameter. The message names the
+        other mode when the object is there.
         """
         found = self.find(kind, id)
         if found is None:
@@ -114,19 +114,19 @@ class Transaction:
         return found
 
     def live_of(self, id: str) -> bool | None:  # noqa: A002
-        """Return whether the object of an id is live, None when there is none in either mode."""
+        """Return whether the object with this id is live, None when no mode has it."""
         row = self.db.execute("SELECT live FROM objects WHERE id = ?", (id,)).fetchone()
         return bool(row["live"]) if row else None
 
     def get(self, kind: str, id: str) -> StripeObject:  # noqa: A002
-        """Return an object that another one names. Raises KeyError when it is gone."""
+        """Return an object that another object refers to. Raises KeyError when there is none."""
         found = self.find(kind, id)
         if found is None:
             raise KeyError(id)
         return found
 
     def hidden(self, id: str) -> StripeObject:  # noqa: A002
-        """Return what is stored with an object and never shown."""
+        """Return what is stored with an object and never sent."""
         row = self.db.execute("SELECT hidden FROM objects WHERE id = ?", (id,)).fetchone()
         found: StripeObject = json.loads(row["hidden"])
         return found
@@ -140,10 +140,10 @@ class Transaction:
         conditions: tuple[tuple[str, Any], ...] = (),
         backwards: bool = False,
     ) -> list[StripeObject]:
-        """Return objects newest first; `backwards` takes the oldest of them, still newest first.
+        """Return objects newest first; `backwards` takes the oldest ones, still newest first.
 
         `where` compares fields of the object, given by path: `{"$.status": "open"}`.
-        `conditions` are SQL with one value each.
+        `conditions` are SQL terms with one value each.
         """
         terms = [("kind = ?", kind), ("live = ?", self.live), *conditions]
         terms += [
@@ -158,7 +158,7 @@ class Transaction:
         return found[::-1] if backwards else found
 
     def position(self, kind: str, id: str) -> int | None:  # noqa: A002
-        """Return an object's place in the order of making, which lists and cursors follow."""
+        """Return an object's position in the order of creation, which lists and cursors follow."""
         row = self.db.execute(
             "SELECT number FROM objects WHERE kind = ? AND id = ? AND live = ?",
             (kind, id, self.live),
@@ -166,7 +166,7 @@ class Transaction:
         return row["number"] if row else None
 
     def schedule(self, verb: str, target: str, due: float) -> None:
-        """Have something done to an object at a time; planned twice, the later plan holds."""
+        """Schedule a job on an object; scheduling it again replaces its time."""
         self.db.execute(
             "INSERT INTO jobs (verb, target, due) VALUES (?, ?, ?) "
             "ON CONFLICT (verb, target) DO UPDATE SET due = excluded.due",
@@ -174,17 +174,17 @@ class Transaction:
         )
 
     def unschedule(self, verb: str, target: str) -> bool:
-        """Take a plan back; return whether there was one, so that it is carried out once."""
+        """Cancel a job; return whether it was scheduled."""
         gone = self.db.execute("DELETE FROM jobs WHERE verb = ? AND target = ?", (verb, target))
         return gone.rowcount > 0
 
     def setting(self, name: str, default: Any) -> Any:
-        """Return what was set under a name."""
+        """Return a setting, `default` when it is not set."""
         row = self.db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return json.loads(row["value"]) if row else default
 
     def set(self, name: str, value: Any) -> None:
-        """Set something that holds until it is set anew or all is reset."""
+        """Store a setting until it is set again or everything is reset."""
         self.db.execute(
             "INSERT INTO settings VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -193,7 +193,7 @@ class Transaction:
 
 
 class Store:
-    """The file, and the sandbox's own address. `changed` is set after every commit that wrote."""
+    """The file and the sandbox's own address. `changed` is set after every commit."""
 
     def __init__(self, file: Path, url: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ class Store:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(TABLES)
             _upgrade(db)
-            # Books of their own are an account of its own; it stays through restarts and resets.
+            # Each file is an account of its own; the id survives restarts and resets.
             db.execute(
                 "INSERT OR IGNORE INTO settings VALUES ('account', ?)",
                 (json.dumps(ids.new("acct_1", 15)),),
@@ -212,7 +212,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        """Open the one transaction that may write; it is committed whole or not at all."""
+        """Open the one transaction that may write, and commit it unless it raises."""
         with self._writer, self._connected() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -225,7 +225,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """Open a transaction that sees one moment and waits for no writer."""
+        """Open a read-only transaction: one snapshot, never blocked by a writer."""
         with self._connected() as db:
             db.execute("BEGIN")
             try:
@@ -234,12 +234,12 @@ class Store:
                 db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close what is open and idle."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
     def reset(self) -> None:
-        """Forget everything but where the webhooks go."""
+        """Delete everything except the account id and the webhook endpoints."""
         with self.writing() as tx:
             for table in ("objects", "deliveries", "jobs", "answers", "faults", "calls"):
                 tx.db.execute(f"DELETE FROM {table}")  # noqa: S608 # names from this line
@@ -250,7 +250,7 @@ class Store:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        """A connection that nobody else uses meanwhile: opening one reads all of the schema."""
+        """Yield a connection for exclusive use; reused, as opening one parses the schema."""
         try:
             db = self._idle.pop()
         except IndexError:
@@ -260,17 +260,17 @@ class Store:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA synchronous = NORMAL")
         yield db
-        self._idle.append(db)  # not after trouble: then it goes, with what it may have left open
+        self._idle.append(db)  # not after an exception: it may have an open transaction
 
 
 def _upgrade(db: sqlite3.Connection) -> None:
-    """Add what a file of an earlier version lacks: the mode of each object."""
+    """Add the mode of each object to a file of an earlier version."""
     columns = {row["name"] for row in db.execute("PRAGMA table_info(objects)")}
     if "live" in columns:
         return
     db.execute("ALTER TABLE objects ADD COLUMN live INTEGER NOT NULL DEFAULT 0")
     db.execute("UPDATE objects SET live = 1 WHERE json_extract(body, '$.livemode')")
-    # A refund does not say its mode: it has its charge's.
+    # A refund has no `livemode`: it has the mode of its charge.
     db.execute(
         "UPDATE objects SET live = 1 WHERE kind = 'refund' AND "
         "json_extract(body, '$.charge') IN (SELECT id FROM objects WHERE live)"

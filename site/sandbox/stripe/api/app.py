@@ -15,8 +15,8 @@ from werkzeug.http import http_date
 from sandbox.stripe import ids, serialization
 from sandbox.stripe.api import expansion, faults, idempotency, request_log, routes
 from sandbox.stripe.api.faults import Fault
-from sandbox.stripe.api.idempotency import Answer
-from sandbox.stripe.api.routes import Call
+from sandbox.stripe.api.idempotency import SavedAnswer
+from sandbox.stripe.api.routes import Route
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.objects import due_jobs
 from sandbox.stripe.objects.events import API_VERSION
@@ -31,14 +31,14 @@ NO_KEY: Final = (
     "https://stripe.com/docs/api#authentication for details, or we can help at "
     "https://support.stripe.com/."
 )
-BUSY: Final = (
+RATE_LIMITED: Final = (
     "Request rate limit exceeded. Learn more about rate limits here "
     "https://stripe.com/docs/rate-limits."
 )
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiCall:
     """A call as it came in, and the fault that is to strike it."""
 
     id: str
@@ -47,24 +47,24 @@ class Asked:
     key: str
     fault: Fault | None
 
-    def struck_by(self, *kinds: str) -> bool:
+    def has_fault(self, *kinds: str) -> bool:
         return self.fault is not None and self.fault.kind in kinds
 
 
 def create_api(store: Store) -> Flask:
     """Return the app that answers below /v1. Mounted there, it sees the rest of the path."""
     app = Flask(__name__, static_folder=None)
-    desk = Desk(store)
+    handler = ApiHandler(store)
 
     @app.route("/", defaults={"rest": ""}, methods=METHODS)
     @app.route("/<path:rest>", methods=METHODS)
-    def call(rest: str) -> Response:  # noqa: ARG001 # the address is read with all its slashes
-        return desk.answer(request.method, request.script_root + request.path)
+    def route(rest: str) -> Response:  # noqa: ARG001 # the address is read with all its slashes
+        return handler.answer(request.method, request.script_root + request.path)
 
     return app
 
 
-class Desk:
+class ApiHandler:
     """Where calls are answered. It knows which keys are in use at this moment."""
 
     def __init__(self, store: Store) -> None:
@@ -77,128 +77,131 @@ class Desk:
         request.get_data()  # what stays unread keeps the connection from closing
         due_jobs.run_due(self._store)
         key, fault = request.headers.get("Idempotency-Key", ""), self._fault(method, path)
-        asked = Asked(ids.new("req_", 14), method, path, key, fault)
-        if fault is None or not fault.spoils:
-            response = self._answer(asked)
-            self._log(asked, response)
+        call = ApiCall(ids.new("req_", 14), method, path, key, fault)
+        if fault is None or not fault.replaces_answer:
+            response = self._answer(call)
+            self._log(call, response)
             return response
-        done = self._answer(asked) if fault.after else None
-        self._log(asked, None)
-        return faults.spoiled(fault, done)
+        done = self._answer(call) if fault.after else None
+        self._log(call, None)
+        return faults.broken_answer(fault, done)
 
-    def _answer(self, asked: Asked) -> Response:
+    def _answer(self, call: ApiCall) -> Response:
         with self._store.reading() as tx:
             live, now, denied = tx.live, tx.now, tx.setting("denied", [])
             account_id = tx.setting("account", "")
         try:
-            if asked.struck_by("429"):
-                raise ApiError(BUSY, status=429, code="rate_limit")
-            if asked.struck_by("500") and asked.fault and not asked.fault.after:
-                raise _broken()
-            account = _account(live)
+            if call.has_fault("429"):
+                raise ApiError(RATE_LIMITED, status=429, code="rate_limit")
+            if call.has_fault("500") and call.fault and not call.fault.after:
+                raise _server_error()
+            api_key = _api_key(live)
             _check_version()
-            call, named = _found(asked)
-            given = _given()
-            _permit(account, account_id, call, given, denied)
-            if call.writes and asked.key:
-                answer = self._write_once(asked, account, call, named, given)
+            route, path_values = _find_route(call)
+            given = _decoded()
+            _check_permission(api_key, account_id, route, given, denied)
+            if route.writes and call.key:
+                answer = self._execute_once(call, api_key, route, path_values, given)
             else:
-                answer = self._carry_out(asked, call, named, given, None)
+                answer = self._execute(call, route, path_values, given, None)
         except ApiError as api_error:
-            answer = self._refused(asked, api_error)
-        headers = _headers(asked, answer, now)
-        if asked.struck_by("429") and asked.fault and asked.fault.seconds:
-            headers["Retry-After"] = f"{asked.fault.seconds:.0f}"
+            answer = self._refused(call, api_error)
+        headers = _headers(call, answer, now)
+        if call.has_fault("429") and call.fault and call.fault.seconds:
+            headers["Retry-After"] = f"{call.fault.seconds:.0f}"
         return Response(answer.body, answer.status, headers, mimetype="application/json")
 
-    def _write_once(
-        self, asked: Asked, account: str, call: Call, named: dict[str, str], given: dict[str, Raw]
-    ) -> Answer:
-        question = idempotency.question(account, asked.key, asked.method, asked.path, given)
-        claim = (account, asked.key)
+    def _execute_once(
+        self,
+        call: ApiCall,
+        api_key: str,
+        route: Route,
+        path_values: dict[str, str],
+        given: dict[str, Raw],
+    ) -> SavedAnswer:
+        request_ = idempotency.idempotent_request(api_key, call.key, call.method, call.path, given)
+        claim = (api_key, call.key)
         with self._lock:
             if claim in self._in_use:
-                raise idempotency.in_use(asked.key)
+                raise idempotency.key_in_use(call.key)
             self._in_use.add(claim)
         try:
             with self._store.reading() as tx:
-                kept = idempotency.kept(tx, question)
-            return kept or self._carry_out(asked, call, named, given, question)
+                saved = idempotency.saved_answer(tx, request_)
+            return saved or self._execute(call, route, path_values, given, request_)
         except ApiError as api_error:
             if api_error.saved:
                 with self._store.writing() as tx:
-                    idempotency.keep(tx, question, self._refused(asked, api_error))
+                    idempotency.save(tx, request_, self._refused(call, api_error))
             raise
         finally:
             with self._lock:
                 self._in_use.discard(claim)
 
-    def _carry_out(
+    def _execute(
         self,
-        asked: Asked,
-        call: Call,
-        named: dict[str, str],
+        call: ApiCall,
+        route: Route,
+        path_values: dict[str, str],
         given: dict[str, Raw],
-        question: idempotency.Question | None,
-    ) -> Answer:
-        checked = call.parameters.parse(given) or {}
-        if asked.struck_by("slow") and asked.fault:
-            time.sleep(asked.fault.seconds)
-        if not call.writes:
+        request_: idempotency.IdempotentRequest | None,
+    ) -> SavedAnswer:
+        checked = route.parameters.parse(given) or {}
+        if call.has_fault("slow") and call.fault:
+            time.sleep(call.fault.seconds)
+        if not route.writes:
             with self._store.reading() as tx:
-                return Answer(asked.id, 200, _json(_done(tx, call, named, checked)))
+                return SavedAnswer(call.id, 200, _json(_run(tx, route, path_values, checked)))
         with self._store.writing() as tx:
-            tx.cause = {"id": asked.id, "idempotency_key": asked.key or None}
-            answer = Answer(asked.id, 200, _json(_done(tx, call, named, checked)))
-            if asked.struck_by("500"):
-                answer = self._refused(asked, _broken())
-            if question:  # in one commit with the work: a kill leaves both or neither
-                idempotency.keep(tx, question, answer)
+            tx.cause = {"id": call.id, "idempotency_key": call.key or None}
+            answer = SavedAnswer(call.id, 200, _json(_run(tx, route, path_values, checked)))
+            if call.has_fault("500"):
+                answer = self._refused(call, _server_error())
+            if request_:  # in one commit with the work: a kill leaves both or neither
+                idempotency.save(tx, request_, answer)
             return answer
 
-    def _refused(self, asked: Asked, api_error: ApiError) -> Answer:
-        body = api_error.body(request_log.address(self._store.url, asked.id))
-        return Answer(asked.id, api_error.status, _json(body))
+    def _refused(self, call: ApiCall, api_error: ApiError) -> SavedAnswer:
+        body = api_error.body(request_log.url_of(self._store.url, call.id))
+        return SavedAnswer(call.id, api_error.status, _json(body))
 
     def _fault(self, method: str, path: str) -> Fault | None:
         with self._store.reading() as tx:
-            if not faults.expected(tx):
+            if not faults.any_left(tx):
                 return None
         with self._store.writing() as tx:
-            return faults.strike(tx, method, path)
+            return faults.take(tx, method, path)
 
-    def _log(self, asked: Asked, response: Response | None) -> None:
+    def _log(self, call: ApiCall, response: Response | None) -> None:
         notes = []
-        if asked.fault:
-            notes.append(
-                f"{asked.fault.kind} {'after' if asked.fault.after else 'before'} the work"
-            )
+        if call.fault:
+            notes.append(f"{call.fault.kind} {'after' if call.fault.after else 'before'} the work")
         if response is not None and "Idempotent-Replayed" in response.headers:
             notes.append("replayed")
         status = response.status_code if response is not None else None
         with self._store.writing() as tx:
-            request_log.write(
-                tx, asked.id, asked.method, asked.path, asked.key, status, ", ".join(notes)
-            )
+            request_log.add(tx, call.id, call.method, call.path, call.key, status, ", ".join(notes))
 
 
-def _done(tx: Transaction, call: Call, named: dict[str, str], checked: dict[str, Any]) -> Any:
-    obj = call.verb(tx, *named.values(), checked)
+def _run(
+    tx: Transaction, route: Route, path_values: dict[str, str], checked: dict[str, Any]
+) -> Any:
+    obj = route.handler(tx, *path_values.values(), checked)
     return expansion.expand(tx, obj, checked.get("expand", []))
 
 
-def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
+def _headers(call: ApiCall, answer: SavedAnswer, now: int) -> dict[str, str]:
     """Return the headers of an answer (https://docs.stripe.com/api/request_ids)."""
     headers = {
         "Cache-Control": "no-cache, no-store",
         "Date": http_date(now),
-        "Request-Id": asked.id,
+        "Request-Id": call.id,
         "Stripe-Version": request.headers.get("Stripe-Version", API_VERSION),
     }
-    if asked.key and asked.method == "POST":
-        headers["Idempotency-Key"] = asked.key
+    if call.key and call.method == "POST":
+        headers["Idempotency-Key"] = call.key
         headers["Original-Request"] = answer.request
-    if answer.request != asked.id:
+    if answer.request != call.id:
         headers["Idempotent-Replayed"] = "true"
         if answer.status >= 500:  # a retry would only be told the same
             headers["Stripe-Should-Retry"] = "false"
@@ -207,11 +210,11 @@ def _headers(asked: Asked, answer: Answer, now: int) -> dict[str, str]:
     return headers
 
 
-def _found(asked: Asked) -> tuple[Call, dict[str, str]]:
-    found = routes.find(asked.method, asked.path)
+def _find_route(call: ApiCall) -> tuple[Route, dict[str, str]]:
+    found = routes.find(call.method, call.path)
     if found is None:
         raise ApiError(
-            f"Unrecognized request URL ({asked.method}: {asked.path}). If you are trying to list "
+            f"Unrecognized request URL ({call.method}: {call.path}). If you are trying to list "
             "objects, remove the trailing slash. If you are trying to retrieve an object, make "
             "sure you passed a valid (non-empty) identifier in your code. Please see "
             "https://stripe.com/docs or we can help at https://support.stripe.com/.",
@@ -220,14 +223,14 @@ def _found(asked: Asked) -> tuple[Call, dict[str, str]]:
     return found
 
 
-def _given() -> dict[str, Raw]:
+def _decoded() -> dict[str, Raw]:
     if request.content_length and request.mimetype != FORM:
         raise ApiError(f"Invalid request (check that your POST content type is {FORM}).")
     sources = (request.args, request.form)
     return decode(pair for source in sources for pair in source.items(multi=True))
 
 
-def _account(live: bool) -> str:
+def _api_key(live: bool) -> str:
     """Return the key that the call came with. Raises Refusal for none, and for the other mode's.
 
     By Bearer, or by Basic as `curl -u` sends it (https://docs.stripe.com/api/authentication).
@@ -261,24 +264,24 @@ def _check_version() -> None:
         )
 
 
-def _permit(
-    key: str, account_id: str, call: Call, given: dict[str, Raw], denied: Sequence[str]
+def _check_permission(
+    key: str, account_id: str, route: Route, given: dict[str, Raw], denied: Sequence[str]
 ) -> None:
     """Raise Refusal when a restricted key lacks a right: for the call, or for what it expands."""
-    needed = [call.right]
+    needed = [route.permission]
     if "payment_intent" in json.dumps(given.get("expand", "")):
         needed.append("rak_payment_intent_read")
-    for right in needed:
-        if key.startswith("rk_") and right in denied:
+    for permission in needed:
+        if key.startswith("rk_") and permission in denied:
             raise ApiError(
                 f"The provided key '{key[:8]}****{key[-4:]}' does not have the required "
                 f"permissions for this endpoint on account '{account_id}'. Having the "
-                f"'{right}' permission would allow this request to continue.",
+                f"'{permission}' permission would allow this request to continue.",
                 status=403,
             )
 
 
-def _broken() -> ApiError:
+def _server_error() -> ApiError:
     return ApiError("An unknown error occurred.", status=500, kind="api_error")
 
 

@@ -7,7 +7,7 @@ from sandbox.stripe import pagination
 from sandbox.stripe.errors import ApiError, not_in_sandbox
 from sandbox.stripe.store import StripeObject, Transaction
 
-DEEPEST: Final = 4  # levels, as documented
+MAX_DEPTH: Final = 4  # levels, as documented
 LINKS: Final = {
     "checkout.session": {"payment_intent": "payment_intent", "invoice": "invoice"},
     "payment_intent": {"latest_charge": "charge"},
@@ -56,9 +56,9 @@ def expand(tx: Transaction, obj: StripeObject, paths: list[str]) -> StripeObject
     """
     for path in paths:
         steps = path.split(".")
-        if len(steps) > DEEPEST + (steps[0] == "data"):
+        if len(steps) > MAX_DEPTH + (steps[0] == "data"):
             raise ApiError(
-                f"You cannot expand more than {DEEPEST} levels of a property. Property: {path}",
+                f"You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}",
                 param="expand",
             )
         obj = _expanded(tx, obj, steps, path)

@@ -27,8 +27,8 @@ KINDS: Final[dict[str, str]] = {
     "garbage": "status 200 and bytes that are no UTF-8",
     "wrong": "status 200 and an object of another kind",
 }
-HALF: Final = b'{"id": "cs_test_half", "object": "checkout.sess'
-NEW: Final = Parameters(
+HALF_ANSWER: Final = b'{"id": "cs_test_half", "object": "checkout.sess'
+CREATE: Final = Parameters(
     {
         "kind": Choice(tuple(KINDS)),
         "method": Choice(("ANY", "GET", "POST")),
@@ -51,7 +51,7 @@ class Fault:
     after: bool
 
     @property
-    def spoils(self) -> bool:
+    def replaces_answer(self) -> bool:
         """Tell whether it spoils the answer on its way, and not the work itself."""
         return self.kind not in ("slow", "429", "500")
 
@@ -80,7 +80,7 @@ def clear(tx: Transaction) -> None:
     tx.db.execute("DELETE FROM faults")
 
 
-def strike(tx: Transaction, method: str, path: str) -> Fault | None:
+def take(tx: Transaction, method: str, path: str) -> Fault | None:
     """Return the oldest fault that matches a call, and count it as used."""
     row = tx.db.execute(
         "SELECT * FROM faults WHERE method IN ('ANY', ?) AND ? GLOB path ORDER BY number LIMIT 1",
@@ -93,19 +93,19 @@ def strike(tx: Transaction, method: str, path: str) -> Fault | None:
     return Fault(row["kind"], row["seconds"], bool(row["after"]))
 
 
-def expected(tx: Transaction) -> bool:
+def any_left(tx: Transaction) -> bool:
     """Tell whether any fault waits for a call."""
     return tx.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
 
 
-def spoiled(fault: Fault, good: Response | None) -> Response:
+def broken_answer(fault: Fault, good: Response | None) -> Response:
     """Return what arrives instead of an answer. `good` is that answer, when there was work."""
     if fault.kind in ("timeout", "reset"):
         time.sleep(fault.seconds)
-        return _dropped(reset=fault.kind == "reset")
+        return _close_connection(reset=fault.kind == "reset")
     if fault.kind == "trickle":
-        _trickle(good.get_data() if good else HALF, fault.seconds)
-        return _dropped(reset=False)
+        _send_slowly(good.get_data() if good else HALF_ANSWER, fault.seconds)
+        return _close_connection(reset=False)
     if fault.kind == "html":
         page = "<html><head><title>502 Bad Gateway</title></head><body>502</body></html>"
         return Response(page, 502, mimetype="text/html")
@@ -114,13 +114,13 @@ def spoiled(fault: Fault, good: Response | None) -> Response:
     if fault.kind == "wrong":
         other = '{"id": "cus_sandbox", "object": "customer", "livemode": false}'
         return Response(other, 200, mimetype="application/json")
-    body = good.get_data() if good else HALF
+    body = good.get_data() if good else HALF_ANSWER
     half = Response(body[: len(body) // 2], 200, mimetype="application/json")
     half.headers["Content-Length"] = str(len(body))
     return half
 
 
-def _trickle(body: bytes, seconds: float) -> None:
+def _send_slowly(body: bytes, seconds: float) -> None:
     """Send an answer, and each byte of its body after a pause, until the caller hangs up."""
     connection: socket.socket = request.environ["werkzeug.socket"]
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
@@ -131,7 +131,7 @@ def _trickle(body: bytes, seconds: float) -> None:
             connection.sendall(bytes([byte]))
 
 
-def _dropped(*, reset: bool) -> Response:
+def _close_connection(*, reset: bool) -> Response:
     """Close the connection under the answer. Only the sandbox's own server hands it out."""
     connection: socket.socket = request.environ["werkzeug.socket"]
     if reset:  # closing discards what is unsent and says so: see SO_LINGER in socket(7)

@@ -8,12 +8,12 @@ from typing import Any, Final
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.store import Transaction
 
-KEPT_SECONDS: Final = 24 * 3600
-LONGEST_KEY: Final = 255
+SAVED_SECONDS: Final = 24 * 3600
+MAX_KEY_LENGTH: Final = 255
 
 
 @dataclass(frozen=True)
-class Question:
+class IdempotentRequest:
     """A call as the key's first use fixed it: method, path and parameters, by account."""
 
     account: str
@@ -22,7 +22,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SavedAnswer:
     """What the first call with a key was answered."""
 
     request: str
@@ -30,44 +30,46 @@ class Answer:
     body: str
 
 
-def question(account: str, key: str, method: str, path: str, given: dict[str, Any]) -> Question:
+def idempotent_request(
+    account: str, key: str, method: str, path: str, given: dict[str, Any]
+) -> IdempotentRequest:
     """Return the question of a call. Raises Refusal for a key that is too long."""
-    if len(key) > LONGEST_KEY:
-        raise ApiError(f"Idempotency keys can be up to {LONGEST_KEY} characters long.")
-    asked = json.dumps([method, path, given], sort_keys=True)
-    return Question(account, key, hashlib.sha256(asked.encode()).hexdigest())
+    if len(key) > MAX_KEY_LENGTH:
+        raise ApiError(f"Idempotency keys can be up to {MAX_KEY_LENGTH} characters long.")
+    wanted = json.dumps([method, path, given], sort_keys=True)
+    return IdempotentRequest(account, key, hashlib.sha256(wanted.encode()).hexdigest())
 
 
-def kept(tx: Transaction, asked: Question) -> Answer | None:
+def saved_answer(tx: Transaction, wanted: IdempotentRequest) -> SavedAnswer | None:
     """Return the answer to the first call with this key, None when there was none in 24 hours.
 
     Raises Refusal when that was another call.
     """
     row = tx.db.execute(
         "SELECT * FROM answers WHERE account = ? AND key = ? AND saved > ?",
-        (asked.account, asked.key, tx.time - KEPT_SECONDS),
+        (wanted.account, wanted.key, tx.time - SAVED_SECONDS),
     ).fetchone()
     if row is None:
         return None
-    if row["question"] != asked.text:
+    if row["question"] != wanted.text:
         raise ApiError(
             "Keys for idempotent requests can only be used with the same parameters they were "
-            f"first used with. Try using a key other than '{asked.key}' if you meant to execute "
+            f"first used with. Try using a key other than '{wanted.key}' if you meant to execute "
             "a different request.",
             kind="idempotency_error",
         )
-    return Answer(row["request"], row["status"], row["body"])
+    return SavedAnswer(row["request"], row["status"], row["body"])
 
 
-def keep(tx: Transaction, asked: Question, answer: Answer) -> None:
+def save(tx: Transaction, wanted: IdempotentRequest, answer: SavedAnswer) -> None:
     """Keep an answer for the next call with the key."""
     tx.db.execute(
         "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            asked.account,
-            asked.key,
+            wanted.account,
+            wanted.key,
             answer.request,
-            asked.text,
+            wanted.text,
             answer.status,
             answer.body,
             tx.time,
@@ -75,7 +77,7 @@ def keep(tx: Transaction, asked: Question, answer: Answer) -> None:
     )
 
 
-def in_use(key: str) -> ApiError:
+def key_in_use(key: str) -> ApiError:
     """Return the refusal of a call whose key another one is using at this moment."""
     return ApiError(
         "There is currently another in-progress request using this Idempotent Key (that probably "

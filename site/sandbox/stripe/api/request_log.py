@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from sandbox.stripe.store import Transaction
 
-KEPT: Final = 2000  # calls
+MAX_ENTRIES: Final = 2000  # calls
 
 
-def write(
+def add(
     tx: Transaction,
     id: str,  # noqa: A002
     method: str,
@@ -21,7 +21,9 @@ def write(
         "INSERT INTO calls (request, at, method, path, key, status, note) VALUES (?,?,?,?,?,?,?)",
         (id, tx.now, method, path, key, status, note),
     )
-    tx.db.execute("DELETE FROM calls WHERE number <= (SELECT max(number) FROM calls) - ?", (KEPT,))
+    tx.db.execute(
+        "DELETE FROM calls WHERE number <= (SELECT max(number) FROM calls) - ?", (MAX_ENTRIES,)
+    )
 
 
 def newest(tx: Transaction, limit: int) -> list[dict[str, Any]]:
@@ -30,6 +32,6 @@ def newest(tx: Transaction, limit: int) -> list[dict[str, Any]]:
     return [dict(row) for row in rows.fetchall()]
 
 
-def address(url: str, id: str) -> str:  # noqa: A002
+def url_of(url: str, id: str) -> str:  # noqa: A002
     """Return where a call can be looked up: what errors carry as request_log_url."""
     return f"{url}/stripe/#{id}"

@@ -15,7 +15,7 @@ from sandbox.stripe.objects.payments import disputes, payment_intents, refunds
 from sandbox.stripe.parameters import Array, Parameters, Text, TimeRange
 from sandbox.stripe.store import StripeObject
 
-ONE: Final = Parameters({"expand": Array(Text())})
+EXPAND_ONLY: Final = Parameters({"expand": Array(Text())})
 INTENT: Final = Parameters({"expand": Array(Text()), "client_secret": Text()})
 ITEMS: Final = Parameters(pagination.PAGING)
 INTENTS: Final = Parameters(
@@ -29,7 +29,7 @@ CHARGES: Final = Parameters(
 
 
 # What the rights of restricted keys are called. (https://docs.stripe.com/keys#limit-access)
-RIGHTS: Final = {
+PERMISSIONS: Final = {
     "account": "accounts_kyc_basic", "balance": "balance", "charges": "charge",
     "checkout": "checkout_session", "coupons": "coupon",
     "disputes": "dispute", "events": "event", "invoices": "invoice",
@@ -39,62 +39,62 @@ RIGHTS: Final = {
 
 
 @dataclass(frozen=True)
-class Call:
+class Route:
     """One address with one method. `{id}` in it is handed to the verb."""
 
     method: str
     path: str
     parameters: Parameters
-    verb: Callable[..., StripeObject]
+    handler: Callable[..., StripeObject]
 
     @property
     def pattern(self) -> re.Pattern[str]:
         return re.compile(re.sub(r"\{id\}", r"(?P<id>[^/]+)", self.path))
 
     @property
-    def right(self) -> str:
+    def permission(self) -> str:
         """What a restricted key needs for it, as Stripe names it in its refusal."""
-        return f"rak_{RIGHTS[self.path.split('/')[2]]}_{'write' if self.writes else 'read'}"
+        return f"rak_{PERMISSIONS[self.path.split('/')[2]]}_{'write' if self.writes else 'read'}"
 
     @property
     def writes(self) -> bool:
         return self.method == "POST"
 
 
-CALLS: Final = [
-    Call("POST", "/v1/checkout/sessions", session_parameters.CREATE, sessions.create),
-    Call("GET", "/v1/checkout/sessions", session_parameters.LIST, sessions.index),
-    Call("GET", "/v1/checkout/sessions/{id}", ONE, sessions.retrieve),
-    Call("GET", "/v1/checkout/sessions/{id}/line_items", ITEMS, sessions.line_items),
-    Call("POST", "/v1/checkout/sessions/{id}/expire", ONE, sessions.expire),
-    Call("GET", "/v1/payment_intents", INTENTS, payment_intents.list_intents),
-    Call("GET", "/v1/payment_intents/{id}", INTENT, payment_intents.retrieve),
-    Call("GET", "/v1/charges", CHARGES, payment_intents.list_charges),
-    Call("GET", "/v1/charges/{id}", ONE, payment_intents.retrieve_charge),
-    Call("POST", "/v1/refunds", refunds.CREATE, refunds.create),
-    Call("GET", "/v1/refunds", refunds.LIST, refunds.index),
-    Call("GET", "/v1/refunds/{id}", ONE, refunds.retrieve),
-    Call("POST", "/v1/refunds/{id}/cancel", ONE, refunds.cancel),
-    Call("GET", "/v1/disputes", disputes.LIST, disputes.index),
-    Call("GET", "/v1/disputes/{id}", ONE, disputes.retrieve),
-    Call("GET", "/v1/invoices", invoices.LIST, invoices.index),
-    Call("GET", "/v1/invoices/{id}", ONE, invoices.retrieve),
-    Call("GET", "/v1/promotion_codes", promotions.LIST, promotions.index),
-    Call("GET", "/v1/promotion_codes/{id}", ONE, promotions.retrieve),
-    Call("GET", "/v1/coupons/{id}", ONE, promotions.retrieve_coupon),
-    Call("GET", "/v1/account", ONE, accounts.account),
-    Call("GET", "/v1/balance", ONE, accounts.balance),
-    Call("GET", "/v1/webhook_endpoints", ITEMS, accounts.endpoints),
-    Call("GET", "/v1/webhook_endpoints/{id}", ONE, accounts.endpoint),
-    Call("GET", "/v1/events", events.LIST, events.index),
-    Call("GET", "/v1/events/{id}", ONE, events.retrieve),
+ROUTES: Final = [
+    Route("POST", "/v1/checkout/sessions", session_parameters.CREATE, sessions.create),
+    Route("GET", "/v1/checkout/sessions", session_parameters.LIST, sessions.index),
+    Route("GET", "/v1/checkout/sessions/{id}", EXPAND_ONLY, sessions.retrieve),
+    Route("GET", "/v1/checkout/sessions/{id}/line_items", ITEMS, sessions.line_items),
+    Route("POST", "/v1/checkout/sessions/{id}/expire", EXPAND_ONLY, sessions.expire),
+    Route("GET", "/v1/payment_intents", INTENTS, payment_intents.list_intents),
+    Route("GET", "/v1/payment_intents/{id}", INTENT, payment_intents.retrieve),
+    Route("GET", "/v1/charges", CHARGES, payment_intents.list_charges),
+    Route("GET", "/v1/charges/{id}", EXPAND_ONLY, payment_intents.retrieve_charge),
+    Route("POST", "/v1/refunds", refunds.CREATE, refunds.create),
+    Route("GET", "/v1/refunds", refunds.LIST, refunds.index),
+    Route("GET", "/v1/refunds/{id}", EXPAND_ONLY, refunds.retrieve),
+    Route("POST", "/v1/refunds/{id}/cancel", EXPAND_ONLY, refunds.cancel),
+    Route("GET", "/v1/disputes", disputes.LIST, disputes.index),
+    Route("GET", "/v1/disputes/{id}", EXPAND_ONLY, disputes.retrieve),
+    Route("GET", "/v1/invoices", invoices.LIST, invoices.index),
+    Route("GET", "/v1/invoices/{id}", EXPAND_ONLY, invoices.retrieve),
+    Route("GET", "/v1/promotion_codes", promotions.LIST, promotions.index),
+    Route("GET", "/v1/promotion_codes/{id}", EXPAND_ONLY, promotions.retrieve),
+    Route("GET", "/v1/coupons/{id}", EXPAND_ONLY, promotions.retrieve_coupon),
+    Route("GET", "/v1/account", EXPAND_ONLY, accounts.account),
+    Route("GET", "/v1/balance", EXPAND_ONLY, accounts.balance),
+    Route("GET", "/v1/webhook_endpoints", ITEMS, accounts.endpoints),
+    Route("GET", "/v1/webhook_endpoints/{id}", EXPAND_ONLY, accounts.endpoint),
+    Route("GET", "/v1/events", events.LIST, events.index),
+    Route("GET", "/v1/events/{id}", EXPAND_ONLY, events.retrieve),
 ]
 
 
-def find(method: str, path: str) -> tuple[Call, dict[str, str]] | None:
+def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """Return the call of an address and the id in it, None for one Stripe does not know."""
-    for call in CALLS:
-        match = call.pattern.fullmatch(path) if call.method == method else None
+    for route in ROUTES:
+        match = route.pattern.fullmatch(path) if route.method == method else None
         if match:
-            return call, match.groupdict()
+            return route, match.groupdict()
     return None

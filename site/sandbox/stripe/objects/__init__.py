@@ -1,1 +1,1 @@
-"""Stripe's objects as the sandbox makes and changes them."""
+"""Stripe's objects: how each is created and changed."""

@@ -1,4 +1,4 @@
-"""What is set up at Stripe: the balance behind the key, and the webhook endpoints.
+"""The account behind the key, its balance and its webhook endpoints.
 
 Source: https://docs.stripe.com/api/balance, https://docs.stripe.com/api/webhook_endpoints
 """
@@ -12,7 +12,7 @@ from sandbox.stripe.store import StripeObject, Transaction
 
 
 def balance(tx: Transaction, _given: dict[str, Any]) -> StripeObject:
-    """Return what an account holds: nothing, as no money moves here."""
+    """Return the balance, which is always zero."""
     nothing = {"amount": 0, "currency": "usd", "source_types": {"card": 0}}
     return {
         "object": "balance",
@@ -27,7 +27,7 @@ def balance(tx: Transaction, _given: dict[str, Any]) -> StripeObject:
 
 
 def account(tx: Transaction, _given: dict[str, Any]) -> StripeObject:
-    """Return the account behind the key, with what Stripe always sends and some of the rest.
+    """Return the account, with the fields that Stripe always sends and some others.
 
     Source: https://docs.stripe.com/api/accounts/object
     """
@@ -46,7 +46,7 @@ def account(tx: Transaction, _given: dict[str, Any]) -> StripeObject:
 
 
 def endpoint(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
-    """Return a webhook endpoint. Its secret is told when it is made and never again."""
+    """Return a webhook endpoint, without its secret."""
     for one in _endpoints(tx):
         if one["id"] == id:
             return one

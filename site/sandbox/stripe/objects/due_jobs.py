@@ -1,4 +1,4 @@
-"""What happens by itself when its time has come: sessions expire, banks answer."""
+"""Due jobs: sessions expire and banks answer at a scheduled time."""
 
 from collections.abc import Callable
 from typing import Final
@@ -17,18 +17,18 @@ JOBS: Final[dict[str, Callable[[Transaction, str], object]]] = {
 
 
 def run_due(store: Store) -> None:
-    """Do all that is due. Called by the clock, and before anything is read or asked for."""
+    """Run all due jobs. Called by the webhook thread, and before every API call and page."""
     with store.reading() as tx:
         if not _due(tx):
             return
     with store.writing() as tx:
         for job, target in _due(tx):
-            tx.live = bool(tx.live_of(target))  # time goes on in both modes
+            tx.live = bool(tx.live_of(target))  # whatever the mode is now
             JOBS[job](tx, target)
 
 
 def next_due(tx: Transaction) -> float | None:
-    """Return when the next thing is due, in seconds of the sandbox's time."""
+    """Return when the next job is due, in seconds of the sandbox's time."""
     due: float | None = tx.db.execute("SELECT min(due) AS due FROM jobs").fetchone()["due"]
     return due
 

@@ -1,4 +1,4 @@
-"""Events: what happened, as it was at that moment (https://docs.stripe.com/api/events)."""
+"""Events: snapshots of objects at a change (https://docs.stripe.com/api/events)."""
 
 import json
 from typing import Any, Final
@@ -24,7 +24,7 @@ LIST: Final = Parameters(
 def record(
     tx: Transaction, kind: str, obj: StripeObject, before: StripeObject | None = None
 ) -> None:
-    """Store that something happened to an object, and a delivery for each endpoint that hears it.
+    """Store an event about an object, and a delivery for each endpoint that gets this type.
 
     `before` holds the former values of what an update changed. Both happen in the caller's
     transaction, so that no event is lost and none tells what did not happen.
@@ -55,7 +55,7 @@ def record(
 
 
 def payload(tx: Transaction, id: str) -> bytes | None:  # noqa: A002 # as the API calls it
-    """Return the body that endpoints get: the event as it was recorded; None when it is gone.
+    """Return the request body of a webhook: the event as recorded; None when it was deleted.
 
     It names the API version of the endpoint, else the account's own; what it holds is written in
     the newest one all the same (https://docs.stripe.com/webhooks/versioning).
@@ -63,7 +63,7 @@ def payload(tx: Transaction, id: str) -> bytes | None:  # noqa: A002 # as the AP
     live = tx.live_of(id)
     if live is None:
         return None
-    tx.live = live  # it is on its way, whichever mode is played meanwhile
+    tx.live = live  # whatever the mode is now
     event = tx.get("event", id)
     version = tx.endpoint_settings["api_version"] or event["api_version"]
     return json.dumps(
@@ -72,7 +72,7 @@ def payload(tx: Transaction, id: str) -> bytes | None:  # noqa: A002 # as the AP
 
 
 def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
-    """Return an event, with the number of endpoints that have yet to take it."""
+    """Return an event, with its number of pending deliveries."""
     event = tx.require("event", id, "id")
     if event["created"] <= tx.now - KEPT_SECONDS:
         raise no_such("event", id, "id")
@@ -80,7 +80,7 @@ def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject: 
 
 
 def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Return the events of 30 days, newest first, by type, time and whether all took them."""
+    """Return the events of 30 days, newest first, filtered by type, time and delivery."""
     if "type" in given and "types" in given:
         raise mutually_exclusive("type", "types")
     conditions: list[tuple[str, Any]] = [("created > ?", tx.now - KEPT_SECONDS)]

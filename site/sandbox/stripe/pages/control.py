@@ -8,7 +8,7 @@ from flask import Flask, jsonify, redirect, render_template, request
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from sandbox.page_setup import furnish
+from sandbox.page_setup import set_up_pages
 from sandbox.stripe import currencies
 from sandbox.stripe.api import faults, request_log
 from sandbox.stripe.errors import ApiError
@@ -31,7 +31,7 @@ from sandbox.stripe.parameters import (
 from sandbox.stripe.store import Store, Transaction
 from sandbox.stripe.webhooks import deliveries
 
-SHOWN: Final = 50
+PAGE_SIZE: Final = 50
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -40,7 +40,9 @@ ID: Final = Parameters({"id": Text()}, required=("id",))
 NUMBER: Final = Text()  # of a delivery, or "waiting" for all that wait
 
 
-def _each(tx: Transaction, number: str, act: Callable[[Transaction, int], object]) -> None:
+def _for_each_delivery(
+    tx: Transaction, number: str, act: Callable[[Transaction, int], object]
+) -> None:
     if number == "waiting":
         for one in deliveries.waiting(tx):
             act(tx, one["number"])
@@ -61,9 +63,9 @@ def _deliver_to(tx: Transaction, given: dict[str, Any]) -> None:
     for name in ("endpoints", "secrets"):
         if name in given:
             tx.set(name, given[name])
-    heard = {name: given[name] for name in ENDPOINT_SETTINGS if name in given}
-    if heard:
-        tx.set("endpoint_settings", tx.endpoint_settings | heard)
+    settings = {name: given[name] for name in ENDPOINT_SETTINGS if name in given}
+    if settings:
+        tx.set("endpoint_settings", tx.endpoint_settings | settings)
 
 
 ENDPOINT_SETTINGS: Final[dict[str, Field]] = {
@@ -99,15 +101,18 @@ ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]
     "respond": (ID, lambda tx, given: disputes.respond(tx, given["id"])),
     "win": (ID, lambda tx, given: disputes.win(tx, given["id"])),
     "lose_dispute": (ID, lambda tx, given: disputes.lose(tx, given["id"])),
-    "resend": (DELIVERY, lambda tx, given: _each(tx, given["number"], deliveries.resend)),
-    "lose": (DELIVERY, lambda tx, given: _each(tx, given["number"], deliveries.lose)),
+    "resend": (
+        DELIVERY,
+        lambda tx, given: _for_each_delivery(tx, given["number"], deliveries.resend),
+    ),
+    "lose": (DELIVERY, lambda tx, given: _for_each_delivery(tx, given["number"], deliveries.drop)),
     "duplicate": (
         DELIVERY,
-        lambda tx, given: _each(tx, given["number"], deliveries.duplicate),
+        lambda tx, given: _for_each_delivery(tx, given["number"], deliveries.duplicate),
     ),
     "delay": (
         DELAY,
-        lambda tx, given: _each(
+        lambda tx, given: _for_each_delivery(
             tx, given["number"], lambda b, number: deliveries.delay(b, number, given["seconds"])
         ),
     ),
@@ -123,7 +128,7 @@ ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]
         Parameters({"endpoints": Array(Url()), "secrets": Array(Text()), **ENDPOINT_SETTINGS}),
         _deliver_to,
     ),
-    "fault": (faults.NEW, faults.add),
+    "fault": (faults.CREATE, faults.add),
     "clear_faults": (Parameters({}), lambda tx, _given: faults.clear(tx)),
     "deny": (
         Parameters({"rights": Array(Text())}),
@@ -145,7 +150,7 @@ def create_control(store: Store) -> Flask:
     """
     app = Flask(__name__)
     app.jinja_env.filters["money"] = currencies.formatted
-    app.jinja_env.filters["moment"] = _moment
+    app.jinja_env.filters["moment"] = _time
 
     def state(shown: int) -> dict[str, Any]:
         due_jobs.run_due(store)
@@ -169,18 +174,18 @@ def create_control(store: Store) -> Flask:
 
     @app.get("/")
     def show() -> Response:
-        return _page(state(SHOWN))
+        return _page(state(PAGE_SIZE))
 
     @app.post("/<action>")
     def do(action: str) -> Response:
         try:
             act(action)
         except ApiError as api_error:
-            return _page(state(SHOWN), api_error.message, api_error.status)
+            return _page(state(PAGE_SIZE), api_error.message, api_error.status)
         return redirect(f"{request.script_root}/", 303)
 
     @app.get("/api/state")
-    def tell() -> Response:
+    def state_json() -> Response:
         return jsonify(state(request.args.get("limit", 1000, int)))
 
     @app.post("/api/<action>")
@@ -198,7 +203,7 @@ def create_control(store: Store) -> Flask:
     def missing(_error: NotFound) -> tuple[str, int]:
         return "There is no such page. The control page is at /stripe/.", 404
 
-    furnish(app)
+    set_up_pages(app)
     return app
 
 
@@ -243,5 +248,5 @@ def _state(tx: Transaction, shown: int) -> dict[str, Any]:
     }
 
 
-def _moment(seconds: float) -> str:
+def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%b %d, %H:%M:%S")

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from sandbox.page_setup import furnish
+from sandbox.page_setup import set_up_pages
 from sandbox.stripe import currencies
 from sandbox.stripe.errors import ApiError
 from sandbox.stripe.objects import due_jobs
@@ -32,7 +32,7 @@ FIELDS = (
 VERBS = {"book": "Book for", "donate": "Donate"}  # by submit_type; else: Pay
 
 
-TESTS = (
+TEST_NUMBERS = (
     ("4242 4242 4242 4242", "pays"),
     ("4000 0025 0000 3155", "asks for authentication, then pays"),
     ("4000 0000 0000 0259", "pays, and is disputed soon after"),
@@ -50,7 +50,7 @@ TESTS = (
 def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     """Return the app of the pay pages, mounted below /pay."""
     app = Flask(__name__)
-    app.jinja_env.filters.update(money=currencies.formatted, linked=_linked)
+    app.jinja_env.filters.update(money=currencies.formatted, linked=_with_links)
 
     def session_or_404(id: str) -> tuple[StripeObject, list[StripeObject]]:  # noqa: A002 # as the API calls it
         due_jobs.run_due(store)
@@ -92,9 +92,9 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     def pay(id: str) -> Response:  # noqa: A002
         session, items = session_or_404(id)
         if session["status"] == "complete":  # a second click: the first one paid
-            return _onward(session)
+            return _redirect_to_success(session)
         try:
-            buyer, instrument = _read(request.form, session)
+            buyer, instrument = _parse_form(request.form, session)
         except InvalidFields as invalid:
             return _page(session, items, request.form, errors=invalid.fields, status=422)
         with store.writing() as tx:
@@ -106,20 +106,24 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
             else:
                 result, message = "done", ""
         if result == "authenticate":
-            return redirect(url_for("ask", id=id), 303)
+            return redirect(url_for("ask_to_authenticate", id=id), 303)
         if result == "declined":
             return _page(session, items, request.form, declined=message, status=402)
-        return _onward(session) if session["status"] == "complete" else _page(session, items, {})
+        return (
+            _redirect_to_success(session)
+            if session["status"] == "complete"
+            else _page(session, items, {})
+        )
 
     @app.get("/<id>/authenticate")
-    def ask(id: str) -> Response:  # noqa: A002
+    def ask_to_authenticate(id: str) -> Response:  # noqa: A002
         session, items = session_or_404(id)
         if session["status"] != "open":
             return _page(session, items, {})
         return _with_policy(render_template("authenticate.html", session=session), session)
 
     @app.post("/<id>/authenticate")
-    def take(id: str) -> Response:  # noqa: A002
+    def answer_authentication(id: str) -> Response:  # noqa: A002
         session, items = session_or_404(id)
         with store.writing() as tx:
             session = tx.get("checkout.session", id)
@@ -132,7 +136,11 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
         if result == "declined":
             given = {key: hidden["attempt"]["buyer"][key] or "" for key in ("email", "name")}
             return _page(session, items, given, declined=message, status=402)
-        return _onward(session) if session["status"] == "complete" else _page(session, items, {})
+        return (
+            _redirect_to_success(session)
+            if session["status"] == "complete"
+            else _page(session, items, {})
+        )
 
     @app.get("/receipts/<id>")
     def receipt(id: str) -> str:  # noqa: A002
@@ -156,7 +164,7 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     def missing(_error: NotFound) -> tuple[str, int]:
         return render_template("ended.html", session=None), 404
 
-    furnish(app)
+    set_up_pages(app)
     return app
 
 
@@ -172,7 +180,7 @@ def _page(
     """Return the page of a session in its state: the form, or what became of it."""
     if session["status"] != "open":
         return _with_policy(
-            render_template("ended.html", session=session, success=_success(session)), session
+            render_template("ended.html", session=session, success=_success_url(session)), session
         )
     session, items = pricing.with_tax(session, items)
     page = render_template(
@@ -186,7 +194,7 @@ def _page(
         terms=_wants_terms(session),
         tax=pricing.TAX_PERCENT,
         method=given.get("method") or session["payment_method_types"][0],
-        tests=TESTS,
+        tests=TEST_NUMBERS,
     )
     return _with_policy(page, session, status)
 
@@ -199,7 +207,7 @@ def _with_policy(page: str, session: StripeObject, status: int = 200) -> Respons
     return response
 
 
-def _success(session: StripeObject) -> str:
+def _success_url(session: StripeObject) -> str:
     """Return the success address with the session's id in its place.
 
     https://docs.stripe.com/payments/checkout/custom-success-page
@@ -208,11 +216,11 @@ def _success(session: StripeObject) -> str:
     return address.replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def _onward(session: StripeObject) -> Response:
-    return redirect(_success(session), 303)
+def _redirect_to_success(session: StripeObject) -> Response:
+    return redirect(_success_url(session), 303)
 
 
-def _linked(text: str) -> Markup:
+def _with_links(text: str) -> Markup:
     """Return a custom text with its links, the one part of Markdown that they are known to have.
 
     https://docs.stripe.com/payments/checkout/customization/policies
@@ -225,7 +233,7 @@ def _wants_terms(session: StripeObject) -> bool:
     return (session["consent_collection"] or {}).get("terms_of_service") == "required"
 
 
-def _read(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instrument | None]:
+def _parse_form(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instrument | None]:
     """Return who pays and with what. Raises InvalidFields naming every field that is wrong."""
     wrong: dict[str, str] = {}
     email = session["customer_email"] or form.get("email", "").strip()

@@ -16,9 +16,9 @@ from sandbox.stripe.errors import no_such
 from sandbox.stripe.store import Transaction
 
 TIMEOUT: Final = 10.0  # seconds
-ANSWER: Final = 300  # characters of an endpoint's answer that are kept
+MAX_ANSWER: Final = 300  # characters of an endpoint's answer that are kept
 # Pauses between tries, in seconds. Stripe's grow alike, over three days.
-PAUSES: Final = (2.0, 8.0, 30.0, 120.0, 480.0, 1800.0)
+RETRY_DELAYS: Final = (2.0, 8.0, 30.0, 120.0, 480.0, 1800.0)
 STATES: Final = ("pending", "sending", "delivered", "failed", "lost")
 
 
@@ -39,7 +39,7 @@ class Reply:
     text: str
 
     @property
-    def good(self) -> bool:
+    def succeeded(self) -> bool:
         """Tell whether it counts: 2xx alone does, a redirect is a failure."""
         return self.status is not None and 200 <= self.status < 300
 
@@ -72,28 +72,30 @@ def send(endpoint: str, payload: bytes, secrets: Sequence[str]) -> Reply:
     try:
         connection.request("POST", path, payload, headers)
         answer = connection.getresponse()
-        return Reply(answer.status, answer.read(4 * ANSWER).decode("utf-8", "replace")[:ANSWER])
+        return Reply(
+            answer.status, answer.read(4 * MAX_ANSWER).decode("utf-8", "replace")[:MAX_ANSWER]
+        )
     except (OSError, HTTPException) as error:
-        return Reply(None, f"{type(error).__name__}: {error}"[:ANSWER])
+        return Reply(None, f"{type(error).__name__}: {error}"[:MAX_ANSWER])
     finally:
         connection.close()
 
 
-def take(tx: Transaction, maximum: int) -> list[Delivery]:
+def claim_due(tx: Transaction, limit: int) -> list[Delivery]:
     """Return what is due, marked as being sent; nothing while deliveries are paused."""
-    if maximum <= 0 or tx.setting("paused", False):
+    if limit <= 0 or tx.setting("paused", False):
         return []
     rows = tx.db.execute(
         "SELECT number, event, endpoint FROM deliveries WHERE state = 'pending' AND due <= ? "
         "ORDER BY due, number LIMIT ?",
-        (tx.time, maximum),
+        (tx.time, limit),
     ).fetchall()
     for row in rows:
         _set(tx, row["number"], state="sending")
     return [Delivery(row["number"], row["event"], row["endpoint"]) for row in rows]
 
 
-def settle(tx: Transaction, number: int, reply: Reply, pauses: Sequence[float]) -> None:
+def record_reply(tx: Transaction, number: int, reply: Reply, retry_delays: Sequence[float]) -> None:
     """Note an endpoint's reply, and plan the next try while there is one."""
     row = tx.db.execute(
         "SELECT state, tries FROM deliveries WHERE number = ?", (number,)
@@ -102,14 +104,20 @@ def settle(tx: Transaction, number: int, reply: Reply, pauses: Sequence[float]) 
         return
     tries, changes = row["tries"] + 1, {"status": reply.status, "answer": reply.text}
     if row["state"] == "sending":  # and nobody resent, delayed or lost it meanwhile
-        state = "delivered" if reply.good else "pending" if tries <= len(pauses) else "failed"
+        state = (
+            "delivered"
+            if reply.succeeded
+            else "pending"
+            if tries <= len(retry_delays)
+            else "failed"
+        )
         changes["state"] = state
         if state == "pending":
-            changes["due"] = tx.time + pauses[tries - 1]
+            changes["due"] = tx.time + retry_delays[tries - 1]
     _set(tx, number, tries=tries, **changes)
 
 
-def recover(tx: Transaction) -> None:
+def requeue_interrupted(tx: Transaction) -> None:
     """Send again what was being sent when the process ended: at least once, not at most."""
     tx.db.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
 
@@ -125,17 +133,17 @@ def next_due(tx: Transaction) -> float | None:
 
 def resend(tx: Transaction, number: int) -> None:
     """Send it now, whatever became of it before."""
-    _set(tx, _known(tx, number), state="pending", due=tx.time)
+    _set(tx, _require(tx, number), state="pending", due=tx.time)
 
 
 def delay(tx: Transaction, number: int, seconds: float) -> None:
     """Send it later."""
-    _set(tx, _known(tx, number), state="pending", due=tx.time + seconds)
+    _set(tx, _require(tx, number), state="pending", due=tx.time + seconds)
 
 
-def lose(tx: Transaction, number: int) -> None:
+def drop(tx: Transaction, number: int) -> None:
     """Have it never arrive, unless someone resends it."""
-    _set(tx, _known(tx, number), state="lost")
+    _set(tx, _require(tx, number), state="lost")
 
 
 def duplicate(tx: Transaction, number: int) -> None:
@@ -143,16 +151,16 @@ def duplicate(tx: Transaction, number: int) -> None:
     tx.db.execute(
         "INSERT INTO deliveries (event, endpoint, state, due) "
         "SELECT event, endpoint, 'pending', ? FROM deliveries WHERE number = ?",
-        (tx.time, _known(tx, number)),
+        (tx.time, _require(tx, number)),
     )
 
 
-def reorder(tx: Transaction, numbers: Sequence[int], apart: float) -> None:
+def reorder(tx: Transaction, numbers: Sequence[int], interval: float) -> None:
     """Send those waiting now, so many seconds apart, in the order given or in reverse of theirs."""
     tx.set("paused", False)
-    order = list(numbers) or [one["number"] for one in waiting(tx)][::-1]
-    for place, number in enumerate(order):
-        delay(tx, number, place * apart)
+    queue = list(numbers) or [one["number"] for one in waiting(tx)][::-1]
+    for place, number in enumerate(queue):
+        delay(tx, number, place * interval)
 
 
 def waiting(tx: Transaction) -> list[dict[str, Any]]:
@@ -173,7 +181,7 @@ def newest(tx: Transaction, limit: int) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-def _known(tx: Transaction, number: int) -> int:
+def _require(tx: Transaction, number: int) -> int:
     row = tx.db.execute("SELECT 1 FROM deliveries WHERE number = ?", (number,)).fetchone()
     if row is None:
         raise no_such("delivery", str(number), "number")

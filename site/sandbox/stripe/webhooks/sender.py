@@ -10,21 +10,23 @@ from sandbox.stripe.store import Store
 from sandbox.stripe.webhooks import deliveries
 from sandbox.stripe.webhooks.deliveries import Delivery
 
-AT_ONCE: Final = 8  # deliveries on their way at the same time
-LONGEST_SLEEP: Final = 5.0  # seconds: the file may change under us, or the machine sleep
+MAX_CONCURRENT: Final = 8  # deliveries on their way at the same time
+MAX_SLEEP: Final = 5.0  # seconds: the file may change under us, or the machine sleep
 
 log = logging.getLogger(__name__)
 
 
-class Postman:
+class WebhookSender:
     """Works in a thread of its own until closed; what it was carrying is sent again at a start."""
 
-    def __init__(self, store: Store, pauses: Sequence[float] = deliveries.PAUSES) -> None:
-        self._store, self._pauses = store, pauses
+    def __init__(
+        self, store: Store, retry_delays: Sequence[float] = deliveries.RETRY_DELAYS
+    ) -> None:
+        self._store, self._retry_delays = store, retry_delays
         self._closing = Event()
-        self._carried, self._counting = 0, Lock()
+        self._in_flight, self._count_lock = 0, Lock()
         with store.writing() as tx:
-            deliveries.recover(tx)
+            deliveries.requeue_interrupted(tx)
         self._thread = Thread(target=self._run, name="postman", daemon=True)
         self._thread.start()
 
@@ -40,7 +42,7 @@ class Postman:
             try:
                 due_jobs.run_due(self._store)
                 self._send_due()
-                pause = self._pause()
+                pause = self._sleep_seconds()
             except Exception:  # a thread that dies in silence would look like lost webhooks
                 log.exception("The sandbox could not do what was due; it tries again.")
                 pause = 1.0
@@ -52,12 +54,12 @@ class Postman:
             if due is None or due > tx.time:
                 return
         with self._store.writing() as tx:
-            taken = deliveries.take(tx, AT_ONCE - self._carried)
-        for delivery in taken:
-            self._count(1)
-            Thread(target=self._carry, args=(delivery,), name="delivery", daemon=True).start()
+            claimed = deliveries.claim_due(tx, MAX_CONCURRENT - self._in_flight)
+        for delivery in claimed:
+            self._add_in_flight(1)
+            Thread(target=self._deliver, args=(delivery,), name="delivery", daemon=True).start()
 
-    def _carry(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: Delivery) -> None:
         try:
             with self._store.reading() as tx:
                 payload = events.payload(tx, delivery.event)
@@ -68,23 +70,23 @@ class Postman:
             if self._closing.is_set():
                 return  # as if killed: sent again at the next start
             with self._store.writing() as tx:
-                deliveries.settle(tx, delivery.number, reply, self._pauses)
+                deliveries.record_reply(tx, delivery.number, reply, self._retry_delays)
         except Exception:
             log.exception("A delivery could not be carried out.")
         finally:
-            self._count(-1)
+            self._add_in_flight(-1)
             self._store.changed.set()
 
-    def _count(self, more: int) -> None:
-        with self._counting:
-            self._carried += more
+    def _add_in_flight(self, more: int) -> None:
+        with self._count_lock:
+            self._in_flight += more
 
-    def _pause(self) -> float:
+    def _sleep_seconds(self) -> float:
         """Return how long to sleep, in seconds, if nothing changes."""
         with self._store.reading() as tx:
             dues = (deliveries.next_due(tx), due_jobs.next_due(tx))
             now = tx.time
-        if self._carried >= AT_ONCE:  # whoever comes back wakes us
+        if self._in_flight >= MAX_CONCURRENT:  # whoever comes back wakes us
             dues = (None, dues[1])
-        soonest = min((due - now for due in dues if due is not None), default=LONGEST_SLEEP)
-        return max(0.0, min(soonest, LONGEST_SLEEP))
+        soonest = min((due - now for due in dues if due is not None), default=MAX_SLEEP)
+        return max(0.0, min(soonest, MAX_SLEEP))

@@ -1,4 +1,4 @@
-"""Invoices that a session leaves when it is paid.
+"""Invoices of paid sessions.
 
 Source: https://docs.stripe.com/payments/checkout/receipts#paid-invoices and stripe/_invoice.py of
 the SDK, of which they carry every field that must be there.
@@ -11,7 +11,7 @@ from sandbox.stripe.objects import events
 from sandbox.stripe.parameters import Choice, Parameters, Text, TimeRange
 from sandbox.stripe.store import StripeObject, Transaction
 
-# Null in every invoice that the sandbox writes.
+# Null in every invoice of the sandbox.
 NULL_FIELDS: Final = (
     "account_country", "account_name", "account_tax_ids", "application",
     "automatically_finalizes_at", "custom_fields", "customer_account", "customer_phone",
@@ -35,7 +35,7 @@ LIST: Final = Parameters(
 
 
 def create_for(tx: Transaction, session: StripeObject) -> None:
-    """Write the invoice of a session that was just paid, if it was to have one."""
+    """Create the invoice of a session that was just paid, if it asks for one."""
     if not session["invoice_creation"]["enabled"] or session["invoice"]:
         return
     number = len(tx.newest("invoice", 10_000)) + 1
@@ -89,7 +89,7 @@ def _invoice(tx: Transaction, session: StripeObject, number: str) -> StripeObjec
         "default_tax_rates": [],
         "discounts": [],
         "hosted_invoice_url": page,
-        "invoice_pdf": page,  # the sandbox prints none: its page can be printed
+        "invoice_pdf": page,  # the sandbox makes no PDF: the page can be printed
         "issuer": {"type": "self"},
         "lines": {
             "object": "list",

@@ -1,4 +1,4 @@
-"""What a Checkout Session sells: each line with the price and product made for it."""
+"""Line items of a Checkout Session, each with its own price and product."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from sandbox.stripe.store import StripeObject
 
 
 def line_item(given: dict[str, Any], name: str, now: int) -> StripeObject:
-    """Return the line item of one checked entry of `line_items`; `name` is where it stood.
+    """Return the line item of one parsed entry of `line_items`; `name` is its parameter name.
 
-    Raises Refusal for what the fields together do not allow
+    Raises ApiError for what the fields together do not allow
     (https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-line_items).
     """
     if "price" in given and "price_data" in given:
         raise mutually_exclusive(f"{name}[price]", f"{name}[price_data]")
-    if "price" in given:  # prices are made in line only: there is none to name
+    if "price" in given:  # the sandbox has no stored prices
         raise no_such("price", given["price"], f"{name}[price]", status=400)
     if "price_data" not in given:
         raise ApiError(

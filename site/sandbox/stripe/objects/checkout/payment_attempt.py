@@ -1,4 +1,4 @@
-"""Buying: what a buyer's try to pay does to the session, the payment and the charge."""
+"""Payment attempts: their effect on the session, the payment intent and the charge."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ Result = Literal["done", "authenticate", "declined"]
 
 @dataclass(frozen=True)
 class Buyer:
-    """Who pays, as typed on the pay page."""
+    """The buyer's details, as typed on the payment page."""
 
     email: str
     name: str | None = None
@@ -30,14 +30,14 @@ def pay(
     instrument: Instrument | None,
     settle_seconds: float,
 ) -> tuple[Result, str]:
-    """Try to pay an open session; return the result, and what to tell the buyer.
+    """Try to pay an open session; return the result and a message for the buyer.
 
     Without an instrument there must be nothing to pay. A declined try leaves the session open, as
     Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.
     """
     pricing.store_price(tx, session)
     if instrument is None:
-        if session["payment_intent"]:  # tried, and then a code left nothing to pay
+        if session["payment_intent"]:  # tried before a code reduced the total to zero
             payment_intents.cancel(tx, session["payment_intent"], "abandoned")
             session["payment_intent"] = None
         sessions.complete(tx, session, "no_payment_required", **asdict(buyer))
@@ -67,11 +67,11 @@ def pay(
 
 
 def authenticate(tx: Transaction, session: StripeObject, proven: bool) -> tuple[Result, str]:
-    """Take the answer of the authentication page, and charge the card if it was the right one."""
+    """Charge the card if the buyer completed the authentication."""
     pricing.store_price(tx, session)  # a code may have been redeemed meanwhile
     attempt = tx.hidden(session["id"])["attempt"]
     buyer, intent = Buyer(**attempt["buyer"]), payment_intents.get_or_create(tx, session)
-    if intent["status"] != "requires_action":  # the page was open twice
+    if intent["status"] != "requires_action":  # answered before, in another tab
         return "declined", UNAUTHENTICATED.message
     if not proven:
         payment_intents.fail_authentication(tx, intent, UNAUTHENTICATED)
@@ -84,14 +84,14 @@ def authenticate(tx: Transaction, session: StripeObject, proven: bool) -> tuple[
 
 
 def settle(tx: Transaction, id: str, arrives: bool | None = None) -> None:  # noqa: A002
-    """End a postponed payment: as its bank account says, or as told.
+    """End a processing payment: as its test bank account defines, or as `arrives` says.
 
-    Raises Refusal when the payment is not waiting for anything.
+    Raises ApiError when the payment is not waiting for anything.
     """
     intent = payment_intents.retrieve(tx, id, {})
     if intent["status"] != "processing":
         raise invalid_state(
-            f"This PaymentIntent's status is {intent['status']}: nothing is to settle."
+            f"This PaymentIntent's status is {intent['status']}: there is nothing to settle."
         )
     tx.unschedule("settle", id)
     session = sessions.by_payment_intent(tx, id)
@@ -104,7 +104,7 @@ def settle(tx: Transaction, id: str, arrives: bool | None = None) -> None:  # no
 
 
 def _set_customer(session: StripeObject, intent: StripeObject) -> None:
-    """Name the customer that the session makes, so that the payment carries it from the start."""
+    """Set the session's new customer on the payment, before it is paid."""
     if sessions.creates_customer(session):
         session["customer"] = intent["customer"] = sessions.new_customer_id()
 

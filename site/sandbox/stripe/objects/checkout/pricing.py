@@ -1,4 +1,4 @@
-"""What a session costs: its lines, less a discount, with tax.
+"""Prices of a session: line items, discount and tax.
 
 Source: https://docs.stripe.com/payments/checkout/discounts and https://docs.stripe.com/tax/checkout
 """
@@ -9,15 +9,15 @@ from typing import Final
 from sandbox.stripe import currencies
 from sandbox.stripe.store import StripeObject, Transaction
 
-# One rate for everyone, where Stripe knows each place's. What a price says nothing of is added in
-# usd and cad and included elsewhere, which is what "inferred by currency" stands for at Stripe:
+# One rate for all countries. A price without tax behavior is exclusive in usd and cad and inclusive
+# in other currencies, as Stripe's "inferred by currency":
 # https://docs.stripe.com/tax/products-prices-tax-codes-tax-behavior
 TAX_PERCENT: Final = 10
 ADDED_IN: Final = frozenset({"usd", "cad"})
 
 
 def sum_lines(session: StripeObject, items: list[StripeObject]) -> None:
-    """Add a session's lines up."""
+    """Set a session's totals from its line items."""
     session["amount_subtotal"] = sum(item["amount_subtotal"] for item in items)
     session["amount_total"] = sum(item["amount_total"] for item in items)
     for name in ("amount_discount", "amount_tax"):
@@ -27,7 +27,7 @@ def sum_lines(session: StripeObject, items: list[StripeObject]) -> None:
 def apply_discount(
     session: StripeObject, items: list[StripeObject], percent: float | None, amount_off: int
 ) -> None:
-    """Take a percentage off each line, or else spread an amount over them."""
+    """Take a percentage off each line, or spread an amount over the lines."""
     currency = session["currency"]
     subtotal_sum = sum(item["amount_subtotal"] for item in items)
     remaining = subtotal_sum if percent else min(subtotal_sum, amount_off)
@@ -36,7 +36,7 @@ def apply_discount(
         if percent:
             share = _rounded(subtotal * percent / 100, currency)
         elif item is items[-1]:
-            share = remaining  # what rounding left over
+            share = remaining  # the rest after rounding
         else:
             share = (
                 min(remaining, _rounded(amount_off * subtotal / subtotal_sum, currency))
@@ -51,7 +51,7 @@ def apply_discount(
 def with_tax(
     session: StripeObject, items: list[StripeObject]
 ) -> tuple[StripeObject, list[StripeObject]]:
-    """Return a session and its lines as they are once the buyer's place is known.
+    """Return copies of a session and its lines with the tax that a known address adds.
 
     Without automatic tax they are as they were.
     """
@@ -70,13 +70,13 @@ def with_tax(
 
 
 def store_price(tx: Transaction, session: StripeObject) -> None:
-    """Write down what the buyer is about to pay, the tax included."""
+    """Store the price that the buyer is about to pay, with tax."""
     priced, items = with_tax(session, tx.hidden(session["id"])["line_items"])
     session.update(priced)
     tx.update(session, line_items=items)
 
 
 def _rounded(amount: float, currency: str) -> int:
-    """Return a whole amount; of three digits the last is 0."""
+    """Return an integer amount; in currencies of three decimals a multiple of 10."""
     step = 10 if currency in currencies.THREE_DECIMAL else 1
     return int(amount / step + 0.5) * step

@@ -1,4 +1,4 @@
-"""Promotion codes and the coupons behind them: some to begin with, more on the control page.
+"""Promotion codes and their coupons: some by default, more from the control page.
 
 Source: https://docs.stripe.com/payments/checkout/discounts, stripe/_promotion_code.py and
 stripe/_coupon.py of the SDK.
@@ -12,7 +12,7 @@ from sandbox.stripe.objects.checkout import pricing
 from sandbox.stripe.parameters import Boolean, Currency, Integer, Parameters, Text, TimeRange
 from sandbox.stripe.store import StripeObject, Transaction
 
-# What the sandbox starts with: a percent code, an amount code, and one that leaves nothing to pay.
+# By default: a code in percent, one by amount, and one that reduces the total to zero.
 DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"code": "TENOFF", "percent": 10},
     {"code": "TWENTY", "amounts": {"usd": 2_000, "eur": 2_000, "jpy": 3_000, "kwd": 6_000}},
@@ -41,7 +41,7 @@ NOT_VALID: Final = "This code is not valid"
 
 
 def create_defaults(tx: Transaction) -> None:
-    """Make the codes of the start, once in each mode."""
+    """Create the default codes in both modes, unless there are any."""
     mode = tx.live
     for live in (False, True):
         tx.live = live
@@ -52,7 +52,7 @@ def create_defaults(tx: Transaction) -> None:
 
 
 def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Make a code, as in the dashboard: a percentage, or an amount in one currency."""
+    """Create a code, as in the dashboard: in percent, or by amount in one currency."""
     if "percent" in given and "amount" in given:
         raise mutually_exclusive("percent", "amount")
     if "percent" not in given and not ("amount" in given and "currency" in given):
@@ -72,7 +72,7 @@ def retrieve_coupon(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeO
 
 
 def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Return promotion codes, newest first, by code, coupon and whether they still work."""
+    """Return promotion codes, newest first, filtered by code, coupon and `active`."""
     where = {f"$.{name}": given[name] for name in ("active", "code") if name in given}
     if "coupon" in given:
         where["$.promotion.coupon"] = given["coupon"]
@@ -82,9 +82,9 @@ def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
 def apply_discounts(
     tx: Transaction, session: StripeObject, items: list[StripeObject], given: list[StripeObject]
 ) -> None:
-    """Take the `discounts` that a session is created with off its price.
+    """Apply the `discounts` that a session is created with.
 
-    Raises Refusal for a coupon or a code that nobody made.
+    Raises ApiError for an unknown coupon or code, and for one of another currency.
     """
     for number, entry in enumerate(given):
         if len(entry) > 1:
@@ -102,9 +102,9 @@ def apply_discounts(
 
 
 def redeem(tx: Transaction, session: StripeObject, typed: str) -> str:
-    """Take a code off an open session, in any case of letters; return what is wrong with it, if.
+    """Apply a code, in any case, to an open session; return an error message or "".
 
-    One code holds at a time: the last one. https://docs.stripe.com/payments/checkout/discounts
+    A code replaces the one before. https://docs.stripe.com/payments/checkout/discounts
     """
     discount = tx.newest("promotion_code", 1, where={"$.code": typed.strip().upper()})
     if not discount:
@@ -122,7 +122,7 @@ def redeem(tx: Transaction, session: StripeObject, typed: str) -> str:
 
 
 def count_redemptions(tx: Transaction, session: StripeObject) -> None:
-    """Note that the codes of a session were used."""
+    """Count the redemption of a session's codes."""
     for entry in session["discounts"]:
         for kind in ("promotion_code", "coupon"):
             if entry[kind]:
@@ -137,7 +137,7 @@ def _coupon(tx: Transaction, discount: StripeObject) -> StripeObject:
 
 
 def _applies_to(tx: Transaction, discount: StripeObject, currency: str) -> bool:
-    """Tell whether a coupon or code takes something off a price in a currency."""
+    """Tell whether a coupon or code applies to a price in a currency."""
     coupon = _coupon(tx, discount)
     return bool(coupon["percent_off"]) or currency in tx.hidden(coupon["id"])["amounts"]
 

@@ -16,7 +16,7 @@ def session_object(
     total: int,
     methods: list[str],
 ) -> StripeObject:
-    """Return a session just made (stripe/checkout/_session.py). `url` is the sandbox's own."""
+    """Return a new session (stripe/checkout/_session.py). `url` is the sandbox's own address."""
     email = given.get("customer_email")
     return {
         "id": id,
@@ -83,7 +83,7 @@ def session_object(
         "name_collection": None,
         "optional_items": None,
         "origin_context": given.get("origin_context"),
-        "payment_intent": None,  # until someone tries to pay
+        "payment_intent": None,  # until the first payment attempt
         "payment_link": None,
         "payment_method_collection": "if_required",
         "payment_method_configuration_details": None,
@@ -119,7 +119,7 @@ def session_object(
 def customer_details(
     email: str | None, name: str | None, *, country: str | None = None
 ) -> StripeObject:
-    """Return what is known of the customer; the address as far as a card tells it."""
+    """Return the customer's details; of the address only the country, which the card gives."""
     return {
         "address": address(country) if country else None,
         "business_name": None,
@@ -133,7 +133,7 @@ def customer_details(
 
 
 def address(country: str | None) -> StripeObject:
-    """Return an address of which no more than the country is known."""
+    """Return an address with only the country."""
     parts = ("city", "country", "line1", "line2", "postal_code", "state")
     return {part: country if part == "country" else None for part in parts}
 
@@ -145,7 +145,7 @@ def _automatic_tax(given: dict[str, Any]) -> StripeObject:
         "enabled": True,
         "liability": {"account": None, "type": "self"},
         "provider": "stripe",
-        "status": "requires_location_inputs",  # until the buyer has said where they are
+        "status": "requires_location_inputs",  # until the buyer enters an address
     }
 
 

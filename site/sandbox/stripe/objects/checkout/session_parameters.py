@@ -1,4 +1,4 @@
-"""What Checkout Sessions may be created and listed with.
+"""Parameters to create and to list Checkout Sessions.
 
 Source: stripe/params/checkout/_session_create_params.py and _session_list_params.py of the SDK,
 and https://docs.stripe.com/api/checkout/sessions/create. A test compares the names.

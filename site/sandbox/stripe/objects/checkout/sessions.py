@@ -1,4 +1,4 @@
-"""Checkout Sessions: made by the API, paid on the pay page, expired by the clock.
+"""Checkout Sessions: created by the API, paid on the payment page, expired by a due job.
 
 Source: https://docs.stripe.com/api/checkout/sessions and stripe/checkout/_session.py of the SDK.
 """
@@ -21,15 +21,15 @@ from sandbox.stripe.objects.checkout.session_parameters import METHODS
 from sandbox.stripe.objects.payments import payment_intents
 from sandbox.stripe.store import StripeObject, Transaction
 
-MIN_LIFETIME: Final = 30 * 60  # seconds a session lives at least, and at most
+MIN_LIFETIME: Final = 30 * 60  # seconds from creation to expires_at
 MAX_LIFETIME: Final = 24 * 3600
-RECOVERY_LIFETIME: Final = 30 * 24 * 3600  # seconds after its end
+RECOVERY_LIFETIME: Final = 30 * 24 * 3600  # seconds after it expired
 
 
 def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Make a session from checked parameters.
+    """Create a session from parsed parameters.
 
-    Raises Refusal for what the parameters together do not allow.
+    Raises ApiError for combinations that are not allowed.
     """
     expires_at = _expires_at(given, tx.now)
     if "discounts" in given and given.get("allow_promotion_codes"):
@@ -64,7 +64,7 @@ def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject: 
 
 
 def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Return sessions, newest first, by status, payment intent, customer's email and time."""
+    """Return sessions, newest first, filtered by status, payment intent, customer and time."""
     where = {
         f"$.{name}": given[name]
         for name in ("status", "payment_intent", "customer")
@@ -76,14 +76,14 @@ def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
 
 
 def line_items(tx: Transaction, id: str, given: dict[str, Any]) -> StripeObject:  # noqa: A002
-    """Return what a session sells."""
+    """Return a session's line items."""
     retrieve(tx, id, {})
     items = tx.hidden(id)["line_items"]
     return pagination.page_of_parts(items, f"/v1/checkout/sessions/{id}/line_items", given)
 
 
 def expire(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
-    """End an open session early (https://docs.stripe.com/api/checkout/sessions/expire)."""
+    """Expire an open session (https://docs.stripe.com/api/checkout/sessions/expire)."""
     session = retrieve(tx, id, {})
     if session["status"] != "open":
         raise invalid_state(
@@ -97,16 +97,16 @@ def expire(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  #
         recovery["url"] = f"{tx.url}/pay/{id}/recover"
         recovery["expires_at"] = tx.now + RECOVERY_LIFETIME
     tx.update(session)
-    if session["payment_intent"]:  # tried and not paid
+    if session["payment_intent"]:  # after a failed attempt
         payment_intents.cancel(tx, session["payment_intent"], "expired")
     events.record(tx, "checkout.session.expired", session)
     return session
 
 
 def recover(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
-    """Return a copy of an expired session that its recovery address leads to.
+    """Create a copy of an expired session, as its recovery URL does.
 
-    Raises Refusal when it has none any more
+    Raises ApiError when it has no recovery URL or this has expired
     (https://docs.stripe.com/payments/checkout/abandoned-carts).
     """
     before = retrieve(tx, id, {})
@@ -138,7 +138,7 @@ def recover(tx: Transaction, id: str) -> StripeObject:  # noqa: A002
 
 
 def set_presentment(tx: Transaction, id: str, currency: str, amount: int) -> None:  # noqa: A002
-    """Have the buyer of an open session choose a currency of their own, shown beside ours.
+    """Set the buyer's own currency and amount on an open session.
 
     https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing
     """
@@ -162,7 +162,7 @@ def complete(
     terms: bool,
     tax_id: dict[str, str] | None,
 ) -> None:
-    """End a session with success: paid, to be paid later, or with nothing to pay."""
+    """Complete a session: paid, unpaid while the payment is processing, or free."""
     tx.unschedule("expire", session["id"])
     session.update(
         status="complete",
@@ -184,7 +184,7 @@ def complete(
 
 
 def creates_customer(session: StripeObject) -> bool:
-    """Tell whether a session makes a customer: asked for, or needed for its invoice.
+    """Tell whether a session creates a customer: on request, or for its invoice.
 
     https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-customer_creation
     """
@@ -192,12 +192,12 @@ def creates_customer(session: StripeObject) -> bool:
 
 
 def new_customer_id() -> str:
-    """Return the id of a customer made with a session; the sandbox keeps no more of them."""
+    """Return the id of a new customer; the sandbox stores no other data of customers."""
     return ids.new("cus_", 14)
 
 
 def record_async_payment(tx: Transaction, session: StripeObject, *, paid: bool) -> None:
-    """Learn what became of a payment that was to come later."""
+    """Record the result of an asynchronous payment."""
     if paid:
         session["payment_status"] = "paid"
         invoices.create_for(tx, session)
@@ -207,7 +207,7 @@ def record_async_payment(tx: Transaction, session: StripeObject, *, paid: bool) 
 
 
 def by_payment_intent(tx: Transaction, intent: str) -> StripeObject:
-    """Return the session that a payment intent pays for."""
+    """Return the session of a payment intent."""
     return tx.newest("checkout.session", 1, where={"$.payment_intent": intent})[0]
 
 
@@ -247,7 +247,7 @@ def _total(given: dict[str, Any], items: list[StripeObject]) -> tuple[str, int]:
 
 
 def _check_minimum(total: int, currency: str) -> None:
-    """Refuse a total below the least charge; 0 is fine.
+    """Raise ApiError for a total below the minimum charge, unless it is 0.
 
     https://docs.stripe.com/payments/checkout/no-cost-orders
     """

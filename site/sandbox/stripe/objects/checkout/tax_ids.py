@@ -1,11 +1,11 @@
-"""Tax ids as buyers type them (https://docs.stripe.com/tax/checkout/tax-ids)."""
+"""Tax ids, as typed by buyers (https://docs.stripe.com/tax/checkout/tax-ids)."""
 
 import re
 from typing import Final
 
 from sandbox.stripe.objects.payments.cards import InvalidFields
 
-# Some of Stripe's hundred kinds, each told by its form alone; nobody is asked whether it is taken.
+# Some of Stripe's types of tax id, recognized by their form; none is verified.
 FORMATS: Final = {
     "eu_vat": r"(AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK)"
     r"[0-9A-Z]{8,12}",
@@ -16,7 +16,7 @@ FORMATS: Final = {
 
 
 def parse(typed: str, *, required: bool) -> dict[str, str] | None:
-    """Return the tax id that was typed. Raises InvalidFields for what has the form of none."""
+    """Return the typed tax id. Raises InvalidFields for an unknown form."""
     value = re.sub(r"[\s.]", "", typed).upper()
     if not value and not required:
         return None

@@ -1,6 +1,6 @@
-"""What buyers pay with: test cards and test bank accounts, and what becomes of each.
+"""Test cards and test bank accounts, and the outcome of each.
 
-Source: https://docs.stripe.com/testing. Of a number no more than the last four digits are kept.
+Source: https://docs.stripe.com/testing. Only the last four digits of a number are stored.
 """
 
 import re
@@ -21,7 +21,7 @@ Outcome = Literal[
 
 
 class InvalidFields(Exception):
-    """What was typed cannot be right. `fields` holds one sentence for each field."""
+    """Typed values are invalid. `fields` has a message for each field."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(", ".join(fields))
@@ -30,7 +30,7 @@ class InvalidFields(Exception):
 
 @dataclass(frozen=True)
 class Decline:
-    """Why a payment failed, in Stripe's words (https://docs.stripe.com/declines/codes)."""
+    """Why a payment failed, with Stripe's codes and message (https://docs.stripe.com/declines/codes)."""
 
     code: str
     reason: str
@@ -39,7 +39,7 @@ class Decline:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A card that could be one."""
+    """A card with a valid number."""
 
     kind: Literal["card"] = "card"
     brand: str
@@ -53,7 +53,7 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Debit:
-    """A bank account that could be one."""
+    """A bank account with a valid IBAN."""
 
     kind: Literal["sepa_debit"] = "sepa_debit"
     country: str
@@ -112,13 +112,13 @@ TEST_ACCOUNTS: Final[dict[str, Outcome]] = {
 
 
 def card(number: str, expiry: str, cvc: str, now: int) -> Card:
-    """Return the card of what was typed. Raises InvalidFields for what no card has."""
+    """Return the card that was typed. Raises InvalidFields."""
     invalid = {}
     digits = re.sub(r"[\s-]", "", number)
     if not digits:
         invalid["number"] = "Enter the card number"
     elif not re.fullmatch(r"[0-9]{12,19}", digits) or not _luhn_valid(digits):
-        invalid["number"] = "Check the card number: it has a digit wrong, missing or too many"
+        invalid["number"] = "Check the card number: a digit is wrong, missing or too many"
     month, year = _expiry(expiry)
     today = datetime.fromtimestamp(now, UTC)
     if not month:
@@ -155,9 +155,7 @@ def debit(iban: str) -> Debit:
         str(int(character, 36)) for character in text[4:] + text[:4] if character.isalnum()
     )
     if not re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", text) or int(numeric) % 97 != 1:
-        raise InvalidFields(
-            {"iban": "Check the IBAN: it has a character wrong, missing or too many"}
-        )
+        raise InvalidFields({"iban": "Check the IBAN: a character is wrong, missing or too many"})
     if text not in TEST_ACCOUNTS:
         raise InvalidFields(
             {"iban": "Use a test account: AT32 1904 3002 3547 3204 or AT86 1904 3002 3547 3202"}
@@ -172,7 +170,7 @@ def debit(iban: str) -> Debit:
 
 
 def _luhn_valid(digits: str) -> bool:
-    """Tell whether the check digit is right (ISO/IEC 7812-1, Luhn)."""
+    """Tell whether the check digit is correct (ISO/IEC 7812-1, Luhn)."""
     total = 0
     for position, character in enumerate(reversed(digits)):
         doubled = int(character) * (2 if position % 2 else 1)

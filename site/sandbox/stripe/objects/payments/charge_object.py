@@ -15,7 +15,7 @@ def charge_object(
     status: str,
     why: Decline | None,
 ) -> StripeObject:
-    """Return a charge just made. `status` is succeeded, pending or failed, `why` tells the last."""
+    """Return a new charge. `status` is succeeded, pending or failed; `why` is the decline."""
     paid = status == "succeeded"
     id = ids.new("ch_3" if isinstance(instrument, Card) else "py_3", 23)  # noqa: A001
     return {
@@ -69,7 +69,7 @@ def charge_object(
 
 
 def payment_method_object(id: str | None, charge: StripeObject | None, now: int) -> StripeObject:  # noqa: A002
-    """Return the payment method that failed, as last_payment_error carries it."""
+    """Return the failed payment method, as in last_payment_error."""
     details: StripeObject = {"type": "card", "card": {}}
     if charge:
         details = charge["payment_method_details"]

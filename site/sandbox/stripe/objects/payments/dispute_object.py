@@ -6,7 +6,9 @@ from sandbox.stripe import ids
 from sandbox.stripe.store import StripeObject
 
 DAY: Final = 24 * 3600
-RESPONSE_SECONDS: Final = 9 * DAY  # banks give 7 to 21: https://docs.stripe.com/disputes/responding
+RESPONSE_SECONDS: Final = (
+    9 * DAY
+)  # banks allow 7 to 21 days: https://docs.stripe.com/disputes/responding
 FEE: Final = 1_500  # of the currency's smallest unit; Stripe's depends on the country
 REASON_CODES: Final = {"fraudulent": "10.4", "product_not_received": "13.1", "duplicate": "12.6"}
 EVIDENCE: Final = (
@@ -24,7 +26,7 @@ EVIDENCE: Final = (
 def dispute_object(
     charge: StripeObject, amount: int, reason: str, *, inquiry: bool, now: int
 ) -> StripeObject:
-    """Return a dispute that has just come in. Evidence is due at the end of a day."""
+    """Return a new dispute. Evidence is due at the end of a day."""
     due = (now + RESPONSE_SECONDS) // DAY * DAY + DAY - 1
     evidence: StripeObject = dict.fromkeys(EVIDENCE)
     code = REASON_CODES.get(reason, "13.7")
@@ -70,7 +72,7 @@ def dispute_object(
 
 
 def balance_transaction(dispute: StripeObject, amount: int, fee: int, now: int) -> StripeObject:
-    """Return the entry in the merchant's balance (stripe/_balance_transaction.py)."""
+    """Return the balance transaction of a dispute (stripe/_balance_transaction.py)."""
     fees = [
         {
             "amount": fee,

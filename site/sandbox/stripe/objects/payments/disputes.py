@@ -1,4 +1,4 @@
-"""Disputes: a bank takes a payment back, asks for evidence, and decides.
+"""Disputes: a bank withdraws a payment, asks for evidence, and decides.
 
 Source: https://docs.stripe.com/disputes/how-disputes-work, https://docs.stripe.com/testing#disputes
 and stripe/_dispute.py of the SDK.
@@ -33,9 +33,9 @@ OPEN: Final = Parameters(
 
 
 def open_dispute(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Have a bank dispute a charge, whole or in part; an inquiry only asks and takes no money.
+    """Open a dispute of a charge or a part of it; an inquiry withdraws no money.
 
-    Raises Refusal for a charge that is not paid, or is disputed already.
+    Raises ApiError for a charge that is not paid or has an undecided dispute.
     """
     charge = tx.require("charge", given["id"], "id")
     before = tx.newest("dispute", 1, where={"$.charge": charge["id"]})
@@ -64,13 +64,13 @@ def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject: 
 
 
 def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Return disputes, newest first, those of a charge or an intent when asked."""
+    """Return disputes, newest first, filtered by charge or payment intent."""
     where = {f"$.{name}": given[name] for name in ("charge", "payment_intent") if name in given}
     return pagination.page(tx, "dispute", "/v1/disputes", given, where=where)
 
 
 def respond(tx: Transaction, id: str) -> None:  # noqa: A002
-    """Hand in evidence, as in the dashboard: the bank looks at it from now on."""
+    """Submit evidence, as in the dashboard: the dispute is under review."""
     dispute = _undecided_dispute(tx, id)
     details = {**dispute["evidence_details"], "has_evidence": True, "submission_count": 1}
     details["submission_method"] = "manual"
@@ -80,7 +80,7 @@ def respond(tx: Transaction, id: str) -> None:  # noqa: A002
 
 
 def win(tx: Transaction, id: str) -> None:  # noqa: A002
-    """Have the bank decide for the merchant: what was taken comes back."""
+    """Decide for the merchant: the money is returned."""
     dispute = _undecided_dispute(tx, id)
     if dispute["status"].startswith("warning_"):
         _close(tx, dispute, "warning_closed")
@@ -92,7 +92,7 @@ def win(tx: Transaction, id: str) -> None:  # noqa: A002
 
 
 def lose(tx: Transaction, id: str) -> None:  # noqa: A002
-    """Have the bank decide for the cardholder: the money is gone. An inquiry becomes a dispute."""
+    """Decide for the cardholder: the money is lost. An inquiry becomes a dispute."""
     dispute = _undecided_dispute(tx, id)
     if dispute["status"].startswith("warning_"):
         fee = balance_transaction(dispute, -dispute["amount"], FEE, tx.now)

@@ -1,4 +1,4 @@
-"""Payment intents and their charges: a payment from the first try to its end.
+"""Payment intents and their charges, from the first attempt to the end.
 
 Source: https://docs.stripe.com/payments/paymentintents/lifecycle, stripe/_payment_intent.py and
 stripe/_charge.py of the SDK.
@@ -15,9 +15,9 @@ from sandbox.stripe.store import StripeObject, Transaction
 
 
 def get_or_create(tx: Transaction, session: StripeObject) -> StripeObject:
-    """Return the payment intent of a session, making it when nobody tried to pay before.
+    """Return the payment intent of a session, created at the first attempt.
 
-    Since API 2022-08-01 it is made at the first try and not with the session.
+    Since API 2022-08-01 it is not created with the session.
     """
     if session["payment_intent"]:
         tried = tx.get("payment_intent", session["payment_intent"])
@@ -84,7 +84,7 @@ def get_or_create(tx: Transaction, session: StripeObject) -> StripeObject:
 def succeed(
     tx: Transaction, intent: StripeObject, instrument: Instrument, billing: StripeObject
 ) -> StripeObject:
-    """Charge what was tried and have the money; return the charge."""
+    """Charge the instrument; return the charge."""
     charge = _create_charge(tx, intent, instrument, billing, status="succeeded")
     _mark_succeeded(tx, intent, charge)
     return charge
@@ -93,7 +93,7 @@ def succeed(
 def start_processing(
     tx: Transaction, intent: StripeObject, instrument: Instrument, billing: StripeObject
 ) -> StripeObject:
-    """Ask the bank, which answers later; return the pending charge."""
+    """Start a payment that the bank answers later; return the pending charge."""
     charge = _create_charge(tx, intent, instrument, billing, status="pending")
     intent.update(status="processing", next_action=None, last_payment_error=None)
     tx.update(intent)
@@ -103,7 +103,7 @@ def start_processing(
 
 
 def complete_processing(tx: Transaction, intent: StripeObject) -> None:
-    """Have the money of a payment that was postponed."""
+    """Complete a processing payment."""
     charge = tx.get("charge", intent["latest_charge"])
     charge.update(status="succeeded", paid=True, captured=True, amount_captured=charge["amount"])
     charge["balance_transaction"] = ids.new("txn_3", 23)
@@ -112,7 +112,7 @@ def complete_processing(tx: Transaction, intent: StripeObject) -> None:
 
 
 def fail_processing(tx: Transaction, intent: StripeObject, decline: Decline) -> None:
-    """Learn from the bank that the money of a postponed payment never comes."""
+    """Fail a processing payment."""
     charge = tx.get("charge", intent["latest_charge"])
     charge.update(status="failed", failure_code=decline.code, failure_message=decline.message)
     tx.update(charge)
@@ -127,14 +127,14 @@ def decline(
     billing: StripeObject,
     why: Decline,
 ) -> None:
-    """Have a try refused: a failed charge, and an intent that waits for another try."""
+    """Decline an attempt: the charge fails, and the intent waits for another attempt."""
     charge = _create_charge(tx, intent, instrument, billing, status="failed", why=why)
     events.record(tx, "charge.failed", charge)
     _mark_failed(tx, intent, why, charge)
 
 
 def require_action(tx: Transaction, intent: StripeObject, page: str) -> None:
-    """Have the buyer prove who they are at an address of ours before anything is charged."""
+    """Require authentication at a page before the charge."""
     intent.update(
         status="requires_action",
         payment_method=ids.new("pm_1", 22),
@@ -149,12 +149,12 @@ def require_action(tx: Transaction, intent: StripeObject, page: str) -> None:
 
 
 def fail_authentication(tx: Transaction, intent: StripeObject, why: Decline) -> None:
-    """Have the proof refused: no charge was made."""
+    """Fail the authentication, without a charge."""
     _mark_failed(tx, intent, why, None)
 
 
 def cancel(tx: Transaction, id: str, why: str) -> None:  # noqa: A002
-    """End an intent that is not paid."""
+    """Cancel an intent that is not paid."""
     intent = tx.get("payment_intent", id)
     intent.update(status="canceled", canceled_at=tx.now, cancellation_reason=why, next_action=None)
     tx.update(intent)
@@ -162,7 +162,7 @@ def cancel(tx: Transaction, id: str, why: str) -> None:  # noqa: A002
 
 
 def retrieve(tx: Transaction, id: str, given: dict[str, Any]) -> StripeObject:  # noqa: A002
-    """Return a payment intent; a client secret, when given, must be its own."""
+    """Return a payment intent; a given client secret must match."""
     intent = tx.require("payment_intent", id, "intent")
     if given.get("client_secret", intent["client_secret"]) != intent["client_secret"]:
         raise no_such("payment_intent", id, "intent")
@@ -181,7 +181,7 @@ def retrieve_charge(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeO
 
 
 def list_charges(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Return charges, newest first, those of one intent or customer when asked."""
+    """Return charges, newest first, filtered by payment intent or customer."""
     where = {f"$.{name}": given[name] for name in ("payment_intent", "customer") if name in given}
     return pagination.page(tx, "charge", "/v1/charges", given, where=where)
 

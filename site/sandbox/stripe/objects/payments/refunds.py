@@ -1,4 +1,4 @@
-"""Refunds: made through the API or, as from the dashboard, on the control page.
+"""Refunds: created by the API or, as in the dashboard, on the control page.
 
 Source: https://docs.stripe.com/refunds and stripe/_refund.py of the SDK.
 """
@@ -37,14 +37,14 @@ CREATE: Final = Parameters(
 LIST: Final = Parameters(
     {**pagination.PAGING, "charge": Text(), "payment_intent": Text(), "created": TimeRange()}
 )
-# Until a bank returned a debit; cards are refunded at once, but for those of
-# https://docs.stripe.com/testing#refunds
+# Of a bank debit's refund, and of the test cards in https://docs.stripe.com/testing#refunds; other
+# cards are refunded at once.
 PROCESSING_SECONDS: Final = 20
-ACTION_SECONDS: Final = 45 * 24 * 3600  # in which a buyer tells where the money goes
+ACTION_SECONDS: Final = 45 * 24 * 3600  # for the buyer to give a bank account
 
 
 def create(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Refund a charge, whole or in part. Raises Refusal for more than is left of it."""
+    """Refund a charge or a part of it. Raises ApiError for more than is left."""
     charge = _charge(tx, given)
     remaining = charge["amount"] - charge["amount_refunded"]
     if remaining <= 0:
@@ -78,20 +78,20 @@ def retrieve(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject: 
 
 
 def index(tx: Transaction, given: dict[str, Any]) -> StripeObject:
-    """Return refunds, newest first, those of a charge or an intent when asked."""
+    """Return refunds, newest first, filtered by charge or payment intent."""
     where = {f"$.{name}": given[name] for name in ("charge", "payment_intent") if name in given}
     return pagination.page(tx, "refund", "/v1/refunds", given, where=where)
 
 
 def succeed(tx: Transaction, id: str) -> None:  # noqa: A002
-    """Have the bank take back a debit. Raises Refusal when it is not pending."""
+    """Complete a pending refund. Raises ApiError when it is not pending."""
     refund = _in_state(tx, id, "pending", "requires_action")
     tx.unschedule("refund", id)
     _update(tx, refund, status="succeeded", pending_reason=None, next_action=None)
 
 
 def require_action(tx: Transaction, id: str) -> None:  # noqa: A002
-    """Have a pending refund wait for the buyer, who was mailed where to tell an account.
+    """Let a pending refund wait for the buyer, who was emailed for a bank account.
 
     https://docs.stripe.com/refunds#requires-action
     """
@@ -104,7 +104,7 @@ def require_action(tx: Transaction, id: str) -> None:  # noqa: A002
 
 
 def cancel(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  # noqa: A002
-    """Take back a refund that waits for the buyer; no other can be taken back.
+    """Cancel a refund that requires action by the buyer; no other can be canceled.
 
     https://docs.stripe.com/api/refunds/cancel
     """
@@ -115,7 +115,7 @@ def cancel(tx: Transaction, id: str, _given: dict[str, Any]) -> StripeObject:  #
 
 
 def fail(tx: Transaction, id: str) -> None:  # noqa: A002
-    """Have the bank return a refund, even days after it counted as done.
+    """Fail a refund, even one that succeeded days ago.
 
     The money is back with the merchant, and the charge no longer counts as refunded
     (https://docs.stripe.com/refunds#failed-refunds).
