@@ -163,7 +163,7 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "params"),
+    ("parameters", "params"),
     [
         (session_parameters.CREATE, SessionCreateParams),
         (session_parameters.LIST, SessionListParams),
@@ -186,7 +186,7 @@ def test_parameters_are_those_the_sdk_sends(parameters: Parameters, params: Any)
 
 
 @pytest.mark.parametrize(
-    ("shape", "name"),
+    ("parameters", "name"),
     [
         (session_parameters.LINE_ITEM, "LineItem"),
         (session_parameters.PRICE_DATA, "LineItemPriceData"),

@@ -1,1 +1,1 @@
-"""Stripe's API over HTTP: routes, idempotency, expansion, faults."""
+"""The API over HTTP: routes, idempotency, expansion, injected faults."""

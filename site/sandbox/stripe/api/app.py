@@ -1,4 +1,4 @@
-"""The API: a call comes in, is checked, done once, and answered as Stripe would."""
+"""The API's WSGI app: authenticates, validates, executes and logs calls."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ RATE_LIMITED: Final = (
 
 @dataclass(frozen=True)
 class ApiCall:
-    """A call as it came in, and the fault that is to strike it."""
+    """An API call, and the fault that is injected into it."""
 
     id: str
     method: str
@@ -52,20 +52,20 @@ class ApiCall:
 
 
 def create_api(store: Store) -> Flask:
-    """Return the app that answers below /v1. Mounted there, it sees the rest of the path."""
+    """Return the app that is mounted below /v1."""
     app = Flask(__name__, static_folder=None)
     handler = ApiHandler(store)
 
     @app.route("/", defaults={"rest": ""}, methods=METHODS)
     @app.route("/<path:rest>", methods=METHODS)
-    def route(rest: str) -> Response:  # noqa: ARG001 # the address is read with all its slashes
+    def route(rest: str) -> Response:  # noqa: ARG001 # `request.path` keeps double slashes
         return handler.answer(request.method, request.script_root + request.path)
 
     return app
 
 
 class ApiHandler:
-    """Where calls are answered. It knows which keys are in use at this moment."""
+    """Answers API calls; knows which idempotency keys are in use."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -73,8 +73,8 @@ class ApiHandler:
         self._lock = Lock()
 
     def answer(self, method: str, path: str) -> Response:
-        """Return the answer to the request at hand, or what a fault makes of it."""
-        request.get_data()  # what stays unread keeps the connection from closing
+        """Return the answer to the current request, or what a fault replaces it with."""
+        request.get_data()  # an unread body would keep the connection open
         due_jobs.run_due(self._store)
         key, fault = request.headers.get("Idempotency-Key", ""), self._fault(method, path)
         call = ApiCall(ids.new("req_", 14), method, path, key, fault)
@@ -119,7 +119,9 @@ class ApiHandler:
         path_values: dict[str, str],
         given: dict[str, Raw],
     ) -> SavedAnswer:
-        request_ = idempotency.idempotent_request(api_key, call.key, call.method, call.path, given)
+        idempotent = idempotency.idempotent_request(
+            api_key, call.key, call.method, call.path, given
+        )
         claim = (api_key, call.key)
         with self._lock:
             if claim in self._in_use:
@@ -127,12 +129,12 @@ class ApiHandler:
             self._in_use.add(claim)
         try:
             with self._store.reading() as tx:
-                saved = idempotency.saved_answer(tx, request_)
-            return saved or self._execute(call, route, path_values, given, request_)
+                saved = idempotency.saved_answer(tx, idempotent)
+            return saved or self._execute(call, route, path_values, given, idempotent)
         except ApiError as api_error:
             if api_error.saved:
                 with self._store.writing() as tx:
-                    idempotency.save(tx, request_, self._refused(call, api_error))
+                    idempotency.save(tx, idempotent, self._refused(call, api_error))
             raise
         finally:
             with self._lock:
@@ -144,7 +146,7 @@ class ApiHandler:
         route: Route,
         path_values: dict[str, str],
         given: dict[str, Raw],
-        request_: idempotency.IdempotentRequest | None,
+        idempotent: idempotency.IdempotentRequest | None,
     ) -> SavedAnswer:
         checked = route.parameters.parse(given) or {}
         if call.has_fault("slow") and call.fault:
@@ -157,8 +159,8 @@ class ApiHandler:
             answer = SavedAnswer(call.id, 200, _json(_run(tx, route, path_values, checked)))
             if call.has_fault("500"):
                 answer = self._refused(call, _server_error())
-            if request_:  # in one commit with the work: a kill leaves both or neither
-                idempotency.save(tx, request_, answer)
+            if idempotent:  # in the same commit: a kill leaves both or neither
+                idempotency.save(tx, idempotent, answer)
             return answer
 
     def _refused(self, call: ApiCall, api_error: ApiError) -> SavedAnswer:
@@ -203,7 +205,7 @@ def _headers(call: ApiCall, answer: SavedAnswer, now: int) -> dict[str, str]:
         headers["Original-Request"] = answer.request
     if answer.request != call.id:
         headers["Idempotent-Replayed"] = "true"
-        if answer.status >= 500:  # a retry would only be told the same
+        if answer.status >= 500:  # a retry gets the same answer
             headers["Stripe-Should-Retry"] = "false"
     if answer.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="Stripe"'
@@ -231,7 +233,7 @@ def _decoded() -> dict[str, Raw]:
 
 
 def _api_key(live: bool) -> str:
-    """Return the key that the call came with. Raises Refusal for none, and for the other mode's.
+    """Return the API key of the call. Raises ApiError for none, and for one of the other mode.
 
     By Bearer, or by Basic as `curl -u` sends it (https://docs.stripe.com/api/authentication).
     """
@@ -253,7 +255,7 @@ def _api_key(live: bool) -> str:
 
 
 def _check_version() -> None:
-    """Refuse an API version whose objects the sandbox does not have. None stands for the newest.
+    """Raise ApiError for an API version other than the sandbox's; without one, that is used.
 
     https://docs.stripe.com/api/versioning
     """
@@ -267,7 +269,7 @@ def _check_version() -> None:
 def _check_permission(
     key: str, account_id: str, route: Route, given: dict[str, Raw], denied: Sequence[str]
 ) -> None:
-    """Raise Refusal when a restricted key lacks a right: for the call, or for what it expands."""
+    """Raise ApiError when a restricted key lacks a permission for the call or its expansions."""
     needed = [route.permission]
     if "payment_intent" in json.dumps(given.get("expand", "")):
         needed.append("rak_payment_intent_read")

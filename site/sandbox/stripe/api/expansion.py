@@ -1,4 +1,4 @@
-"""Expanding: an id in an answer becomes the object itself (https://docs.stripe.com/api/expanding_objects)."""
+"""Expansion of ids to objects (https://docs.stripe.com/api/expanding_objects)."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,7 +7,7 @@ from sandbox.stripe import pagination
 from sandbox.stripe.errors import ApiError, not_in_sandbox
 from sandbox.stripe.store import StripeObject, Transaction
 
-MAX_DEPTH: Final = 4  # levels, as documented
+MAX_DEPTH: Final = 4  # levels
 LINKS: Final = {
     "checkout.session": {"payment_intent": "payment_intent", "invoice": "invoice"},
     "payment_intent": {"latest_charge": "charge"},
@@ -15,7 +15,7 @@ LINKS: Final = {
     "refund": {"charge": "charge", "payment_intent": "payment_intent"},
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
 }
-# Stripe expands these too, and the sandbox has only their ids.
+# Stripe expands these, too; the sandbox has only their ids.
 UNSUPPORTED: Final = {
     "checkout.session": {"customer"},
     "payment_intent": {"customer", "payment_method"},
@@ -26,13 +26,13 @@ UNSUPPORTED: Final = {
 
 
 def line_items(tx: Transaction, session: StripeObject) -> StripeObject:
-    """Return a session's line items, the first ten of them, as a list object."""
+    """Return the first ten line items of a session as a list object."""
     items = tx.hidden(session["id"])["line_items"]
     return pagination.page_of_parts(items, f"/v1/checkout/sessions/{session['id']}/line_items", {})
 
 
 def refunds(tx: Transaction, charge: StripeObject) -> StripeObject:
-    """Return a charge's refunds, the first ten of them, as a list object."""
+    """Return the first ten refunds of a charge as a list object."""
     return pagination.page(
         tx,
         "refund",
@@ -42,7 +42,7 @@ def refunds(tx: Transaction, charge: StripeObject) -> StripeObject:
     )
 
 
-# Fields that are there only when asked for.
+# Fields that are only sent when expanded.
 PARTS: Final[dict[str, dict[str, Callable[[Transaction, StripeObject], StripeObject]]]] = {
     "checkout.session": {"line_items": line_items},
     "charge": {"refunds": refunds},
@@ -50,9 +50,9 @@ PARTS: Final[dict[str, dict[str, Callable[[Transaction, StripeObject], StripeObj
 
 
 def expand(tx: Transaction, obj: StripeObject, paths: list[str]) -> StripeObject:
-    """Return an answer with everything expanded that the call asked for.
+    """Return an answer with the requested paths expanded.
 
-    Raises Refusal for what cannot be expanded, naming it as it was asked for.
+    Raises ApiError for a path that cannot be expanded.
     """
     for path in paths:
         steps = path.split(".")
@@ -82,7 +82,9 @@ def _expanded(tx: Transaction, obj: Any, steps: list[str], path: str) -> Any:
         if isinstance(value, str):
             value = tx.get(LINKS[kind or ""][first], value)
         return {**obj, first: _expanded(tx, value, rest, path)}
-    if rest and kind and isinstance(obj.get(first), dict):  # already whole, and more inside it
+    if (
+        rest and kind and isinstance(obj.get(first), dict)
+    ):  # already an object, to be expanded further
         return {**obj, first: _expanded(tx, obj[first], rest, path)}
     hint = f" You may want to try expanding 'data.{path}' instead." if kind == "list" else ""
     raise ApiError(f"This property cannot be expanded ({path}).{hint}", param="expand")

@@ -1,4 +1,4 @@
-"""Injected faults: how calls to the API can go wrong on the way there and back."""
+"""Injected faults: ways in which API calls fail on the network or at Stripe."""
 
 import socket
 import struct
@@ -44,7 +44,7 @@ CREATE: Final = Parameters(
 
 @dataclass(frozen=True)
 class Fault:
-    """One that strikes this call; `after` means when the work is done."""
+    """A fault for one call; with `after` it fails after the work is done."""
 
     kind: Kind
     seconds: float
@@ -52,14 +52,14 @@ class Fault:
 
     @property
     def replaces_answer(self) -> bool:
-        """Tell whether it spoils the answer on its way, and not the work itself."""
+        """Tell whether it replaces the answer on the network, after or without the work."""
         return self.kind not in ("slow", "429", "500")
 
 
 def add(tx: Transaction, given: dict[str, Any]) -> None:
-    """Have the next calls fail; once, any method and every path unless told otherwise.
+    """Let the next calls fail: by default one call, of any method and path.
 
-    The path may hold `*` for anything: `/v1/checkout/sessions*`.
+    The path may contain `*` as a wildcard: `/v1/checkout/sessions*`.
     """
     tx.db.execute(
         "INSERT INTO faults (method, path, kind, seconds, after, times) VALUES (?, ?, ?, ?, ?, ?)",
@@ -76,12 +76,12 @@ def add(tx: Transaction, given: dict[str, Any]) -> None:
 
 
 def clear(tx: Transaction) -> None:
-    """Have all calls go well again."""
+    """Remove all faults."""
     tx.db.execute("DELETE FROM faults")
 
 
 def take(tx: Transaction, method: str, path: str) -> Fault | None:
-    """Return the oldest fault that matches a call, and count it as used."""
+    """Return the oldest fault that matches a call, and count one use."""
     row = tx.db.execute(
         "SELECT * FROM faults WHERE method IN ('ANY', ?) AND ? GLOB path ORDER BY number LIMIT 1",
         (method, path),
@@ -94,12 +94,12 @@ def take(tx: Transaction, method: str, path: str) -> Fault | None:
 
 
 def any_left(tx: Transaction) -> bool:
-    """Tell whether any fault waits for a call."""
+    """Tell whether there are faults."""
     return tx.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
 
 
 def broken_answer(fault: Fault, good: Response | None) -> Response:
-    """Return what arrives instead of an answer. `good` is that answer, when there was work."""
+    """Return what the client gets. `good` is the real answer, None when there was no work."""
     if fault.kind in ("timeout", "reset"):
         time.sleep(fault.seconds)
         return _close_connection(reset=fault.kind == "reset")
@@ -121,10 +121,10 @@ def broken_answer(fault: Fault, good: Response | None) -> Response:
 
 
 def _send_slowly(body: bytes, seconds: float) -> None:
-    """Send an answer, and each byte of its body after a pause, until the caller hangs up."""
+    """Send an answer with a pause before each byte of its body, until the client hangs up."""
     connection: socket.socket = request.environ["werkzeug.socket"]
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    with suppress(OSError):  # the caller may hang up
+    with suppress(OSError):  # the client may hang up
         connection.sendall(f"{head}\r\n\r\n".encode())
         for byte in body:
             time.sleep(seconds / len(body))
@@ -132,10 +132,10 @@ def _send_slowly(body: bytes, seconds: float) -> None:
 
 
 def _close_connection(*, reset: bool) -> Response:
-    """Close the connection under the answer. Only the sandbox's own server hands it out."""
+    """Close the connection, which only the sandbox's own server provides."""
     connection: socket.socket = request.environ["werkzeug.socket"]
-    if reset:  # closing discards what is unsent and says so: see SO_LINGER in socket(7)
+    if reset:  # close with a reset: SO_LINGER in socket(7)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    with suppress(OSError):  # the caller may have closed it already
+    with suppress(OSError):  # the client may have closed it already
         connection.shutdown(socket.SHUT_RDWR)
     return Response(status=500)

@@ -1,4 +1,4 @@
-"""Answers kept under an idempotency key (https://docs.stripe.com/api/idempotent_requests)."""
+"""Answers saved under idempotency keys (https://docs.stripe.com/api/idempotent_requests)."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ MAX_KEY_LENGTH: Final = 255
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """A call as the key's first use fixed it: method, path and parameters, by account."""
+    """A call with a key: a hash of its method, path and parameters, by API key."""
 
     account: str
     key: str
@@ -23,7 +23,7 @@ class IdempotentRequest:
 
 @dataclass(frozen=True)
 class SavedAnswer:
-    """What the first call with a key was answered."""
+    """The answer to the first call with a key."""
 
     request: str
     status: int
@@ -33,7 +33,7 @@ class SavedAnswer:
 def idempotent_request(
     account: str, key: str, method: str, path: str, given: dict[str, Any]
 ) -> IdempotentRequest:
-    """Return the question of a call. Raises Refusal for a key that is too long."""
+    """Return a call's key and hash. Raises ApiError for a key that is too long."""
     if len(key) > MAX_KEY_LENGTH:
         raise ApiError(f"Idempotency keys can be up to {MAX_KEY_LENGTH} characters long.")
     wanted = json.dumps([method, path, given], sort_keys=True)
@@ -41,9 +41,9 @@ def idempotent_request(
 
 
 def saved_answer(tx: Transaction, wanted: IdempotentRequest) -> SavedAnswer | None:
-    """Return the answer to the first call with this key, None when there was none in 24 hours.
+    """Return the answer to the first call with this key in 24 hours, None when there is none.
 
-    Raises Refusal when that was another call.
+    Raises ApiError when that call was different.
     """
     row = tx.db.execute(
         "SELECT * FROM answers WHERE account = ? AND key = ? AND saved > ?",
@@ -62,7 +62,7 @@ def saved_answer(tx: Transaction, wanted: IdempotentRequest) -> SavedAnswer | No
 
 
 def save(tx: Transaction, wanted: IdempotentRequest, answer: SavedAnswer) -> None:
-    """Keep an answer for the next call with the key."""
+    """Save an answer for further calls with the key."""
     tx.db.execute(
         "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -78,7 +78,7 @@ def save(tx: Transaction, wanted: IdempotentRequest, answer: SavedAnswer) -> Non
 
 
 def key_in_use(key: str) -> ApiError:
-    """Return the refusal of a call whose key another one is using at this moment."""
+    """Return the error for a key that a call in progress uses."""
     return ApiError(
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "

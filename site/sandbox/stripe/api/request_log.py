@@ -1,4 +1,4 @@
-"""The log of calls to the API, as Stripe's dashboard keeps one."""
+"""The log of API calls, as in Stripe's dashboard."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ def add(
     status: int | None,
     note: str,
 ) -> None:
-    """Note a call; `status` is None when no answer left, `note` tells of faults and replays."""
+    """Log a call; `status` is None without an answer, `note` names faults and replays."""
     tx.db.execute(
         "INSERT INTO calls (request, at, method, path, key, status, note) VALUES (?,?,?,?,?,?,?)",
         (id, tx.now, method, path, key, status, note),
@@ -33,5 +33,5 @@ def newest(tx: Transaction, limit: int) -> list[dict[str, Any]]:
 
 
 def url_of(url: str, id: str) -> str:  # noqa: A002
-    """Return where a call can be looked up: what errors carry as request_log_url."""
+    """Return the `request_log_url` of a call."""
     return f"{url}/stripe/#{id}"

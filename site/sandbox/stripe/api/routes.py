@@ -1,4 +1,4 @@
-"""Calls to the API: every address it answers, with the parameters it takes there.
+"""Routes of the API, each with its parameters and handler.
 
 Source: the services of the SDK (stripe/checkout/_session_service.py and its siblings).
 """
@@ -28,7 +28,7 @@ CHARGES: Final = Parameters(
 )
 
 
-# What the rights of restricted keys are called. (https://docs.stripe.com/keys#limit-access)
+# Names of restricted keys' permissions (https://docs.stripe.com/keys#limit-access).
 PERMISSIONS: Final = {
     "account": "accounts_kyc_basic", "balance": "balance", "charges": "charge",
     "checkout": "checkout_session", "coupons": "coupon",
@@ -40,7 +40,7 @@ PERMISSIONS: Final = {
 
 @dataclass(frozen=True)
 class Route:
-    """One address with one method. `{id}` in it is handed to the verb."""
+    """One method and path. Its `{id}` is an argument of the handler."""
 
     method: str
     path: str
@@ -53,7 +53,7 @@ class Route:
 
     @property
     def permission(self) -> str:
-        """What a restricted key needs for it, as Stripe names it in its refusal."""
+        """The permission that a restricted key needs, as error messages name it."""
         return f"rak_{PERMISSIONS[self.path.split('/')[2]]}_{'write' if self.writes else 'read'}"
 
     @property
@@ -92,7 +92,7 @@ ROUTES: Final = [
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-    """Return the call of an address and the id in it, None for one Stripe does not know."""
+    """Return the route of a path and the ids in it, None for an unknown path."""
     for route in ROUTES:
         match = route.pattern.fullmatch(path) if route.method == method else None
         if match:

@@ -1,1 +1,1 @@
-"""Pages for people: where a buyer pays, where a developer controls the sandbox."""
+"""Pages: the payment page for buyers, the control page for developers."""

@@ -1,4 +1,4 @@
-"""The control page: play Stripe, the bank and the network, by hand or over JSON."""
+"""The control page: act as Stripe, the bank and the network, by hand or by JSON."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ POLICY: Final = (
     "form-action 'self'; frame-ancestors 'none'"
 )
 ID: Final = Parameters({"id": Text()}, required=("id",))
-NUMBER: Final = Text()  # of a delivery, or "waiting" for all that wait
+NUMBER: Final = Text()  # of a delivery, or "waiting" for all pending ones
 
 
 def _for_each_delivery(
@@ -77,7 +77,7 @@ DELIVERY: Final = Parameters({"number": NUMBER}, required=("number",))
 DELAY: Final = Parameters(
     {"number": NUMBER, "seconds": Integer(0, 10**8)}, required=("number", "seconds")
 )
-# What can be done: the parameters each takes, and who does it.
+# Each action's parameters and function.
 ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]], object]]]] = {
     "code": (promotions.CREATE, promotions.create),
     "present": (
@@ -145,8 +145,8 @@ ACTIONS: Final[dict[str, tuple[Parameters, Callable[[Transaction, dict[str, Any]
 def create_control(store: Store) -> Flask:
     """Return the app of the control page, mounted below /stripe.
 
-    POST /stripe/api/<action> does something and answers with the state, GET /stripe/api/state
-    tells the state alone. The page's buttons post to /stripe/<action>.
+    POST /stripe/api/<action> runs an action and returns the state; GET /stripe/api/state returns
+    the state. The page's buttons post to /stripe/<action>.
     """
     app = Flask(__name__)
     app.jinja_env.filters["money"] = currencies.formatted
@@ -201,14 +201,14 @@ def create_control(store: Store) -> Flask:
 
     @app.errorhandler(NotFound)
     def missing(_error: NotFound) -> tuple[str, int]:
-        return "There is no such page. The control page is at /stripe/.", 404
+        return "Page not found. The control page is at /stripe/.", 404
 
     set_up_pages(app)
     return app
 
 
 def _given() -> dict[str, Raw]:
-    """Return what was posted, as JSON or as a form; a field left empty on the page is not there."""
+    """Return the posted JSON or form; empty fields of a form are left out."""
     if request.is_json:
         found: dict[str, Raw] = from_json(request.get_json())
         return found

@@ -1,4 +1,4 @@
-"""The pay page: where a session's `url` leads, what a buyer sees, and where it leads on."""
+"""The payment page at a session's `url`, with authentication, receipts and invoices."""
 
 import re
 from collections.abc import Mapping
@@ -48,11 +48,11 @@ TEST_NUMBERS = (
 
 
 def create_pay_page(store: Store, settle_seconds: float) -> Flask:
-    """Return the app of the pay pages, mounted below /pay."""
+    """Return the app of the payment page, mounted below /pay."""
     app = Flask(__name__)
     app.jinja_env.filters.update(money=currencies.formatted, linked=_with_links)
 
-    def session_or_404(id: str) -> tuple[StripeObject, list[StripeObject]]:  # noqa: A002 # as the API calls it
+    def session_or_404(id: str) -> tuple[StripeObject, list[StripeObject]]:  # noqa: A002
         due_jobs.run_due(store)
         with store.reading() as tx:
             session = tx.find("checkout.session", id)
@@ -91,7 +91,7 @@ def create_pay_page(store: Store, settle_seconds: float) -> Flask:
     @app.post("/<id>")
     def pay(id: str) -> Response:  # noqa: A002
         session, items = session_or_404(id)
-        if session["status"] == "complete":  # a second click: the first one paid
+        if session["status"] == "complete":  # a second click
             return _redirect_to_success(session)
         try:
             buyer, instrument = _parse_form(request.form, session)
@@ -177,7 +177,7 @@ def _page(
     declined: str = "",
     status: int = 200,
 ) -> Response:
-    """Return the page of a session in its state: the form, or what became of it."""
+    """Return the form of an open session, or the page of an ended one."""
     if session["status"] != "open":
         return _with_policy(
             render_template("ended.html", session=session, success=_success_url(session)), session
@@ -200,7 +200,7 @@ def _page(
 
 
 def _with_policy(page: str, session: StripeObject, status: int = 200) -> Response:
-    """Let the form lead to the shop: browsers hold a redirect after a post against form-action."""
+    """Allow the form to redirect to the site: browsers apply form-action to redirects, too."""
     parts = urlsplit(session["success_url"])
     response = make_response(page, status)
     response.headers["Content-Security-Policy"] = f"{POLICY} {parts.scheme}://{parts.netloc}"
@@ -208,7 +208,7 @@ def _with_policy(page: str, session: StripeObject, status: int = 200) -> Respons
 
 
 def _success_url(session: StripeObject) -> str:
-    """Return the success address with the session's id in its place.
+    """Return the success URL with the session's id filled in.
 
     https://docs.stripe.com/payments/checkout/custom-success-page
     """
@@ -221,7 +221,7 @@ def _redirect_to_success(session: StripeObject) -> Response:
 
 
 def _with_links(text: str) -> Markup:
-    """Return a custom text with its links, the one part of Markdown that they are known to have.
+    """Return a custom text with its links; of Markdown it may have nothing else.
 
     https://docs.stripe.com/payments/checkout/customization/policies
     """
@@ -234,7 +234,7 @@ def _wants_terms(session: StripeObject) -> bool:
 
 
 def _parse_form(form: Mapping[str, str], session: StripeObject) -> tuple[Buyer, Instrument | None]:
-    """Return who pays and with what. Raises InvalidFields naming every field that is wrong."""
+    """Return the buyer and the instrument. Raises InvalidFields for all invalid fields."""
     wrong: dict[str, str] = {}
     email = session["customer_email"] or form.get("email", "").strip()
     try:

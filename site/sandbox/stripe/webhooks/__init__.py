@@ -1,1 +1,1 @@
-"""Events on their way to webhook endpoints."""
+"""Webhooks: stored deliveries of events, and the thread that sends them."""

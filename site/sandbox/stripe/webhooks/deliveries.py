@@ -1,4 +1,4 @@
-"""Deliveries: each event goes to each endpoint, signed, at least once, from a stored queue.
+"""Deliveries: a stored queue of events for endpoints, sent signed and at least once.
 
 Source: https://docs.stripe.com/webhooks (delivery behaviors, signature verification).
 """
@@ -16,15 +16,15 @@ from sandbox.stripe.errors import no_such
 from sandbox.stripe.store import Transaction
 
 TIMEOUT: Final = 10.0  # seconds
-MAX_ANSWER: Final = 300  # characters of an endpoint's answer that are kept
-# Pauses between tries, in seconds. Stripe's grow alike, over three days.
+MAX_ANSWER: Final = 300  # characters of an endpoint's answer that are stored
+# Seconds between attempts. Stripe's grow alike, over three days.
 RETRY_DELAYS: Final = (2.0, 8.0, 30.0, 120.0, 480.0, 1800.0)
 STATES: Final = ("pending", "sending", "delivered", "failed", "lost")
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event on its way to one endpoint."""
+    """One event for one endpoint."""
 
     number: int
     event: str
@@ -33,22 +33,22 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an endpoint said. Without a status there was no answer, and `text` says why."""
+    """An endpoint's answer. Without an answer the status is None, and `text` is the error."""
 
     status: int | None
     text: str
 
     @property
     def succeeded(self) -> bool:
-        """Tell whether it counts: 2xx alone does, a redirect is a failure."""
+        """Tell whether it is a 2xx; a redirect is a failure."""
         return self.status is not None and 200 <= self.status < 300
 
 
 def signature(payload: bytes, secrets: Sequence[str], at: int) -> str:
-    """Return the Stripe-Signature header: one v1 for each secret, as while one is rolled.
+    """Return the Stripe-Signature header, with one v1 for each secret, as during a roll.
 
     HMAC-SHA256 over "time.payload" (https://docs.stripe.com/webhooks#verify-manually). In test
-    mode there is a v0 too, which nobody should take for a signature.
+    mode there is a v0, too, which must not be accepted.
     """
     signed = f"{at}.".encode() + payload
     marks = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
@@ -57,7 +57,7 @@ def signature(payload: bytes, secrets: Sequence[str], at: int) -> str:
 
 
 def send(endpoint: str, payload: bytes, secrets: Sequence[str]) -> Reply:
-    """Post an event; follow no redirect, wait no longer than 10 seconds."""
+    """Post an event, without following redirects, for at most 10 seconds."""
     parts = urlsplit(endpoint)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
@@ -82,7 +82,7 @@ def send(endpoint: str, payload: bytes, secrets: Sequence[str]) -> Reply:
 
 
 def claim_due(tx: Transaction, limit: int) -> list[Delivery]:
-    """Return what is due, marked as being sent; nothing while deliveries are paused."""
+    """Return the due deliveries, now marked as sending; none while paused."""
     if limit <= 0 or tx.setting("paused", False):
         return []
     rows = tx.db.execute(
@@ -96,14 +96,14 @@ def claim_due(tx: Transaction, limit: int) -> list[Delivery]:
 
 
 def record_reply(tx: Transaction, number: int, reply: Reply, retry_delays: Sequence[float]) -> None:
-    """Note an endpoint's reply, and plan the next try while there is one."""
+    """Record an endpoint's reply, and schedule the next attempt if there is one."""
     row = tx.db.execute(
         "SELECT state, tries FROM deliveries WHERE number = ?", (number,)
     ).fetchone()
-    if row is None:  # all was reset meanwhile
+    if row is None:  # everything was reset meanwhile
         return
     tries, changes = row["tries"] + 1, {"status": reply.status, "answer": reply.text}
-    if row["state"] == "sending":  # and nobody resent, delayed or lost it meanwhile
+    if row["state"] == "sending":  # and was not resent, delayed or dropped meanwhile
         state = (
             "delivered"
             if reply.succeeded
@@ -118,7 +118,7 @@ def record_reply(tx: Transaction, number: int, reply: Reply, retry_delays: Seque
 
 
 def requeue_interrupted(tx: Transaction) -> None:
-    """Send again what was being sent when the process ended: at least once, not at most."""
+    """Send again what was being sent when the process ended."""
     tx.db.execute("UPDATE deliveries SET state = 'pending' WHERE state = 'sending'")
 
 
@@ -132,22 +132,22 @@ def next_due(tx: Transaction) -> float | None:
 
 
 def resend(tx: Transaction, number: int) -> None:
-    """Send it now, whatever became of it before."""
+    """Send a delivery now, whatever its state."""
     _set(tx, _require(tx, number), state="pending", due=tx.time)
 
 
 def delay(tx: Transaction, number: int, seconds: float) -> None:
-    """Send it later."""
+    """Send a delivery later."""
     _set(tx, _require(tx, number), state="pending", due=tx.time + seconds)
 
 
 def drop(tx: Transaction, number: int) -> None:
-    """Have it never arrive, unless someone resends it."""
+    """Never send a delivery, unless it is resent."""
     _set(tx, _require(tx, number), state="lost")
 
 
 def duplicate(tx: Transaction, number: int) -> None:
-    """Send it once more than needed."""
+    """Send an event to an endpoint once more."""
     tx.db.execute(
         "INSERT INTO deliveries (event, endpoint, state, due) "
         "SELECT event, endpoint, 'pending', ? FROM deliveries WHERE number = ?",
@@ -156,7 +156,7 @@ def duplicate(tx: Transaction, number: int) -> None:
 
 
 def reorder(tx: Transaction, numbers: Sequence[int], interval: float) -> None:
-    """Send those waiting now, so many seconds apart, in the order given or in reverse of theirs."""
+    """Send the pending deliveries, `interval` seconds apart, in this order or in reverse."""
     tx.set("paused", False)
     queue = list(numbers) or [one["number"] for one in waiting(tx)][::-1]
     for place, number in enumerate(queue):
@@ -164,7 +164,7 @@ def reorder(tx: Transaction, numbers: Sequence[int], interval: float) -> None:
 
 
 def waiting(tx: Transaction) -> list[dict[str, Any]]:
-    """Return what is to be sent, in the order of sending."""
+    """Return the pending deliveries in their order."""
     rows = tx.db.execute(
         "SELECT * FROM deliveries WHERE state = 'pending' ORDER BY due, number"
     ).fetchall()

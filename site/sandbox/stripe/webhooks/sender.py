@@ -1,4 +1,4 @@
-"""The postman: the thread that delivers what is due and lets the clock strike."""
+"""The webhook sender: a thread that sends due deliveries and runs due jobs."""
 
 import logging
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from sandbox.stripe.store import Store
 from sandbox.stripe.webhooks import deliveries
 from sandbox.stripe.webhooks.deliveries import Delivery
 
-MAX_CONCURRENT: Final = 8  # deliveries on their way at the same time
-MAX_SLEEP: Final = 5.0  # seconds: the file may change under us, or the machine sleep
+MAX_CONCURRENT: Final = 8  # deliveries at the same time
+MAX_SLEEP: Final = 5.0  # seconds, as the clock may be moved
 
 log = logging.getLogger(__name__)
 
 
 class WebhookSender:
-    """Works in a thread of its own until closed; what it was carrying is sent again at a start."""
+    """Works in its own thread until closed; interrupted deliveries are sent again at a start."""
 
     def __init__(
         self, store: Store, retry_delays: Sequence[float] = deliveries.RETRY_DELAYS
@@ -27,11 +27,11 @@ class WebhookSender:
         self._in_flight, self._count_lock = 0, Lock()
         with store.writing() as tx:
             deliveries.requeue_interrupted(tx)
-        self._thread = Thread(target=self._run, name="postman", daemon=True)
+        self._thread = Thread(target=self._run, name="webhook-sender", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop. What is on its way is not waited for."""
+        """Stop, without waiting for deliveries in flight."""
         self._closing.set()
         self._store.changed.set()
         self._thread.join()
@@ -43,8 +43,8 @@ class WebhookSender:
                 due_jobs.run_due(self._store)
                 self._send_due()
                 pause = self._sleep_seconds()
-            except Exception:  # a thread that dies in silence would look like lost webhooks
-                log.exception("The sandbox could not do what was due; it tries again.")
+            except Exception:  # a dead thread would look like lost webhooks
+                log.exception("The sandbox could not run what is due; it tries again.")
                 pause = 1.0
             self._store.changed.wait(pause)
 
@@ -68,11 +68,11 @@ class WebhookSender:
                 return
             reply = deliveries.send(delivery.endpoint, payload, secrets)
             if self._closing.is_set():
-                return  # as if killed: sent again at the next start
+                return  # as if killed: sent again after the next start
             with self._store.writing() as tx:
                 deliveries.record_reply(tx, delivery.number, reply, self._retry_delays)
         except Exception:
-            log.exception("A delivery could not be carried out.")
+            log.exception("A delivery failed.")
         finally:
             self._add_in_flight(-1)
             self._store.changed.set()
@@ -82,11 +82,11 @@ class WebhookSender:
             self._in_flight += more
 
     def _sleep_seconds(self) -> float:
-        """Return how long to sleep, in seconds, if nothing changes."""
+        """Return the seconds to sleep if nothing changes."""
         with self._store.reading() as tx:
             dues = (deliveries.next_due(tx), due_jobs.next_due(tx))
             now = tx.time
-        if self._in_flight >= MAX_CONCURRENT:  # whoever comes back wakes us
+        if self._in_flight >= MAX_CONCURRENT:  # a delivery that ends wakes the thread
             dues = (None, dues[1])
         soonest = min((due - now for due in dues if due is not None), default=MAX_SLEEP)
         return max(0.0, min(soonest, MAX_SLEEP))
