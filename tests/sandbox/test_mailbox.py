@@ -69,7 +69,7 @@ def test_list_shows_who_what_and_when_newest_first(folder: Path, mailbox: FlaskC
 
 
 def test_list_says_that_it_is_a_stand_in(mailbox: FlaskClient) -> None:
-    assert "Development stand-in" in mailbox.get("/").text
+    assert "For development only" in mailbox.get("/").text
 
 
 def test_list_reloads_itself_until_told_to_stop(mailbox: FlaskClient) -> None:

@@ -156,9 +156,9 @@ def test_page_of_an_ended_session_says_what_became_of_it(sandbox: SandboxServer)
     assert "This order is complete It is paid." in words(page.text)
     assert f'href="http://127.0.0.1:9/orders/token?s={paid.id}"' in page.text
     sandbox.pay(later.url or "", iban="AT321904300235473204")
-    assert "Your bank still has to send the money." in words(fetch(later.url or "").text)
+    assert "Your bank has not sent the money yet." in words(fetch(later.url or "").text)
     missing = fetch(f"{sandbox.url}/pay/cs_test_none")
-    assert missing.status == 404 and "There is no such checkout" in missing.text
+    assert missing.status == 404 and "Checkout not found" in missing.text
 
 
 def test_authentication_after_the_end_changes_nothing(sandbox: SandboxServer) -> None:

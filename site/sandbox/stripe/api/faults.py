@@ -16,16 +16,16 @@ Kind = Literal[
     "timeout", "reset", "slow", "trickle", "429", "500", "html", "truncated", "garbage", "wrong"
 ]  # fmt: skip
 KINDS: Final[dict[str, str]] = {
-    "timeout": "no answer within the given seconds, then a closed connection",
+    "timeout": "no answer for the given seconds, then the connection closes",
     "reset": "the connection is reset",
-    "slow": "the right answer, late by the given seconds; the key is in use until then",
+    "slow": "the real answer after the given seconds; its key is in use until then",
     "trickle": "the answer byte by byte, evenly over the given seconds",
-    "429": "too many requests, always before the work; given seconds, with a Retry-After",
-    "500": "a server error; after the work it is the answer kept under the key",
+    "429": "too many requests, before the work; seconds become a Retry-After",
+    "500": "a server error; after the work it is saved under the key",
     "html": "a page of HTML with status 502",
     "truncated": "half an answer",
-    "garbage": "status 200 and bytes that are no UTF-8",
-    "wrong": "status 200 and an object of another kind",
+    "garbage": "status 200 and bytes that are not UTF-8",
+    "wrong": "status 200 and an object of another type",
 }
 HALF_ANSWER: Final = b'{"id": "cs_test_half", "object": "checkout.sess'
 CREATE: Final = Parameters(
