@@ -32,8 +32,8 @@ def pay(
 ) -> tuple[Result, str]:
     """Try to pay an open session; return the result and a message for the buyer.
 
-    Without an instrument there must be nothing to pay. A declined try leaves the session open, as
-    Stripe does. Postponed payments settle, and disputes come, by themselves after `settle_seconds`.
+    Without an instrument there must be nothing to pay. A declined attempt leaves the session open,
+    as at Stripe. Processing payments settle and disputes open after `settle_seconds`.
     """
     pricing.store_price(tx, session)
     if instrument is None:
