@@ -26,12 +26,13 @@ from werkzeug.wrappers import Response
 
 from crossroads import current
 from crossroads.admin.forms import SignInForm
+from crossroads.database.writing_session import writing_session
 from crossroads.mail import kinds
 from crossroads.middleware import security
 from crossroads.orders import disputes
 from crossroads.staff import accounts
 from crossroads.staff.accounts import Staff
-from models import db, now, writing
+from models import db, now
 from models.user import FINANCE, MARKETER, OWNER, ROLES
 
 LOGIN = "admin_session.login"
@@ -199,10 +200,8 @@ def _load(token: str) -> Staff | None:
         found = accounts.signed_in(reading, token, at)
     if found is not None and at - found.seen_at >= accounts.SEEN_EVERY:
         try:
-            with Session(db.engine) as noting:
-                writing(noting)
+            with writing_session(db.engine) as noting:
                 accounts.seen(noting, token, at)
-                noting.commit()
         except OperationalError as error:  # who may read may go on reading while nothing saves
             log.warning("sign-in not refreshed", error=str(error.orig))
     return found

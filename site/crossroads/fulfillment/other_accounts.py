@@ -3,15 +3,15 @@
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from crossroads.database import identity
+from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import webhook_events
 from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import State
 from crossroads.payments import Gateway, PaymentsRefused
-from models import Order, StripeEvent, writing
+from models import Order, StripeEvent
 from models.order import ELSEWHERE, PENDING
 from models.site import LIVE
 
@@ -61,8 +61,7 @@ def end(
     The sweep asks for it again while the key is of its account. Raises PaymentElsewhere when its
     payment is on its way: the order keeps its seats, and staff decide.
     """
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)
         pending = ledger.balance_of(session, locked).state == PENDING
         if not pending:
@@ -70,7 +69,6 @@ def end(
         if event is not None:
             webhook_events.done(session, event.id)
         state = ledger.balance_of(session, locked).state
-        session.commit()
     if pending:
         raise PaymentElsewhere
     return state
@@ -84,8 +82,7 @@ def refuse_refunds(
     event: StripeEvent | None = None,
 ) -> State:
     """Leave the refunds of a payment to staff that this account does not know."""
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)
         for refund in refunds.missing(balance, ()):
             refunds.record_refusal(session, locked, refund.reference, ELSEWHERE, cause)
@@ -94,6 +91,4 @@ def refuse_refunds(
                 duplicate_payments.record_refusal(session, locked, duplicate, ELSEWHERE, cause)
         if event is not None:
             webhook_events.done(session, event.id)
-        state = ledger.balance_of(session, locked).state
-        session.commit()
-    return state
+        return ledger.balance_of(session, locked).state

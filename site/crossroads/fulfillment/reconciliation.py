@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
+from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import drifts, matching, recovery, settlement, webhook_events
 from crossroads.fulfillment.drifts import Drift
 from crossroads.orders import ledger
@@ -39,7 +40,6 @@ from models import (
     StripeEvent,
     insert_for,
     now,
-    writing,
 )
 
 T = TypeVar("T")
@@ -128,10 +128,8 @@ class Sweep:
         except PaymentsError as error:
             self._trouble("the account of the key", error)
             return
-        with Session(self._engine) as session:
-            writing(session)
+        with writing_session(self._engine) as session:
             self._own = identity.learn(session, self._account, live=self._gateway.live)
-            session.commit()
 
     def _find_lost(self, since: datetime) -> None:
         key = self._suppression_key
@@ -175,19 +173,15 @@ class Sweep:
 
     def _have_read(self, until: datetime) -> None:
         """Store until when all was read: what another account or mode lists says nothing of it."""
-        with Session(self._engine) as session:
-            writing(session)
+        with writing_session(self._engine) as session:
             if self._own and identity.is_own(session, self._account, live=self._gateway.live):
                 identity.have_read(session, self._owner, until)
-            session.commit()
 
     def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
-        with Session(self._engine, expire_on_commit=False) as session:
-            writing(session)
+        with writing_session(self._engine, expire_on_commit=False) as session:
             if listed:
                 webhook_events.receive(session, listed, delivered=False)
             taken = webhook_events.take(session, ids, self._owner, now())
-            session.commit()
         for event in taken:
             self._go_on()
             try:
@@ -284,8 +278,7 @@ class Sweep:
     def _begin(self, at: datetime) -> None:
         """Take the lease. Raises Busy."""
         self._renewed = time.monotonic()
-        with Session(self._engine) as session:
-            writing(session)
+        with writing_session(self._engine) as session:
             held = insert_for(session, Reconciliation).values(
                 id=1, owner=self._owner, lease_until=at + LEASE
             )
@@ -300,16 +293,13 @@ class Sweep:
             if taken is None:
                 other = session.get_one(Reconciliation, 1)
                 raise AlreadyRunning(str(other.owner), other.lease_until or at)
-            session.commit()
 
     def _since(self) -> datetime:
         """Return the moment to read from; `_meet`, called before, may withdraw the one stored."""
-        with Session(self._engine) as session:
-            writing(session)
+        with writing_session(self._engine) as session:
             born = identity.of(session).created_at
             read_until = session.get_one(Reconciliation, 1).read_until
             first = session.scalar(select(func.min(Order.created_at)))
-            session.commit()
         return (read_until or min(first or born, born)) - OVERLAP
 
     def _go_on(self) -> None:
@@ -324,15 +314,13 @@ class Sweep:
 
     def _note(self, **values: object) -> bool:
         """Store something with the lease; return whether it is still ours."""
-        with Session(self._engine) as session:
-            writing(session)
+        with writing_session(self._engine) as session:
             ours = session.scalar(
                 update(Reconciliation)
                 .where(Reconciliation.owner == self._owner)
                 .values(**values)
                 .returning(Reconciliation.id)
             )
-            session.commit()
         return ours is not None
 
 

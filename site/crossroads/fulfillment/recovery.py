@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from crossroads.content import Content
 from crossroads.database import identity
+from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import settlement
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.checkout.lost_checkouts import LostError
 from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsError, PaymentsRefused
-from models import writing
 
 BATCH: Final = 100
 RETURNED: Final = "charge_already_refunded"
@@ -48,10 +48,8 @@ def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str
         return
     listed = gateway.checkouts(since)
     while batch := list(islice(listed, BATCH)):
-        with Session(engine) as session:
-            writing(session)
+        with writing_session(engine) as session:
             lost_checkouts.note(session, batch, suppression_key)
-            session.commit()
         yield
 
 
@@ -76,10 +74,8 @@ def check_session(
         except PaymentsError as error:
             yield session_id, error
             continue
-        with Session(engine) as session:
-            writing(session)
+        with writing_session(engine) as session:
             lost_checkouts.refresh(session, session_id, checkout, returned, cause)
-            session.commit()
         yield session_id, None
 
 
@@ -94,13 +90,11 @@ def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, 
         checkout = _checkout(gateway, session_id)
     except OrderMissing as error:
         raise LostError(str(error)) from None
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         try:
             number = lost_checkouts.enroll(session, checkout, content, cause)
         except ForeignCheckout as error:
             raise LostError(str(error)) from None
-        session.commit()
     settlement.settle_payment(engine, gateway, number, cause)
     return number
 
@@ -130,10 +124,8 @@ def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> Non
     if failed:
         _retry_with_new_key(engine, session_id)
         raise LostError("the refund failed: return the money in another way, or try again")
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         lost_checkouts.refunded(session, session_id, cause)
-        session.commit()
 
 
 def _checkout(gateway: Gateway, session_id: str) -> Checkout:
@@ -147,15 +139,10 @@ def _checkout(gateway: Gateway, session_id: str) -> Checkout:
 
 
 def _forget_unpaid(engine: Engine, session_id: str) -> bool:
-    with Session(engine) as session:
-        writing(session)
-        forgotten = lost_checkouts.forget_unpaid(session, session_id)
-        session.commit()
-    return forgotten
+    with writing_session(engine) as session:
+        return lost_checkouts.forget_unpaid(session, session_id)
 
 
 def _retry_with_new_key(engine: Engine, session_id: str) -> None:
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         lost_checkouts.retry_with_new_key(session, session_id)
-        session.commit()

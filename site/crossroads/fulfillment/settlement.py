@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
+from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import matching, other_accounts, webhook_events
 from crossroads.orders import disputes, duplicate_payments, ledger, projections, refunds
 from crossroads.orders import lifecycle as orders
@@ -23,7 +24,7 @@ from crossroads.payments import (
     Purchase,
     Refund,
 )
-from models import Order, StripeEvent, now, writing
+from models import Order, StripeEvent, now
 from models.order import CANCELED, ELSEWHERE, EXPIRED
 
 
@@ -41,15 +42,11 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
         checkout = _create(gateway, orders.purchase(order, base_url, site_id))
     except PaymentsAway as error:
         if error.key_spent:
-            with Session(engine) as session:
-                writing(session)
+            with writing_session(engine) as session:
                 orders.retry_with_new_key(session, order.id, order.attempt)
-                session.commit()
         raise
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         orders.attach(session, order.id, checkout)
-        session.commit()
     return checkout
 
 
@@ -103,11 +100,8 @@ def settle(
 def follow(engine: Engine, gateway: Gateway, order_id: int, session_id: str, cause: str) -> State:
     """Bring an order to where its checkout is at Stripe. Raises as settle does."""
     checkout = gateway.retrieve(session_id)
-    with Session(engine) as session:
-        writing(session)
-        state = orders.fulfill(session, order_id, checkout, cause)
-        session.commit()
-    return state
+    with writing_session(engine) as session:
+        return orders.fulfill(session, order_id, checkout, cause)
 
 
 def invoice_page(gateway: Gateway, session_id: str) -> str | None:
@@ -159,8 +153,7 @@ def settle_payment(
         if not other_accounts.is_elsewhere(gateway, order, error):
             raise
         return other_accounts.refuse_refunds(engine, order, balance, cause, event)
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         order = ledger.lock(session, order_id)
         for one in found:
             refunds.record_status(session, order, one, cause)
@@ -176,9 +169,7 @@ def settle_payment(
             disputes.record_status(session, order, dispute, cause)
         if event is not None:
             webhook_events.done(session, event.id)
-        state = ledger.balance_of(session, order).state
-        session.commit()
-    return state
+        return ledger.balance_of(session, order).state
 
 
 def _return(
@@ -198,10 +189,8 @@ def _return(
         )
     except PaymentsAway as error:
         if error.key_spent:
-            with Session(engine) as session:
-                writing(session)
+            with writing_session(engine) as session:
                 refunds.retry_with_new_key(session, order.id, refund.reference, cause)
-                session.commit()
         raise
 
 
@@ -219,10 +208,8 @@ def _return_duplicate(
         return found, error.code or str(error)
     except PaymentsAway as error:
         if error.key_spent:
-            with Session(engine) as session:
-                writing(session)
+            with writing_session(engine) as session:
                 duplicate_payments.retry_with_new_key(session, order_id, duplicate, cause)
-                session.commit()
         raise
     return found, ""
 
@@ -248,18 +235,14 @@ def find_duplicates(engine: Engine, gateway: Gateway, order: Order, cause: str) 
 
 def close(engine: Engine, event: StripeEvent) -> None:
     """Mark an event done that nothing has to be done about."""
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         webhook_events.done(session, event.id)
-        session.commit()
 
 
 def postpone(engine: Engine, event: StripeEvent, error: PaymentsError) -> None:
     """Have an event followed later, as Stripe could not be asked."""
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         webhook_events.postpone(session, event, str(error))
-        session.commit()
 
 
 def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> State:
@@ -285,11 +268,8 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
         return other_accounts.end(engine, order, CANCELED, cause)
     if checkout.status == "expired":
         return _end(engine, order, CANCELED, cause)
-    with Session(engine) as session:
-        writing(session)
-        state = orders.fulfill(session, order.id, checkout, cause)
-        session.commit()
-    return state
+    with writing_session(engine) as session:
+        return orders.fulfill(session, order.id, checkout, cause)
 
 
 def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause: str) -> State:
@@ -333,10 +313,7 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
 
 
 def _end(engine: Engine, order: Order, kind: str, cause: str, reason: str = "") -> State:
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)
         orders.end(session, locked, kind, cause, reason[:255])
-        state = ledger.balance_of(session, locked).state
-        session.commit()
-    return state
+        return ledger.balance_of(session, locked).state

@@ -6,12 +6,13 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import settlement
 from crossroads.orders import ledger
 from crossroads.orders.checkout import queue
 from crossroads.payments import Gateway, PaymentsError, ours, why
 from crossroads.worker.loop import Loop
-from models import CheckoutRequest, Order, now, writing
+from models import CheckoutRequest, Order, now
 
 AT_ONCE = 3  # loops in one process, as many as threads of a web worker that wait for Stripe
 
@@ -40,14 +41,12 @@ class CheckoutOpener(Loop):
 
     def _open_next(self) -> bool:
         """Open the checkout of the order that has waited longest; False when there is none."""
-        with Session(self._engine, expire_on_commit=False) as session:
-            writing(session)
+        with writing_session(self._engine, expire_on_commit=False) as session:
             job = queue.claim(session, now())
             order = session.get_one(Order, job.order_id) if job else None
             wanted = order is not None and ledger.balance_of(session, order).state == "open"
             if job is not None and not wanted:
                 queue.remove(session, job.order_id)
-            session.commit()
         if job is None or order is None:
             return False
         if wanted:
@@ -68,10 +67,8 @@ class CheckoutOpener(Loop):
                 attempt=job.attempts,
                 error=str(error),
             )
-            with Session(self._engine) as session:
-                writing(session)
+            with writing_session(self._engine) as session:
                 if ours(error):
                     queue.give_up(session, job, why(error))
                 else:
                     queue.postpone(session, job)
-                session.commit()

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from crossroads.content import Content
 from crossroads.database import leases
 from crossroads.database.presence import Presence
+from crossroads.database.writing_session import writing_session
 from crossroads.leads import lifecycle as leads
 from crossroads.logs import first_line, mask_email
 from crossroads.mail import eligibility, outages, outbox
@@ -27,7 +28,7 @@ from crossroads.orders import enrollments
 from crossroads.orders.enrollments import Bought
 from crossroads.worker.loop import Loop
 from models.announcement import Announcement
-from models.base import now, writing
+from models.base import now
 from models.enrollment import Enrollment
 from models.lead import Lead
 from models.message import DEAD, DUE, HELD, Message
@@ -114,10 +115,8 @@ class Worker(Loop):
         if self._presence is None:
             return
         for owner in self._presence.dead():
-            with Session(self._engine) as session:
-                writing(session)
+            with writing_session(self._engine) as session:
                 count = leases.release(session, owner)
-                session.commit()
             log.warning("worker died", owner=owner, jobs_taken_over=count)
             self._presence.forget(owner)
 
@@ -133,10 +132,8 @@ class Worker(Loop):
             # Mostly nothing waits, and on SQLite to write keeps all others from it.
             if not outages.awaits_server(session, now()):
                 return 0
-            session.rollback()
-            writing(session)
+        with writing_session(self._engine) as session:
             count = outages.bring_forward(session, now(), most)
-            session.commit()
         log.info("mail brought forward", count=count)
         return count
 
@@ -145,21 +142,17 @@ class Worker(Loop):
         with Session(self._engine) as session:
             numbers = announcements.feeding(session, now())
         for number in numbers:
-            with Session(self._engine) as session:
-                writing(session)
+            with writing_session(self._engine) as session:
                 count = announcements.feed(session, number, now())
-                session.commit()
             log.info("announcement", announcement=number, queued=count)
 
     def _deliver_next(self) -> Outcome | None:
         """Deliver one message: claim it, send it with no transaction open, note how it went."""
-        with Session(self._engine, expire_on_commit=False) as session:
-            writing(session)
+        with writing_session(self._engine, expire_on_commit=False) as session:
             message = outbox.claim(session, self._owner, now())
             receiver = eligibility.admit(session, message, self._owner) if message else None
             if message is not None and receiver is None:
                 session.refresh(message)
-            session.commit()
         if message is None:
             return None
         if receiver is None:
@@ -225,10 +218,8 @@ class Worker(Loop):
         arguments = (message, self._owner, error) if error else (message, self._owner)
         for rest in (*NOTE_RESTS, None):
             try:
-                with Session(self._engine) as session:
-                    writing(session)
+                with writing_session(self._engine) as session:
                     kept = verb(session, *arguments)
-                    session.commit()
                 break
             except SQLAlchemyError as trouble:
                 if rest is None:

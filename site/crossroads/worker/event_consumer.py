@@ -2,14 +2,14 @@
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from crossroads.database import leases
+from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import matching, settlement, webhook_events
 from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Gateway, PaymentsError
 from crossroads.worker.loop import Loop
-from models import now, writing
+from models import now
 
 log = structlog.get_logger("crossroads.worker")
 
@@ -34,10 +34,8 @@ class Settler(Loop):
 
     def _follow_next(self) -> bool:
         """Follow the event that is due longest; False when there is none."""
-        with Session(self._engine, expire_on_commit=False) as session:
-            writing(session)
+        with writing_session(self._engine, expire_on_commit=False) as session:
             event = webhook_events.claim(session, self._owner, now())
-            session.commit()
         if event is None:
             return False
         try:

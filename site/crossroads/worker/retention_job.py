@@ -7,9 +7,10 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from crossroads.database.writing_session import writing_session
 from crossroads.privacy import retention
 from crossroads.worker.loop import Periodic
-from models.base import now, scrub, writing
+from models.base import now, scrub
 
 log = structlog.get_logger("crossroads.worker")
 
@@ -52,8 +53,5 @@ class Keeper(Periodic):
         return people
 
     def _some(self, verb: Callable[[Session, datetime], int]) -> int:
-        with Session(self._engine) as session:
-            writing(session)
-            some = verb(session, now() - self._kept)
-            session.commit()
-        return some
+        with writing_session(self._engine) as session:
+            return verb(session, now() - self._kept)

@@ -5,9 +5,9 @@ import time
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from crossroads.database.writing_session import writing_session
 from crossroads.leads import search_index
 from crossroads.worker.loop import Periodic
-from models.base import writing
 
 
 class Indexer(Periodic):
@@ -34,11 +34,9 @@ class Indexer(Periodic):
         with Session(self._engine) as session:
             if not search_index.any_waiting(session):
                 return 0
-            session.rollback()
-            began = time.monotonic()
-            writing(session)
+        began = time.monotonic()
+        with writing_session(self._engine) as session:
             some = search_index.index(session)
-            session.commit()
         # On SQLite nobody else could write meanwhile: now it is their turn for as long.
         time.sleep(time.monotonic() - began)
         return some

@@ -7,10 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
+from crossroads.database.writing_session import writing_session
 from crossroads.ops.doctor.finding import Finding, unclear
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.payments import Account, Gateway, PaymentsError, PaymentsUnclear
-from models import Reconciliation, writing
+from models import Reconciliation
 
 
 def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterator[Finding]:
@@ -45,10 +46,8 @@ def _account(engine: Engine, gateway: Gateway) -> Iterator[Finding]:
             "is only noticed by orders whose checkout is gone",
         )
         return
-    with Session(engine) as session:
-        writing(session)
+    with writing_session(engine) as session:
         other = identity.meet(session, found)
-        session.commit()
     if other is None:
         yield Finding("fine", f"Stripe account {found}")
     else:
