@@ -114,7 +114,7 @@ def test_trial_goes_to_who_asked_alone_and_counts_nowhere(app: Flask, server: Ma
     send(client, f"{page}/trial", {}, page=page)
     (mail,) = deliver(app, server).values()
     assert mail.recipient.startswith("owner")
-    assert mail.message["Subject"] == "Trial: The January cohort is open"
+    assert mail.message["Subject"] == "Test: The January cohort is open"
     assert "Send to 1 person<" in client.get(page).text
     send(client, f"{page}/queue", {})
     assert figures(client.get(page).text) == [0, 1, 0, 0]

@@ -121,9 +121,9 @@ def test_buyer_who_comes_too_late_waits_for_a_place(
     expect(page).to_have_title(re.compile("^Check your inbox"))
     expect(form).to_contain_text(f"We sent a link to {address}. Open it to take your place")
 
-    letter = open_letter(page, product, address, "Confirm your place on the waiting list")
-    answer = follow(letter, "Put me on the list")
-    answer.get_by_role("button", name="Put me on the list").click()
+    letter = open_letter(page, product, address, "Confirm your waiting list request")
+    answer = follow(letter, "Join the waiting list")
+    answer.get_by_role("button", name="Join the waiting list").click()
     expect(answer.get_by_role("heading", level=1)).to_have_text("You are on the waiting list")
     open_letter(page, product, address, "You are on the waiting list")
 

@@ -87,19 +87,19 @@ def test_receipt_has_every_fact_of_the_payment_in_text_and_in_html(
     order = pay(session, number=3, name="Zoë")
     receipt, _ = delivered(app, instance)
     assert receipt["To"] == "maria@example.com"
-    assert receipt["Subject"] == f"Your receipt, order {order.id}"
+    assert receipt["Subject"] == f"Your receipt for order {order.id}"
     for said in read(receipt):
         for fact in (
             "Hello Zoë, thank you. We received your payment.",
             f"{COURSE.title}, January 2027",
-            "3 places, $1,200 each",
+            "3 seats, $1,200 each",
             "$3,600",
             "November 22, 2026",
             "maria@example.com",
             f"{SITE.site.brand}, {SITE.site.postal_address}",
             COURSE.price.tax,
             COURSE.refund_rule,
-            f"You get this email because you bought places at {BASE_URL}.",
+            f"You get this email because you bought seats at {BASE_URL}.",
         ):
             assert " ".join(fact.split()) in said
     for kind in ("plain", "html"):
@@ -132,13 +132,13 @@ def test_welcome_leads_to_the_page_of_the_first_place_and_its_calendar(
         assert any(path.endswith("calendar.ics") for path in found)
     for said in read(enrolled):
         for fact in (
-            "Hello Maria, your 2 places are paid for.",
+            "Hello Maria, your 2 seats are paid for.",
             "January 19 to March 11, 2027",
             "Tuesday, January 19, 2027, 6:00 pm to 7:30 pm, New York time",
-            "Before January 19, 2027 the course team emails you how to join",
-            "by January 18, 2027, write to hello@example.com",
-            "Whoever has its address can open it: keep it to yourself.",
-            "Say who takes the other place",
+            "Before January 19, 2027, the course team will email you the materials and how to join",
+            "If you don't have that email by January 18, 2027, email hello@example.com",
+            "Anyone with the link can open it, so keep it private.",
+            "Name the other participant",
         ):
             assert fact in said
 
@@ -149,13 +149,13 @@ def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
     order = unseated(session, number=2)
     (mail,) = mails(app, instance)
     assert mail["To"] == "maria@example.com"
-    assert mail["Subject"] == f"We return your payment, order {order.id}"
+    assert mail["Subject"] == f"Order {order.id} is being refunded: the course filled up"
     for said in read(mail):
         for fact in (
-            "Hello Maria, your payment of $2,400 arrived, but the time for it was over and your "
-            "places had been given to others by then. You are not enrolled.",
-            "We return the whole amount to the card or account you paid with.",
-            f"If it is not there by then, write to hello@example.com and name order {order.id}.",
+            "Hello Maria, your payment of $2,400 arrived too late: your seats had been released, "
+            "and the course filled up. You are not enrolled.",
+            "We are refunding the full amount to the card or account you paid with.",
+            f"If you don't see it by then, email hello@example.com and mention order {order.id}.",
             f"{COURSE.title}, January 2027",
             "November 22, 2026",
         ):
@@ -186,14 +186,14 @@ def test_buyer_whose_payment_did_not_come_is_told_once_and_how_to_order_anew(
     order = failed(session, number=2)
     (mail,) = mails(app, instance)
     assert mail["To"] == "maria@example.com"
-    assert mail["Subject"] == f"Your payment did not come, order {order.id}"
+    assert mail["Subject"] == f"Payment failed for order {order.id}"
     for said in read(mail):
         for fact in (
             "Hello Maria, your payment of $2,400 did not go through",
-            "You are not enrolled, and your places went back on offer.",
-            f"write to hello@example.com and name order {order.id}.",
+            "You are not enrolled, and your seats were released.",
+            f"email hello@example.com and mention order {order.id}.",
             f"{COURSE.title}, January 2027",
-            "2 places",
+            "2 seats",
         ):
             assert fact in said
     for kind in ("plain", "html"):
@@ -222,12 +222,12 @@ def test_buyer_is_told_that_a_refund_did_not_arrive(
         refunds.record_status(session, found, replace(made, status=status), "event")
     session.commit()
     found_mails = mails(app, instance)
-    (mail,) = [one for one in found_mails if "did not reach you" in one["Subject"]]
-    assert mail["Subject"] == f"$1,000 did not reach you, order {order.id}"
+    (mail,) = [one for one in found_mails if "did not go through" in one["Subject"]]
+    assert mail["Subject"] == f"Your $1,000 refund did not go through (order {order.id})"
     for said in read(mail):
-        assert "we told you that we return $1,000 to the card or account you paid with" in said
-        assert f"write to hello@example.com, name order {order.id}" in said
-        assert "Not returned yet" in said
+        assert "your refund of $1,000 did not reach the card or account you paid with" in said
+        assert f"email hello@example.com, mention order {order.id}" in said
+        assert "Not refunded yet" in said
     for kind in ("plain", "html"):
         assert f"{BASE_URL}/orders/{order.token}" in part(mail, kind)
 

@@ -11,12 +11,12 @@ import pytest
 from flask import Flask
 
 from crossroads.mail.composer import Composer
+from crossroads.mail.kinds import About, MailKind, kind_of
 from crossroads.notifications import preview
 from crossroads.settings import Settings
 from tests.support.workers import ROOT, WORDS
 
 KINDS = sorted(folder.name for folder in (ROOT / "templates/email").iterdir() if folder.is_dir())
-LETTERS = ("announcement", "places")  # words alone, no button
 LARGEST = 30 * 1024  # bytes of a whole mail
 HIDDEN = re.compile(r"<(style|title).*?</\1>", re.S)
 DARK = "@media (prefers-color-scheme: dark)"
@@ -79,6 +79,29 @@ def test_every_mail_is_small_and_plainly_named(folder: Path) -> None:
         assert part(mail, "plain").count("\n") > 8
 
 
+def test_heading_of_every_mail_is_its_subject(folder: Path) -> None:
+    for mail in mails(folder).values():
+        (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", part(mail, "html"))
+        assert unescape(heading) == mail["Subject"]
+        assert part(mail, "plain").split("\n\n")[1].strip() == mail["Subject"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        (MailKind.RECEIPT, "Your receipt for order 1041"),
+        (MailKind.FAILED, "Payment failed for order 1041"),
+        (MailKind.UNSEATED, "Order 1041 is being refunded: the course filled up"),
+        (MailKind.REFUND, "Refund of $1,200 for order 1041"),
+        (MailKind.REFUND_FAILED, "Your $1,200 refund did not go through (order 1041)"),
+        (MailKind.INVITATION, "Maria got you a seat in AI PM Bootcamp & Certification"),
+        (MailKind.WITHDRAWN, "Your seat was canceled and refunded"),
+    ],
+)
+def test_subject_says_what_happened(folder: Path, kind: MailKind, subject: str) -> None:
+    assert mails(folder)[kind]["Subject"] == subject
+
+
 def test_every_mail_has_one_design_with_its_css_inline(folder: Path) -> None:
     designs = set()
     for kind, mail in mails(folder).items():
@@ -89,7 +112,7 @@ def test_every_mail_has_one_design_with_its_css_inline(folder: Path) -> None:
         assert re.search(r'class="column"[^>]* style="[^"]*max-width: ?560px', shown)
         # One button: a cell with its color, for programs that know no style element.
         buttons = re.findall(r'class="act-cell"[^>]* style="[^"]*background-color', shown)
-        assert len(buttons) == (kind not in LETTERS)
+        assert len(buttons) == (kind_of(kind).about is not About.ANNOUNCEMENT)
         assert "<h1 style=" in shown
         # A word longer than the line, such as an address, makes no phone scroll sideways.
         assert re.search(r'class="words"[^>]* style="[^"]*word-break: ?break-word', shown)

@@ -248,7 +248,7 @@ def test_mails_say_what_is_waited_for(
         return re.sub(r"=\r?\n", "", file.read_text("utf-8"))
 
     asked = newest()
-    assert "Subject: Confirm your place on the waiting list" in asked
+    assert "Subject: Confirm your waiting list request" in asked
     assert f"/waiting-list/{waiting(session).token}" in asked
     assert "Hello" not in asked
     assert WORDING in " ".join(asked.split())
@@ -256,7 +256,7 @@ def test_mails_say_what_is_waited_for(
     client.post(f"/waiting-list/{waiting(session).token}")
     told = newest()
     assert "Subject: You are on the waiting list" in told
-    assert f"Hello Maria, you are on the waiting list of {DATES}" in " ".join(told.split())
+    assert f"Hello Maria, you are on the waiting list for {DATES}" in " ".join(told.split())
     assert "List-Unsubscribe" in told
 
 

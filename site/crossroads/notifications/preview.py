@@ -90,7 +90,7 @@ def _waiter(content: Content) -> WaitingLead:
 
 
 def _bought(content: Content) -> Bought:
-    """Return an order of two places, with a discount and tax: every line that a receipt can have.
+    """Return an order of two seats, with a discount and tax: every line that a receipt can have.
 
     Without a course in the content it is one that has left it.
     """
@@ -140,6 +140,7 @@ def _bought(content: Content) -> Bought:
 
 def _participant(content: Content) -> Participant:
     order = _bought(content).order
+    order.name = "Maria"
     enrollment = Enrollment(
         order_id=order.id,
         seat=SEATS,
@@ -154,7 +155,7 @@ def _participant(content: Content) -> Participant:
 
 
 LETTER = """\
-The next cohort starts on **January 19**. It has 12 places, and the first week is open to look at.
+The next cohort starts on **January 19**. It has 12 seats, and the first week is free to read.
 
 ## What is new
 
