@@ -22,6 +22,7 @@ from models import (
     Message,
     Order,
     OrderEvent,
+    Site,
     Suppression,
     db,
     now,
@@ -406,3 +407,44 @@ def test_keys_of_erased_orders_tell_nothing_any_more(app: Flask) -> None:
     with Session(engine) as session:
         keys = session.scalars(select(Order.request_key).order_by(Order.id)).all()
         assert keys == ["a", f"erased-{number}"]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "modes", "counting"),
+    [
+        (
+            ["cs_test_a", "cs_live_b", None, "cs_live_c"],
+            ["test", "live", "", "live"],
+            "live",
+        ),
+        (["cs_test_a", None, "cs-test-b", "xcs_live_c"], ["test", "", "", ""], "test"),
+        ([None], [""], None),
+    ],
+    ids=["both", "test", "none"],
+)
+def test_orders_from_before_have_the_mode_of_their_session(
+    app: Flask, sessions: list[str | None], modes: list[str], counting: str | None
+) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade", "0019")
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    before = MetaData()
+    before.reflect(engine, only=["order"])
+    asked = {"email": "", "email_key": "", "address_hash": "", "name": "", "course": "c",
+             "cohort": "d", "item": "i", "seats": 1, "unit_amount": 1, "currency": "usd",
+             "session_until": at, "attempt": 1, "state": "open", "seats_kept": 0,
+             "created_at": at}  # fmt: skip
+    with engine.begin() as connection:
+        for number, session_id in enumerate(sessions, 1):
+            keys = {"id": number, "request_key": f"k{number}", "token": f"t{number}"}
+            values = {**asked, **keys, "session_id": session_id}
+            connection.execute(before.tables["order"].insert(), values)
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        assert session.scalars(select(Order.mode).order_by(Order.id)).all() == modes
+        site = session.scalars(select(Site)).one()
+        assert (site.stripe_mode, len(site.site_id) >= 16) == (counting, True)
+    flask(app, "db", "downgrade", "0019")
+    with engine.connect() as connection:
+        left = connection.execute(text('SELECT session_id FROM "order" ORDER BY id')).scalars()
+        assert list(left) == sessions
