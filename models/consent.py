@@ -1,11 +1,14 @@
 """What people agreed to, and withdrew: rows are added, never rewritten."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import DDL, ForeignKey, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+
+IMPORT: Final = "import"  # the form of what a file brought
 
 
 class ConsentEvent(Base):
@@ -15,7 +18,8 @@ class ConsentEvent(Base):
     `wording_hash` is its SHA-256 in hex. `page_version` names the state of the page's content.
     `address_hash` is the address's HMAC under SUPPRESSION_KEY: with it and the lead's number the
     row says whose act it was after the person's data are gone. `ip` is truncated to /24 or /48
-    before it gets here; it and `user_agent` are all that erasure clears.
+    before it gets here; erasure clears it, `user_agent`, and the wording of an import, which is
+    that of the file. Its hash stays.
     """
 
     __tablename__ = "consent_event"
@@ -35,19 +39,23 @@ class ConsentEvent(Base):
 
 
 # The database itself refuses to rewrite what happened. Migrations lay the same trap.
-LASTING = (
-    "id, lead_id, address_hash, kind, form, wording, wording_hash, page, page_version, created_at"
-)
+LASTING = "id, lead_id, address_hash, kind, form, wording_hash, page, page_version, created_at"
+REWORDED = f"NEW.wording <> OLD.wording AND (OLD.form <> '{IMPORT}' OR NEW.wording <> '')"
 REFUSALS = {
     "sqlite": [
         f"CREATE TRIGGER consent_event_lasts BEFORE UPDATE OF {LASTING} ON consent_event "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger of consent is never rewritten'); END"
+        "BEGIN SELECT RAISE(ABORT, 'the ledger of consent is never rewritten'); END",
+        "CREATE TRIGGER consent_event_wording_lasts BEFORE UPDATE OF wording ON consent_event "
+        f"WHEN {REWORDED} "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger of consent is never rewritten'); END",
     ],
     "postgresql": [
         "CREATE OR REPLACE FUNCTION consent_event_lasts() RETURNS trigger LANGUAGE plpgsql AS "
         "'BEGIN RAISE EXCEPTION USING MESSAGE = ''the ledger of consent is never rewritten''; END'",
         f"CREATE TRIGGER consent_event_lasts BEFORE UPDATE OF {LASTING} ON consent_event "
         "FOR EACH ROW EXECUTE FUNCTION consent_event_lasts()",
+        "CREATE TRIGGER consent_event_wording_lasts BEFORE UPDATE OF wording ON consent_event "
+        f"FOR EACH ROW WHEN ({REWORDED}) EXECUTE FUNCTION consent_event_lasts()",
     ],
 }
 for dialect, statements in REFUSALS.items():

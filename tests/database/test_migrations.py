@@ -19,6 +19,7 @@ from models import (
     ConsentEvent,
     Hold,
     Lead,
+    LeadImport,
     Message,
     Order,
     OrderEvent,
@@ -448,3 +449,32 @@ def test_orders_from_before_have_the_mode_of_their_session(
     with engine.connect() as connection:
         left = connection.execute(text('SELECT session_id FROM "order" ORDER BY id')).scalars()
         assert list(left) == sessions
+
+
+def test_imports_of_people_erased_before_name_them_no_more(app: Flask) -> None:
+    engine = engine_of(app)
+    flask(app, "db", "upgrade", "0023")
+    kept = add_lead(engine)
+    with Session(engine) as session:
+        writing(session)
+        for file in ("f1.csv", "f2.csv"):
+            session.add(LeadImport(file=file, imported_by="root", source=file, added=1))
+        session.flush()
+        session.scalars(select(Lead)).one().import_id = 1
+        lead = Lead(email="", email_key="erased-2", address_hash="", confirm_until=now())
+        lead.state, lead.import_id = "erased", 2
+        session.add(lead)
+        session.flush()
+        for number in session.scalars(select(Lead.id)).all():
+            event = ConsentEvent(lead_id=number, address_hash="", kind="imported", form="import")
+            event.wording = "a card"
+            session.add(event)
+        session.commit()
+    flask(app, "db", "upgrade")
+    with Session(engine) as session:
+        files = session.execute(select(LeadImport.file, LeadImport.source).order_by(LeadImport.id))
+        assert [tuple(one) for one in files] == [("f1.csv", "f1.csv"), ("", "")]
+        imports = session.execute(select(Lead.email, Lead.import_id).order_by(Lead.id)).all()
+        assert [tuple(one) for one in imports] == [(kept, 1), ("", None)]
+        told = select(ConsentEvent.wording).where(ConsentEvent.form == "import")
+        assert session.scalars(told.order_by(ConsentEvent.lead_id)).all() == ["a card", ""]

@@ -68,6 +68,7 @@ def events_stay(engine: Engine) -> None:
         session.commit()
         for values in (
             {"wording": "Email me and sell my address."},
+            {"wording": ""},
             {"kind": "confirmed"},
             {"page": "/elsewhere"},
             {"page_version": "other"},
@@ -82,6 +83,19 @@ def events_stay(engine: Engine) -> None:
         session.commit()
         event = session.scalars(select(ConsentEvent)).one()
         assert (event.wording, event.ip, event.user_agent) == (WORDING, None, None)
+        # What a file said of a person can be taken out, and not be written over.
+        brought = ConsentEvent(
+            lead_id=event.lead_id, address_hash="", kind="imported", form="import", wording="a card"
+        )
+        session.add(brought)
+        session.commit()
+        theirs = update(ConsentEvent).where(ConsentEvent.form == "import")
+        with pytest.raises(DBAPIError, match="never rewritten"):
+            session.execute(theirs.values(wording="another card"))
+        session.rollback()
+        session.execute(theirs.values(wording=""))
+        session.commit()
+        assert brought.wording == ""
 
 
 def test_event_proves_what_was_shown_and_names_the_person(engine: Engine) -> None:

@@ -1,7 +1,7 @@
 """Leads: capture, confirm, unsubscribe, erase. The only code that changes one that is there."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Literal
@@ -12,10 +12,11 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from crossroads.leads import consent, search_index
 from crossroads.leads.consent import Evidence
+from crossroads.leads.imports import batches
 from crossroads.mail import outbox, suppressions
 from crossroads.mail.addresses import Address
 from crossroads.mail.kinds import MailKind
-from models import ConsentEvent, Lead, Message, Waiting, now
+from models import ConsentEvent, Lead, Message, Waiting, now, personal_data
 from models.base import AnySession, insert_on, table_of
 from models.lead import CONFIRMED, ERASED, HELD, UNSUBSCRIBED, new_token
 from models.suppression import BOUNCED
@@ -308,19 +309,13 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
     """Take the person out of a lead and of its ledger; the row and the bare events stay."""
     search_index.remove(session, [lead.id])
-    lead.email = lead.name = lead.words = ""
-    lead.email_key = f"erased-{lead.id}"
-    for field in asdict(Touch()):
-        setattr(lead, field, None)
-        setattr(lead, f"last_{field}", None)
-    lead.unsubscribe_token = new_token()
+    batches.forget(session, lead)
+    personal_data.erase(lead)
     for waiting in _waiting(session, lead):
         session.delete(waiting)
-    _void_links(session, lead)
     consent.record(session, lead, consent.ERASED, evidence)
-    session.execute(
-        update(ConsentEvent).where(ConsentEvent.lead_id == lead.id).values(ip=None, user_agent=None)
-    )
+    theirs = update(ConsentEvent).where(ConsentEvent.lead_id == lead.id)
+    session.execute(theirs.values(personal_data.blank(ConsentEvent)))
 
 
 def _void_links(session: AnySession, lead: Lead) -> None:

@@ -11,7 +11,7 @@ from crossroads.export import Sheet
 from crossroads.leads import search_index
 from crossroads.leads.waiting_list import WAITS
 from crossroads.mail import addresses
-from models import Lead, Message, Suppression, Waiting
+from models import Lead, Message, Suppression, Waiting, personal_data
 from models.base import AnySession
 from models.lead import STATES
 
@@ -47,18 +47,7 @@ SHEET = Sheet(
         "email": Lead.email,
         "name": Lead.name,
         "state": Lead.state,
-        "page": Lead.page,
-        "utm_source": Lead.utm_source,
-        "utm_medium": Lead.utm_medium,
-        "utm_campaign": Lead.utm_campaign,
-        "utm_term": Lead.utm_term,
-        "utm_content": Lead.utm_content,
-        "last_page": Lead.last_page,
-        "last_utm_source": Lead.last_utm_source,
-        "last_utm_medium": Lead.last_utm_medium,
-        "last_utm_campaign": Lead.last_utm_campaign,
-        "last_utm_term": Lead.last_utm_term,
-        "last_utm_content": Lead.last_utm_content,
+        **personal_data.exported(Lead),
         "signed_up_at": Lead.created_at,
         "last_signup_at": Lead.last_signup_at,
         "confirmed_at": Lead.confirmed_at,

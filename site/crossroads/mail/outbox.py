@@ -22,6 +22,7 @@ from sqlalchemy import (
 from crossroads.database import leases
 from crossroads.mail.addresses import Address
 from crossroads.mail.kinds import LIMITED, About, MailKind
+from models import personal_data
 from models.announcement import PAUSED, Announcement
 from models.base import AnySession, now, table_of
 from models.enrollment import Enrollment
@@ -225,8 +226,7 @@ def announce_to_staff(session: AnySession, announcement: Announcement, user: Use
 def erase(session: AnySession, address_hash: str) -> None:
     """Take a person out of the mail that they were sent or owed; what is owed is held."""
     theirs = Message.address_hash == address_hash
-    forgotten = update(Message).where(theirs).values(recipient="", error="", waiting_id=None)
-    session.execute(forgotten)
+    session.execute(update(Message).where(theirs).values(personal_data.blank(Message)))
     owed = update(Message).where(theirs, Message.state == DUE)
     session.execute(owed.values(state=HELD, owner=None, lease_until=None, error=ERASED))
 
@@ -315,11 +315,12 @@ def give_up(session: AnySession, message: Message, owner: str, error: str) -> bo
 def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
     """Owe the dead messages among these once more, with all tries before them; return how many.
 
-    Each stays the mail it was, Message-ID and all. The gate looks at its receiver again.
+    Each stays the mail it was, Message-ID and all. The gate looks at its receiver again. One whose
+    receiver was erased stays dead.
     """
     statement = (
         update(Message)
-        .where(Message.state == DEAD, *which)
+        .where(Message.state == DEAD, Message.recipient != "", *which)
         .values(state=DUE, due_at=now(), attempts=0, error="", awaits_server_since=None)
         .returning(Message.id)
     )

@@ -18,7 +18,7 @@ from crossroads.database.pagination import (
 )
 from crossroads.export import Sheet
 from crossroads.mail import addresses
-from models import Enrollment, Order
+from models import Enrollment, Order, personal_data
 from models.base import AnySession
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
@@ -34,8 +34,7 @@ SHEET = Sheet(
         "course": Enrollment.course,
         "cohort": Enrollment.cohort,
         "seat": Enrollment.seat,
-        "name": Enrollment.name,
-        "email": Enrollment.email,
+        **personal_data.exported(Enrollment),
         "order": Enrollment.order_id,
         "bought_by": Order.email,
         "enrolled_at": Enrollment.created_at,

@@ -17,7 +17,7 @@ from crossroads.orders.checkout import holds, queue, requests
 from crossroads.orders.checkout.holds import HoldLimits
 from crossroads.orders.ledger import State, lock, record
 from crossroads.payments import Checkout, Options, Purchase
-from models import Enrollment, Hold, Order, OrderEvent, now
+from models import Enrollment, Hold, Order, OrderEvent, now, personal_data
 from models.base import AnySession
 from models.order import (
     COPY_FAILED,
@@ -234,11 +234,10 @@ def _fail_copy(session: AnySession, order: Order, checkout: Checkout, cause: str
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:
     """Take a person out of orders and seats; what was sold, and for how much, stays."""
     for order in theirs:
-        order.email = order.email_key = order.name = ""
-        order.request_key = f"erased-{order.id}"  # it was made of what the person had typed
+        personal_data.erase(order)
         holds.erase(session, order)
     for seat in own_seats:
-        seat.email, seat.name = None, ""
+        personal_data.erase(seat)
 
 
 def find(session: AnySession, token: str) -> Order | None:

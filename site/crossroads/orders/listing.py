@@ -23,7 +23,7 @@ from crossroads.mail import addresses
 from crossroads.orders import ledger
 from crossroads.orders.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
 from crossroads.orders.projections import DisputeState
-from models import Order, OrderEvent, StripeEvent
+from models import Order, OrderEvent, StripeEvent, personal_data
 from models.base import AnySession
 from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED
 
@@ -52,7 +52,7 @@ SHEET = Sheet(
         "ended_at": _end.created_at,
         "ended_by": _end.cause,
         "email": Order.email,
-        "name": Order.name,
+        **personal_data.exported(Order),
         "course": Order.course,
         "cohort": Order.cohort,
         "item": Order.item,

@@ -1,7 +1,7 @@
 """A person: all that is stored under one address, as one file, or taken out of everything."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from crossroads.content import Content
 from crossroads.leads import consent
 from crossroads.leads import lifecycle as leads
 from crossroads.leads.consent import Evidence
-from crossroads.leads.lifecycle import Touch
+from crossroads.leads.imports import batches
 from crossroads.mail import outbox, suppressions
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
@@ -19,6 +19,7 @@ from crossroads.orders.checkout import lost_checkouts
 from models import (
     ConsentEvent,
     Enrollment,
+    Hold,
     Lead,
     LostCheckout,
     Message,
@@ -26,8 +27,9 @@ from models import (
     Suppression,
     Waiting,
     now,
+    personal_data,
 )
-from models.base import AnySession
+from models.base import AnySession, Base
 from models.lead import ERASED as IS_ERASED
 from models.suppression import ERASED
 
@@ -130,14 +132,16 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
     - format: "crossroads-person-1"; made_at; address_hash
     - suppression: why the address is not mailed (bounced, erased) and since when, or null
     - lead: id, email, name, state, signed_up_at, last_signup_at, confirmed_at, unsubscribed_at,
-      and first_touch and last_touch: page, utm_source, utm_medium, utm_campaign, utm_term,
-      utm_content; null when the person never signed up
+      first_touch and last_touch: page, utm_source, utm_medium, utm_campaign, utm_term,
+      utm_content, and import, the file that the lead came with: id, at, file, consent_source, or
+      null; null when the person never signed up
     - consent: what was agreed to and taken back: kind, at, form, page, page_version, wording,
       wording_hash (SHA-256), ip (truncated), user_agent
     - waiting_list: course, cohort, asked_at, since, left_at
     - mails: kind, recipient, state, queued_at, tries, sent_at, error
     - orders: number, course, cohort, item, seats, unit_amount and currency (smallest unit, ISO
-      code), email, name, placed_at, stripe_session, stripe_payment, and events: kind, at, cause,
+      code), email, name, placed_at, stripe_session, stripe_payment, hold, the seats that are held
+      for it: seats, until, network (truncated), or null, and events: kind, at, cause,
       amount_subtotal, amount_discount, amount_tax, amount_total; of refunds and disputes subject,
       status, stripe_id, amount, seats, seat_numbers, reason, due_at
     - enrollments: order, seat, course, cohort, email, name, enrolled_at, ended_at, when it went to
@@ -155,12 +159,9 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
         "made_at": _time(now()),
         "address_hash": person.address_hash,
         "suppression": suppression and _fields(suppression, "reason", "since"),
-        "lead": person.lead and _lead(person.lead),
+        "lead": person.lead and _lead(session, person.lead),
         "consent": [
-            _fields(
-                one, "kind", "form", "page", "page_version", "wording", "wording_hash", "ip",
-                "user_agent", at="created_at",
-            )
+            _fields(one, "kind", "form", "page", "page_version", "wording_hash", at="created_at")
             for one in person.consents
         ],
         "waiting_list": [
@@ -168,16 +169,13 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
             for one in person.waiting
         ],
         "mails": [
-            _fields(
-                one, "kind", "recipient", "state", "sent_at", "error",
-                queued_at="created_at", tries="attempts",
-            )
+            _fields(one, "kind", "state", "sent_at", queued_at="created_at", tries="attempts")
             for one in person.messages
         ],
         "orders": [_order(session, one) for one in person.orders],
         "enrollments": [
             _fields(
-                one, "seat", "course", "cohort", "email", "name", "ended_at", "kept",
+                one, "seat", "course", "cohort", "ended_at", "kept",
                 order="order_id", enrolled_at="created_at",
             )
             for one in person.enrollments
@@ -185,7 +183,7 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
         "lost_checkouts": [
             _fields(
                 one, "number", "course", "cohort", "item", "quantity", "amount", "currency",
-                "email", "name", "made_at", "paid_at", "settled_at", "how",
+                "made_at", "paid_at", "settled_at", "how",
                 stripe_session="session_id", stripe_payment="payment_intent",
             )
             for one in person.lost
@@ -193,25 +191,26 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lead(lead: Lead) -> dict[str, Any]:
-    touched = tuple(asdict(Touch()))
+def _lead(session: AnySession, lead: Lead) -> dict[str, Any]:
+    record = batches.of_lead(session, lead)
     return {
         **_fields(
-            lead, "id", "email", "name", "state", "last_signup_at", "confirmed_at",
-            "unsubscribed_at", signed_up_at="created_at",
+            lead, "id", "state", "last_signup_at", "confirmed_at", "unsubscribed_at",
+            signed_up_at="created_at",
         ),
-        "first_touch": _fields(lead, *touched),
-        "last_touch": _fields(lead, **{name: f"last_{name}" for name in touched}),
+        "import": record and _fields(record, "id", at="created_at"),
     }  # fmt: skip
 
 
 def _order(session: AnySession, order: Order) -> dict[str, Any]:
+    hold = session.get(Hold, order.id)
     return {
         **_fields(
-            order, "course", "cohort", "item", "seats", "unit_amount", "currency", "email", "name",
+            order, "course", "cohort", "item", "seats", "unit_amount", "currency",
             number="id", placed_at="created_at", stripe_session="session_id",
             stripe_payment="payment_intent",
         ),
+        "hold": hold and _fields(hold, "seats", "until"),
         "events": [
             _fields(
                 event, "kind", "cause", "amount_subtotal", "amount_discount", "amount_tax",
@@ -223,9 +222,10 @@ def _order(session: AnySession, order: Order) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _fields(row: object, *names: str, **renamed: str) -> dict[str, Any]:
-    """Return columns of a row by name, or by another name that is given for them."""
-    found = {name: getattr(row, name) for name in names}
+def _fields(row: Base, *names: str, **renamed: str) -> dict[str, Any]:
+    """Return what a row says of the person, and columns by name or by another name given."""
+    found = personal_data.stored(row)
+    found |= {name: getattr(row, name) for name in names}
     found |= {name: getattr(row, column) for name, column in renamed.items()}
     return {name: _time(one) if isinstance(one, datetime) else one for name, one in found.items()}
 

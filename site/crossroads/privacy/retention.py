@@ -17,6 +17,7 @@ from models import (
     Order,
     OrderEvent,
     Waiting,
+    personal_data,
 )
 from models.base import AnySession
 from models.lead import HELD, PENDING, WAITING
@@ -66,9 +67,9 @@ def forget_replaced(session: AnySession, before: datetime) -> int:
     query = select(Enrollment.id).where(Enrollment.ended_at < before, Enrollment.email.is_not(None))
     numbers = session.scalars(query.limit(AT_ONCE)).all()
     mailed = update(Message).where(Message.enrollment_id.in_(numbers))
-    session.execute(mailed.values(recipient="", error=""))
+    session.execute(mailed.values(personal_data.blank(Message)))
     gone = update(Enrollment).where(Enrollment.id.in_(numbers))
-    session.execute(gone.values(email=None, name=""))
+    session.execute(gone.values(personal_data.blank(Enrollment)))
     return len(numbers)
 
 
@@ -82,7 +83,7 @@ def forget_lost(session: AnySession, before: datetime) -> int:
     )
     ids = session.scalars(query.limit(AT_ONCE)).all()
     gone = update(LostCheckout).where(LostCheckout.session_id.in_(ids))
-    session.execute(gone.values(email="", name=""))
+    session.execute(gone.values(personal_data.blank(LostCheckout)))
     return len(ids)
 
 

@@ -21,10 +21,16 @@ from crossroads.logs import first_line
 from crossroads.mail import mailed_links
 from crossroads.middleware.rate_limits import TooMany, seconds_to_wait
 from crossroads.middleware.security import CrossSite, policy_with_payment
+from models import Lead, Order, personal_data
 
 log = structlog.get_logger()
 
-SHOWN = {"email": "Email address", "name": "Name", "seats": "Number of places"}
+SHOWN = {
+    **{
+        name: label for model in (Lead, Order) for name, label in personal_data.typed(model).items()
+    },
+    "seats": "Number of places",
+}
 NEVER_SENT_AGAIN = {"password", "csrf_token"}
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]

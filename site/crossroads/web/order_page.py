@@ -24,7 +24,7 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused, ours
 from crossroads.web.forms import ParticipantForm
-from models import Order, db, now
+from models import Order, db, now, personal_data
 from models.order import UNSEATED
 
 # What Stripe was asked for in vain; "refused" is a payment page that it will not open, "ours" one
@@ -108,6 +108,7 @@ def show(
         confirming=confirming,
         minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
         total=orders.total(order),
+        typed=[(name, getattr(order, name)) for name in personal_data.typed(Order)],
         waiting=waited is not None,
         late=waited is not None and waited >= LATE_SECONDS,
         again=AGAIN_WAITING

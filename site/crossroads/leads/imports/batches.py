@@ -6,9 +6,20 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select
 
 from crossroads.leads import consent, search_index
-from models import ConsentEvent, Enrollment, Lead, LeadImport, Message, Order, Waiting, now
+from models import (
+    ConsentEvent,
+    Enrollment,
+    Lead,
+    LeadImport,
+    Message,
+    Order,
+    Waiting,
+    now,
+    personal_data,
+)
 from models.base import AnySession
-from models.lead import ERASED, UNSUBSCRIBED
+from models.consent import IMPORT
+from models.lead import UNSUBSCRIBED
 
 AT_ONCE = 500
 LARGEST = 2**31 - 1  # number of an import, an INTEGER in PostgreSQL
@@ -39,13 +50,12 @@ _bought = exists().where(Order.address_hash == Lead.address_hash)
 _seated = exists().where(
     Enrollment.address_hash == Lead.address_hash, Enrollment.email.is_not(None)
 )
-_acted = exists().where(ConsentEvent.lead_id == Lead.id, ConsentEvent.form != "import")
+_acted = exists().where(ConsentEvent.lead_id == Lead.id, ConsentEvent.form != IMPORT)
 _off = exists().where(
     ConsentEvent.lead_id == Lead.id, ConsentEvent.kind.in_((consent.UNSUBSCRIBED, consent.BOUNCED))
 )
 _waits = exists().where(Waiting.lead_id == Lead.id)
 REASONS: dict[str, ColumnElement[bool]] = {
-    "erased since": Lead.state == ERASED,
     "unsubscribed: forgotten, they could be mailed again": (Lead.state == UNSUBSCRIBED) | _off,
     "bought or have a seat": _bought | _seated,
     "signed up, confirmed or bounced here since": _acted | _waits,
@@ -86,3 +96,25 @@ def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, 
     session.execute(delete(Lead).where(Lead.id.in_(idle)))
     record.removed += len(idle)
     return len(idle), numbers[-1]
+
+
+def of_lead(session: AnySession, lead: Lead) -> LeadImport | None:
+    """Return the import that added a lead, None if it signed up here."""
+    return session.get(LeadImport, lead.import_id) if lead.import_id else None
+
+
+def forget(session: AnySession, lead: Lead) -> None:
+    """Take what names a lead that is to be erased out of the import that added it.
+
+    The name of a file, and what was said of it, may name one person: it goes when no other lead
+    is left of the import, and when it has this one's address or name. Call it before the lead is
+    erased.
+    """
+    record = of_lead(session, lead)
+    if record is None:
+        return
+    others = exists().where(Lead.import_id == record.id, Lead.id != lead.id)
+    said = f"{record.file} {record.source}".casefold()
+    named = any(one and one.casefold() in said for one in (lead.email, lead.name))
+    if named or not session.scalar(select(others)):
+        personal_data.erase(record)

@@ -7,13 +7,15 @@ from typing import Final
 
 from crossroads.leads.imports.status import Rule, fold, rule_of
 from crossroads.leads.imports.suspects import suspect
+from models import Lead, personal_data
 
-TOUCH: Final = ("page", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+# What a file says of a person beside the address, by the names of our export.
+PERSONAL: Final = {
+    name: column for name, column in personal_data.exported(Lead).items() if name != "email"
+}
 # The columns that hold text, and how many characters of it.
 TEXTS: Final[Mapping[str, int]] = {
-    "name": 100,
-    **dict.fromkeys(TOUCH, 200),
-    **dict.fromkeys((f"last_{name}" for name in TOUCH), 200),
+    **{name: column.type.length for name, column in PERSONAL.items()},
     "consent_source": 1000,
 }
 TIMES: Final = ("signed_up_at", "last_signup_at", "confirmed_at", "unsubscribed_at")

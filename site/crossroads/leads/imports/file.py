@@ -9,7 +9,7 @@ from email_validator import EmailNotValidError
 
 from crossroads import export
 from crossroads.leads.imports import columns, status, suspects, times
-from crossroads.leads.imports.columns import TEXTS, TIMES, TOUCH, Column, Unclear
+from crossroads.leads.imports.columns import TEXTS, TIMES, Column, Unclear
 from crossroads.leads.imports.csv_rows import Broken, NoTable, Table
 from crossroads.leads.imports.status import NotKnown, Rule, Standing
 from crossroads.leads.imports.survey import survey
@@ -273,7 +273,7 @@ def _text(name: str, text: str, most: int) -> str | None:
         raise Wrong(f"{name}: is one line, without control characters")
     if len(text) > most:
         raise Wrong(f"{name}: has {len(text)} characters, and at most {most} are kept")
-    if name.removeprefix("last_") in TOUCH and ROUNDED.fullmatch(text):
+    if "utm_" in name and ROUNDED.fullmatch(text):
         raise Wrong(
             f'{name}: "{text}" is a long number that a spreadsheet has rounded: take the column '
             f"from the first file, or give --ignore {name}"

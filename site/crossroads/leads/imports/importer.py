@@ -6,7 +6,7 @@ those who confirmed here and are gone by the file.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -31,20 +31,19 @@ from sqlalchemy import (
 )
 
 from crossroads.leads import consent
-from crossroads.leads.lifecycle import Touch
+from crossroads.leads.imports.columns import PERSONAL
 from models import ConsentEvent, Lead, LeadImport, Suppression, Waiting, insert_for, now
 from models.base import AnySession, UTCDateTime
+from models.consent import IMPORT
 from models.lead import CONFIRMED, UNSUBSCRIBED, new_token
 
 CHUNK = 5000
 PART = 10_000  # rows at a time on SQLite: a second or two, in which nobody else can write
 KINDS = {CONFIRMED: consent.IMPORTED, UNSUBSCRIBED: consent.UNSUBSCRIBED}
-TOUCH = tuple(asdict(Touch()))
 # The columns of a lead that an import fills, under the same names in the table of its own.
 COPIED = (
-    *("email", "email_key", "address_hash", "name", "state", "confirm_token", "unsubscribe_token"),
-    *TOUCH,
-    *(f"last_{name}" for name in TOUCH),
+    *("email", "email_key", "address_hash", "state", "confirm_token", "unsubscribe_token"),
+    *(column.key for column in PERSONAL.values()),
     *("created_at", "last_signup_at", "confirm_until", "confirmed_at", "unsubscribed_at"),
 )
 # Of the connection alone, in no file that others read: filling it locks nothing.
@@ -234,7 +233,7 @@ def _record(session: AnySession, leads: Select[int], kind: ColumnElement[str]) -
         "lead_id": Lead.id,
         "address_hash": STAGED.c.address_hash,
         "kind": kind,
-        "form": literal("import"),
+        "form": literal(IMPORT),
         "wording": STAGED.c.source,
         "wording_hash": STAGED.c.source_hash,
         "created_at": literal(now(), UTCDateTime),
@@ -264,7 +263,7 @@ def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
     created = row["signed_up_at"] or row["confirmed_at"] or at
     left = row["state"] == UNSUBSCRIBED
     return {
-        **{name: row[name] for one in TOUCH for name in (one, f"last_{one}")},
+        **{column.key: row[name] for name, column in PERSONAL.items()},
         "email": address.typed,
         "email_key": address.key,
         "address_hash": address.hash,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, delete, func, select
 
 from crossroads.database import page_cache_version
-from models import CheckoutRequest, Hold, Order, now
+from models import CheckoutRequest, Hold, Order, now, personal_data
 from models.base import AnySession
 from models.order import PENDING
 
@@ -75,7 +75,7 @@ def erase(session: AnySession, order: Order) -> None:
     """Take out of a hold who has it."""
     hold = session.get(Hold, order.id)
     if hold is not None:
-        hold.email_key, hold.network = f"erased-{order.id}", ""
+        personal_data.erase(hold)
 
 
 def _held(session: AnySession, whose: ColumnElement[bool], replaced: Order | None) -> int:

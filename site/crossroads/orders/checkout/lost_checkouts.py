@@ -18,7 +18,7 @@ from crossroads.mail import addresses
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
 from crossroads.payments import Checkout
-from models import Hold, LostCheckout, Order, Reconciliation, Site, now
+from models import Hold, LostCheckout, Order, Reconciliation, Site, now, personal_data
 from models.base import AnySession
 from models.lost_checkout import ENROLLED, REFUNDED
 from models.order import PLACED
@@ -224,7 +224,7 @@ def describe(row: LostCheckout) -> str:
 def erase(rows: Iterable[LostCheckout]) -> None:
     """Take the person out of lost checkouts; what was paid, and for what, stays."""
     for row in rows:
-        row.email = row.name = ""
+        personal_data.erase(row)
 
 
 def _open(session: AnySession, session_id: str) -> LostCheckout:
