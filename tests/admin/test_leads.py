@@ -249,7 +249,7 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
 def test_a_held_lead_says_why(app: Flask) -> None:
     (number,) = add_leads(app, lead(state="held"))
     client = desk(app)
-    assert "Looks like a robot" in client.get(f"/admin/leads/{number}").text
+    assert "looks like one from a bot" in client.get(f"/admin/leads/{number}").text
     assert f'href="/admin/leads/{number}"' in client.get("/admin/leads?state=held").text
 
 

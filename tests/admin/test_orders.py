@@ -182,7 +182,7 @@ def test_event_that_fails_is_shown_with_its_error(app: Flask, session: Session) 
     record = text(client.get(f"/admin/orders/{order.id}").text)
     assert "not followed yet: checkout.session.completed RateLimitError. 4 tries so far" in record
     home = client.get("/admin/").text
-    assert "1 event of Stripe fails again and again" in text(home)
+    assert "1 Stripe event keeps failing" in text(home)
     assert f'<a href="/admin/orders/{order.id}">Order {order.id}</a>' in home
 
 
@@ -221,7 +221,7 @@ def test_home_counts_orders_for_owner_and_finance_alone(app: Flask) -> None:
     add_orders(app, "open", number=2)
     for role in ("owner", "finance"):
         said = text(desk(app, role).get("/admin/").text)
-        assert "Paid orders 2 in 7 days: 2 more than in the 7 before" in said
+        assert "Paid orders 2 last 7 days, 2 more than the week before" in said
         assert "Revenue $2,400 paid in 7 days, in USD" in said
         assert "Open orders 1 holding 2 seats" in said
         assert "Enrolled 2 seats paid for" in said

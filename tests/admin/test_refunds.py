@@ -91,7 +91,7 @@ def test_whole_order_is_returned_after_its_amount_was_seen(
     assert heading(order_page(client, order)) == "Your payment was returned"
     for status, text, calendar in students(client, session, order):
         assert (status, calendar) == (200, 303)
-        assert "This place was given back" in text
+        assert "This seat was canceled and refunded" in text
     again = staff.get(f"/admin/orders/{order.id}/refund")
     assert again.status_code == 303  # nothing is left to return
 
@@ -104,7 +104,7 @@ def test_one_seat_is_returned_and_the_last_one_goes(
     assert [one.amount for one in made(order, sandbox)] == [PRICE]
     first, second = students(client, session, order)
     assert "Your first session" in first[1] and first[2] == 200
-    assert "This place was given back" in second[1] and second[2] == 303
+    assert "This seat was canceled and refunded" in second[1] and second[2] == 303
     page = order_page(client, order)
     assert heading(page) == "You're in" and "Your place is paid for" in words(page)
     assert "Returned $1,200" in words(page)
@@ -176,7 +176,7 @@ def test_dispute_pauses_the_students_calmly_until_it_is_won(
     for status, said, calendar in (
         ("needs_response", "Your access is paused", 303),
         ("won", "Your first session", 200),
-        ("lost", "This place was given back", 303),
+        ("lost", "This seat was canceled and refunded", 303),
     ):
         with app.app_context(), Session(db.engine) as changing:
             writing(changing)

@@ -12,7 +12,7 @@ from models.message import DEAD, SENT
 from tests.support.people import hashed
 
 CONSENT = (
-    "Email me when a new comparison is published or course places open. "
+    "Email me when a new comparison is published or course dates open. "
     "I can unsubscribe in one click."
 )
 COMPARISON = "/compare/ai-product-manager-vs-traditional-product-manager"

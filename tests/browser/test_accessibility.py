@@ -99,7 +99,7 @@ def test_sign_up_in_every_state(open_page: OpenPage, inspector: Inspector) -> No
     inspector.look(page, "two mistakes")
     page.get_by_label("Email address").fill("states@example.com")
     page.get_by_role("button", name="Send me updates").click()
-    expect(page.get_by_text("Tick the box, so that we may email you")).to_be_visible()
+    expect(page.get_by_text("Tick the box so we can email you")).to_be_visible()
     inspector.look(page, "one mistake")
     page.route("**/signup", lambda route: route.fulfill(status=204))
     sign_up(page, "states@example.com")

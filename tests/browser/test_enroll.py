@@ -14,7 +14,7 @@ def pay_button(page: Page, total: str) -> None:
 
 def test_total_and_button_follow_the_number_of_places(open_page: OpenPage) -> None:
     page = open_page(ENROLL)
-    places = page.get_by_label("Number of places")
+    places = page.get_by_label("Number of seats")
     pay_button(page, "$1,200")
     for typed, total in (("3", "$3,600"), ("20", "$24,000"), ("1", "$1,200"), ("2", "$2,400")):
         places.fill(typed)
@@ -29,23 +29,23 @@ def test_number_of_places_is_kept_on_the_way_back_and_the_button_with_it(
     open_page: OpenPage,
 ) -> None:
     page = open_page(ENROLL)
-    page.get_by_label("Number of places").fill("2")
+    page.get_by_label("Number of seats").fill("2")
     page.get_by_label("Name").fill("Maria")
     page.get_by_label("Email address").fill("back@example.com")
     page.get_by_role("button", name="Pay $2,400 with Stripe").click()
     page.wait_for_url("**/pay/**")
     page.go_back()
-    number = page.get_by_label("Number of places").input_value()
+    number = page.get_by_label("Number of seats").input_value()
     pay_button(page, {"1": "$1,200", "2": "$2,400"}[number])
 
 
 def test_without_script_the_next_page_names_the_amount(open_page: OpenPage) -> None:
     page = open_page(ENROLL, script=False)
-    page.get_by_label("Number of places").fill("2")
+    page.get_by_label("Number of seats").fill("2")
     page.get_by_label("Name").fill("Maria")
     page.get_by_label("Email address").fill("plain@example.com")
     page.get_by_role("button", name="Pay $1,200 with Stripe").click()
-    expect(page.get_by_text("2 places cost $2,400.")).to_be_visible()
+    expect(page.get_by_text("2 seats cost $2,400.")).to_be_visible()
     page.get_by_role("button", name="Pay $2,400 with Stripe").click()
     page.wait_for_url("**/pay/**")
     expect(page.get_by_text("$2,400").first).to_be_visible()

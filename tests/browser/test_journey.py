@@ -156,7 +156,7 @@ def _sign_up_with_a_mistake(page: Page) -> None:
     expect(page.get_by_label("Name (optional)")).to_have_value("Maria Reader")
     expect(page.get_by_role("checkbox")).not_to_be_checked()
     expect(page.get_by_role("checkbox")).to_have_accessible_description(
-        "Tick the box, so that we may email you"
+        "Tick the box so we can email you"
     )
     form.get_by_role("link", name="Enter an email address").click()
     expect(email).to_be_focused()

@@ -255,12 +255,12 @@ def test_connections_are_spread_over_the_web_workers(product: Product) -> None:
 
 
 def test_change_of_places_reaches_every_web_worker_in_ten_seconds(product: Product) -> None:
-    assert all("24 places left of 24" in shown(product.ask(COURSE).text) for _ in range(20))
+    assert all("24 seats left of 24" in shown(product.ask(COURSE).text) for _ in range(20))
     reserve = [FLASK, "seats", "reserve", "ai-pm-bootcamp", "2027-january", "23"]
     environment = {**os.environ, "INSTANCE": str(product.instance)}
     subprocess.run(reserve, cwd=ROOT, env=environment, check=True, capture_output=True)
     wait_for(
-        lambda: all("1 place left of 24" in shown(product.ask(COURSE).text) for _ in range(20)), 10
+        lambda: all("1 seat left of 24" in shown(product.ask(COURSE).text) for _ in range(20)), 10
     )
 
 

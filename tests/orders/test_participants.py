@@ -143,9 +143,9 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
 @pytest.mark.parametrize(
     ("email", "said"),
     [
-        ("MARIA@example.com", "This person has place 1 already"),
-        (ZOE, "This person has this place already"),
-        ("other@example.com", "has a place on these dates already, from another order"),
+        ("MARIA@example.com", "This person has seat 1 already"),
+        (ZOE, "This person has this seat already"),
+        ("other@example.com", "already has a seat on these dates from another order"),
     ],
 )
 def test_nobody_has_two_seats_of_a_cohort(session: Session, email: str, said: str) -> None:
@@ -174,7 +174,7 @@ def test_seat_changes_hands_until_the_course_starts(session: Session) -> None:
     ):
         name(session, order, 3, "eve@example.com", turn=1)
     other = bought(session, email="late@example.com")
-    with pytest.raises(ParticipantError, match="changes hands here no more"):
+    with pytest.raises(ParticipantError, match="can no longer change its participant"):
         name(session, other, 1, "eve@example.com", cohort=None)  # it has left the content
 
 
@@ -199,14 +199,14 @@ def test_name_can_be_corrected_until_the_course_is_over(session: Session) -> Non
 def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) -> None:
     order = bought(session)
     returned(session, order, 3)
-    with pytest.raises(Changed, match="This place was given back"):
+    with pytest.raises(Changed, match="This seat was canceled"):
         name(session, order, 3)
-    with pytest.raises(Changed, match="given back"):
+    with pytest.raises(Changed, match="canceled"):
         name(session, order, 9)
     disputes.record_status(session, order, dispute(order, status="needs_response"), "event")
-    with pytest.raises(ParticipantError, match="A bank looks into the payment"):
+    with pytest.raises(ParticipantError, match="A bank is reviewing the payment"):
         name(session, order, 2)
-    with pytest.raises(ParticipantError, match="A bank looks into the payment"):
+    with pytest.raises(ParticipantError, match="A bank is reviewing the payment"):
         participants.invite(session, order, 1, 0)
     assert told(session) == []
 
@@ -214,7 +214,7 @@ def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) 
 def test_seat_whose_refund_waits_for_stripe_is_given_to_nobody(session: Session) -> None:
     order = bought(session)
     asked = refunds.request(session, order.id, "desk", seats=1, amount=None, wanted=(2,))
-    with pytest.raises(ParticipantError, match="on its way back"):
+    with pytest.raises(ParticipantError, match="refund for this seat is on its way"):
         name(session, order, 2)
     name(session, order, 3)
     refunds.record_refusal(session, order, asked, "charge_disputed", "desk")
@@ -374,7 +374,7 @@ def test_of_two_windows_that_name_one_seat_one_wins(engine: Engine) -> None:
         said = list(pool.map(try_, emails))
     assert said.count("") == 1
     winner = emails[said.index("")]
-    assert set(said) - {""} == {f"This place was given to {winner} in another window"}
+    assert set(said) - {""} == {f"This seat was given to {winner} in another window"}
     with Session(engine) as session:
         assert told(session) == [("invitation", winner)]
 

@@ -205,9 +205,9 @@ def test_command_refuses_in_one_sentence(app: Flask, arguments: list[str], told:
 def test_change_shows_on_the_course_page_within_ten_seconds(make_app: Any) -> None:
     app = make_app()
     client = app.test_client()
-    assert "24 places left of 24" in shown(client.get(ADDRESS).text)
+    assert "24 seats left of 24" in shown(client.get(ADDRESS).text)
     assert flask(app, "reserve", COURSE.slug, JANUARY.code, "23")[0] == 0
-    assert shows(client, "1 place left of 24")
+    assert shows(client, "1 seat left of 24")
     assert flask(app, "reserve", COURSE.slug, JANUARY.code, "1")[0] == 0
     assert shows(client, "Full")
     assert "Starts April 6, 2027" in shown(client.get(ADDRESS).text)

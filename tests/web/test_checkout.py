@@ -100,10 +100,10 @@ def test_policy_lets_the_form_lead_on_to_the_pay_page(
     [
         ({"email": "ada@example"}, "Enter an email address with a full domain"),
         ({"name": ""}, "Enter your name"),
-        ({"seats": "0"}, "Enter a number of places from 1 to 20"),
-        ({"seats": "21"}, "Enter a number of places from 1 to 20"),
-        ({"seats": "two"}, "Enter a number of places from 1 to 20"),
-        ({"cohort": "1999"}, "Choose dates that still have places"),
+        ({"seats": "0"}, "Enter a number of seats from 1 to 20"),
+        ({"seats": "21"}, "Enter a number of seats from 1 to 20"),
+        ({"seats": "two"}, "Enter a number of seats from 1 to 20"),
+        ({"cohort": "1999"}, "Choose dates with free seats"),
     ],
 )
 def test_mistake_is_named_in_place_and_nothing_is_lost(

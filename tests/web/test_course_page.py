@@ -26,7 +26,7 @@ def test_every_open_cohort_has_its_way_to_enroll(client: FlaskClient) -> None:
     codes = [f"{ENROLL}?cohort={cohort.code}" for cohort in COURSE.cohorts]
     assert [link for link in links(html, ENROLL) if "?" in link] == codes
     assert f'<a class="button" href="{ENROLL}">Enroll</a>' in html
-    assert "24 places left of 24" in words(html)
+    assert "24 seats left of 24" in words(html)
 
 
 def test_full_cohort_says_so_and_the_next_one_is_named(
@@ -41,7 +41,7 @@ def test_full_cohort_says_so_and_the_next_one_is_named(
     assert links(html, f"{COURSE_PAGE}/waiting") == [
         f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}"
     ]
-    assert "3 places left of 24" in read
+    assert "3 seats left of 24" in read
     assert "Next start April 6, 2027" in read
 
 

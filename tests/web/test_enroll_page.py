@@ -43,7 +43,7 @@ def test_says_what_is_bought_when_it_runs_and_what_it_costs(client: FlaskClient)
     html = client.get(ENROLL).text
     read = words(html)
     said = [COURSE.title, COURSE.price.tax, COURSE.refund_rule, JANUARY.meets]
-    said += ["January 19 to March 11, 2027", "24 places left", "Total $1,200"]
+    said += ["January 19 to March 11, 2027", "24 seats left", "Total $1,200"]
     said += ["You pay on Stripe's own page", "By paying you agree to our terms"]
     assert [one for one in said if " ".join(one.split()) not in read] == []
     assert buttons(html) == ["Pay $1,200 with Stripe"]
@@ -88,14 +88,14 @@ def test_button_says_each_total_as_the_server_would(client: FlaskClient) -> None
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"seats": "0"}, "Enter a number of places from 1 to 20"),
-        ({"seats": "21"}, "Enter a number of places from 1 to 20"),
-        ({"seats": "two"}, "Enter a number of places from 1 to 20"),
-        ({"seats": ""}, "Enter a number of places from 1 to 20"),
+        ({"seats": "0"}, "Enter a number of seats from 1 to 20"),
+        ({"seats": "21"}, "Enter a number of seats from 1 to 20"),
+        ({"seats": "two"}, "Enter a number of seats from 1 to 20"),
+        ({"seats": ""}, "Enter a number of seats from 1 to 20"),
         ({"name": " "}, "Enter your name"),
         ({"email": "maria@example"}, "Enter an email address with a full domain"),
-        ({"cohort": "no-such"}, "Choose dates that still have places"),
-        ({"cohort": ""}, "Choose dates that still have places"),
+        ({"cohort": "no-such"}, "Choose dates with free seats"),
+        ({"cohort": ""}, "Choose dates with free seats"),
     ],
 )
 def test_mistake_is_told_in_its_place_and_the_rest_is_kept(
@@ -142,7 +142,7 @@ def test_nobody_is_sent_on_to_pay_an_amount_that_was_not_words(
     """Without script the button goes on saying the price of one place."""
     answer = client.post(ENROLL, data=typed(client, seats="3"))
     assert answer.status_code == 200
-    assert "3 places cost $3,600. The button you pressed said another amount" in words(answer.text)
+    assert "3 seats cost $3,600. The button you pressed said another amount" in words(answer.text)
     assert buttons(answer.text) == ["Pay $3,600 with Stripe"]
     assert placed(session) == []
     again = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.text))
@@ -184,14 +184,14 @@ def test_course_that_is_full_offers_the_waiting_list_and_nothing_to_pay(
         leave(session, cohort, 0)
     html = client.get(ENROLL).text
     assert buttons(html) == ["Join the waiting list"]
-    assert "Every place is taken." in words(html)
+    assert "Every seat is taken." in words(html)
 
 
 @pytest.mark.parametrize(
     ("left", "asked", "said"),
     [
-        (2, "3", "Only 2 places are left on these dates, and you asked for 3."),
-        (1, "3", "Only 1 place is left on these dates, and you asked for 3."),
+        (2, "3", "Only 2 seats are left on these dates, and you asked for 3."),
+        (1, "3", "Only 1 seat is left on these dates, and you asked for 3."),
     ],
 )
 def test_asking_for_more_than_is_left_says_how_many_before_paying(
@@ -212,7 +212,7 @@ def test_dates_that_filled_up_meanwhile_are_told(client: FlaskClient, session: S
     answer = client.post(ENROLL, data=form)
     assert answer.status_code == 409
     said = words(answer.text)
-    assert "The last place on these dates has just been taken. Nothing was charged." in said
+    assert "The last seat on these dates has just been taken. Nothing was charged." in said
     assert 'value="maria@example.com"' in answer.text
     assert placed(session) == []
 

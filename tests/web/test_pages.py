@@ -189,7 +189,7 @@ def test_course_page_says_what_is_sold_and_for_how_much(client: FlaskClient) -> 
     for text in (course.promise, course.price.display, course.refund_rule):
         assert " ".join(text.split()) in words
     for cohort in course.cohorts:
-        assert f"{cohort.seats} places left" in words
+        assert f"{cohort.seats} seats left" in words
         assert f'href="{COURSE}/enroll?cohort={cohort.code}"' in html
 
 

@@ -78,7 +78,7 @@ def test_named_in_one_go_then_the_page_says_so(
     _, ben, nobody = seats(session, order)
     assert (ben.name, ben.email, nobody.email) == ("Ben", "ben@example.com", None)
     page = client.get(f"/enrollments/{ben.token}").text
-    assert "Your place, Ben, 2 of 3" in words(page)
+    assert "Your seat, Ben, 2 of 3" in words(page)
     for private in ("Maria", "maria@example.com", "$3,600", order.token):
         assert private not in page
 
@@ -87,10 +87,10 @@ def test_named_in_one_go_then_the_page_says_so(
     ("second", "third", "said"),
     [
         ({"name": "Ben", "email": "ben@example"}, ZOE, "a full domain, like name@example.com"),
-        ({"name": "", "email": "ben@example.com"}, ZOE, "Enter the name of who takes this place"),
+        ({"name": "", "email": "ben@example.com"}, ZOE, "Enter the name of the participant"),
         ({"name": "Ben", "email": ""}, ZOE, "Enter an email address, like name@example.com"),
-        (ZOE, ZOE, "This person has place 2 already: each place needs someone else"),
-        (BEN, {"name": "M", "email": "maria@example.com"}, "This person has place 1 already"),
+        (ZOE, ZOE, "This person has seat 2 already: enter another person for each seat"),
+        (BEN, {"name": "M", "email": "maria@example.com"}, "This person has seat 1 already"),
     ],
 )
 def test_mistakes_are_named_and_lose_nothing_typed(
@@ -114,7 +114,7 @@ def test_mistakes_are_named_and_lose_nothing_typed(
 def test_nothing_typed_is_said_to_be_nothing(client: FlaskClient, order: Order) -> None:
     answer = send(client, order, typed(2, {"name": "", "email": ""}))
     assert answer.status_code == 422
-    assert "Type a name and an email address for one place or more" in words(answer.text)
+    assert "Enter a name and an email address for at least one seat" in words(answer.text)
 
 
 def test_second_window_hears_who_was_quicker_and_what_it_typed(
@@ -124,7 +124,7 @@ def test_second_window_hears_who_was_quicker_and_what_it_typed(
     late = send(client, order, typed(2, ZOE), typed(3, {"name": "Eve", "email": "eve@example.com"}))
     assert late.status_code == 409
     said = words(late.text)
-    assert "Place 2: This place was given to ben@example.com in another window." in said
+    assert "Place 2: This seat was given to ben@example.com in another window." in said
     assert "What you typed was not used: Zoë, zoe@example.com" in said
     assert 'value="eve@example.com"' in late.text
     assert [one.email for one in seats(session, order)] == ["maria@example.com", BEN["email"], None]
@@ -139,7 +139,7 @@ def test_who_was_replaced_finds_out_on_their_page(
     assert "Change who has place 2" in words(html)
     assert send(client, order, typed(2, ZOE, turn=1)).status_code == 303
     page = client.get(f"/enrollments/{ben.token}")
-    assert "This place has gone to someone else" in words(page.text)
+    assert "This seat now belongs to another participant" in words(page.text)
     assert "First session" not in page.text and "January 19" not in page.text
     calendar = client.get(f"/enrollments/{ben.token}/calendar.ics")
     assert (calendar.status_code, calendar.location) == (303, f"/enrollments/{ben.token}")
@@ -203,7 +203,7 @@ def test_name_is_corrected_after_the_start_and_nobody_is_mailed(
         assert 'name="seat2-name"' in html and 'value="Bne"' in html
         empty = send(client, order, typed(2, {**BEN, "name": ""}, turn=1))
         assert empty.status_code == 422
-        assert "Enter the name of who takes this place" in words(empty.text)
+        assert "Enter the name of the participant" in words(empty.text)
         assert "<details open><summary>Correct the name" in empty.text
         assert send(client, order, typed(2, {**BEN, "name": "<b>Ben"}, turn=1)).status_code == 303
         assert "Place 2, <b>Ben ben@example.com" in words(order_page(client, order))

@@ -257,7 +257,7 @@ def test_mailbox_that_is_thrown_away_is_refused_with_a_sentence_at_the_field(
 ) -> None:
     answer = client.post(address, data={**GOOD, "email": "maria@fresh.mailinator.com"})
     assert answer.status_code == 422
-    assert "Enter an address that you will still read in a month" in shown(answer.text)
+    assert "Use a permanent address: disposable mailboxes" in shown(answer.text)
     assert 'value="maria@fresh.mailinator.com"' in answer.text
     assert 'value="Maria"' in answer.text
     assert "checked" in answer.text

@@ -51,7 +51,7 @@ def test_page_says_when_and_where_first_and_then_what_was_paid(
     read = words(html)
     assert heading(html) == COURSE.title
     said = [
-        "Your place, Maria",
+        "Your seat, Maria",
         "Your first session: Tuesday, January 19, 2027, 6:00 pm to 7:30 pm, New York time.",
         "Dates January 19 to March 11, 2027",
         "Time zone New York time",
@@ -60,7 +60,7 @@ def test_page_says_when_and_where_first_and_then_what_was_paid(
         "If you do not know how to join by January 18, 2027, write to us.",
         "Paid $1,200 Date November 22, 2026 Order number",
         "Email address maria@example.com",
-        "Whoever has the address of this page can open it",
+        "Anyone with the address of this page can open it",
     ]
     places = [read.find(one) for one in said]
     assert -1 not in places
@@ -105,9 +105,9 @@ def test_other_places_of_an_order_show_nothing_of_the_buyer(
     client: FlaskClient, session: Session
 ) -> None:
     first, second = enrolled(session, number=2)
-    assert "Your place, Maria, 1 of 2" in words(page(client, first))
+    assert "Your seat, Maria, 1 of 2" in words(page(client, first))
     read = words(page(client, second))
-    assert "Your place, 2 of 2" in read
+    assert "Your seat, 2 of 2" in read
     assert "Your first session: Tuesday, January 19, 2027" in read
     for private in ("Maria", "maria@example.com", "$2,400"):
         assert private not in read
@@ -147,6 +147,6 @@ def test_course_that_left_the_site_keeps_its_students(
     file = site_root / "site/content/courses/ai-pm-bootcamp.yaml"
     file.write_text(file.read_text().replace(JANUARY.code, "another-code"))
     read = words(page(client, seat))
-    assert "Your place is paid for." in read
+    assert "Your seat is paid for." in read
     assert "Paid $1,200" in read
     assert client.get(f"/enrollments/{seat.token}/calendar.ics").status_code == 404

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_day")
 LIST = f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}"
 GOOD = {"email": "maria@example.com", "name": "Maria", "consent": "yes"}
 DATES = f"{COURSE.title}, January 19 to March 11, 2027"
-WORDING = f"Tell me by email when a place is free in {DATES}. I can unsubscribe in one click."
+WORDING = f"Tell me by email when a seat is free in {DATES}. I can unsubscribe in one click."
 both = pytest.mark.parametrize("app", ["sqlite", "postgresql"], indirect=True)
 
 
@@ -109,7 +109,7 @@ def test_nobody_waits_before_the_owner_of_the_address_says_so(
 ) -> None:
     said = words(join(client).text)
     assert "We sent a link to maria@example.com." in said
-    assert "Open it to take your place on the waiting list." in said
+    assert "Open it to join the waiting list." in said
     address = f"/waiting-list/{waiting(session).token}"
     assert client.get(address).status_code == 200
     assert not waiting(session).waits
@@ -303,7 +303,7 @@ def test_last_seat_that_goes_while_the_form_is_open_leaves_the_waiting_list(
     form = typed(client, name="Zoë")
     leave(session, JANUARY, 0)
     html = client.post(ENROLL, data=form).text
-    assert "The last place on these dates has just been taken. Nothing was charged." in words(html)
+    assert "The last seat on these dates has just been taken. Nothing was charged." in words(html)
     section = html[html.index('id="waiting-list"') :]
     assert f'action="{LIST}#waiting-list"' in section
     assert 'value="Zoë"' in section
@@ -314,7 +314,7 @@ def test_dates_with_places_say_so_and_dates_that_began_take_nobody(
     client: FlaskClient, session: Session
 ) -> None:
     html = client.get(LIST).text
-    assert "24 places are free on these dates." in words(html)
+    assert "24 seats are free on these dates." in words(html)
     assert f'href="{ENROLL}?cohort={JANUARY.code}"' in html
     with time_machine.travel("2027-02-01T12:00:00+00:00", tick=True):
         late = join(client)

@@ -132,7 +132,7 @@ def invite(session: AnySession, order: Order, number: int, turn: int) -> Enrollm
     if turn != balance.named.get(number, 0):
         raise Changed(_address_of(current))
     if current.email is None:
-        raise ParticipantError("Nobody has this place, so there is nobody to invite")
+        raise ParticipantError("This seat has no participant, so there is nobody to invite")
     if _mails(session, order).get(current.id) == DUE:
         raise ParticipantError("The invitation is on its way: give it five minutes")
     if not outbox.under_rate_limit(session, current.address_hash):
@@ -153,7 +153,7 @@ def _current(session: AnySession, order: Order, balance: Balance, number: int) -
     """Return who has the seat now. Raises ParticipantError when nobody may give it."""
     if balance.access == "paused":
         raise ParticipantError(
-            "A bank looks into the payment, so the places stay as they are until it has decided"
+            "A bank is reviewing the payment: the seats cannot change until it has decided"
         )
     current = session.scalar(
         select(Enrollment)
@@ -165,22 +165,22 @@ def _current(session: AnySession, order: Order, balance: Balance, number: int) -
         .execution_options(populate_existing=True)
     )
     if current is None or number not in balance.kept:
-        raise Changed("This place was given back, so nobody can take it")
+        raise Changed("This seat was canceled, so nobody can take it")
     if number not in balance.free_to_return:
-        raise ParticipantError("The money for this place is on its way back, so it stays as it is")
+        raise ParticipantError("The refund for this seat is on its way, so the seat cannot change")
     return current
 
 
 def _require_ahead(cohort: Cohort | None, at: datetime) -> None:
     if cohort is not None and schedule.state(cohort, at) == "over":
-        raise ParticipantError("This course is over, so its places stay as they are")
+        raise ParticipantError("This course is over, so its seats cannot change")
 
 
 def _require_time(order: Order, current: Enrollment, cohort: Cohort | None, at: datetime) -> None:
     _require_ahead(cohort, at)
     if current.address_hash and locked(cohort, at):
         raise ParticipantError(
-            "The course has started, so a place changes hands here no more: "
+            "The course has started, so a seat can no longer change its participant here: "
             f"write to us and name order {order.id}"
         )
 
@@ -202,11 +202,11 @@ def _require_new(session: AnySession, order: Order, number: int, address: Addres
     places = {row.order_id: row.seat for row in session.execute(held)}
     if order.id in places:
         other = places[order.id]
-        which = "this place" if other == number else f"place {other}"
-        raise AlreadyNamed(f"This person has {which} already: each place needs someone else")
+        which = "this seat" if other == number else f"seat {other}"
+        raise AlreadyNamed(f"This person has {which} already: enter another person for each seat")
     if places:
         raise AlreadyNamed(
-            "This person has a place on these dates already, from another order: enter someone else"
+            "This person already has a seat on these dates from another order: enter another person"
         )
 
 
@@ -218,15 +218,15 @@ def _require_interval(session: AnySession, order: Order, number: int, at: dateti
     ]
     if len(lately) >= NAMINGS_A_DAY:
         raise ParticipantError(
-            f"This place was given away {NAMINGS_A_DAY} times in a day: wait until tomorrow, "
-            f"or write to us and name order {order.id}"
+            f"This seat changed its participant {NAMINGS_A_DAY} times in a day: "
+            f"wait until tomorrow, or write to us and mention order {order.id}"
         )
 
 
 def _address_of(current: Enrollment) -> str:
     if current.email is None:
-        return "This place was changed in another window: look at it again"
-    return f"This place was given to {current.email} in another window"
+        return "This seat was changed in another window: check it again"
+    return f"This seat was given to {current.email} in another window"
 
 
 def _mails(session: AnySession, order: Order) -> Mapping[int, Mail]:

@@ -29,7 +29,7 @@ SHOWN = {
     **{
         name: label for model in (Lead, Order) for name, label in personal_data.typed(model).items()
     },
-    "seats": "Number of places",
+    "seats": "Number of seats",
 }
 NEVER_SENT_AGAIN = {"password", "csrf_token"}
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)

@@ -68,8 +68,8 @@ def _short_lived(email: str) -> str | None:
         return None
     meant = domain_hints.meant(email)
     if meant:  # whoever has a slip of gmail.com registered is on the list, too
-        return f"Did you mean {meant}? Enter the address that you read"
-    return "Enter an address that you will still read in a month: this mailbox is soon thrown away"
+        return f"Did you mean {meant}? Use an address you check"
+    return "Use a permanent address: disposable mailboxes stop working"
 
 
 def _check_name(name: str) -> None:
@@ -91,7 +91,7 @@ class EnrollForm(PublicForm):
     """
 
     cohort = RadioField("Dates", validate_choice=False)
-    seats = StringField("Number of places", default="1", filters=[_strip])
+    seats = StringField("Number of seats", default="1", filters=[_strip])
     name = StringField("Name", filters=[_strip])
     email = StringField("Email address", filters=[_address])
     request_key = HiddenField()
@@ -101,11 +101,11 @@ class EnrollForm(PublicForm):
 
     def validate_cohort(self, field: Field) -> None:
         if field.data not in [value for value, _ in field.choices or ()]:
-            raise ValidationError("Choose dates that still have places")
+            raise ValidationError("Choose dates with free seats")
 
     def validate_seats(self, field: Field) -> None:
         if not re.fullmatch(r"[0-9]{1,2}", field.data) or not 1 <= int(field.data) <= SEATS_AT_ONCE:
-            raise ValidationError(f"Enter a number of places from 1 to {SEATS_AT_ONCE}")
+            raise ValidationError(f"Enter a number of seats from 1 to {SEATS_AT_ONCE}")
 
     def validate_name(self, field: Field) -> None:
         if not field.data:
@@ -132,7 +132,7 @@ class ParticipantForm(PublicForm):
 
     def validate_name(self, field: Field) -> None:
         if not field.data:
-            raise ValidationError("Enter the name of who takes this place")
+            raise ValidationError("Enter the name of the participant")
         _check_name(field.data)
 
     def validate_email(self, field: Field) -> None:
@@ -177,4 +177,4 @@ class SignupForm(PublicForm):
             field.data = False
             raise ValidationError("What you agree to has changed: read it again and tick the box")
         if not field.data:
-            raise ValidationError("Tick the box, so that we may email you")
+            raise ValidationError("Tick the box so we can email you")

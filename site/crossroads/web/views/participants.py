@@ -29,7 +29,7 @@ def name(token: str) -> Response:
         # Of several seats without a name, those left empty stay so.
         if form.email.name in request.form and (seat.named or not form.blank):
             sent[seat.number] = form
-    notices = [] if sent else ["Type a name and an email address for one place or more"]
+    notices = [] if sent else ["Enter a name and an email address for at least one seat"]
     wrong = [number for number, form in sent.items() if not form.validate()]
     for number, form in sent.items():
         if number not in wrong:
