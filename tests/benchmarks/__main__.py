@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from tests.benchmarks import doors, exports, load, pages, signups, starts, webhooks
+from tests.benchmarks import doors, exports, load, pages, signins, signups, starts, webhooks
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, table
 from tests.benchmarks.sites import ROOT
@@ -19,6 +19,7 @@ TABLE = ROOT / "instance" / "bench.md"
 SUBJECTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "page": pages.rows,
     "signup": signups.rows,
+    "signin": signins.rows,
     "webhook": webhooks.rows,
     "doors": doors.rows,
     "start": starts.rows,
