@@ -21,6 +21,7 @@ from tests.fulfillment.test_reconciliation import reconcile
 from tests.fulfillment.test_settlement import BASE, opened, receive, state
 from tests.support.sandbox_server import KEY, SandboxServer
 
+PIECES = 1500  # bytes, 20 ms apart
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 REFUND = (
     b'{"id": "re_1", "object": "refund", "amount": 1, "currency": "usd", "created": 1796079600}'
@@ -28,7 +29,7 @@ REFUND = (
 
 
 class Trickle:
-    """A server that sends a head, then a byte every 20 ms until the caller hangs up.
+    """A server that sends a head, then bytes until the caller hangs up, for 30 seconds at most.
 
     The connections that come after the first one are answered at once.
     """
@@ -48,7 +49,9 @@ class Trickle:
             first.recv(65536)
             try:
                 first.sendall(self._head)
-                while not self._over.wait(0.02):
+                for _ in range(PIECES):
+                    if self._over.wait(0.02):
+                        break
                     first.sendall(b" ")
             except OSError:
                 self.hung_up.set()

@@ -1,12 +1,21 @@
 """Injected faults: each reaches the SDK as the trouble it stands for, before or after the work."""
 
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from stripe import APIConnectionError, APIError, RateLimitError, RequestsClient, StripeClient
 
-from tests.support.sandbox_server import KEY, SandboxServer, fetch, session_params
+from tests.support.sandbox_server import (
+    KEY,
+    SandboxServer,
+    eventually,
+    fetch,
+    session_params,
+    start,
+)
 
 pytest_plugins = ["tests.support.sandbox_fixtures"]
 
@@ -59,6 +68,17 @@ def test_answer_that_trickles_comes_whole_for_who_waits(sandbox: SandboxServer) 
     begun = time.monotonic()
     assert create(hasty).status == "open"
     assert time.monotonic() - begun >= 1 and count(sandbox) == 1
+
+
+@pytest.mark.parametrize("kind", ["timeout", "trickle", "slow"])
+def test_fault_that_lasts_ends_with_the_sandbox(tmp_path: Path, kind: str) -> None:
+    before = set(threading.enumerate())
+    sandbox = start(tmp_path)
+    sandbox.control("fault", kind=kind, seconds=600)
+    with pytest.raises(APIConnectionError):
+        create(sandbox.client(http_client=RequestsClient(timeout=(5, 0.5)), max_network_retries=0))
+    sandbox.stop()
+    eventually(lambda: set(threading.enumerate()) <= before)
 
 
 def test_wrong_object_raises_nothing(sandbox: SandboxServer) -> None:

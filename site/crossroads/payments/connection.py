@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
 from random import uniform
 from threading import BoundedSemaphore
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self, TypedDict, TypeVar
 
 from crossroads.payments.errors import PaymentsAway, PaymentsBusy, PaymentsCrowded, our_errors
@@ -70,7 +70,7 @@ class Connection:
         """
         _ = self._connections  # made here, they are shared with every copy
         hurried = copy(self)
-        hurried._until = time.monotonic() + seconds
+        hurried._until = monotonic() + seconds
         return hurried
 
     def _ask(self, ask: Callable[[stripe.StripeClient], T], take: Callable[[T], R]) -> R:
@@ -125,7 +125,7 @@ class Connection:
                 if (error.seconds or 0) > LONGEST_WAIT:
                     raise
                 pause = max(wait, error.seconds or 0)
-            time.sleep(pause * uniform(1.0, 1.25))  # noqa: S311 - it hides nothing
+            sleep(pause * uniform(1.0, 1.25))  # noqa: S311 - it hides nothing
         with self._turn(), our_errors(), self._limited():
             return call()
 
@@ -170,7 +170,7 @@ class Connection:
         connect, answer = IN_BACKGROUND if self._background else IN_REQUEST
         if self._until is None:
             return connect, answer
-        left = self._until - time.monotonic()
+        left = self._until - monotonic()
         if left < LEAST:
             raise PaymentsAway("no time was left to ask Stripe")
         connect = min(connect, left / 2)

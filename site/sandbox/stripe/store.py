@@ -193,12 +193,16 @@ class Transaction:
 
 
 class Store:
-    """The file and the sandbox's own address. `changed` is set after every commit."""
+    """The file and the sandbox's own address.
+
+    `changed` is set after every commit, `closing` when the sandbox ends: it ends every wait.
+    """
 
     def __init__(self, file: Path, url: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.url = url
-        self._file, self._writer, self.changed = file, Lock(), Event()
+        self._file, self._writer = file, Lock()
+        self.changed, self.closing = Event(), Event()
         self._idle: list[sqlite3.Connection] = []
         with self._connected() as db:
             db.execute("PRAGMA journal_mode = WAL")
@@ -234,7 +238,8 @@ class Store:
                 db.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections and end every wait."""
+        self.closing.set()
         while self._idle:
             self._idle.pop().close()
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -84,7 +83,7 @@ class ApiHandler:
             return response
         done = self._answer(call) if fault.after else None
         self._log(call, None)
-        return faults.broken_answer(fault, done)
+        return faults.broken_answer(fault, done, self._store.closing)
 
     def _answer(self, call: ApiCall) -> Response:
         with self._store.reading() as tx:
@@ -150,7 +149,7 @@ class ApiHandler:
     ) -> SavedAnswer:
         checked = route.parameters.parse(given) or {}
         if call.has_fault("slow") and call.fault:
-            time.sleep(call.fault.seconds)
+            self._store.closing.wait(call.fault.seconds)
         if not route.writes:
             with self._store.reading() as tx:
                 return SavedAnswer(call.id, 200, _json(_run(tx, route, path_values, checked)))

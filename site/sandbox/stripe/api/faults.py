@@ -2,9 +2,9 @@
 
 import socket
 import struct
-import time
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, Final, Literal
 
 from flask import Response, request
@@ -98,13 +98,16 @@ def any_left(tx: Transaction) -> bool:
     return tx.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
 
 
-def broken_answer(fault: Fault, good: Response | None) -> Response:
-    """Return what the client gets. `good` is the real answer, None when there was no work."""
+def broken_answer(fault: Fault, good: Response | None, closing: Event) -> Response:
+    """Return what the client gets. `good` is the real answer, None when there was no work.
+
+    Waits end early when `closing` is set.
+    """
     if fault.kind in ("timeout", "reset"):
-        time.sleep(fault.seconds)
+        closing.wait(fault.seconds)
         return _close_connection(reset=fault.kind == "reset")
     if fault.kind == "trickle":
-        _send_slowly(good.get_data() if good else HALF_ANSWER, fault.seconds)
+        _send_slowly(good.get_data() if good else HALF_ANSWER, fault.seconds, closing)
         return _close_connection(reset=False)
     if fault.kind == "html":
         page = "<html><head><title>502 Bad Gateway</title></head><body>502</body></html>"
@@ -120,14 +123,15 @@ def broken_answer(fault: Fault, good: Response | None) -> Response:
     return half
 
 
-def _send_slowly(body: bytes, seconds: float) -> None:
+def _send_slowly(body: bytes, seconds: float, closing: Event) -> None:
     """Send an answer with a pause before each byte of its body, until the client hangs up."""
     connection: socket.socket = request.environ["werkzeug.socket"]
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with suppress(OSError):  # the client may hang up
         connection.sendall(f"{head}\r\n\r\n".encode())
         for byte in body:
-            time.sleep(seconds / len(body))
+            if closing.wait(seconds / len(body)):
+                return
             connection.sendall(bytes([byte]))
 
 
