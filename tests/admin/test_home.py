@@ -87,7 +87,7 @@ def test_mails_that_were_given_up_are_named_with_the_reason(app: Flask) -> None:
             )
         session.commit()
     page = desk(app, "marketer").get("/admin/").text
-    assert "1 mail was not delivered" in page
+    assert "1 email was not delivered" in page
     assert "550 no such user" in page
     assert "451 later" not in page
     assert figures(page)[3] == "1"

@@ -47,7 +47,7 @@ def rows(page: str) -> list[str]:
 
 
 def test_desk_with_no_mail_says_so(app: Flask) -> None:
-    assert "No mail was queued yet" in desk(app).get("/admin/mail").text
+    assert "No emails yet" in desk(app).get("/admin/mail").text
 
 
 def test_list_tells_how_each_mail_went(app: Flask) -> None:
@@ -63,7 +63,7 @@ def test_list_tells_how_each_mail_went(app: Flask) -> None:
     assert "Not delivered" in given_up and REFUSED in given_up and "Already subscribed" in given_up
     assert "Waiting" in waiting and "451 try later" in waiting and ">3<" in waiting
     assert "Sent" in sent and f'href="/admin/leads/{number}"' in sent
-    assert "Send again" in given_up and "Send again" not in waiting + sent
+    assert "Resend" in given_up and "Resend" not in waiting + sent
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_one_dead_mail_is_sent_again_as_the_same_mail(app: Flask, server: MailSe
     path = f"/admin/mail/{before.id}/again"
     answer = send(client, path, {"state": "dead"}, page="/admin/mail")
     assert (answer.status_code, answer.location) == (303, "/admin/mail?state=dead")
-    assert "1 mail is on the way again" in client.get(answer.location).text
+    assert "1 email is queued again" in client.get(answer.location).text
     after = stored(app)["maria"]
     assert (after.state, after.attempts, after.error) == ("due", 0, "")
     assert worker.deliver_due().sent == 1
@@ -122,9 +122,9 @@ def test_all_dead_mails_of_a_filter_are_sent_again_and_no_others(app: Flask) -> 
     )
     client = desk(app)
     page = client.get("/admin/mail?kind=confirm").text
-    assert "Send 2 mails again" in page
+    assert "Resend 2 emails" in page
     answer = send(client, "/admin/mail/again", {"kind": "confirm"}, page="/admin/mail")
-    assert "2 mails are on the way again" in client.get(answer.location).text
+    assert "2 emails are queued again" in client.get(answer.location).text
     assert {name: message.state for name, message in stored(app).items()} == {
         "one": "due",
         "two": "due",
@@ -149,7 +149,7 @@ def test_who_may_not_be_mailed_stays_held(app: Flask, server: MailServer) -> Non
     with app.app_context():
         assert make_worker(db.engine, server.url).deliver_due().held == 2
     assert server.mails == []
-    assert "Send again" not in "".join(rows(client.get("/admin/mail").text))
+    assert "Resend" not in "".join(rows(client.get("/admin/mail").text))
 
 
 def test_a_look_sends_nothing_again(app: Flask) -> None:
@@ -166,7 +166,7 @@ def test_mail_to_buyers_is_not_the_marketers(app: Flask, session: Session) -> No
     session.commit()
     (theirs,) = add_mails(app, dead(order_id=order.id, kind="receipt", recipient=order.email))
     marketer = desk(app, "marketer")
-    assert "No mail was queued yet" in marketer.get("/admin/mail").text
+    assert "No emails yet" in marketer.get("/admin/mail").text
     form = {"csrf_token": token(marketer.get("/admin/password"))}
     for path in ("/admin/mail/again", f"/admin/mail/{theirs.id}/again"):
         assert marketer.post(path, data=form).status_code == 303

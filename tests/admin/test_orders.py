@@ -144,7 +144,7 @@ def test_open_order_shows_its_hold_and_that_nothing_is_paid(app: Flask) -> None:
     said = text(desk(app).get(f"/admin/orders/{number}").text)
     assert "Seats held 3, while the order is open" in said
     assert "Payment None yet" in said
-    assert "No mail was queued for this order" in said
+    assert "No emails were queued for this order" in said
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_undelivered_receipt_is_named_to_those_who_see_orders(app: Flask) -> Non
         )
         db.session.commit()
     page = desk(app, "finance").get("/admin/").text
-    assert "1 mail was not delivered" in page
+    assert "1 email was not delivered" in page
     assert f'href="/admin/orders/{number}"' in page
     other = desk(app, "marketer").get("/admin/").text
     assert "maria" not in other
-    assert "Mails not delivered 0 none given up" in text(other)
+    assert "Emails not delivered 0 none given up" in text(other)
 
 
 def test_seats_are_listed_with_who_sits_there(app: Flask) -> None:

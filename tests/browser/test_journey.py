@@ -239,7 +239,7 @@ def _find_the_lead(page: Page, address: str) -> None:
     expect(consent.get_by_role("heading", level=3)).to_have_text(
         ["Signed up and agreed", "Confirmed the address"]
     )
-    mails = page.get_by_role("region", name="Mails").get_by_role("row")
+    mails = page.get_by_role("region", name="Emails").get_by_role("row")
     expect(mails.filter(has_text="Confirm your email")).to_contain_text("Sent")
     page.go_back()
 

@@ -132,13 +132,13 @@ class MailFilterForm(FilterForm):
 
     q = StringField("Email")
     state = SelectField("State")
-    kind = SelectField("Mail")
+    kind = SelectField("Kind")
 
     def __init__(self, which: MailFilter) -> None:
         super().__init__(which)
         self.state.choices = _states(message.STATES)
         self.kind.choices = _choices(
-            "Any mail", [(kind, kind.label) for kind in MailKind], which.kind
+            "Any kind", [(kind, kind.label) for kind in MailKind], which.kind
         )
 
 
@@ -150,7 +150,7 @@ class AnnouncementForm(DeskForm):
     page = SelectField("Who first came from")
     campaign = SelectField("Who first came with the campaign")
     waiting = SelectField("Or who is on a waiting list")
-    rate = StringField("Mails a minute")
+    rate = StringField("Emails a minute")
     version = HiddenField()  # of the announcement that the form was filled from
     form_key = HiddenField()  # of this form: sent twice, it is one announcement
 

@@ -51,9 +51,9 @@ def _send_again(which: list[ColumnElement[bool]]) -> Response:
     db.session.commit()
     log.info("mails sent again", user=access.signed_in().id, count=count)
     if count:
-        flash(f"{count} {'mail is' if count == 1 else 'mails are'} on the way again.", "ok")
+        flash(f"{count} {'email is' if count == 1 else 'emails are'} queued again.", "ok")
     else:
-        flash("No mail was given up any more: nothing was sent again.", "info")
+        flash("No undelivered email was left, so nothing was queued again.", "info")
     back: dict[str, Any] = {**_shown().read(request.form).active}
     return redirect(url_for(access.MAIL, **back), 303)
 
