@@ -6,10 +6,16 @@ from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+from models.labels import Labeled, stored
 
-DRAFT = "draft"
-SENDING = "sending"
-PAUSED = "paused"
+
+class AnnouncementState(Labeled):
+    """How far an announcement is, and what the desk calls that. SENT is shown and never stored."""
+
+    DRAFT = "draft", "Draft"
+    SENDING = "sending", "Sending"
+    PAUSED = "paused", "Paused"
+    SENT = "sent", "Sent"
 
 
 class Announcement(Base):
@@ -33,7 +39,9 @@ class Announcement(Base):
     page: Mapped[str] = mapped_column(String(200), default="")
     campaign: Mapped[str] = mapped_column(String(200), default="")
     waiting: Mapped[str] = mapped_column(String(160), default="")
-    state: Mapped[str] = mapped_column(String(16), default=DRAFT)
+    state: Mapped[AnnouncementState] = mapped_column(
+        stored(AnnouncementState), default=AnnouncementState.DRAFT
+    )
     receivers: Mapped[int] = mapped_column(default=0)
     reached_id: Mapped[int] = mapped_column(default=0)
     last_id: Mapped[int] = mapped_column(default=0)

@@ -7,6 +7,26 @@ from sqlalchemy import DDL, ForeignKey, String, Text, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+from models.labels import Labeled, stored
+
+
+class ConsentKind(Labeled):
+    """What a person, or staff for them, did about their consent, in the words of the desk."""
+
+    GIVEN = "given", "Signed up and agreed"
+    HELD = "held", "Signed up (flagged as a likely bot)"
+    HELD_TO_WAIT = "held-to-wait", "Asked for the waiting list (flagged as a likely bot)"
+    RELEASED = "released", "Approved by staff"
+    CONFIRMED = "confirmed", "Confirmed the address"
+    IMPORTED = "imported", "Imported, with consent given elsewhere"
+    UNSUBSCRIBED = "unsubscribed", "Unsubscribed"
+    RESUBSCRIBED = "resubscribed", "Resubscribed"
+    ASKED_TO_WAIT = "asked-to-wait", "Asked for the waiting list and agreed"
+    PAID_TO_WAIT = "paid-to-wait", "Paid for a seat when none was left"
+    WAITING = "waiting", "Confirmed for the waiting list"
+    BOUNCED = "bounced", "The mailbox does not exist"
+    ERASED = "erased", "Erased"
+
 
 IMPORT: Final = "import"  # the form of what a file brought
 
@@ -27,7 +47,7 @@ class ConsentEvent(Base):
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     lead_id: Mapped[int] = mapped_column(ForeignKey("lead.id"), index=True)
     address_hash: Mapped[str] = mapped_column(String(64))
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[ConsentKind] = mapped_column(stored(ConsentKind))
     form: Mapped[str] = mapped_column(String(32))
     wording: Mapped[str] = mapped_column(Text, default="")
     wording_hash: Mapped[str] = mapped_column(String(64), default="")

@@ -6,7 +6,17 @@ from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now, partial_index
+from models.labels import Labeled
 from models.lead import new_token
+
+
+class EnrollmentState(Labeled):
+    """Who has the seat of an enrollment, and what the desk calls that."""
+
+    UNNAMED = "unnamed", "No name yet"
+    NAMED = "named", "Named"
+    RELEASED = "released", "Released"  # by a refund or a lost dispute
+    REPLACED = "replaced", "Replaced"  # someone else has the seat
 
 
 class Enrollment(Base):
@@ -40,3 +50,12 @@ class Enrollment(Base):
     kept: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+
+    @property
+    def state(self) -> EnrollmentState:
+        """Return who has the seat: its participant, nobody yet, or someone else."""
+        if self.ended_at is not None:
+            return EnrollmentState.REPLACED
+        if not self.kept:
+            return EnrollmentState.RELEASED
+        return EnrollmentState.NAMED if self.address_hash else EnrollmentState.UNNAMED

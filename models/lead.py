@@ -9,14 +9,18 @@ from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, moment, now, partial_index
+from models.labels import Labeled, stored
 
-PENDING = "pending"
-CONFIRMED = "confirmed"
-UNSUBSCRIBED = "unsubscribed"
-HELD = "held"  # looks like a robot's: kept, never mailed
-WAITING = "waiting"  # asked for no updates, only for a place on a waiting list
-ERASED = "erased"  # the number stays, and names nobody
-STATES = (PENDING, CONFIRMED, UNSUBSCRIBED, HELD, WAITING, ERASED)
+
+class LeadState(Labeled):
+    """Whether a lead gets our updates, and what the desk calls that."""
+
+    PENDING = "pending", "Pending"
+    CONFIRMED = "confirmed", "Confirmed"
+    UNSUBSCRIBED = "unsubscribed", "Unsubscribed"
+    HELD = "held", "Held"  # looks like a bot's sign-up: stored, never mailed
+    WAITING = "waiting", "Waiting list only"  # did not ask for updates
+    ERASED = "erased", "Erased"  # the number stays, and identifies no one
 
 
 def new_token(at: int | None = None, draw: Callable[[int], bytes] = token_bytes) -> str:
@@ -62,7 +66,7 @@ class Lead(Base):
     address_hash: Mapped[str] = mapped_column(String(64), index=True)
     confirm_until: Mapped[datetime] = mapped_column(UTCDateTime)
     name: Mapped[str] = mapped_column(String(100), default="")
-    state: Mapped[str] = mapped_column(String(16), default=PENDING)
+    state: Mapped[LeadState] = mapped_column(stored(LeadState), default=LeadState.PENDING)
     page: Mapped[str | None] = mapped_column(String(200), default=None)
     utm_source: Mapped[str | None] = mapped_column(String(200), default=None)
     utm_medium: Mapped[str | None] = mapped_column(String(200), default=None)

@@ -1,15 +1,20 @@
 """Checkouts of this site whose order is not in its database: made after the backup in use."""
 
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+from models.labels import Labeled, stored
 
-ENROLLED: Final = "enrolled"
-REFUNDED: Final = "refunded"
+
+class LostCheckoutEnd(Labeled):
+    """How staff ended a lost checkout; none yet is an empty string in the database."""
+
+    NONE = "", "Undecided"
+    ENROLLED = "enrolled", "Enrolled"
+    REFUNDED = "refunded", "Refunded"
 
 
 class LostCheckout(Base):
@@ -43,6 +48,8 @@ class LostCheckout(Base):
     paid_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     attempt: Mapped[int] = mapped_column(default=1)
     settled_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
-    how: Mapped[str] = mapped_column(String(16), default="")
+    how: Mapped[LostCheckoutEnd] = mapped_column(
+        stored(LostCheckoutEnd), default=LostCheckoutEnd.NONE
+    )
     cause: Mapped[str] = mapped_column(String(255), default="")
     found_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

@@ -7,12 +7,16 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, moment, now, partial_index
+from models.labels import Labeled, stored
 
-DUE = "due"
-SENT = "sent"
-HELD = "held"
-DEAD = "dead"
-STATES = (DUE, SENT, HELD, DEAD)
+
+class MessageState(Labeled):
+    """Whether a mail went out, and what the desk calls that."""
+
+    DUE = "due", "Waiting"
+    SENT = "sent", "Sent"
+    HELD = "held", "Held"  # its receiver may not be mailed
+    DEAD = "dead", "Not delivered"  # given up
 
 
 def new_reference() -> str:
@@ -85,7 +89,7 @@ class Message(Base):
     waiting_id: Mapped[int | None] = mapped_column(ForeignKey("waiting_list.id"), default=None)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"), default=None)
     announcement_id: Mapped[int | None] = mapped_column(ForeignKey("announcement.id"), default=None)
-    state: Mapped[str] = mapped_column(String(16), default=DUE)
+    state: Mapped[MessageState] = mapped_column(stored(MessageState), default=MessageState.DUE)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     owner: Mapped[str | None] = mapped_column(String(64), default=None)

@@ -1,7 +1,7 @@
 """Orders, what happened to them, and the seats they hold while they are open."""
 
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from sqlalchemy import (
     JSON,
@@ -15,23 +15,64 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now, partial_index
+from models.labels import Labeled, stored
 from models.lead import new_token
 
-# What can happen to an order. Refunds and disputes come in several, each with its own statuses.
-PLACED: Final = "placed"
-PENDING: Final = "pending"  # the buyer is through, the money comes later
-PAID: Final = "paid"
-FAILED: Final = "failed"  # the money did not come
-EXPIRED: Final = "expired"
-CANCELED: Final = "canceled"
-ENDS = (PAID, FAILED, EXPIRED, CANCELED)
-UNSEATED: Final = "unseated"  # paid, and no seat was left
-REFUND: Final = "refund"
-DISPUTE: Final = "dispute"
-DUPLICATE: Final = "duplicate"  # paid once more, which goes back
-DUPLICATE_DISPUTE: Final = "second-dispute"  # a bank takes back what was paid once more
-COPY_FAILED: Final = "copy-failed"  # the money for a copy of the checkout did not come
-NAMED: Final = "named"  # the buyer said who takes a seat
+
+class OrderState(Labeled):
+    """What the events of an order add up to, and what the desk calls it."""
+
+    OPEN = "open", "Open"
+    PENDING = "pending", "Pending"
+    PAID = "paid", "Paid"
+    UNSEATED = "unseated", "Paid, no seat"
+    PARTLY_REFUNDED = "partly-refunded", "Partly refunded"
+    REFUNDED = "refunded", "Refunded"
+    DISPUTED = "disputed", "Disputed"
+    DISPUTE_WON = "dispute-won", "Dispute won"
+    DISPUTE_LOST = "dispute-lost", "Dispute lost"
+    FAILED = "failed", "Failed"
+    EXPIRED = "expired", "Expired"
+    CANCELED = "canceled", "Canceled"
+
+    @property
+    def paid(self) -> bool:
+        """Tell whether the order was paid, whatever became of the money."""
+        match self:
+            case OrderState.OPEN | OrderState.PENDING:
+                return False
+            case OrderState.FAILED | OrderState.EXPIRED | OrderState.CANCELED:
+                return False
+            case OrderState.PAID | OrderState.UNSEATED | OrderState.PARTLY_REFUNDED:
+                return True
+            case OrderState.REFUNDED | OrderState.DISPUTED:
+                return True
+            case OrderState.DISPUTE_WON | OrderState.DISPUTE_LOST:
+                return True
+        assert_never(self)
+
+    @property
+    def undecided(self) -> bool:
+        """Tell whether the payment may still come."""
+        return self in (OrderState.OPEN, OrderState.PENDING)
+
+
+class OrderEventKind(Labeled):
+    """What can happen to an order. Refunds and disputes come in several, each with statuses."""
+
+    PLACED = "placed", "Placed, and its seats held"
+    PENDING = "pending", "Buyer done, payment to come"
+    PAID = "paid", "Paid"
+    FAILED = "failed", "Payment failed, seats released"
+    EXPIRED = "expired", "Expired without payment, seats released"
+    CANCELED = "canceled", "Canceled without payment, seats released"
+    UNSEATED = "unseated", "No seat was left to enroll"
+    REFUND = "refund", "Refund"
+    DISPUTE = "dispute", "Dispute"
+    DUPLICATE = "duplicate", "Paid once more, to be returned"
+    DUPLICATE_DISPUTE = "second-dispute", "Dispute of a second payment"
+    COPY_FAILED = "copy-failed", "Payment of a copy of the checkout failed"
+    NAMED = "named", "Participant named"
 
 
 # Why an order ended, or a refund failed, that was made with a key of another account or mode.
@@ -97,7 +138,9 @@ class Order(Base):
     session_id: Mapped[str | None] = mapped_column(String(255), unique=True, default=None)
     session_url: Mapped[str | None] = mapped_column(Text, default=None)
     payment_intent: Mapped[str | None] = mapped_column(String(255), index=True, default=None)
-    state: Mapped[str] = mapped_column(String(16), index=True, default="open")
+    state: Mapped[OrderState] = mapped_column(
+        stored(OrderState), index=True, default=OrderState.OPEN
+    )
     seats_kept: Mapped[int] = mapped_column(default=0)
     amount_returned: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now, index=True)
@@ -136,7 +179,7 @@ class OrderEvent(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     order_id: Mapped[int] = mapped_column(ForeignKey("order.id"), index=True)
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[OrderEventKind] = mapped_column(stored(OrderEventKind))
     cause: Mapped[str] = mapped_column(String(255))
     subject: Mapped[str] = mapped_column(String(255), default="")
     status: Mapped[str] = mapped_column(String(32), default="")

@@ -6,6 +6,14 @@ from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now, partial_index
+from models.labels import Labeled
+
+
+class StripeEventState(Labeled):
+    """Whether what an event asks for was done, and what the desk calls that."""
+
+    DUE = "due", "not followed yet"
+    DONE = "done", "followed"
 
 
 class StripeEvent(Base):
@@ -30,6 +38,11 @@ class StripeEvent(Base):
     error: Mapped[str] = mapped_column(Text, default="")
     received_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     done_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+
+    @property
+    def state(self) -> StripeEventState:
+        """Return whether what the event asks for was done."""
+        return StripeEventState.DUE if self.done_at is None else StripeEventState.DONE
 
 
 class RefusedEvent(Base):

@@ -6,9 +6,14 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+from models.labels import Labeled, stored
 
-BOUNCED = "bounced"
-ERASED = "erased"
+
+class SuppressionReason(Labeled):
+    """Why an address may not be mailed, and what the desk calls that."""
+
+    BOUNCED = "bounced", "Bounced"
+    ERASED = "erased", "Erased"
 
 
 class Suppression(Base):
@@ -21,5 +26,5 @@ class Suppression(Base):
     __tablename__ = "suppression"
 
     address_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    reason: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[SuppressionReason] = mapped_column(stored(SuppressionReason))
     since: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

@@ -6,11 +6,15 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+from models.labels import Labeled, stored
 
-OWNER = "owner"
-MARKETER = "marketer"
-FINANCE = "finance"
-ROLES = (OWNER, MARKETER, FINANCE)
+
+class Role(Labeled):
+    """What an account may see and do at the desk."""
+
+    OWNER = "owner", "Owner"
+    MARKETER = "marketer", "Marketer"
+    FINANCE = "finance", "Finance"
 
 
 class User(Base):
@@ -21,7 +25,7 @@ class User(Base):
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(320), unique=True)
-    role: Mapped[str] = mapped_column(String(16))
+    role: Mapped[Role] = mapped_column(stored(Role))
     password_hash: Mapped[str] = mapped_column(String(200))
     must_change_password: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)

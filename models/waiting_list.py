@@ -6,7 +6,16 @@ from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
+from models.labels import Labeled
 from models.lead import new_token
+
+
+class WaitingState(Labeled):
+    """Whether a person is on a waiting list, and what the desk calls that."""
+
+    ASKED = "asked", "Not confirmed"
+    WAITS = "waits", "Waits"
+    LEFT = "left", "Left"
 
 
 class Waiting(Base):
@@ -36,4 +45,11 @@ class Waiting(Base):
     @property
     def waits(self) -> bool:
         """Tell whether the person is on the list now."""
-        return self.since is not None and self.left_at is None
+        return self.state == WaitingState.WAITS
+
+    @property
+    def state(self) -> WaitingState:
+        """Return whether the person asked for the list, is on it or has left it."""
+        if self.left_at is not None:
+            return WaitingState.LEFT
+        return WaitingState.ASKED if self.since is None else WaitingState.WAITS

@@ -37,6 +37,12 @@ def display(amount: int, currency: str) -> str:
     return f"{'-' if amount < 0 else ''}{sign}{number}"
 
 
+def with_code(amount: int, currency: str) -> str:
+    """Write an amount as display does, with the currency's code: "$1,200 USD"."""
+    words = display(amount, currency)
+    return words if words.startswith(currency) else f"{words} {currency}"
+
+
 def decimal(amount: int, currency: str) -> str:
     """Write an amount of the smallest unit for machines: 120000 USD is "1200.00".
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from crossroads.orders import disputes, duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from models import Order, db, writing
-from models.order import DISPUTE
+from models.order import OrderEventKind
 from tests.orders.test_lifecycle import paid
 from tests.support.desk_visits import desk, send
 from tests.support.order_states import bring, dispute, refund
@@ -86,7 +86,7 @@ def test_deadline_that_moves_is_the_one_that_counts(app: Flask) -> None:
         assert "Answer by Nov 24, 2026, 12:00, in 2 days" in read
         assert "in 9 days" not in read
     with app.app_context(), Session(db.engine) as session:
-        rows = [one for one in ledger.events(session, order) if one.kind == DISPUTE]
+        rows = [one for one in ledger.events(session, order) if one.kind == OrderEventKind.DISPUTE]
         assert len(rows) == 1
 
 

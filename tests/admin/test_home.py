@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from models import Message, db, now
+from models.message import MessageState
 from tests.support.desk_visits import add_leads, desk, lead
 
 
@@ -80,7 +81,7 @@ def test_mails_that_were_given_up_are_named_with_the_reason(app: Flask) -> None:
                     lead_id=number,
                     recipient="maria@example.com",
                     address_hash="",
-                    state=state,
+                    state=MessageState(state),
                     error=error,
                     attempts=2,
                 )

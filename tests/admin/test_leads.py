@@ -16,6 +16,8 @@ from crossroads.database import pagination
 from crossroads.leads import consent
 from crossroads.leads.consent import Evidence
 from models import ConsentEvent, Lead, Message, db
+from models.consent import ConsentKind
+from models.message import MessageState
 from tests.support.desk_visits import add_leads, desk, lead, token
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -200,15 +202,17 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
     (number,) = add_leads(app, one)
     proof = Evidence(form="signup", page="/compare", ip="203.0.113.0", user_agent="Firefox 140")
     with app.app_context(), Session(db.engine) as session:
-        consent.record(session, session.merge(one), consent.GIVEN, proof, "Email me <this> & that.")
-        consent.record(session, session.merge(one), consent.CONFIRMED, Evidence(form="confirm"))
+        consent.record(
+            session, session.merge(one), ConsentKind.GIVEN, proof, "Email me <this> & that."
+        )
+        consent.record(session, session.merge(one), ConsentKind.CONFIRMED, Evidence(form="confirm"))
         session.add(
             Message(
                 kind="confirm",
                 lead_id=number,
                 recipient="maria@example.com",
                 address_hash="",
-                state="sent",
+                state=MessageState.SENT,
                 attempts=1,
                 sent_at=NOON + timedelta(minutes=1),
             )
@@ -219,7 +223,7 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
                 lead_id=number,
                 recipient="maria@example.com",
                 address_hash="",
-                state="held",
+                state=MessageState.HELD,
                 error="the receiver is unsubscribed",
             )
         )

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models import Enrollment, Message, Order, OrderEvent, StripeEvent, db, now
+from models.message import MessageState
 from tests.orders.test_lifecycle import COURSE
 from tests.support.desk_visits import desk
 from tests.support.order_states import NARROW, STATES, add_orders, bring
@@ -103,7 +104,11 @@ def test_record_tells_what_happened_when_and_by_what(app: Flask, session: Sessio
     session.execute(update(OrderEvent).values(created_at=NOON + timedelta(minutes=2)))
     session.execute(update(OrderEvent).where(OrderEvent.kind == "placed").values(created_at=NOON))
     receipt, welcome = session.scalars(select(Message).order_by(Message.id))
-    receipt.state, receipt.sent_at, receipt.attempts = "sent", NOON + timedelta(minutes=3), 1
+    receipt.state, receipt.sent_at, receipt.attempts = (
+        MessageState.SENT,
+        NOON + timedelta(minutes=3),
+        1,
+    )
     welcome.error, welcome.attempts = "451 try later", 2
     session.add(
         StripeEvent(

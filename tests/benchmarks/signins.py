@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from crossroads.staff import accounts
 from models import User
+from models.user import Role
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Row, interleave
 
@@ -13,7 +14,7 @@ PASSWORD = "correct horse battery"
 
 def rows(bench: Bench) -> Iterator[Row]:
     known = User(
-        email="maria@example.com", email_key="maria@example.com", role="owner",
+        email="maria@example.com", email_key="maria@example.com", role=Role.OWNER,
         password_hash=accounts.hash_password(PASSWORD),
     )  # fmt: skip
 

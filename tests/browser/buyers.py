@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import Message, Order, StripeEvent
-from models.message import DEAD
+from models.message import MessageState
 from tests.browser.crowd import LONGEST
 from tests.support.order_states import STATES, bring
 
@@ -24,7 +24,7 @@ def sell(session: Session, at: datetime) -> Order:
     order.session_id = "cs_test_" + "a1b2C3d4E5" * 6
     order.payment_intent = "pi_3PqRsTuVwXyZ0123456789ab"
     lost = session.scalars(select(Message).where(Message.order_id == order.id)).all()[-1]
-    lost.state, lost.attempts = DEAD, 12
+    lost.state, lost.attempts = MessageState.DEAD, 12
     lost.error = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
     session.add(
         StripeEvent(

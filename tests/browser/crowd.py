@@ -7,8 +7,9 @@ from typing import Any
 
 from models import Announcement, ConsentEvent, Lead, Message
 from models.base import AnySession
-from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED
-from models.message import DEAD, SENT
+from models.consent import ConsentKind
+from models.lead import LeadState
+from models.message import MessageState
 from tests.support.people import hashed
 
 CONSENT = (
@@ -22,7 +23,16 @@ FIRST = ("Ana", "Ben", "Chioma", "Dmitri", "Élodie", "Farah", "Grace", "Hiro", 
 LAST = ("Okafor", "Lindqvist", "Marchetti", "Nakamura", "Petrov", "Quispe", "Rahman", "Silva")
 PAGES = (COMPARISON, COMPARISON, COMPARISON, COURSE, "/signup")
 CAMPAIGNS = (None, "spring-launch", None, "newsletter-14", "career-talk")
-STATES = (CONFIRMED, CONFIRMED, PENDING, CONFIRMED, UNSUBSCRIBED, CONFIRMED, PENDING, HELD)
+STATES = (
+    LeadState.CONFIRMED,
+    LeadState.CONFIRMED,
+    LeadState.PENDING,
+    LeadState.CONFIRMED,
+    LeadState.UNSUBSCRIBED,
+    LeadState.CONFIRMED,
+    LeadState.PENDING,
+    LeadState.HELD,
+)
 # How many a day, the oldest first.
 DAYS = (2, 3, 1, 4, 3, 2, 0, 5, 4, 3, 6, 2, 1, 3, 4, 7, 5, 2, 3, 1, 4, 6, 8, 5, 3, 2, 4, 6, 9, 7)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0.0.0 Safari/537.36"
@@ -55,7 +65,7 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
         email_key=LONGEST,
         address_hash=hashed(LONGEST),
         name="Wilhelmina Featherstonehaugh-Chatterjee",
-        state=UNSUBSCRIBED,
+        state=LeadState.UNSUBSCRIBED,
         page=COURSE,
         utm_source="partner-newsletter",
         utm_medium="email",
@@ -71,7 +81,7 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
 
     def mail(kind: str, **given: Any) -> Message:
         return Message(
-            kind=kind,
+            kind=ConsentKind(kind),
             recipient=lead.email,
             address_hash=lead.address_hash,
             lead_id=lead.id,
@@ -82,9 +92,9 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
     reason = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
     session.add_all(
         [
-            mail("confirm", state=SENT, attempts=1, sent_at=at),
-            mail("welcome", state=SENT, attempts=2, sent_at=at),
-            mail("already", state=DEAD, attempts=12, error=reason),
+            mail("confirm", state=MessageState.SENT, attempts=1, sent_at=at),
+            mail("welcome", state=MessageState.SENT, attempts=2, sent_at=at),
+            mail("already", state=MessageState.DEAD, attempts=12, error=reason),
         ]
     )
     return lead
@@ -113,8 +123,10 @@ def _lead(number: int, at: datetime) -> Lead:
         utm_campaign=campaign,
         created_at=at,
         confirm_until=at + timedelta(days=7),
-        confirmed_at=at + timedelta(minutes=3) if state in (CONFIRMED, UNSUBSCRIBED) else None,
-        unsubscribed_at=at + timedelta(minutes=5) if state == UNSUBSCRIBED else None,
+        confirmed_at=at + timedelta(minutes=3)
+        if state in (LeadState.CONFIRMED, LeadState.UNSUBSCRIBED)
+        else None,
+        unsubscribed_at=at + timedelta(minutes=5) if state == LeadState.UNSUBSCRIBED else None,
     )
 
 
@@ -128,7 +140,7 @@ def _ledger(lead: Lead) -> list[ConsentEvent]:
         ConsentEvent(
             lead_id=lead.id,
             address_hash=lead.address_hash,
-            kind=kind,
+            kind=ConsentKind(kind),
             form=form,
             wording=CONSENT if kind == "given" else "",
             wording_hash=sha256(CONSENT.encode()).hexdigest() if kind == "given" else "",

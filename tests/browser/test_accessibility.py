@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from crossroads.staff import accounts
 from models import Lead, now, writing
-from models.user import FINANCE
+from models.user import Role
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere, sign_up
 from tests.browser.crowd import COMPARISON
 from tests.browser.product import Product
@@ -251,7 +251,7 @@ def test_door_of_the_desk(open_page: OpenPage, product: Product, inspector: Insp
     email = "finance@example.com"
     with product.session() as session:
         writing(session)
-        accounts.add(session, email, FINANCE, PASSWORD)
+        accounts.add(session, email, Role.FINANCE, PASSWORD)
         session.commit()
     page = open_page("/admin/login")
     inspector.look(page, "sign in")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 
 from crossroads.staff import accounts
 from models import writing
-from models.user import OWNER
+from models.user import Role
 from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere
 from tests.browser.crowd import COMPARISON, CONSENT
 from tests.browser.mailbox import follow, open_letter
@@ -202,7 +202,7 @@ def _account(product: Product, email: str) -> str:
     """Give each walk an owner of its own: a one-time password works once."""
     with product.session() as session:
         writing(session)
-        accounts.add(session, email, OWNER, ONE_TIME, must_change=True)
+        accounts.add(session, email, Role.OWNER, ONE_TIME, must_change=True)
         session.commit()
     return email
 

@@ -19,6 +19,8 @@ from crossroads.leads.lifecycle import Touch
 from crossroads.logs import first_line
 from models import Suppression, base, now
 from models.base import AnySession
+from models.lead import LeadState
+from models.suppression import SuppressionReason
 from tests.support.databases import opened
 from tests.support.people import address
 from tests.support.turns import another_turn
@@ -38,7 +40,7 @@ def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
 def store(session: AnySession, names: Sequence[str]) -> None:
     """Write a row for each name. Raises ValueError for a bad one, and when the database does."""
     for name in names:
-        session.add(Suppression(address_hash=name, reason="bounced", since=now()))
+        session.add(Suppression(address_hash=name, reason=SuppressionReason.BOUNCED, since=now()))
         session.flush()
         if name.startswith("bad"):
             raise ValueError(name)
@@ -200,7 +202,7 @@ def test_a_row_that_was_taken_back_leaves_its_number_to_another(
     def join(session: AnySession, names: Sequence[str]) -> None:
         for name in names:
             leads.find_or_add(
-                session, address=address(name), name="", touch=Touch(), state="waiting"
+                session, address=address(name), name="", touch=Touch(), state=LeadState.WAITING
             )
             if name.startswith("bad"):
                 raise ValueError(name)

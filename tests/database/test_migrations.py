@@ -30,6 +30,9 @@ from models import (
     writing,
 )
 from models.base import table_of
+from models.consent import ConsentKind
+from models.lead import LeadState
+from models.suppression import SuppressionReason
 from tests.orders.test_lifecycle import COURSE, place
 from tests.support.databases import administering, named
 from tests.support.people import hashed
@@ -317,7 +320,10 @@ def add_lead(engine: Engine) -> str:
         session.flush()
         session.add(
             ConsentEvent(
-                lead_id=lead.id, address_hash=lead.address_hash, kind="given", form="signup"
+                lead_id=lead.id,
+                address_hash=lead.address_hash,
+                kind=ConsentKind.GIVEN,
+                form="signup",
             )
         )
         session.commit()
@@ -353,7 +359,7 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
             **dict.fromkeys(("confirm_until", "created_at", "last_signup_at"), now()),
         }
         number = session.scalar(insert(table_of(Lead)).values(values).returning(Lead.id))
-        session.add(Suppression(address_hash=folded, reason="bounced", since=now()))
+        session.add(Suppression(address_hash=folded, reason=SuppressionReason.BOUNCED, since=now()))
         owed = {"kind": "confirm", "lead_id": number, "recipient": email, "reference": "a"}
         rest = {"state": "due", "attempts": 0, "error": "", "due_at": now(), "created_at": now()}
         message = insert(table_of(Message)).values(address_hash=folded, **owed, **rest)
@@ -462,11 +468,13 @@ def test_imports_of_people_erased_before_name_them_no_more(app: Flask) -> None:
         session.flush()
         session.scalars(select(Lead)).one().import_id = 1
         lead = Lead(email="", email_key="erased-2", address_hash="", confirm_until=now())
-        lead.state, lead.import_id = "erased", 2
+        lead.state, lead.import_id = LeadState.ERASED, 2
         session.add(lead)
         session.flush()
         for number in session.scalars(select(Lead.id)).all():
-            event = ConsentEvent(lead_id=number, address_hash="", kind="imported", form="import")
+            event = ConsentEvent(
+                lead_id=number, address_hash="", kind=ConsentKind.IMPORTED, form="import"
+            )
             event.wording = "a card"
             session.add(event)
         session.commit()

@@ -114,10 +114,10 @@ def test_states_are_those_of_the_list_and_only_paid_ones_have_amounts(
         assert (found[gone]["returned"], found[gone]["net"]) == ("1200.00", "0.00")
     for kept in ("paid", "disputed", "dispute-won", "unseated"):
         assert (found[kept]["returned"], found[kept]["net"]) == ("0.00", "1200.00")
-    for state, row in found.items():
-        paid = state in SOLD
-        assert bool(row["paid_total"]) is bool(row["paid_at"]) is bool(row["net"]) is paid, state
-        assert bool(row["ended_at"]) is (state not in ("open", "pending")), state
+    for word, row in found.items():
+        paid = word in SOLD
+        assert bool(row["paid_total"]) is bool(row["paid_at"]) is bool(row["net"]) is paid, word
+        assert bool(row["ended_at"]) is (word not in ("open", "pending")), word
 
 
 @pytest.mark.parametrize(

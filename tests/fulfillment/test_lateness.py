@@ -21,7 +21,8 @@ from models import (
     now,
     writing,
 )
-from models.announcement import PAUSED
+from models.announcement import AnnouncementState
+from models.message import MessageState
 from tests.support.databases import plans
 from tests.support.desk_visits import desk, lead
 from tests.support.order_states import bring
@@ -134,8 +135,10 @@ def test_what_is_to_come_later_or_held_is_not_late(migrated: Flask) -> None:
             mail(session, hour)
             message = session.query(Message).order_by(Message.id.desc()).first()
             assert message is not None
-            message.state, message.awaits_server_since = state, now() - hour
-        paused = Announcement(subject="News", body="Hello.", rate=60, state=PAUSED)
+            message.state, message.awaits_server_since = MessageState(state), now() - hour
+        paused = Announcement(
+            subject="News", body="Hello.", rate=60, state=AnnouncementState.PAUSED
+        )
         session.add(paused)
         mail(session, hour)
         message = session.query(Message).order_by(Message.id.desc()).first()

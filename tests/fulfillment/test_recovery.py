@@ -31,6 +31,7 @@ from models import (
     now,
     writing,
 )
+from models.order import OrderEventKind
 from tests.fulfillment.test_settlement import BASE, left, opened, receive, state
 from tests.fulfillment.test_settlement import gateway as gateway
 from tests.fulfillment.test_site_identity import LIVE_KEY, lose, sweep
@@ -416,7 +417,7 @@ def test_first_live_order_and_a_test_order_at_the_same_time_both_come_through(
         waits = pool.submit(first_live)
         with pytest.raises(TimeoutError):
             waits.result(timeout=0.5)
-        orders.end(session, tried, "canceled", "buyer")  # the version of the site
+        orders.end(session, tried, OrderEventKind.CANCELED, "buyer")  # the version of the site
         session.commit()
         assert waits.result(timeout=20) == "live"
 

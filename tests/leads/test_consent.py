@@ -29,6 +29,7 @@ from crossroads.mail import eligibility, outbox, suppressions
 from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person, retention
 from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
+from models.consent import ConsentKind
 from tests.orders.test_lifecycle import COURSE, SMALL
 from tests.support.databases import opened
 from tests.support.people import address, hashed, import_
@@ -85,7 +86,11 @@ def events_stay(engine: Engine) -> None:
         assert (event.wording, event.ip, event.user_agent) == (WORDING, None, None)
         # What a file said of a person can be taken out, and not be written over.
         brought = ConsentEvent(
-            lead_id=event.lead_id, address_hash="", kind="imported", form="import", wording="a card"
+            lead_id=event.lead_id,
+            address_hash="",
+            kind=ConsentKind.IMPORTED,
+            form="import",
+            wording="a card",
         )
         session.add(brought)
         session.commit()

@@ -18,8 +18,8 @@ from crossroads.mail import outbox
 from crossroads.mail.kinds import About, MailKind, SendIf
 from crossroads.orders import participants
 from models import Announcement, Enrollment, Lead, Message, OrderEvent, Waiting, db, now, writing
-from models.message import SENT
-from models.order import REFUND
+from models.message import MessageState
+from models.order import OrderEventKind
 from tests.conftest import ROOT
 from tests.support.databases import opened
 from tests.support.desk_visits import desk, lead
@@ -69,7 +69,7 @@ def test_kind_is_delivered_to_a_receiver_that_it_is_for(
 ) -> None:
     queue(session, kind, fits=True)
     delivery = make_worker(engine, instance=instance).deliver_due()
-    message = session.scalars(select(Message).where(Message.state != SENT)).all()
+    message = session.scalars(select(Message).where(Message.state != MessageState.SENT)).all()
     assert [(one.kind, one.state, one.error) for one in message] == []
     assert delivery.sent == 1
     assert len(list((instance / "mail").glob("*.eml"))) == 1
@@ -137,7 +137,7 @@ def queue(session: Session, kind: MailKind, *, fits: bool) -> None:
     match kind.send_if:
         case SendIf.BUYER:
             order = bring(session, "partly-refunded")
-            event = select(OrderEvent.id).where(OrderEvent.kind == REFUND)
+            event = select(OrderEvent.id).where(OrderEvent.kind == OrderEventKind.REFUND)
             number = session.scalars(event).one()
             clear(session)
             outbox.enqueue_for_order(session, kind, order, number)
@@ -193,7 +193,7 @@ def named(session: Session) -> Enrollment:
     ben = participants.name(session, order, 2, 0, address=address(BEN), called="Ben", cohort=COHORT)
     clear(session, keep=MailKind.INVITATION)
     invitation = session.scalars(select(Message)).one()
-    invitation.state, invitation.sent_at = SENT, now()
+    invitation.state, invitation.sent_at = MessageState.SENT, now()
     return ben
 
 

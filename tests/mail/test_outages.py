@@ -23,7 +23,7 @@ from crossroads.mail.kinds import MailKind
 from crossroads.worker import delivery
 from crossroads.worker.delivery import Delivery
 from models import Announcement, Lead, Message, Reconciliation, StripeEvent, now, writing
-from models.announcement import PAUSED
+from models.announcement import AnnouncementState
 from tests.support.databases import opened, plans
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
@@ -134,7 +134,9 @@ def test_paused_announcements_mail_is_not_what_is_tried(engine: Engine, server: 
     owe(engine, "maria")
     with Session(engine) as session:
         writing(session)
-        paused = Announcement(subject="News", body="Hello.", rate=60, state=PAUSED)
+        paused = Announcement(
+            subject="News", body="Hello.", rate=60, state=AnnouncementState.PAUSED
+        )
         session.add(paused)
         session.flush()
         message = session.scalars(select(Message)).one()

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from crossroads.mail import eligibility, outbox
 from crossroads.mail.kinds import MailKind
 from models import Lead, Message, now, writing
+from models.message import MessageState
 from tests.support.databases import opened, plans
 from tests.support.order_states import bring
 from tests.support.people import hashed
@@ -66,7 +67,7 @@ def test_message_goes_to_the_address_as_typed(session: Session) -> None:
     assert (message.recipient, message.kind, message.state) == (
         "Maria@Example.com",
         "confirm",
-        "due",
+        MessageState.DUE,
     )
 
 
@@ -97,15 +98,15 @@ def test_claimed_message_is_nobody_elses_until_the_lease_runs_out(session: Sessi
     assert (second.id, second.owner, second.attempts) == (first.id, "second", 2)
 
 
-@pytest.mark.parametrize("verb", ["sent", "postpone", "give_up"])
+@pytest.mark.parametrize("verb", [MessageState.SENT, "postpone", "give_up"])
 def test_worker_that_lost_its_lease_changes_nothing(session: Session, verb: str) -> None:
     message = owed(session)
     again = outbox.claim(session, "other", now() + LEASE)
     assert again is not None
-    arguments = () if verb == "sent" else ("an error",)
+    arguments = () if verb == MessageState.SENT else ("an error",)
     assert getattr(outbox, verb)(session, message, "worker", *arguments) is False
     after = stored(session, message)
-    assert (after.state, after.owner, after.error) == ("due", "other", "")
+    assert (after.state, after.owner, after.error) == (MessageState.DUE, "other", "")
     assert outbox.mark_sent(session, message, "other") is True
 
 
@@ -113,7 +114,7 @@ def test_sent_message_is_closed_with_its_time(session: Session) -> None:
     message = owed(session)
     assert outbox.mark_sent(session, message, "worker") is True
     after = stored(session, message)
-    assert (after.state, after.owner, after.lease_until) == ("sent", None, None)
+    assert (after.state, after.owner, after.lease_until) == (MessageState.SENT, None, None)
     assert after.sent_at is not None
     assert now() - after.sent_at < timedelta(minutes=1)
     assert outbox.claim(session, "worker", now() + timedelta(days=365)) is None
@@ -172,7 +173,7 @@ def test_gate_lets_mail_pass_only_to_who_may_get_it(
     admitted = eligibility.admit(session, message, "worker")
     assert (admitted is not None) is goes
     after = stored(session, message)
-    assert after.state == ("due" if goes else "held")
+    assert after.state == (MessageState.DUE if goes else "held")
     assert bool(after.error) is not goes
 
 
@@ -238,9 +239,11 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
     theirs = select(Message).where(Message.address_hash == maria.address_hash)
     session.expire_all()
     kinds = Counter((one.kind, one.state) for one in session.scalars(theirs))
-    assert (kinds["confirm", "sent"], kinds["confirm", "due"]) == (2, 3)
-    assert kinds["receipt", "sent"] > 0
-    waiting = session.scalars(select(Message).where(Message.state == "due", Message.attempts == 0))
+    assert (kinds["confirm", MessageState.SENT], kinds["confirm", MessageState.DUE]) == (2, 3)
+    assert kinds["receipt", MessageState.SENT] > 0
+    waiting = session.scalars(
+        select(Message).where(Message.state == MessageState.DUE, Message.attempts == 0)
+    )
     limits = (start + outbox.HOUR, now() + outbox.HOUR)
     assert all(limits[0] <= one.due_at <= limits[1] for one in waiting)
     with time_machine.travel(now() + outbox.HOUR, tick=False):

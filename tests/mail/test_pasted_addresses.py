@@ -21,6 +21,7 @@ from crossroads.mail.addresses import address_hash, at_signs, cleaned, email_key
 from crossroads.orders import lifecycle as orders
 from crossroads.staff import accounts
 from models import Lead, Message, writing
+from models.user import Role
 from tests.leads.test_lifecycle import PROOF
 from tests.orders.test_lifecycle import paid, with_checkout
 from tests.support.people import SUPPRESSION_KEY, address, import_
@@ -201,7 +202,7 @@ def test_participant_is_invited_at_the_address_that_was_meant(
 def test_staff_sign_in_and_commands_find_the_person(
     app: Flask, session: Session, pasted: str
 ) -> None:
-    accounts.add(session, pasted, "owner", "a long password", must_change=False)
+    accounts.add(session, pasted, Role.OWNER, "a long password", must_change=False)
     session.commit()
     found = accounts.find(session, "Ada@EXAMPLE.org")
     assert found is not None

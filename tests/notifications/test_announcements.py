@@ -20,6 +20,9 @@ from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from crossroads.notifications.announcements import Progress
 from models import Announcement, Lead, Message, Waiting, now, writing
+from models.announcement import AnnouncementState
+from models.lead import LeadState
+from models.message import MessageState
 from tests.support.databases import opened
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
@@ -102,7 +105,7 @@ def test_waiting_list_gets_what_it_asked_for_and_nobody_else(session: Session) -
     """Who waits may have confirmed that alone; who only confirmed updates did not ask for it."""
     at = now() - timedelta(hours=1)
     people = {name: confirmed(name) for name in ("updates", "asked", "left", "other", "waits")}
-    people["waits"].state, people["waits"].confirmed_at = "waiting", None
+    people["waits"].state, people["waits"].confirmed_at = LeadState.WAITING, None
     session.add_all(people.values())
     session.flush()
     places: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -222,27 +225,35 @@ def test_progress_counts_every_receiver_once(session: Session) -> None:
     session.add_all(confirmed(f"p{number}") for number in range(7))
     at = now()
     announcement = queued(session, at, rate=6)
-    assert announcements.progress(session, announcement) == Progress(7, 0, 7, 0, 0, 0)
+    assert announcements.progress(session, announcement) == Progress(
+        7, 0, 7, 0, 0, 0, state=AnnouncementState.SENDING
+    )
     announcements.feed(session, announcement.id, at)
     messages = session.scalars(select(Message).order_by(Message.id)).all()
     for message, state in zip(messages, ("sent", "sent", "held", "dead", "due"), strict=False):
-        message.state = state
+        message.state = MessageState(state)
     messages[0].unsubscribed_at = at
     session.flush()
     progress = announcements.progress(session, announcement)
-    assert progress == Progress(7, sent=2, waiting=3, held=1, failed=1, unsubscribed=1)
-    assert not progress.over
+    assert progress == Progress(
+        7, sent=2, waiting=3, held=1, failed=1, unsubscribed=1, state=AnnouncementState.SENDING
+    )
+    assert progress.state == AnnouncementState.SENDING
 
 
 def test_who_left_before_a_message_was_written_counts_as_held_back(session: Session) -> None:
     people = [confirmed(f"p{number}") for number in range(3)]
     session.add_all(people)
     announcement = queued(session, now())
-    people[1].state = "unsubscribed"
+    people[1].state = LeadState.UNSUBSCRIBED
     session.flush()
-    assert announcements.progress(session, announcement) == Progress(3, 0, 2, 1, 0, 0)
+    assert announcements.progress(session, announcement) == Progress(
+        3, 0, 2, 1, 0, 0, state=AnnouncementState.SENDING
+    )
     announcements.feed(session, announcement.id, now())
-    assert announcements.progress(session, announcement) == Progress(3, 0, 2, 1, 0, 0)
+    assert announcements.progress(session, announcement) == Progress(
+        3, 0, 2, 1, 0, 0, state=AnnouncementState.SENDING
+    )
 
 
 def test_database_refuses_a_second_message_to_the_same_receiver(session: Session) -> None:

@@ -19,7 +19,7 @@ from crossroads import content
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from models import Order, OrderEvent, db, writing
-from models.order import PAID
+from models.order import OrderEventKind
 from tests.orders.test_lifecycle import checkout, paid, take_seats, with_checkout
 from tests.support.order_states import refund
 from tests.support.purchases import COURSE, JANUARY, words
@@ -284,7 +284,9 @@ def test_trouble_with_one_order_keeps_no_other_mail_from_going(
 ) -> None:
     broken = pay(session, email="broken@example.com")
     session.execute(
-        delete(OrderEvent).where(OrderEvent.order_id == broken.id, OrderEvent.kind == PAID)
+        delete(OrderEvent).where(
+            OrderEvent.order_id == broken.id, OrderEvent.kind == OrderEventKind.PAID
+        )
     )
     session.commit()
     pay(session)

@@ -15,7 +15,7 @@ from crossroads.mail import addresses
 from crossroads.ops import demo
 from crossroads.orders import ledger
 from models import ConsentEvent, Enrollment, Lead, Order, db, now
-from models.lead import CONFIRMED, PENDING, UNSUBSCRIBED
+from models.lead import LeadState
 from tests.conftest import ROOT
 from tests.support.databases import opened
 from tests.support.people import SUPPRESSION_KEY
@@ -55,13 +55,18 @@ def test_what_is_filled_reads_like_what_the_site_writes(engine: Engine) -> None:
         leads = session.scalars(select(Lead)).all()
         assert len(leads) == made["lead"] == 1500
         states = Counter(lead.state for lead in leads)
-        assert states[CONFIRMED] > states[UNSUBSCRIBED] > 50 and states[PENDING] > 10
+        assert (
+            states[LeadState.CONFIRMED] > states[LeadState.UNSUBSCRIBED] > 50
+            and states[LeadState.PENDING] > 10
+        )
         assert len({lead.name for lead in leads}) > 700
         assert all(lead.created_at <= now() for lead in leads)
         for lead in leads[::20]:
             assert addresses.parse(lead.email, SUPPRESSION_KEY).hash == lead.address_hash
             assert consent.state_of(consent.events_of(session, lead.id)) == lead.state
-            assert (lead.confirmed_at is not None) == (lead.state in (CONFIRMED, UNSUBSCRIBED))
+            assert (lead.confirmed_at is not None) == (
+                lead.state in (LeadState.CONFIRMED, LeadState.UNSUBSCRIBED)
+            )
         events = session.scalar(select(func.count()).select_from(ConsentEvent))
         assert events == made["consent_event"] > 1500
 

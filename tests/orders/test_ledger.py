@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.orders import disputes, ledger, projections, refunds
+from crossroads.orders import disputes, ledger, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.ledger import LOST
 from crossroads.orders.refunds import RefundError
 from models import Hold, Message, Order, OrderEvent
+from models.order import OrderEventKind, OrderState
+from models.stripe_words import RefundStatus
 from tests.orders.test_lifecycle import COURSE, checkout, left, paid, take_seats, with_checkout
 from tests.support.order_states import dispute, refund
 
@@ -36,7 +37,7 @@ def bought(session: Session, number: int = SEATS, **given: Any) -> Order:
 
 
 def row(kind: str, **given: Any) -> OrderEvent:
-    return OrderEvent(order_id=1, kind=kind, cause="test", **given)
+    return OrderEvent(order_id=1, kind=OrderEventKind(kind), cause="test", **given)
 
 
 PLACED = row("placed")
@@ -99,7 +100,7 @@ def histories(draw: st.DrawFn) -> list[OrderEvent]:
         rows += dispute_rows(f"du_{number}", statuses)
     for statuses in draw(st.lists(DISPUTES, max_size=1)):
         for one in dispute_rows("du_second", statuses):
-            one.kind, one.stripe_id = "second-dispute", "pi_2"
+            one.kind, one.stripe_id = OrderEventKind.DUPLICATE_DISPUTE, "pi_2"
             rows.append(one)
     return rows
 
@@ -142,7 +143,7 @@ def of_payment(session: Session, order: Order) -> None:
 
 
 def of_refund(reference: str | None, id: str, status: str, amount: int) -> News:  # noqa: A002
-    if status == projections.REFUSED:
+    if status == RefundStatus.REFUSED:
         return lambda session, order: refunds.record_refusal(
             session, order, str(reference), "no", "test"
         )
@@ -197,7 +198,7 @@ def test_what_is_stored_is_what_a_replay_from_zero_adds_up_to(
     said: list[News] = []
     for number, statuses in enumerate(data.draw(st.lists(REFUNDS, max_size=2))):
         amount = data.draw(st.sampled_from([1, COURSE.price.amount, TOTAL]))
-        seen = (one for one in statuses if one != projections.REFUSED)
+        seen = (one for one in statuses if one != RefundStatus.REFUSED)
         said += [of_refund(None, f"re_{number}", status, amount) for status in seen]
     for number, statuses in enumerate(data.draw(st.lists(DISPUTES, max_size=1))):
         said += [of_dispute(f"du_{number}", status) for status in statuses]
@@ -292,7 +293,9 @@ def test_refund_that_came_to_nothing_before_the_buyer_heard_of_it_is_told_to_nob
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "state"), [("needs_response", "disputed"), ("lost", LOST)])
+@pytest.mark.parametrize(
+    ("status", "state"), [("needs_response", "disputed"), ("lost", OrderState.DISPUTE_LOST)]
+)
 def test_refund_that_fails_when_a_bank_has_the_payment_promises_nothing(
     session: Session, status: str, state: str
 ) -> None:
@@ -307,7 +310,7 @@ def test_refund_that_fails_when_a_bank_has_the_payment_promises_nothing(
     kinds = list(session.scalars(select(Message.kind).order_by(Message.id)))
     assert kinds == ["receipt", "enrolled", "refund"]
     found = ledger.balance_of(session, order)
-    assert (found.state, found.seats) == (state, 0 if state == LOST else SEATS)
+    assert (found.state, found.seats) == (state, 0 if state == OrderState.DISPUTE_LOST else SEATS)
     assert refunds.failed(session) == [order.id]
     assert not found.refundable
 

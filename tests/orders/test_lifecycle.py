@@ -31,6 +31,7 @@ from models import (
     now,
     writing,
 )
+from models.order import OrderEventKind
 from tests.conftest import ROOT
 from tests.support.people import address
 
@@ -137,10 +138,10 @@ def test_changed_form_or_the_token_names_the_order_that_is_replaced(session: Ses
     with pytest.raises(HasOpenCheckout) as caught:
         place(session, request_key=key("f2", "1"), number=10, replaced=first.token)
     assert caught.value.order is first
-    orders.end(session, first, "canceled", "buyer")
+    orders.end(session, first, OrderEventKind.CANCELED, "buyer")
     second = place(session, request_key=key("f1", "2"), number=10)
     assert second is not first
-    orders.end(session, second, "canceled", "buyer")
+    orders.end(session, second, OrderEventKind.CANCELED, "buyer")
     again = place(session, request_key=key("f1", "1"), number=8)  # and back to what it was
     assert again is not first
     assert place(session, request_key=key("f1", "1"), number=8) is again
@@ -191,7 +192,7 @@ def test_one_address_holds_so_many_seats_wherever_it_is_typed(session: Session) 
     with pytest.raises(HasOpenCheckout):  # what is replaced is held no longer
         place(session, COHORT, number=6, replaced=first.token)
     for order in (first, second):
-        orders.end(session, order, "canceled", "buyer")
+        orders.end(session, order, OrderEventKind.CANCELED, "buyer")
     place(session, COHORT, number=10)
 
 
@@ -407,7 +408,7 @@ def test_money_that_comes_late_enrolls_while_the_seats_are_free(
     session: Session, ending: str
 ) -> None:
     order = with_checkout(session, number=2)
-    orders.end(session, order, ending, "sweep")
+    orders.end(session, order, OrderEventKind(ending), "sweep")
     assert left(session) == 10
     assert orders.fulfill(session, order.id, paid(order), "event") == "paid"
     assert len(orders.enrollments(session, order)) == 2
@@ -416,7 +417,7 @@ def test_money_that_comes_late_enrolls_while_the_seats_are_free(
 
 def test_late_money_for_more_seats_than_are_free_takes_none(session: Session) -> None:
     order = with_checkout(session, number=2)
-    orders.end(session, order, "expired", "sweep")
+    orders.end(session, order, OrderEventKind.EXPIRED, "sweep")
     place(session, email="other@example.com", number=9)
     assert orders.fulfill(session, order.id, paid(order), "event") == "unseated"
     assert left(session) == 1
@@ -424,11 +425,11 @@ def test_late_money_for_more_seats_than_are_free_takes_none(session: Session) ->
 
 def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> None:
     order = with_checkout(session)
-    orders.end(session, order, "canceled", "buyer")
+    orders.end(session, order, OrderEventKind.CANCELED, "buyer")
     assert left(session) == 10
     other = with_checkout(session)
     orders.fulfill(session, other.id, paid(other), "event")
-    orders.end(session, other, "canceled", "buyer")
+    orders.end(session, other, OrderEventKind.CANCELED, "buyer")
     assert kinds(session, other) == ["placed", "paid"]
 
 

@@ -17,7 +17,7 @@ from crossroads.orders import disputes, enrollments, ledger, participants, refun
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.participants import Changed, ParticipantError
 from models import Enrollment, Message, Order, now, writing
-from models.message import SENT
+from models.message import MessageState
 from tests.orders.test_lifecycle import COURSE, SMALL, paid, with_checkout
 from tests.support.order_states import dispute, refund
 from tests.support.people import address
@@ -133,7 +133,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
     heard = session.scalars(
         select(Message).where(Message.kind == "invitation", Message.enrollment_id == ben.id)
     ).one()
-    heard.state, heard.sent_at = SENT, now()
+    heard.state, heard.sent_at = MessageState.SENT, now()
     gone = session.scalars(
         select(Message).where(Message.kind == "replaced", Message.enrollment_id == ben.id)
     ).one()
@@ -239,10 +239,10 @@ def test_invitation_is_sent_again_within_bounds(session: Session) -> None:
         participants.invite(session, order, 2, 1)
     for _ in range(2):
         for message in session.scalars(select(Message)):
-            message.state, message.sent_at = SENT, now()
+            message.state, message.sent_at = MessageState.SENT, now()
         participants.invite(session, order, 2, 1)
     for message in session.scalars(select(Message)):
-        message.state = SENT
+        message.state = MessageState.SENT
     with pytest.raises(ParticipantError, match="as many mails in the last hour"):
         participants.invite(session, order, 2, 1)
     assert told(session) == [("invitation", BEN)] * 3

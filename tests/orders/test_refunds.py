@@ -17,6 +17,7 @@ from crossroads.orders.ledger import Balance
 from crossroads.payments import Gateway, PaymentsAway
 from crossroads.worker.event_consumer import Settler
 from models import Message, Order, StripeEvent, now, writing
+from models.order import OrderEventKind
 from tests.fulfillment.test_settlement import BASE, left, older, opened, sweep
 from tests.fulfillment.test_settlement import gateway as gateway
 from tests.orders.test_lifecycle import take_seats
@@ -278,7 +279,7 @@ def test_money_that_comes_late_enrolls_while_there_is_a_seat(
     order, url = opened(engine, gateway)
     with Session(engine) as session:
         writing(session)
-        orders.end(session, ledger.lock(session, order.id), "expired", "sweep")
+        orders.end(session, ledger.lock(session, order.id), OrderEventKind.EXPIRED, "sweep")
         session.commit()
     sandbox.pay(url)
     hear(engine, gateway)

@@ -44,8 +44,8 @@ from models import (
     personal_data,
     writing,
 )
-from models.consent import IMPORT
-from models.message import DEAD
+from models.consent import IMPORT, ConsentKind
+from models.message import MessageState
 from models.personal_data import NOBODY, PERSONAL, STAFF, Erased, Personal
 from tests.privacy.test_person import EMAIL, FORM, IP, sign_up
 from tests.support.order_states import bring
@@ -135,8 +135,8 @@ def known(client: FlaskClient, session: Session, one_day: None) -> Session:
     (told,) = [one for one in PERSONAL if one.erased is Erased.IF_IMPORTED]
     session.add(
         ConsentEvent(
-            lead_id=lead.id, address_hash=lead.address_hash, kind="imported", form=IMPORT,
-            wording=marker(told),
+            lead_id=lead.id, address_hash=lead.address_hash,
+            kind=ConsentKind.IMPORTED, form=IMPORT, wording=marker(told),
         )
     )  # fmt: skip
     session.add(
@@ -273,7 +273,7 @@ def test_exports_imports_and_made_up_people_have_the_columns_of_the_list() -> No
 def test_mail_to_who_was_erased_is_not_sent_again(known: Session) -> None:
     writing(known)
     for message in known.scalars(select(Message)):
-        message.state = DEAD
+        message.state = MessageState.DEAD
     found = person.find(known, hashed(EMAIL), lock=True)
     assert found is not None
     person.erase(known, found, Evidence(form="desk"))

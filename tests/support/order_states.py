@@ -1,24 +1,24 @@
 """Orders in each state they can be in, brought there by the verbs of the house."""
 
+from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, assert_never
 
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from crossroads import payments
-from crossroads.orders import disputes, refunds
+from crossroads.orders import disputes, participants, refunds
 from crossroads.orders import lifecycle as orders
 from models import Order, db, now, writing
-from models.order import CANCELED
+from models.order import OrderEventKind, OrderState
 from tests.orders.test_lifecycle import COURSE, checkout, paid, place, take_seats
+from tests.support.people import address
 
 COHORT = COURSE.cohorts[0].model_copy(update={"seats": 10_000})
 NARROW = f"{COURSE.slug}/{COHORT.code}"
-SOLD = (
-    "paid", "unseated", "partly-refunded", "refunded", "disputed", "dispute-won", "dispute-lost"
-)  # fmt: skip
-STATES = ("open", "pending", *SOLD, "failed", "expired", "canceled")
+STATES = tuple(OrderState)
+SOLD = tuple(state for state in OrderState if state.paid)
 
 _numbers = count(1)
 
@@ -30,27 +30,87 @@ def bring(
     email = f"buyer{next(_numbers)}@example.com"
     order = place(session, **{"cohort": COHORT, "email": email, "name": "A Buyer", **given})
     orders.attach(session, order.id, checkout(order))
-    if state == "unseated":
-        take_seats(session, order)
     payment = paid(order, **({"amount_total": total} if total else {}))
-    at_stripe = {
-        "pending": checkout(order, status="complete"),
-        "failed": checkout(order, status="complete", failed=True),
-        "expired": checkout(order, status="expired"),
-        **dict.fromkeys(SOLD, payment),
-    }
-    if state == "canceled":
-        orders.end(session, order, CANCELED, cause)
-    elif state in at_stripe:
-        orders.fulfill(session, order.id, at_stripe[state], cause)
-    if state in ("partly-refunded", "refunded"):
-        amount = order.unit_amount // 2 if state == "partly-refunded" else payment.amount_total
-        refunds.record_status(session, order, refund(order, amount=amount), cause)
-    if state.startswith("dispute"):
-        status = "needs_response" if state == "disputed" else state.removeprefix("dispute-")
-        disputes.record_status(session, order, dispute(order, status=status), cause)
+    state = OrderState(state)
+    if state == OrderState.UNSEATED:
+        take_seats(session, order)
+    if state.paid:
+        orders.fulfill(session, order.id, payment, cause)
+    match state:
+        case OrderState.OPEN | OrderState.PAID | OrderState.UNSEATED:
+            pass
+        case OrderState.PENDING:
+            orders.fulfill(session, order.id, checkout(order, status="complete"), cause)
+        case OrderState.FAILED:
+            failed = checkout(order, status="complete", failed=True)
+            orders.fulfill(session, order.id, failed, cause)
+        case OrderState.EXPIRED:
+            orders.fulfill(session, order.id, checkout(order, status="expired"), cause)
+        case OrderState.CANCELED:
+            orders.end(session, order, OrderEventKind.CANCELED, cause)
+        case OrderState.PARTLY_REFUNDED:
+            refunds.record_status(
+                session, order, refund(order, amount=order.unit_amount // 2), cause
+            )
+        case OrderState.REFUNDED:
+            refunds.record_status(session, order, refund(order, amount=payment.amount_total), cause)
+        case OrderState.DISPUTED:
+            disputes.record_status(session, order, dispute(order), cause)
+        case OrderState.DISPUTE_WON:
+            disputes.record_status(session, order, dispute(order, status="won"), cause)
+        case OrderState.DISPUTE_LOST:
+            disputes.record_status(session, order, dispute(order, status="lost"), cause)
+        case _:
+            assert_never(state)
     session.flush()
+    assert order.state == state
     return order
+
+
+def with_event(session: Session, kind: OrderEventKind) -> Order:
+    """Return an order to which this has happened, not committed."""
+    match kind:
+        case OrderEventKind.PLACED:
+            return bring(session, OrderState.OPEN)
+        case OrderEventKind.PENDING:
+            return bring(session, OrderState.PENDING)
+        case OrderEventKind.PAID:
+            return bring(session, OrderState.PAID)
+        case OrderEventKind.FAILED:
+            return bring(session, OrderState.FAILED)
+        case OrderEventKind.EXPIRED:
+            return bring(session, OrderState.EXPIRED)
+        case OrderEventKind.CANCELED:
+            return bring(session, OrderState.CANCELED)
+        case OrderEventKind.UNSEATED:
+            return bring(session, OrderState.UNSEATED)
+        case OrderEventKind.REFUND:
+            return bring(session, OrderState.REFUNDED)
+        case OrderEventKind.DISPUTE:
+            return bring(session, OrderState.DISPUTED)
+        case OrderEventKind.DUPLICATE | OrderEventKind.DUPLICATE_DISPUTE:
+            order = bring(session, OrderState.PAID)
+            twice = {"id": f"cs_{order.token}", "payment_intent": f"pi_twice_{order.token}"}
+            again = paid(order, recovered_from=order.session_id, **twice)
+            orders.fulfill(session, order.id, again, "sweep")
+            if kind == OrderEventKind.DUPLICATE_DISPUTE:
+                of_it = dispute(order, payment_intent=again.payment_intent)
+                disputes.record_status(session, order, of_it, "sweep")
+            return order
+        case OrderEventKind.COPY_FAILED:
+            order = bring(session, OrderState.EXPIRED)
+            copy = checkout(order, id=f"cs_{order.token}", status="complete", failed=True)
+            copy = replace(copy, recovered_from=order.session_id)
+            orders.fulfill(session, order.id, copy, "sweep")
+            return order
+        case OrderEventKind.NAMED:
+            order = bring(session, OrderState.PAID, number=2)
+            who = address(f"participant{order.id}@example.com")
+            participants.name(
+                session, order, 2, 0, address=who, called="A Participant", cohort=COHORT
+            )
+            return order
+    assert_never(kind)
 
 
 def refund(order: Order, **given: Any) -> payments.Refund:

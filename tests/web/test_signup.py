@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import current
 from models import ConsentEvent, Lead, Message
+from models.lead import LeadState
 from tests.support.hostile import send_hostile
 
 PAGE = "/compare/ai-product-manager-vs-traditional-product-manager"
@@ -181,7 +182,7 @@ def test_every_state_of_a_known_address_gets_the_same_answer(
     assert answer() == first
     lead = session.scalars(select(Lead)).one()
     for state in ("confirmed", "unsubscribed", "held"):
-        lead.state = state
+        lead.state = LeadState(state)
         session.commit()
         assert answer() == first
 
@@ -205,7 +206,7 @@ def test_owner_of_a_confirmed_address_hears_of_it_once_an_hour(
     client: FlaskClient, session: Session
 ) -> None:
     client.post(PAGE, data=GOOD)
-    session.scalars(select(Lead)).one().state = "confirmed"
+    session.scalars(select(Lead)).one().state = LeadState.CONFIRMED
     session.execute(text("DELETE FROM message"))
     session.commit()
     for _ in range(3):

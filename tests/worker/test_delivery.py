@@ -24,6 +24,8 @@ from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from crossroads.worker.delivery import Delivery
 from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
+from models.lead import LeadState
+from models.user import Role
 from tests.support.databases import opened
 from tests.support.mail_server import Mail, MailServer
 from tests.support.people import hashed
@@ -56,7 +58,7 @@ def queue(
                 email=f"{key}@example.com",
                 email_key=f"{key}@example.com",
                 address_hash=hashed(f"{key}@example.com"),
-                state=state,
+                state=LeadState(state),
                 confirm_until=now() + timedelta(days=7),
                 **values,
             )
@@ -249,7 +251,7 @@ def test_trial_that_bounces_suppresses_nobody(engine: Engine, server: MailServer
     with Session(engine) as session:
         writing(session)
         staff = User(
-            email="me@example.com", email_key="me@example.com", role="owner", password_hash=""
+            email="me@example.com", email_key="me@example.com", role=Role.OWNER, password_hash=""
         )
         draft = Announcement(subject="News", body="Hello.", rate=60)
         session.add_all([staff, draft])

@@ -33,7 +33,7 @@ from crossroads.orders import disputes
 from crossroads.staff import accounts
 from crossroads.staff.accounts import Staff
 from models import db, now
-from models.user import FINANCE, MARKETER, OWNER, ROLES
+from models.user import Role
 
 LOGIN = "admin_session.login"
 LOGOUT = "admin_session.logout"
@@ -48,8 +48,9 @@ ANNOUNCEMENTS = "admin_announcements.index"
 KEPT = "kept:"  # before the name of each field of a form that waits for a sign-in
 ENDED = "Your sign-in has ended. Sign in again: what you typed is kept and shown to you."
 
-LEAD_ROLES = (OWNER, MARKETER)
-MONEY_ROLES = (OWNER, FINANCE)
+LEAD_ROLES = (Role.OWNER, Role.MARKETER)
+MONEY_ROLES = (Role.OWNER, Role.FINANCE)
+ROLES = tuple(Role)
 ROOMS = (
     ("Home", HOME, ROLES),
     ("Leads", LEADS, LEAD_ROLES),
@@ -81,7 +82,7 @@ def init_app(app: Flask) -> None:
 def blueprint(
     name: str,
     *,
-    roles: Collection[str] = ROLES,
+    roles: Collection[Role] = ROLES,
     open_to_all: Collection[str] = (),
     keeps: Collection[str] = (),
 ) -> Blueprint:
@@ -165,7 +166,9 @@ def preserved_fields(prefix: str = KEPT) -> list[tuple[str, str]]:
     ]
 
 
-def _refusal(found: Staff | None, roles: Collection[str], *, kept: bool = False) -> Response | None:
+def _refusal(
+    found: Staff | None, roles: Collection[Role], *, kept: bool = False
+) -> Response | None:
     if found is None:
         if kept and request.form:
             return _sign_in_again()

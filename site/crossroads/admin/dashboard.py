@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, and_, func, select, true
 from crossroads.database import identity
 from models import Hold, Lead, Message, Order, OrderEvent, StripeEvent
 from models.base import AnySession
-from models.lead import CONFIRMED
-from models.message import DEAD
-from models.order import PAID, UNSEATED
+from models.lead import LeadState
+from models.message import MessageState
+from models.order import OrderEventKind
 
 DAYS = 30
 WEEK = timedelta(days=7)
@@ -85,7 +85,7 @@ def figures(session: AnySession, at: datetime) -> Figures:
         leads=sum(leads.values()),
         week=_signups(session, at - WEEK, at),
         week_before=_signups(session, at - 2 * WEEK, at - WEEK),
-        confirmed=leads.get(CONFIRMED, 0),
+        confirmed=leads.get(LeadState.CONFIRMED, 0),
     )
 
 
@@ -113,7 +113,7 @@ def newest(session: AnySession) -> Sequence[Lead]:
 
 def undelivered(session: AnySession, *, leads: bool, orders: bool) -> tuple[int, Sequence[Message]]:
     """Count the mails to leads, to buyers or to both that were given up; return the last ones."""
-    given_up = Message.state == DEAD
+    given_up = Message.state == MessageState.DEAD
     whose: ColumnElement[bool] = true()
     if not (leads and orders):
         whose = Message.order_id.is_(None) if leads else Message.order_id.is_not(None)
@@ -134,7 +134,7 @@ def sales(session: AnySession, at: datetime) -> Sales:
     )
     # A hold lives exactly as long as its order is open.
     open_, held = session.execute(select(func.count(Hold.order_id), func.sum(Hold.seats))).one()
-    unseated = select(func.count()).where(Order.state == UNSEATED, identity.counts())
+    unseated = select(func.count()).where(Order.state == OrderEventKind.UNSEATED, identity.counts())
     return Sales(
         week=_count_paid(session, at - WEEK, at),
         week_before=_count_paid(session, at - 2 * WEEK, at - WEEK),
@@ -167,7 +167,9 @@ def _signups(session: AnySession, since: datetime, until: datetime) -> int:
 
 def _paid(since: datetime, until: datetime) -> ColumnElement[bool]:
     return and_(
-        OrderEvent.kind == PAID, OrderEvent.created_at > since, OrderEvent.created_at <= until
+        OrderEvent.kind == OrderEventKind.PAID,
+        OrderEvent.created_at > since,
+        OrderEvent.created_at <= until,
     )
 
 

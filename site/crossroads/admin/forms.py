@@ -1,7 +1,7 @@
 """The forms of the desk. Their token is checked before any of them is read, in desk.py."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from flask import request
 from wtforms import (
@@ -22,27 +22,17 @@ from crossroads.leads.listing import LeadFilter
 from crossroads.mail.kinds import MailKind
 from crossroads.mail.listing import MailFilter
 from crossroads.mail_headers import one_line
-from crossroads.orders import listing as order_listing
 from crossroads.orders import refunds
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 from crossroads.orders.ledger import Balance
 from crossroads.orders.listing import OrderFilter
 from crossroads.site_form import SiteForm
 from crossroads.staff.accounts import password_problem
-from models import Announcement, Order, message
-from models.lead import STATES
-
-# Any other state is its own word.
-SAID = {
-    "unseated": "Paid, no seat",
-    "partly-refunded": "Partly refunded",
-    "dispute-won": "Dispute won",
-    "dispute-lost": "Dispute lost",
-    "waiting": "Waiting list only",
-    "due": "Waiting",
-    "dead": "Not delivered",
-}
-
+from models import Announcement, Order
+from models.labels import Labeled
+from models.lead import LeadState
+from models.message import MessageState
+from models.order import OrderState
 
 SUBJECT_LENGTH = 150
 BODY_LENGTH = 8_000  # in Markdown; the whole mail stays under 30 KB
@@ -118,7 +108,7 @@ class LeadFilterForm(FilterForm):
     ) -> None:
         which = LeadFilter.read(request.args)
         super().__init__(which)
-        self.state.choices = _states(STATES)
+        self.state.choices = _any_state(LeadState)
         self.page.choices = _choices("Any page", [(page, page) for page in pages], which.page)
         names = [(campaign, campaign) for campaign in campaigns]
         self.campaign.choices = _choices("Any campaign", names, which.campaign)
@@ -136,7 +126,7 @@ class MailFilterForm(FilterForm):
 
     def __init__(self, which: MailFilter) -> None:
         super().__init__(which)
-        self.state.choices = _states(message.STATES)
+        self.state.choices = _any_state(MessageState)
         self.kind.choices = _choices(
             "Any kind", [(kind, kind.label) for kind in MailKind], which.kind
         )
@@ -212,7 +202,7 @@ class OrderFilterForm(FilterForm):
     def __init__(self, courses: list[tuple[str, str]]) -> None:
         which = OrderFilter.read(request.args)
         super().__init__(which)
-        self.state.choices = _states(order_listing.STATES)
+        self.state.choices = _any_state(OrderState)
         self.course.choices = _choices("Any course", courses, which.course)
 
 
@@ -240,9 +230,8 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _states(states: Iterable[str]) -> list[tuple[str, str]]:
-    named = ((state, SAID.get(state, state.capitalize())) for state in states)
-    return [("", "Any state"), *named]
+def _any_state(states: type[Labeled]) -> list[tuple[str, str]]:
+    return [("", "Any state"), *states.choices()]
 
 
 def _choices(

@@ -19,7 +19,7 @@ from crossroads.privacy import person
 from crossroads.privacy.person import Person
 from models import db, writing
 from models.base import scrub
-from models.lead import STATES
+from models.lead import LeadState
 
 group = AppGroup("leads", help="People who signed up.")
 
@@ -27,7 +27,7 @@ group = AppGroup("leads", help="People who signed up.")
 @group.command("export")
 @export_options
 @click.option("--search", "q", default="", help="only where the email or name contains this")
-@click.option("--state", type=click.Choice(STATES))
+@click.option("--state", type=click.Choice([state.value for state in LeadState]))
 @click.option("--page", default="", help="only from this page, like /compare/…")
 @click.option("--campaign", default="", help="only from this utm_campaign")
 @with_tables

@@ -14,6 +14,7 @@ from crossroads.payments import PaymentsError
 from crossroads.privacy import retention
 from models import Order, db, writing
 from models.base import scrub
+from models.order import OrderState
 from models.site import TEST
 
 group = AppGroup("orders", help="What people bought.")
@@ -22,7 +23,7 @@ group = AppGroup("orders", help="What people bought.")
 @group.command("export")
 @export_options
 @click.option("--search", "q", default="", help="only this buyer, number or id at Stripe")
-@click.option("--state", type=click.Choice(listing.STATES))
+@click.option("--state", type=click.Choice([state.value for state in OrderState]))
 @click.option("--course", default="", help="only of this course, or of course/cohort")
 @with_tables
 def export(kind: str, output: str, **which: str | None) -> None:

@@ -8,14 +8,14 @@ from flask.cli import AppGroup
 from crossroads.cli.support import fail, with_tables
 from crossroads.staff import accounts
 from models import db, writing
-from models.user import ROLES
+from models.user import Role
 
 group = AppGroup("users", help="Accounts for the desk.")
 
 
 @group.command("add")
 @click.argument("email")
-@click.option("--role", type=click.Choice(ROLES), required=True)
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @click.option("--password-stdin", is_flag=True, help="read the password from standard input")
 @with_tables
 def add(email: str, role: str, password_stdin: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, or_, select, update
 
 from models.base import AnySession
-from models.message import DUE, Message
+from models.message import Message, MessageState
 from models.reconciliation import Reconciliation
 from models.stripe_event import StripeEvent
 
@@ -72,7 +72,7 @@ def release(session: AnySession, owner: str) -> int:
     )
     jobs = 0
     for kind, open_ in (
-        (Message, Message.state == DUE),
+        (Message, Message.state == MessageState.DUE),
         (StripeEvent, StripeEvent.done_at.is_(None)),
     ):
         statement = update(kind).where(open_, kind.owner == owner).values(over).returning(kind.id)

@@ -2,35 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import assert_never
 
 from crossroads import money
-from crossroads.orders import ledger, projections
-from crossroads.orders.ledger import State
+from crossroads.orders import ledger
 from models import Order, OrderEvent
 from models.base import AnySession
-from models.order import (
-    COPY_FAILED,
-    DISPUTE,
-    DUPLICATE,
-    DUPLICATE_DISPUTE,
-    ELSEWHERE,
-    EXPIRED,
-    FAILED,
-    PAID,
-    PENDING,
-    REFUND,
-    UNSEATED,
-)
-
-SAID: Final = {
-    PAID: "paid at Stripe",
-    UNSEATED: "its seats were gone by then",
-    PENDING: "the payment is on its way",
-    FAILED: "the payment did not come",
-    EXPIRED: "the checkout is over",
-    COPY_FAILED: "the payment of a copy of the checkout did not come",
-}
+from models.order import ELSEWHERE, OrderEventKind, OrderState
+from models.stripe_words import RefundStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +17,8 @@ class Drift:
     """An order that was not where Stripe had it, and is now: `learned` what, `cause` why not."""
 
     order: int
-    before: State
-    after: State
+    before: OrderState
+    after: OrderState
     learned: Sequence[str]
     cause: str
 
@@ -53,23 +32,37 @@ def learned(session: AnySession, order: Order, last: int, cause: str) -> list[st
     return [
         _in_words(order, row)
         for row in ledger.events(session, order)
-        if row.id > last and row.cause == cause and not row.status.startswith(projections.ASKED)
+        if row.id > last and row.cause == cause and not row.status.startswith(RefundStatus.ASKED)
     ]
 
 
 def _in_words(order: Order, row: OrderEvent) -> str:
-    if row.kind in (REFUND, DISPUTE):
-        theirs = " made at Stripe" if row.kind == REFUND and row.subject == row.stripe_id else ""
-        amount = money.display(row.amount or 0, order.currency)
-        name = row.stripe_id or row.subject
-        return f"{row.kind} {name} of {amount}{theirs} is {row.status.replace('_', ' ')}"
-    if row.kind == DUPLICATE_DISPUTE:
-        amount = money.display(row.amount or 0, order.currency)
-        status = row.status.replace("_", " ")
-        return f"dispute {row.subject} of {amount}, a second payment, is {status}"
-    if row.kind == DUPLICATE:
-        amount = money.display(row.amount or 0, order.currency)
-        return f"returning the second payment {row.subject} of {amount}: {row.status}"
-    if row.reason == ELSEWHERE:
-        return "its checkout is not in this Stripe account"
-    return SAID.get(row.kind, row.kind)
+    amount = money.display(row.amount or 0, order.currency)
+    name, status = row.stripe_id or row.subject, row.status.replace("_", " ")
+    match row.kind:
+        case OrderEventKind.REFUND:
+            theirs = " made at Stripe" if row.subject == row.stripe_id else ""
+            return f"refund {name} of {amount}{theirs} is {status}"
+        case OrderEventKind.DISPUTE:
+            return f"dispute {name} of {amount} is {status}"
+        case OrderEventKind.DUPLICATE_DISPUTE:
+            return f"dispute {row.subject} of {amount}, a second payment, is {status}"
+        case OrderEventKind.DUPLICATE:
+            return f"returning the second payment {row.subject} of {amount}: {row.status}"
+        case OrderEventKind.PAID:
+            return "paid at Stripe"
+        case OrderEventKind.UNSEATED:
+            return "its seats were gone by then"
+        case OrderEventKind.PENDING:
+            return "the payment is on its way"
+        case OrderEventKind.FAILED:
+            return "the payment did not come"
+        case OrderEventKind.EXPIRED | OrderEventKind.CANCELED if row.reason == ELSEWHERE:
+            return "its checkout is not in this Stripe account"
+        case OrderEventKind.EXPIRED:
+            return "the checkout is over"
+        case OrderEventKind.COPY_FAILED:
+            return "the payment of a copy of the checkout did not come"
+        case OrderEventKind.PLACED | OrderEventKind.CANCELED | OrderEventKind.NAMED:
+            return row.kind.value
+    assert_never(row.kind)

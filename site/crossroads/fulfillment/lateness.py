@@ -14,7 +14,7 @@ from crossroads.mail import outbox
 from crossroads.orders.checkout import queue
 from models import CheckoutRequest, Message, Order, Reconciliation, StripeEvent
 from models.base import AnySession
-from models.message import DUE
+from models.message import MessageState
 
 Work = Literal["mail", "mail server", "events", "checkouts", "sweeps"]
 
@@ -71,7 +71,7 @@ def ages(session: AnySession, at: datetime) -> dict[Work, timedelta]:
         .order_by(Message.due_at)
         .limit(1),
         "mail server": select(Message.awaits_server_since)
-        .where(Message.state == DUE, Message.awaits_server_since.is_not(None))
+        .where(Message.state == MessageState.DUE, Message.awaits_server_since.is_not(None))
         .order_by(Message.awaits_server_since)
         .limit(1),
         "events": select(StripeEvent.due_at)

@@ -9,10 +9,9 @@ from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import webhook_events
 from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.ledger import State
 from crossroads.payments import Gateway, PaymentsRefused
 from models import Order, StripeEvent
-from models.order import ELSEWHERE, PENDING
+from models.order import ELSEWHERE, OrderEventKind, OrderState
 from models.site import LIVE
 
 OTHER_MODE: Final = "other_mode"  # our own code of a refusal: Stripe is not asked
@@ -54,8 +53,8 @@ def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool
 
 
 def end(
-    engine: Engine, order: Order, kind: str, cause: str, event: StripeEvent | None = None
-) -> State:
+    engine: Engine, order: Order, kind: OrderEventKind, cause: str, event: StripeEvent | None = None
+) -> OrderState:
     """End an unpaid order that this account does not know, and be done with the event about it.
 
     The sweep asks for it again while the key is of its account. Raises PaymentElsewhere when its
@@ -63,7 +62,7 @@ def end(
     """
     with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)
-        pending = ledger.balance_of(session, locked).state == PENDING
+        pending = ledger.balance_of(session, locked).state == OrderState.PENDING
         if not pending:
             orders.end(session, locked, kind, cause, ELSEWHERE)
         if event is not None:
@@ -80,7 +79,7 @@ def refuse_refunds(
     balance: ledger.Balance,
     cause: str,
     event: StripeEvent | None = None,
-) -> State:
+) -> OrderState:
     """Leave the refunds of a payment to staff that this account does not know."""
     with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)

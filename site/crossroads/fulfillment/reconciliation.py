@@ -21,7 +21,6 @@ from crossroads.fulfillment.drifts import Drift
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost_checkouts
-from crossroads.orders.ledger import State
 from crossroads.orders.lifecycle import RECOVERABLE, ForeignCheckout
 from crossroads.payments import (
     Event,
@@ -41,6 +40,7 @@ from models import (
     insert_for,
     now,
 )
+from models.order import OrderState
 
 T = TypeVar("T")
 
@@ -242,7 +242,7 @@ class Sweep:
     ) -> Iterator[Drift]:
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
-            before: State = ledger.balance_of(session, order).state
+            before: OrderState = ledger.balance_of(session, order).state
             last = session.scalar(select(func.max(OrderEvent.id))) or 0
         try:
             if copy_id is not None:
@@ -262,7 +262,7 @@ class Sweep:
             self._seen.add(number)
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
-            after: State = ledger.balance_of(session, order).state
+            after: OrderState = ledger.balance_of(session, order).state
             learned = drifts.learned(session, order, last, CAUSE)
         if learned:
             yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)

@@ -14,7 +14,6 @@ from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import matching, other_accounts, webhook_events
 from crossroads.orders import disputes, duplicate_payments, ledger, projections, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.ledger import State
 from crossroads.payments import (
     Checkout,
     Gateway,
@@ -25,7 +24,7 @@ from crossroads.payments import (
     Refund,
 )
 from models import Order, StripeEvent, now
-from models.order import CANCELED, ELSEWHERE, EXPIRED
+from models.order import ELSEWHERE, OrderEventKind, OrderState
 
 
 def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> Checkout:
@@ -71,7 +70,7 @@ def settle(
     event: StripeEvent | None = None,
     *,
     copy_id: str | None = None,
-) -> State:
+) -> OrderState:
     """Bring an order to where Stripe has it, from its checkout to what came back of its payment.
 
     `copy_id` names a copy of its checkout, as an event may too: such a one can be paid after the
@@ -89,7 +88,7 @@ def settle(
         except PaymentsRefused as error:
             if not other_accounts.is_elsewhere(gateway, order, error):
                 raise
-            return other_accounts.end(engine, order, EXPIRED, cause, event)
+            return other_accounts.end(engine, order, OrderEventKind.EXPIRED, cause, event)
     if event is not None and event.kind.startswith("checkout."):
         copy_id = event.object_id
     if copy_id not in (None, order.session_id):
@@ -97,7 +96,9 @@ def settle(
     return settle_payment(engine, gateway, order_id, cause, event)
 
 
-def follow(engine: Engine, gateway: Gateway, order_id: int, session_id: str, cause: str) -> State:
+def follow(
+    engine: Engine, gateway: Gateway, order_id: int, session_id: str, cause: str
+) -> OrderState:
     """Bring an order to where its checkout is at Stripe. Raises as settle does."""
     checkout = gateway.retrieve(session_id)
     with writing_session(engine) as session:
@@ -116,7 +117,7 @@ def invoice_page(gateway: Gateway, session_id: str) -> str | None:
 
 def settle_payment(
     engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
-) -> State:
+) -> OrderState:
     """Give back what is asked for, and note every refund and dispute of the order's payments.
 
     Raises PaymentsAway and PaymentsRefused; asking again returns nothing twice.
@@ -245,34 +246,36 @@ def postpone(engine: Engine, event: StripeEvent, error: PaymentsError) -> None:
         webhook_events.postpone(session, event, str(error))
 
 
-def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> State:
+def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> OrderState:
     """End an unpaid order and give its seats back, at Stripe first: there it may be paid by now.
 
     Raises PaymentsAway and PaymentsRefused.
     """
     if other_accounts.of_other_mode(gateway, order) and gateway.live:
-        return _end(engine, order, CANCELED, cause, ELSEWHERE)
+        return _end(engine, order, OrderEventKind.CANCELED, cause, ELSEWHERE)
     try:
         session_id = _checkout_of(engine, gateway, order, base_url)
     except PaymentsRefused as error:
         if other_accounts.not_asked(error):
             raise
-        return _end(engine, order, CANCELED, cause, str(error))
+        return _end(engine, order, OrderEventKind.CANCELED, cause, str(error))
     if session_id is None:
-        return _end(engine, order, CANCELED, cause)
+        return _end(engine, order, OrderEventKind.CANCELED, cause)
     try:
         checkout = gateway.expire(session_id)
     except PaymentsRefused as error:
         if not other_accounts.is_elsewhere(gateway, order, error):
             raise
-        return other_accounts.end(engine, order, CANCELED, cause)
+        return other_accounts.end(engine, order, OrderEventKind.CANCELED, cause)
     if checkout.status == "expired":
-        return _end(engine, order, CANCELED, cause)
+        return _end(engine, order, OrderEventKind.CANCELED, cause)
     with writing_session(engine) as session:
         return orders.fulfill(session, order.id, checkout, cause)
 
 
-def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause: str) -> State:
+def resume(
+    engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause: str
+) -> OrderState:
     """Bring an order to where Stripe has it, one too whose checkout nobody knows of here.
 
     Raises as settle does.
@@ -280,16 +283,16 @@ def resume(engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
     if other_accounts.of_other_mode(gateway, order) and gateway.live:  # it moved no money
-        return _end(engine, order, EXPIRED, cause, ELSEWHERE)
+        return _end(engine, order, OrderEventKind.EXPIRED, cause, ELSEWHERE)
     try:
         session_id = _checkout_of(engine, gateway, order, base_url)
     except PaymentsRefused as error:
         # Until then the buyer may try again, and staff may remove the cause.
         if other_accounts.not_asked(error) or now() < order.session_until:
             raise
-        return _end(engine, order, EXPIRED, cause, str(error))
+        return _end(engine, order, OrderEventKind.EXPIRED, cause, str(error))
     if session_id is None:
-        return _end(engine, order, EXPIRED, cause)
+        return _end(engine, order, OrderEventKind.EXPIRED, cause)
     return settle(engine, gateway, order_id, cause)
 
 
@@ -312,7 +315,9 @@ def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) 
         raise
 
 
-def _end(engine: Engine, order: Order, kind: str, cause: str, reason: str = "") -> State:
+def _end(
+    engine: Engine, order: Order, kind: OrderEventKind, cause: str, reason: str = ""
+) -> OrderState:
     with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)
         orders.end(session, locked, kind, cause, reason[:255])

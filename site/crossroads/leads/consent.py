@@ -12,42 +12,29 @@ from typing import Any, Final
 from sqlalchemy import insert, select
 
 from models import ConsentEvent, Lead, now
-from models import lead as states
 from models.base import AnySession, table_of
-
-GIVEN: Final = "given"
-HELD: Final = "held"  # given, as it seems by a robot
-HELD_TO_WAIT: Final = "held-to-wait"  # asked to wait, as it seems by a robot
-RELEASED: Final = "released"  # someone at the desk says that it was a person
-CONFIRMED: Final = "confirmed"
-IMPORTED: Final = "imported"  # given elsewhere: the wording says where and how
-UNSUBSCRIBED: Final = "unsubscribed"
-RESUBSCRIBED: Final = "resubscribed"  # took the unsubscribing back
-ASKED_TO_WAIT: Final = "asked-to-wait"
-PAID_TO_WAIT: Final = "paid-to-wait"  # paid for a place when the last one was gone
-WAITING: Final = "waiting"  # confirmed the place on a waiting list
-BOUNCED: Final = "bounced"
-ERASED: Final = "erased"
+from models.consent import ConsentKind
+from models.lead import LeadState
 
 # Past the ORM: nobody reads the event in the transaction that writes it.
 _APPEND: Final = insert(table_of(ConsentEvent))
 
-ANY: Final = frozenset({None, *states.STATES} - {states.ERASED})
+ANY: Final = frozenset({None, *LeadState} - {LeadState.ERASED})
 # From which states an event leads to which; any other state it leaves as it is, and None is a new
 # lead's. Who typed an address is not known to be its owner: what anyone can send moves nobody who
 # has confirmed or left. Only what comes with a mailed link does.
-MOVES: Final[Mapping[str, tuple[frozenset[str | None], str]]] = {
-    GIVEN: (frozenset({None, states.HELD, states.WAITING}), states.PENDING),
-    RELEASED: (frozenset({states.HELD}), states.PENDING),
-    HELD: (frozenset({None}), states.HELD),
-    HELD_TO_WAIT: (frozenset({None}), states.HELD),
-    ASKED_TO_WAIT: (frozenset({None, states.HELD}), states.WAITING),
-    PAID_TO_WAIT: (frozenset({None, states.HELD}), states.WAITING),
-    WAITING: (frozenset({states.HELD, states.UNSUBSCRIBED}), states.WAITING),
-    IMPORTED: (frozenset({None}), states.CONFIRMED),
-    CONFIRMED: (ANY, states.CONFIRMED),
-    UNSUBSCRIBED: (ANY, states.UNSUBSCRIBED),
-    ERASED: (ANY, states.ERASED),
+MOVES: Final[Mapping[ConsentKind, tuple[frozenset[LeadState | None], LeadState]]] = {
+    ConsentKind.GIVEN: (frozenset({None, LeadState.HELD, LeadState.WAITING}), LeadState.PENDING),
+    ConsentKind.RELEASED: (frozenset({LeadState.HELD}), LeadState.PENDING),
+    ConsentKind.HELD: (frozenset({None}), LeadState.HELD),
+    ConsentKind.HELD_TO_WAIT: (frozenset({None}), LeadState.HELD),
+    ConsentKind.ASKED_TO_WAIT: (frozenset({None, LeadState.HELD}), LeadState.WAITING),
+    ConsentKind.PAID_TO_WAIT: (frozenset({None, LeadState.HELD}), LeadState.WAITING),
+    ConsentKind.WAITING: (frozenset({LeadState.HELD, LeadState.UNSUBSCRIBED}), LeadState.WAITING),
+    ConsentKind.IMPORTED: (frozenset({None}), LeadState.CONFIRMED),
+    ConsentKind.CONFIRMED: (ANY, LeadState.CONFIRMED),
+    ConsentKind.UNSUBSCRIBED: (ANY, LeadState.UNSUBSCRIBED),
+    ConsentKind.ERASED: (ANY, LeadState.ERASED),
 }
 
 
@@ -72,21 +59,21 @@ def wording_hash(wording: str) -> str:
 
 
 def record(
-    session: AnySession, lead: Lead, kind: str, evidence: Evidence, wording: str = ""
+    session: AnySession, lead: Lead, kind: ConsentKind, evidence: Evidence, wording: str = ""
 ) -> None:
     """Append one event to the ledger of a lead, and bring the lead to the state it leads to.
 
     `wording` is the exact sentence agreed to. The only code that sets a lead's state.
     """
     append(session, [event(lead.id, lead.address_hash, kind, evidence, wording)])
-    if kind == RESUBSCRIBED:  # only the ledger knows what was before
+    if kind == ConsentKind.RESUBSCRIBED:  # only the ledger knows what was before
         lead.state = state_of(events_of(session, lead.id)) or lead.state
     elif (after := _next_state(lead.state, kind)) and after != lead.state:
         lead.state = after
 
 
 def event(
-    lead_id: int, address_hash: str, kind: str, evidence: Evidence, wording: str = ""
+    lead_id: int, address_hash: str, kind: ConsentKind, evidence: Evidence, wording: str = ""
 ) -> dict[str, Any]:
     """Return the row of an event; `wording` is the exact sentence agreed to."""
     return {
@@ -105,11 +92,11 @@ def append(session: AnySession, events: Sequence[Mapping[str, Any]]) -> None:
     session.execute(_APPEND, events)
 
 
-def first_state(kind: str) -> str:
+def first_state(kind: ConsentKind) -> LeadState:
     """Return the state of a lead whose ledger begins with an event of this kind."""
     state = _next_state(None, kind)
     if state is None:
-        raise ValueError(f"no ledger begins with {kind!r}")
+        raise ValueError(f"no ledger begins with {kind.value!r}")
     return state
 
 
@@ -119,18 +106,18 @@ def events_of(session: AnySession, lead_id: int) -> Sequence[ConsentEvent]:
     return session.scalars(query.order_by(ConsentEvent.id)).all()
 
 
-def state_of(events: Iterable[ConsentEvent]) -> str | None:
+def state_of(events: Iterable[ConsentEvent]) -> LeadState | None:
     """Rebuild a lead's state from its ledger alone; None when that is empty."""
-    state: str | None = None
-    left: str | None = None
+    state: LeadState | None = None
+    left: LeadState | None = None
     for event in events:
-        if event.kind == UNSUBSCRIBED:
+        if event.kind == ConsentKind.UNSUBSCRIBED:
             left = state
-        state = left if event.kind == RESUBSCRIBED else _next_state(state, event.kind)
+        state = left if event.kind == ConsentKind.RESUBSCRIBED else _next_state(state, event.kind)
     return state
 
 
-def _next_state(state: str | None, kind: str) -> str | None:
+def _next_state(state: LeadState | None, kind: ConsentKind) -> LeadState | None:
     """Return the state that an event leads to from another; None stands for a new lead."""
     before, after = MOVES.get(kind, (frozenset(), None))
     return after if state in before else state

@@ -18,8 +18,9 @@ from crossroads.mail.addresses import Address
 from crossroads.mail.kinds import MailKind
 from models import ConsentEvent, Lead, Message, Waiting, now, personal_data
 from models.base import AnySession, insert_on, table_of
-from models.lead import CONFIRMED, ERASED, HELD, UNSUBSCRIBED, new_token
-from models.suppression import BOUNCED
+from models.consent import ConsentKind
+from models.lead import LeadState, new_token
+from models.suppression import SuppressionReason
 
 CONFIRM_DAYS = 7
 A_MINUTE = timedelta(minutes=1)
@@ -78,7 +79,7 @@ def capture(session: AnySession, signups: Sequence[Submission]) -> None:
             ask(session, lead)
 
 
-def record(session: AnySession, signup: Submission, kind: str) -> Lead:
+def record(session: AnySession, signup: Submission, kind: ConsentKind) -> Lead:
     """Append an event of this kind to the ledger of who signed up; return the lead, locked."""
     state = consent.first_state(kind)
     lead = find_or_add(
@@ -112,13 +113,13 @@ def _begin(session: AnySession, added: Sequence[tuple[int, Submission]]) -> None
         outbox.enqueue_first(session, MailKind.CONFIRM, asked)
 
 
-def _kind(signup: Submission) -> str:
-    return consent.HELD if signup.suspect else consent.GIVEN
+def _kind(signup: Submission) -> ConsentKind:
+    return ConsentKind.HELD if signup.suspect else ConsentKind.GIVEN
 
 
 def ask(session: AnySession, lead: Lead) -> None:
     """Mail a confirmation link, or "already subscribed", within the hourly limit."""
-    if lead.state == CONFIRMED and not suppressions.find(session, lead.address_hash):
+    if lead.state == LeadState.CONFIRMED and not suppressions.find(session, lead.address_hash):
         outbox.enqueue_rate_limited(session, MailKind.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
     elif outbox.enqueue_rate_limited(session, MailKind.CONFIRM, lead):
         until = now() + timedelta(days=CONFIRM_DAYS)
@@ -127,7 +128,7 @@ def ask(session: AnySession, lead: Lead) -> None:
 
 
 def find_or_add(
-    session: AnySession, *, address: Address, name: str, touch: Touch, state: str
+    session: AnySession, *, address: Address, name: str, touch: Touch, state: LeadState
 ) -> Lead:
     """Return the lead of an address, locked, added in this state when it is new.
 
@@ -146,14 +147,14 @@ def find_or_add(
         # Stored before there was one spelling to mail.
         search_index.remove(session, [lead.id])
         lead.email, lead.words = address.typed, None
-    if lead.state != CONFIRMED:
+    if lead.state != LeadState.CONFIRMED:
         lead.last_signup_at = values["last_signup_at"]
         for field, value in _last(touch).items():
             setattr(lead, field, value)
     return lead
 
 
-def _values(address: Address, name: str, touch: Touch, state: str) -> dict[str, Any]:
+def _values(address: Address, name: str, touch: Touch, state: LeadState) -> dict[str, Any]:
     at = now()
     return {
         "email": address.typed,
@@ -215,7 +216,7 @@ def of_address(session: AnySession, address: Address, *, lock: bool = False) -> 
 
 def link_expired(lead: Lead, at: datetime) -> bool:
     """Tell whether the confirmation link is too old to act on. A used one never is."""
-    return lead.state != CONFIRMED and lead.confirm_until < at
+    return lead.state != LeadState.CONFIRMED and lead.confirm_until < at
 
 
 def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
@@ -226,10 +227,10 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     at = now()
     if link_expired(lead, at):
         return "expired"
-    if lead.state != CONFIRMED or suppressions.find(session, lead.address_hash):
+    if lead.state != LeadState.CONFIRMED or suppressions.find(session, lead.address_hash):
         lead.confirmed_at = lead.confirmed_at or at
         lead.unsubscribed_at = None
-        consent.record(session, lead, consent.CONFIRMED, evidence)
+        consent.record(session, lead, ConsentKind.CONFIRMED, evidence)
         suppressions.lift(session, lead.address_hash)
         outbox.enqueue_rate_limited(session, MailKind.WELCOME, lead)
     return "done"
@@ -240,7 +241,7 @@ def renew_link(session: AnySession, token: str) -> Outcome:
     lead = by_confirm_token(session, token, lock=True)
     if lead is None:
         return "unknown"
-    if lead.state == CONFIRMED:
+    if lead.state == LeadState.CONFIRMED:
         return "done"
     ask(session, lead)
     return "expired"
@@ -251,12 +252,12 @@ def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
-    if lead.state != UNSUBSCRIBED:
+    if lead.state != LeadState.UNSUBSCRIBED:
         lead.unsubscribed_at = now()
         for waiting in _waiting(session, lead):
             waiting.left_at = waiting.left_at or lead.unsubscribed_at
         _void_links(session, lead)
-        consent.record(session, lead, consent.UNSUBSCRIBED, evidence)
+        consent.record(session, lead, ConsentKind.UNSUBSCRIBED, evidence)
     return "done"
 
 
@@ -265,12 +266,12 @@ def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Out
     lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
-    if lead.state == UNSUBSCRIBED:
+    if lead.state == LeadState.UNSUBSCRIBED:
         for waiting in _waiting(session, lead):
             if waiting.left_at == lead.unsubscribed_at:
                 waiting.left_at = None
         lead.unsubscribed_at = None
-        consent.record(session, lead, consent.RESUBSCRIBED, evidence)
+        consent.record(session, lead, ConsentKind.RESUBSCRIBED, evidence)
     return "done"
 
 
@@ -281,13 +282,16 @@ def bounced(session: AnySession, message: Message) -> None:
     """
     if not message.address_hash:  # a mail to the staff
         return
-    suppressions.add(session, message.address_hash, BOUNCED)
+    suppressions.add(session, message.address_hash, SuppressionReason.BOUNCED)
     lead = session.scalar(
-        _query((Lead.address_hash == message.address_hash) & (Lead.state != ERASED), lock=True)
+        _query(
+            (Lead.address_hash == message.address_hash) & (Lead.state != LeadState.ERASED),
+            lock=True,
+        )
     )
     if lead is not None:
         _void_links(session, lead)
-        consent.record(session, lead, consent.BOUNCED, Evidence(form="mail"))
+        consent.record(session, lead, ConsentKind.BOUNCED, Evidence(form="mail"))
 
 
 def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | None:
@@ -295,14 +299,14 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 
     Returns the lead, or None when none is held under that number.
     """
-    lead = session.scalar(_query((Lead.id == lead_id) & (Lead.state == HELD), lock=True))
+    lead = session.scalar(_query((Lead.id == lead_id) & (Lead.state == LeadState.HELD), lock=True))
     if lead is None:
         return None
-    if any(event.kind == consent.HELD for event in consent.events_of(session, lead.id)):
-        consent.record(session, lead, consent.RELEASED, evidence)
+    if any(event.kind == ConsentKind.HELD for event in consent.events_of(session, lead.id)):
+        consent.record(session, lead, ConsentKind.RELEASED, evidence)
         ask(session, lead)
     else:
-        consent.record(session, lead, consent.ASKED_TO_WAIT, evidence)
+        consent.record(session, lead, ConsentKind.ASKED_TO_WAIT, evidence)
     return lead
 
 
@@ -313,7 +317,7 @@ def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
     personal_data.erase(lead)
     for waiting in _waiting(session, lead):
         session.delete(waiting)
-    consent.record(session, lead, consent.ERASED, evidence)
+    consent.record(session, lead, ConsentKind.ERASED, evidence)
     theirs = update(ConsentEvent).where(ConsentEvent.lead_id == lead.id)
     session.execute(theirs.values(personal_data.blank(ConsentEvent)))
 

@@ -13,7 +13,7 @@ from crossroads.leads.waiting_list import WAITS
 from crossroads.mail import addresses
 from models import Lead, Message, Suppression, Waiting, personal_data
 from models.base import AnySession
-from models.lead import STATES
+from models.lead import LeadState
 
 CHOICES_MAX = 1000  # a longer list to choose from helps nobody
 
@@ -72,7 +72,7 @@ class _Way:
 class LeadFilter(Filter):
     """Which leads are meant. `waiting` is a course's slug, or slug/code for one cohort of it."""
 
-    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
+    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": tuple(LeadState)}
 
     READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 

@@ -21,7 +21,8 @@ from crossroads.mail.addresses import Address, cleaned
 from crossroads.mail.kinds import MailKind
 from models import Lead, Order, Waiting, insert_for, now
 from models.base import AnySession
-from models.lead import UNSUBSCRIBED, WAITING, new_token
+from models.consent import ConsentKind
+from models.lead import LeadState, new_token
 
 WAITS: ColumnElement[bool] = Waiting.since.is_not(None) & Waiting.left_at.is_(None)
 
@@ -45,7 +46,7 @@ def join(
 ) -> None:
     """Record who asks for a place on the list: consent event, and mail that is owed."""
     for signup in signups:
-        kind = consent.HELD_TO_WAIT if signup.suspect else consent.ASKED_TO_WAIT
+        kind = ConsentKind.HELD_TO_WAIT if signup.suspect else ConsentKind.ASKED_TO_WAIT
         lead = leads.record(session, signup, kind)
         waiting = _find_or_add(session, lead, course.slug, cohort.code)
         if not signup.suspect:
@@ -63,12 +64,14 @@ def keep_place(session: AnySession, order: Order) -> None:
     address = Address(typed=cleaned(order.email), key=order.email_key, hash=order.address_hash)
     page = f"/courses/{order.course}/enroll"
     lead = leads.of_address(session, address, lock=True) or leads.find_or_add(
-        session, address=address, name=order.name, touch=Touch(page=page), state=WAITING
+        session, address=address, name=order.name, touch=Touch(page=page), state=LeadState.WAITING
     )
-    if lead.state == UNSUBSCRIBED:
+    if lead.state == LeadState.UNSUBSCRIBED:
         return
     wording = f"Paid for {order.item}, order {order.id}, when no place was left in it."
-    consent.record(session, lead, consent.PAID_TO_WAIT, Evidence(form="order", page=page), wording)
+    consent.record(
+        session, lead, ConsentKind.PAID_TO_WAIT, Evidence(form="order", page=page), wording
+    )
     waiting = _find_or_add(session, lead, order.course, order.cohort)
     if not waiting.waits:
         waiting.since, waiting.left_at = now(), None
@@ -104,10 +107,10 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
         return "expired"
     if not waiting.waits or suppressions.find(session, lead.address_hash):
         waiting.since, waiting.left_at = at, None
-        if lead.state == UNSUBSCRIBED:
+        if lead.state == LeadState.UNSUBSCRIBED:
             # Back for this alone: what they once agreed to beside it stays ended.
             lead.confirmed_at, lead.unsubscribed_at = None, None
-        consent.record(session, lead, consent.WAITING, evidence)
+        consent.record(session, lead, ConsentKind.WAITING, evidence)
         suppressions.lift(session, lead.address_hash)
         outbox.enqueue_rate_limited(session, MailKind.WAITING, lead, waiting=waiting)
     return "done"

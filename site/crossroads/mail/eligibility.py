@@ -10,8 +10,8 @@ from crossroads.mail.kinds import LIMITED, MailKind, SendIf
 from crossroads.mail.outbox import ERASED, HOUR, MAILS_AN_HOUR
 from models.base import AnySession, now
 from models.enrollment import Enrollment
-from models.lead import CONFIRMED, Lead
-from models.message import DUE, SENT, Message
+from models.lead import Lead, LeadState
+from models.message import Message, MessageState
 from models.order import Order
 from models.user import User
 from models.waiting_list import Waiting
@@ -55,13 +55,13 @@ def _allowed_at(session: AnySession, message: Message) -> datetime | None:
     server was away. What another worker has in hand counts as sent.
     """
     at = now()
-    in_hand = (Message.state == DUE) & (Message.lease_until > at)
+    in_hand = (Message.state == MessageState.DUE) & (Message.lease_until > at)
     gone_at = case((in_hand, literal(at, Message.sent_at.type)), else_=Message.sent_at)
     query = select(gone_at).where(
         Message.address_hash == message.address_hash,
         Message.kind.in_(LIMITED),
         Message.id != message.id,
-        in_hand | ((Message.state == SENT) & (Message.sent_at > at - HOUR)),
+        in_hand | ((Message.state == MessageState.SENT) & (Message.sent_at > at - HOUR)),
     )
     first: datetime | None = session.scalar(
         query.order_by(gone_at.desc()).offset(MAILS_AN_HOUR - 1).limit(1)
@@ -101,9 +101,10 @@ def _lead(session: AnySession, message: Message, kind: MailKind) -> tuple[Lead |
         return None, f"the address is {suppression.reason}"
     waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None
     waits = waiting is not None and waiting.waits
-    if kind.send_if is SendIf.LEAD_CONFIRMED and lead.state != CONFIRMED:
+    if kind.send_if is SendIf.LEAD_CONFIRMED and lead.state != LeadState.CONFIRMED:
         return None, f"the receiver is {lead.state}"
-    if kind.send_if is SendIf.LEAD_NOT_CONFIRMED and lead.state == CONFIRMED and not asked_since:
+    confirmed = lead.state == LeadState.CONFIRMED
+    if kind.send_if is SendIf.LEAD_NOT_CONFIRMED and confirmed and not asked_since:
         return None, "the receiver has confirmed already"
     if kind.send_if is SendIf.NOT_WAITING and waits and not asked_since:
         return None, "the receiver is on the waiting list already"

@@ -10,7 +10,7 @@ from crossroads.database.pagination import NEWEST, Filter, Listing, contains
 from crossroads.mail import addresses
 from crossroads.mail.kinds import MailKind
 from models import Message
-from models.message import DEAD, STATES
+from models.message import MessageState
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     NEWEST: (True, (Message.id,)),
@@ -25,7 +25,10 @@ MAILS = Listing(Message, SORTS)
 class MailFilter(Filter):
     """Which mails are meant."""
 
-    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES, "kind": tuple(MailKind)}
+    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {
+        "state": tuple(MessageState),
+        "kind": tuple(MailKind),
+    }
 
     READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
@@ -45,7 +48,11 @@ class MailFilter(Filter):
 
     def dead(self) -> Self | None:
         """Return the filter narrowed to what was given up; None when it leaves that out."""
-        return replace(self, state=DEAD) if self.state in ("", DEAD) else None
+        return (
+            replace(self, state=MessageState.DEAD)
+            if self.state in ("", MessageState.DEAD)
+            else None
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

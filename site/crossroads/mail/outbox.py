@@ -23,11 +23,11 @@ from crossroads.database import leases
 from crossroads.mail.addresses import Address
 from crossroads.mail.kinds import LIMITED, About, MailKind
 from models import personal_data
-from models.announcement import PAUSED, Announcement
+from models.announcement import Announcement, AnnouncementState
 from models.base import AnySession, now, table_of
 from models.enrollment import Enrollment
 from models.lead import Lead
-from models.message import DEAD, DUE, HELD, SENT, Message, new_reference
+from models.message import Message, MessageState, new_reference
 from models.order import Order
 from models.user import User
 from models.waiting_list import Waiting
@@ -144,7 +144,7 @@ def _values(
         "recipient": recipient,
         "address_hash": address_hash,
         "reference": new_reference(),
-        "state": DUE,
+        "state": MessageState.DUE,
         "attempts": 0,
         "due_at": due_at,
         "error": "",
@@ -227,8 +227,10 @@ def erase(session: AnySession, address_hash: str) -> None:
     """Take a person out of the mail that they were sent or owed; what is owed is held."""
     theirs = Message.address_hash == address_hash
     session.execute(update(Message).where(theirs).values(personal_data.blank(Message)))
-    owed = update(Message).where(theirs, Message.state == DUE)
-    session.execute(owed.values(state=HELD, owner=None, lease_until=None, error=ERASED))
+    owed = update(Message).where(theirs, Message.state == MessageState.DUE)
+    session.execute(
+        owed.values(state=MessageState.HELD, owner=None, lease_until=None, error=ERASED)
+    )
 
 
 def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
@@ -241,8 +243,8 @@ def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
 
 def going() -> ColumnElement[bool]:
     """Return the condition that a mail is owed, and not one of an announcement that is paused."""
-    paused = select(Announcement.id).where(Announcement.state == PAUSED)
-    return (Message.state == DUE) & or_(
+    paused = select(Announcement.id).where(Announcement.state == AnnouncementState.PAUSED)
+    return (Message.state == MessageState.DUE) & or_(
         Message.announcement_id.is_(None),
         Message.user_id.is_not(None),
         Message.announcement_id.not_in(paused),
@@ -258,7 +260,7 @@ def under_rate_limit(session: AnySession, address_hash: str, most: int = MAILS_A
 
 def hold(session: AnySession, message: Message, owner: str, reason: str) -> bool:
     """Put the message away: its receiver may not be mailed. False when its lease was lost."""
-    return _close(session, message, owner, state=HELD, error=reason)
+    return _close(session, message, owner, state=MessageState.HELD, error=reason)
 
 
 def defer(session: AnySession, message: Message, owner: str, due_at: datetime) -> bool:
@@ -269,7 +271,7 @@ def defer(session: AnySession, message: Message, owner: str, due_at: datetime) -
 
 def mark_sent(session: AnySession, message: Message, owner: str) -> bool:
     """Mark the message sent. False when its lease was lost to another worker meanwhile."""
-    return _close(session, message, owner, state=SENT, error="", sent_at=now())
+    return _close(session, message, owner, state=MessageState.SENT, error="", sent_at=now())
 
 
 def retry_later(session: AnySession, message: Message, owner: str, error: str) -> bool:
@@ -309,7 +311,7 @@ def _later(
 
 def give_up(session: AnySession, message: Message, owner: str, error: str) -> bool:
     """Mark the message dead: it is not tried again. False when the lease was lost."""
-    return _close(session, message, owner, state=DEAD, error=error)
+    return _close(session, message, owner, state=MessageState.DEAD, error=error)
 
 
 def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
@@ -320,8 +322,10 @@ def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
     """
     statement = (
         update(Message)
-        .where(Message.state == DEAD, Message.recipient != "", *which)
-        .values(state=DUE, due_at=now(), attempts=0, error="", awaits_server_since=None)
+        .where(Message.state == MessageState.DEAD, Message.recipient != "", *which)
+        .values(
+            state=MessageState.DUE, due_at=now(), attempts=0, error="", awaits_server_since=None
+        )
         .returning(Message.id)
     )
     options = {"synchronize_session": False}
@@ -334,7 +338,7 @@ def _close(
     values = {"awaits_server_since": None, **values}
     statement = (
         update(Message)
-        .where(Message.id == message.id, Message.owner == owner, Message.state == DUE)
+        .where(Message.id == message.id, Message.owner == owner, Message.state == MessageState.DUE)
         .values(owner=None, lease_until=None, error=error[:ERROR_LENGTH], **values)
         .returning(Message.id)
     )

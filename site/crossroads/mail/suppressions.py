@@ -5,7 +5,7 @@ from sqlalchemy import delete
 from crossroads.mail.addresses import Address
 from models import Suppression, insert_for, now
 from models.base import AnySession
-from models.suppression import ERASED
+from models.suppression import SuppressionReason
 
 
 def find(session: AnySession, address_hash: str) -> Suppression | None:
@@ -22,7 +22,10 @@ def add(session: AnySession, address_hash: str, reason: str) -> None:
     session.execute(
         insert.on_conflict_do_update(
             index_elements=[Suppression.address_hash],
-            set_={"since": at, **({"reason": reason} if reason == ERASED else {})},
+            set_={
+                "since": at,
+                **({"reason": reason} if reason == SuppressionReason.ERASED else {}),
+            },
         )
     )
 

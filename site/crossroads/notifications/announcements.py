@@ -18,10 +18,10 @@ from crossroads.leads.listing import LeadFilter
 from crossroads.leads.waiting_list import WAITS
 from crossroads.mail import outbox
 from models import Announcement, Lead, Message, Suppression, Waiting
-from models.announcement import DRAFT, PAUSED, SENDING
+from models.announcement import AnnouncementState
 from models.base import AnySession
-from models.lead import CONFIRMED, UNSUBSCRIBED
-from models.message import DEAD, DUE, HELD, SENT
+from models.lead import LeadState
+from models.message import MessageState
 
 AHEAD = timedelta(minutes=1)
 SHOWN = 50
@@ -32,7 +32,8 @@ class Progress:
     """How many receivers an announcement has, and what became of the mail to them.
 
     `waiting` counts those whose mail is still to come, `held` those who left or bounced before it
-    was their turn; of the ones it was sent to, `unsubscribed` left by its link.
+    was their turn; of the ones it was sent to, `unsubscribed` left by its link. `state` is SENT
+    once no mail is still to come.
     """
 
     receivers: int
@@ -41,11 +42,7 @@ class Progress:
     held: int
     failed: int
     unsubscribed: int
-
-    @property
-    def over(self) -> bool:
-        """Tell whether no mail is still to come."""
-        return self.waiting == 0
+    state: AnnouncementState
 
 
 def newest(session: AnySession) -> Sequence[Announcement]:
@@ -93,31 +90,31 @@ def count(session: AnySession, announcement: Announcement) -> int:
 
 def queue(session: AnySession, announcement: Announcement, at: datetime) -> bool:
     """Have a draft sent to everyone who is meant at this moment. False when it is none."""
-    if announcement.state != DRAFT:
+    if announcement.state != AnnouncementState.DRAFT:
         return False
     announcement.receivers = count(session, announcement)
     announcement.last_id = session.scalar(select(func.max(Lead.id))) or 0
-    announcement.state = SENDING
+    announcement.state = AnnouncementState.SENDING
     announcement.queued_at = announcement.next_at = at
     return True
 
 
 def pause(announcement: Announcement) -> None:
     """Send no more of it, from this moment on, what is in the outbox included."""
-    if announcement.state == SENDING:
-        announcement.state = PAUSED
+    if announcement.state == AnnouncementState.SENDING:
+        announcement.state = AnnouncementState.PAUSED
 
 
 def resume(session: AnySession, announcement: Announcement, at: datetime) -> None:
     """Go on where it was paused, at the set rate: what fell due meanwhile leaves one by one."""
-    if announcement.state != PAUSED:
+    if announcement.state != AnnouncementState.PAUSED:
         return
-    announcement.state = SENDING
+    announcement.state = AnnouncementState.SENDING
     step = timedelta(minutes=1) / announcement.rate
     untried = select(Message.id).where(
         Message.announcement_id == announcement.id,
         Message.user_id.is_(None),
-        Message.state == DUE,
+        Message.state == MessageState.DUE,
         Message.attempts == 0,
     )
     numbers = session.scalars(untried.order_by(Message.due_at, Message.id)).all()
@@ -131,14 +128,18 @@ def resume(session: AnySession, announcement: Announcement, at: datetime) -> Non
 def feeding(session: AnySession, at: datetime) -> Sequence[int]:
     """Return the announcements that have messages to add to the outbox now."""
     wanting = Announcement.next_at < at + AHEAD / 2  # half a minute of mail at a time
-    query = select(Announcement.id).where(Announcement.state == SENDING, wanting)
+    query = select(Announcement.id).where(Announcement.state == AnnouncementState.SENDING, wanting)
     return session.scalars(query.order_by(Announcement.id)).all()
 
 
 def feed(session: AnySession, number: int, at: datetime) -> int:
     """Add the messages of the next minute to the outbox, spaced as the rate says; count them."""
     announcement = find(session, number, lock=True)
-    if announcement is None or announcement.state != SENDING or announcement.next_at is None:
+    if (
+        announcement is None
+        or announcement.state != AnnouncementState.SENDING
+        or announcement.next_at is None
+    ):
         return 0
     step = timedelta(minutes=1) / announcement.rate
     # What was not sent while no worker ran is not made up for in a burst.
@@ -169,12 +170,15 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
     ahead = _counted(session, rest) if announcement.next_at is not None else 0
     # Who left before the outbox had a message for them was held back, too.
     unwritten = max(0, announcement.receivers - sum(counts.values()) - ahead)
+    waiting = counts.get(MessageState.DUE, 0) + ahead
+    over = announcement.state == AnnouncementState.SENDING and waiting == 0
     return Progress(
+        state=AnnouncementState.SENT if over else announcement.state,
         receivers=announcement.receivers,
-        sent=counts.get(SENT, 0),
-        waiting=counts.get(DUE, 0) + ahead,
-        held=counts.get(HELD, 0) + unwritten,
-        failed=counts.get(DEAD, 0),
+        sent=counts.get(MessageState.SENT, 0),
+        waiting=waiting,
+        held=counts.get(MessageState.HELD, 0) + unwritten,
+        failed=counts.get(MessageState.DEAD, 0),
         unsubscribed=sum(left for _, _, left in rows),
     )
 
@@ -186,7 +190,7 @@ def credit(session: AnySession, token: str, reference: str, at: datetime | None)
     """
     lead = select(Lead.id).where(Lead.unsubscribe_token == token)
     if at is not None:
-        lead = lead.where(Lead.state != UNSUBSCRIBED)
+        lead = lead.where(Lead.state != LeadState.UNSUBSCRIBED)
     session.execute(
         update(Message)
         .where(
@@ -212,7 +216,7 @@ def _meant(announcement: Announcement) -> Select[Lead, Waiting]:
     else:
         query = query.outerjoin(Waiting, false())  # about no place on a list
         asked = Lead.confirmed_at
-        meant.append(Lead.state == CONFIRMED)
+        meant.append(Lead.state == LeadState.CONFIRMED)
     if announcement.queued_at is not None:
         meant += [Lead.id <= announcement.last_id, asked <= announcement.queued_at]
     return query.where(*meant)

@@ -13,10 +13,10 @@ from crossroads.orders import ledger
 from crossroads.orders.projections import SETTLED, DisputeState
 from models import Order, OrderEvent
 from models.base import AnySession
-from models.order import DISPUTE, DUPLICATE_DISPUTE
+from models.order import OrderEventKind
 
 CLOSED_SHOWN: Final = 50
-KINDS: Final = (DISPUTE, DUPLICATE_DISPUTE)
+KINDS: Final = (OrderEventKind.DISPUTE, OrderEventKind.DUPLICATE_DISPUTE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,11 @@ def record_status(session: AnySession, order: Order, found: payments.Dispute, ca
     When Stripe wants evidence is as it says now. The caller holds the order's lock.
     """
     own = found.payment_intent == order.payment_intent
-    kind, stripe_id = (DISPUTE, found.id) if own else (DUPLICATE_DISPUTE, found.payment_intent)
+    kind, stripe_id = (
+        (OrderEventKind.DISPUTE, found.id)
+        if own
+        else (OrderEventKind.DUPLICATE_DISPUTE, found.payment_intent)
+    )
     number = ledger.record(
         session, order, kind, cause, subject=found.id, status=found.status, stripe_id=stripe_id,
         amount=found.amount, reason=found.reason, due_at=found.due_by,

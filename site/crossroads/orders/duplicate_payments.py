@@ -5,16 +5,20 @@ paid. https://docs.stripe.com/payments/checkout/abandoned-carts
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from crossroads import payments
 from crossroads.mail import outbox
 from crossroads.mail.kinds import MailKind
 from crossroads.orders import ledger
-from crossroads.orders.projections import ASKED, REFUND_COURSE, REFUSED, RefundState
+from crossroads.orders.projections import RefundState
 from crossroads.payments import Checkout
 from models import Order
 from models.base import AnySession
-from models.order import DUPLICATE
+from models.order import OrderEventKind
+from models.stripe_words import RefundStatus
+
+ALONG: Final = tuple(RefundStatus)  # from the first to the last
 
 
 def note(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
@@ -24,7 +28,8 @@ def note(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
     """
     if checkout.payment_intent is not None:
         ledger.record(
-            session, order, DUPLICATE, cause, subject=checkout.payment_intent, status=ASKED,
+            session, order, OrderEventKind.DUPLICATE, cause,
+            subject=checkout.payment_intent, status=RefundStatus.ASKED,
             amount=checkout.amount_total, stripe_id=checkout.id,
         )  # fmt: skip
 
@@ -47,8 +52,9 @@ def retry_with_new_key(
     """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
     order = ledger.lock(session, order_id)
     ledger.record(
-        session, order, DUPLICATE, cause, subject=duplicate.reference, amount=duplicate.amount,
-        status=f"{ASKED}-{duplicate.tries + 1}",
+        session, order, OrderEventKind.DUPLICATE, cause,
+            subject=duplicate.reference, amount=duplicate.amount,
+        status=f"{RefundStatus.ASKED}-{duplicate.tries + 1}",
     )  # fmt: skip
 
 
@@ -67,14 +73,15 @@ def record_status(
     counting = [one for one in found if one.counts]
     whole = sum(one.amount for one in counting) >= duplicate.amount
     if whole:
-        said = min(counting, key=lambda one: REFUND_COURSE.index(one.status))
+        said = min(counting, key=lambda one: ALONG.index(one.status))
     else:
         failed = [one for one in found if not one.counts]
         if not failed:  # the rest is asked for, or was refused
             return
         said = failed[0]
     number = ledger.record(
-        session, order, DUPLICATE, cause, subject=duplicate.reference, status=said.status,
+        session, order, OrderEventKind.DUPLICATE, cause,
+            subject=duplicate.reference, status=said.status,
         stripe_id=said.id, amount=duplicate.amount, reason=said.failure_reason or "",
     )  # fmt: skip
     if number is not None and whole and duplicate.asked:
@@ -88,6 +95,7 @@ def record_refusal(
 ) -> None:
     """Note that Stripe will not return a duplicate. The caller holds the order's lock."""
     ledger.record(
-        session, order, DUPLICATE, cause, subject=duplicate.reference, status=REFUSED,
+        session, order, OrderEventKind.DUPLICATE, cause,
+            subject=duplicate.reference, status=RefundStatus.REFUSED,
         amount=duplicate.amount, reason=reason,
     )  # fmt: skip

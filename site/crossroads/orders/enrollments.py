@@ -11,7 +11,7 @@ from crossroads.orders import ledger
 from crossroads.orders.ledger import Access
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
-from models.order import DUPLICATE, PAID, UNSEATED
+from models.order import OrderEventKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,9 @@ def receipt(session: AnySession, enrollment: Enrollment) -> Receipt:
 
 def of_order(session: AnySession, order: Order) -> Receipt:
     """Return the receipt of a paid order. Raises NoResultFound for one that is not."""
-    query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
+    query = select(OrderEvent).where(
+        OrderEvent.order_id == order.id, OrderEvent.kind == OrderEventKind.PAID
+    )
     paid = session.scalars(query).one()
     returned = ledger.balance_of(session, order).returned
     subtotal, discount, tax, total = (
@@ -123,7 +125,9 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
     Raises NoResultFound before it is paid.
     """
     own = own_seat(session, order)
-    unseated = exists().where(OrderEvent.order_id == order.id, OrderEvent.kind == UNSEATED)
+    unseated = exists().where(
+        OrderEvent.order_id == order.id, OrderEvent.kind == OrderEventKind.UNSEATED
+    )
     seated = not session.scalar(select(unseated))
     waiter = None if seated else waiting_list.of_buyer(session, order)
     event = session.get(OrderEvent, event_id) if event_id is not None else None
@@ -151,5 +155,5 @@ def _returned(session: AnySession, order: Order, event: OrderEvent) -> Returned:
         seats=refund.seats if refund else 0,
         kept=balance.seats,
         whole=balance.returned >= balance.total,
-        twice=event.kind == DUPLICATE,
+        twice=event.kind == OrderEventKind.DUPLICATE,
     )

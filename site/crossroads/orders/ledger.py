@@ -20,45 +20,19 @@ from crossroads.orders import projections
 from crossroads.orders.projections import SETTLED, DisputeState, RefundState
 from models import Enrollment, Order, OrderEvent, insert_for, now
 from models.base import AnySession
-from models.order import (
-    CANCELED,
-    DISPUTE,
-    DUPLICATE,
-    DUPLICATE_DISPUTE,
-    ELSEWHERE,
-    EXPIRED,
-    FAILED,
-    NAMED,
-    PAID,
-    PENDING,
-    REFUND,
-    UNSEATED,
-)
+from models.order import ELSEWHERE, OrderEventKind, OrderState
 from models.site import LIVE
 
-State = Literal[
-    "open",
-    "pending",
-    "paid",
-    "unseated",
-    "partly-refunded",
-    "refunded",
-    "disputed",
-    "dispute-won",
-    "dispute-lost",
-    "failed",
-    "expired",
-    "canceled",
-]
 Access = Literal["none", "given", "paused"]
 
-UNPAID: Final[tuple[State, ...]] = (FAILED, EXPIRED, CANCELED, PENDING)
-UNDECIDED: Final = ("open", "pending")  # the payment may still come
-PARTLY: Final = "partly-refunded"
-REFUNDED: Final = "refunded"
-DISPUTED: Final = "disputed"
-WON: Final = "dispute-won"
-LOST: Final = "dispute-lost"
+# The states of an order that was not paid, by what leads to each: the first that happened counts.
+UNPAID: Final = {
+    OrderEventKind.FAILED: OrderState.FAILED,
+    OrderEventKind.EXPIRED: OrderState.EXPIRED,
+    OrderEventKind.CANCELED: OrderState.CANCELED,
+    OrderEventKind.PENDING: OrderState.PENDING,
+}
+UNDECIDED: Final = tuple(state for state in OrderState if state.undecided)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +45,7 @@ class Balance:
     they are in none of the sums, and change neither state nor access.
     """
 
-    state: State
+    state: OrderState
     kept: tuple[int, ...]
     named: Mapping[int, int]
     access: Access
@@ -91,7 +65,7 @@ class Balance:
     @property
     def paid(self) -> bool:
         """Tell whether the order was paid, whatever became of the money."""
-        return self.state not in (*UNDECIDED, FAILED, EXPIRED, CANCELED)
+        return self.state.paid
 
     @property
     def left(self) -> int:
@@ -121,7 +95,9 @@ class Balance:
     def refundable(self) -> bool:
         """Tell whether anything can be given back now: one after the other, so that what is asked
         for anew, because no answer came, is not given back twice."""
-        return self.left > 0 and not (self.asked or self.disputed or self.state == LOST)
+        return self.left > 0 and not (
+            self.asked or self.disputed or self.state == OrderState.DISPUTE_LOST
+        )
 
     @property
     def free_to_return(self) -> tuple[int, ...]:
@@ -154,29 +130,31 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
     kinds = {row.kind for row in rows}
     refunds = projections.refunds(rows)
     disputes = projections.disputes(rows)
-    total = next((row.amount_total or 0 for row in rows if row.kind == PAID), 0)
+    total = next((row.amount_total or 0 for row in rows if row.kind == OrderEventKind.PAID), 0)
     returned = sum(one.amount for one in refunds if one.counts)
     kept = _less(range(1, seats + 1), [one for one in refunds if one.counts])
     whole = 0 < total <= returned
     lost = any(one.status == "lost" for one in disputes)
     disputed = any(one.open and not one.inquiry for one in disputes)
-    if PAID not in kinds or UNSEATED in kinds or whole or lost:
+    if OrderEventKind.PAID not in kinds or OrderEventKind.UNSEATED in kinds or whole or lost:
         kept = ()
-    state: State = "open"
-    if PAID not in kinds:
-        state = next((kind for kind in UNPAID if kind in kinds), "open")
+    if OrderEventKind.PAID not in kinds:
+        ended = (state for kind, state in UNPAID.items() if kind in kinds)
+        state = next(ended, OrderState.OPEN)
     elif lost:
-        state = LOST
+        state = OrderState.DISPUTE_LOST
     elif disputed:
-        state = DISPUTED
+        state = OrderState.DISPUTED
     elif whole:
-        state = REFUNDED
-    elif UNSEATED in kinds:
-        state = UNSEATED
+        state = OrderState.REFUNDED
+    elif OrderEventKind.UNSEATED in kinds:
+        state = OrderState.UNSEATED
     elif returned:
-        state = PARTLY
+        state = OrderState.PARTLY_REFUNDED
+    elif any(one.status == "won" for one in disputes):
+        state = OrderState.DISPUTE_WON
     else:
-        state = WON if any(one.status == "won" for one in disputes) else PAID
+        state = OrderState.PAID
     return Balance(
         state=state,
         kept=kept,
@@ -246,10 +224,12 @@ def of_another_account(
     count, of the mode of the key, and whose checkout could be paid until a moment after `since`.
     """
     row = OrderEvent
-    ended = select(row.order_id).where(row.kind.in_((EXPIRED, CANCELED)), row.reason == ELSEWHERE)
+    ended = select(row.order_id).where(
+        row.kind.in_((OrderEventKind.EXPIRED, OrderEventKind.CANCELED)), row.reason == ELSEWHERE
+    )
     modes = (identity.UNKNOWN, identity.mode_of(live=live))
     query = select(Order.id).where(
-        Order.state.in_((EXPIRED, CANCELED)), Order.session_id.is_not(None),
+        Order.state.in_((OrderState.EXPIRED, OrderState.CANCELED)), Order.session_id.is_not(None),
         Order.session_until > since, identity.counts(), Order.mode.in_(modes),
         Order.id.in_(ended),
     )  # fmt: skip
@@ -268,14 +248,23 @@ def unsettled(session: AnySession, *, live: bool = False) -> Sequence[int]:
         later.subject == row.subject,
         later.status.in_(SETTLED),
     )
-    moves = row.kind.in_((REFUND, DISPUTE, DUPLICATE, DUPLICATE_DISPUTE))
+    moves = row.kind.in_(
+        (
+            OrderEventKind.REFUND,
+            OrderEventKind.DISPUTE,
+            OrderEventKind.DUPLICATE,
+            OrderEventKind.DUPLICATE_DISPUTE,
+        )
+    )
     mode = identity.mode_of(live=live)
     theirs = select(Order.id).where(identity.counts(), Order.mode.in_((identity.UNKNOWN, mode)))
     query = select(row.order_id).where(moves, ~settled.exists(), row.order_id.in_(theirs))
     return session.scalars(query.distinct().order_by(row.order_id)).all()
 
 
-def record(session: AnySession, order: Order, kind: str, cause: str, **facts: object) -> int | None:
+def record(
+    session: AnySession, order: Order, kind: OrderEventKind, cause: str, **facts: object
+) -> int | None:
     """Note what happened to the order, once; return the event's number if it is new.
 
     The caller holds the order's lock.
@@ -328,7 +317,7 @@ def _less(seats: Iterable[int], refunds: Sequence[RefundState]) -> tuple[int, ..
 def _named(rows: Sequence[OrderEvent]) -> dict[int, int]:
     found: dict[int, int] = {}
     for row in rows:
-        if row.kind == NAMED:
+        if row.kind == OrderEventKind.NAMED:
             seat = int(row.subject)
             found[seat] = max(found.get(seat, 0), int(row.status))
     return found

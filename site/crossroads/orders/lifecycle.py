@@ -15,21 +15,11 @@ from crossroads.mail.kinds import MailKind
 from crossroads.orders import duplicate_payments, ledger, refunds, seats
 from crossroads.orders.checkout import holds, queue, requests
 from crossroads.orders.checkout.holds import HoldLimits
-from crossroads.orders.ledger import State, lock, record
+from crossroads.orders.ledger import lock, record
 from crossroads.payments import Checkout, Options, Purchase
 from models import Enrollment, Hold, Order, OrderEvent, now, personal_data
 from models.base import AnySession
-from models.order import (
-    COPY_FAILED,
-    DUPLICATE,
-    ELSEWHERE,
-    EXPIRED,
-    FAILED,
-    PAID,
-    PENDING,
-    PLACED,
-    UNSEATED,
-)
+from models.order import ELSEWHERE, OrderEventKind, OrderState
 
 # Stripe refuses less than 30 minutes by its own clock, and ours may be some minutes slow.
 # https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at
@@ -126,7 +116,7 @@ def place(
     session.flush()
     if identity.counting(session, order):
         holds.take(session, order, network)
-    record(session, order, PLACED, "buyer")
+    record(session, order, OrderEventKind.PLACED, "buyer")
     return order
 
 
@@ -177,7 +167,7 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     return order
 
 
-def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) -> State:
+def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) -> OrderState:
     """Bring the order to where its checkout at Stripe is; called by everyone, any number of times.
 
     Paid: enrollments, receipt and welcome mail, or when the seats were given back and others have
@@ -196,7 +186,7 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
         return before.state
     if before.paid:
         return before.state
-    if before.state not in ledger.UNDECIDED and not checkout.paid:
+    if not before.state.undecided and not checkout.paid:
         if checkout.failed and checkout.recovered_from is not None:
             _fail_copy(session, order, checkout, cause)
         return before.state
@@ -204,29 +194,31 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
     if checkout.paid:
         _pay(session, order, checkout, cause)
     elif checkout.failed:
-        end(session, order, FAILED, cause)
+        end(session, order, OrderEventKind.FAILED, cause)
     elif checkout.status == "expired":
-        end(session, order, EXPIRED, cause)
+        end(session, order, OrderEventKind.EXPIRED, cause)
         order.session_url = checkout.recovery_url
     elif checkout.pending:
-        record(session, order, PENDING, cause)
+        record(session, order, OrderEventKind.PENDING, cause)
     return ledger.balance_of(session, order).state
 
 
-def end(session: AnySession, order: Order, kind: str, cause: str, reason: str = "") -> None:
+def end(
+    session: AnySession, order: Order, kind: OrderEventKind, cause: str, reason: str = ""
+) -> None:
     """End an order that was not paid and give its seats back; one that has ended stays as it is."""
-    if ledger.balance_of(session, order).state in ledger.UNDECIDED:
+    if ledger.balance_of(session, order).state.undecided:
         record(session, order, kind, cause, reason=reason)
         if reason == ELSEWHERE:
             order.session_url = None  # where it was to be paid is no page of this account
         holds.release(session, order)
-        if kind == FAILED:  # days after the buyer was through, who may look at no page any more
+        if kind == OrderEventKind.FAILED:  # days after the buyer was through with Stripe's page
             outbox.enqueue_for_order(session, MailKind.FAILED, order)
 
 
 def _fail_copy(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
     """Tell the buyer, who was through days ago, once."""
-    number = record(session, order, COPY_FAILED, cause, subject=checkout.id)
+    number = record(session, order, OrderEventKind.COPY_FAILED, cause, subject=checkout.id)
     if number is not None:
         outbox.enqueue_for_order(session, MailKind.FAILED, order, number)
 
@@ -258,7 +250,7 @@ def find_by_payment(session: AnySession, payment_intent: str | None) -> Order | 
     if order is not None:
         return order
     twice = select(OrderEvent.order_id).where(
-        OrderEvent.kind == DUPLICATE, OrderEvent.subject == payment_intent
+        OrderEvent.kind == OrderEventKind.DUPLICATE, OrderEvent.subject == payment_intent
     )
     return session.scalar(select(Order).where(Order.id.in_(twice)))
 
@@ -272,14 +264,16 @@ def total(order: Order) -> str:
 
 def paid_session(session: AnySession, order: Order) -> str | None:
     """Return Stripe's id of the Checkout Session that was paid, None before that."""
-    query = select(OrderEvent).where(OrderEvent.order_id == order.id, OrderEvent.kind == PAID)
+    query = select(OrderEvent).where(
+        OrderEvent.order_id == order.id, OrderEvent.kind == OrderEventKind.PAID
+    )
     paid = session.scalar(query)
     return (paid.stripe_id or order.session_id) if paid else None
 
 
 def recoverable(order: Order) -> bool:
     """Tell whether the order has run out and can be taken up again, or was, by a copy."""
-    ended = order.state == EXPIRED and "recovery" in order.checkout_options
+    ended = order.state == OrderState.EXPIRED and "recovery" in order.checkout_options
     return bool(ended and order.email) and now() < order.session_until + RECOVERABLE
 
 
@@ -309,12 +303,12 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
         or _seats_again(session, order)
     )
     record(
-        session, order, PAID, cause, stripe_id=checkout.id,
+        session, order, OrderEventKind.PAID, cause, stripe_id=checkout.id,
         amount_subtotal=checkout.amount_subtotal, amount_discount=checkout.amount_discount,
         amount_tax=checkout.amount_tax, amount_total=checkout.amount_total,
     )  # fmt: skip
     if not seated:
-        record(session, order, UNSEATED, cause)
+        record(session, order, OrderEventKind.UNSEATED, cause)
         refunds.return_late(session, order)
         waiting_list.keep_place(session, order)
         outbox.enqueue_for_order(session, MailKind.UNSEATED, order)

@@ -21,16 +21,10 @@ from crossroads.database.pagination import (
 from crossroads.export import Sheet
 from crossroads.mail import addresses
 from crossroads.orders import ledger
-from crossroads.orders.ledger import DISPUTED, LOST, PARTLY, REFUNDED, WON
 from crossroads.orders.projections import DisputeState
 from models import Order, OrderEvent, StripeEvent, personal_data
 from models.base import AnySession
-from models.order import CANCELED, ENDS, EXPIRED, FAILED, PAID, PENDING, UNSEATED
-
-OPEN: Final = "open"
-STATES = (
-    OPEN, PENDING, PAID, UNSEATED, PARTLY, REFUNDED, DISPUTED, WON, LOST, FAILED, EXPIRED, CANCELED
-)  # fmt: skip
+from models.order import OrderEventKind, OrderState
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     NEWEST: (True, (Order.created_at, Order.id)),
@@ -39,6 +33,12 @@ SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     "email-down": (True, (Order.email_key, Order.id)),
 }
 ORDERS = Listing(Order, SORTS)
+ENDS: Final = (
+    OrderEventKind.PAID,
+    OrderEventKind.FAILED,
+    OrderEventKind.EXPIRED,
+    OrderEventKind.CANCELED,
+)
 
 _end = aliased(OrderEvent)
 
@@ -48,7 +48,7 @@ SHEET = Sheet(
         "order": Order.id,
         "state": Order.state,
         "placed_at": Order.created_at,
-        "paid_at": case((_end.kind == PAID, _end.created_at)),
+        "paid_at": case((_end.kind == OrderEventKind.PAID, _end.created_at)),
         "ended_at": _end.created_at,
         "ended_by": _end.cause,
         "email": Order.email,
@@ -65,7 +65,7 @@ SHEET = Sheet(
         "paid_discount": _end.amount_discount,
         "paid_tax": _end.amount_tax,
         "paid_total": _end.amount_total,
-        "returned": case((_end.kind == PAID, Order.amount_returned)),
+        "returned": case((_end.kind == OrderEventKind.PAID, Order.amount_returned)),
         "net": _end.amount_total - Order.amount_returned,
         "stripe_session": Order.session_id,
         "stripe_payment_intent": Order.payment_intent,
@@ -75,7 +75,7 @@ SHEET = Sheet(
         _end,
         # A payment may come after the order had ended without: then it is the end.
         (_end.order_id == Order.id)
-        & ((_end.kind == PAID) | (_end.kind.in_(ENDS) & (_end.kind == Order.state))),
+        & ((_end.kind == OrderEventKind.PAID) | (_end.kind.in_(ENDS) & (_end.kind == Order.state))),
     ),
     amounts=frozenset(
         {
@@ -96,7 +96,7 @@ SHEET = Sheet(
 class OrderFilter(Filter):
     """Which orders are meant. `course` is a course's slug, or slug/code for one cohort of it."""
 
-    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": STATES}
+    KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": tuple(OrderState)}
 
     READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
@@ -122,7 +122,7 @@ class Standing:
     `disputes` are those that are open, inquiries too. `refund_failed`: nobody has seen to it yet.
     """
 
-    state: str
+    state: OrderState
     paid: int | None
     disputes: Sequence[DisputeState]
     refund_failed: bool

@@ -7,7 +7,7 @@ made for, so that of two windows that name the same seat one wins, and the other
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 from sqlalchemy import select
 
@@ -21,13 +21,11 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import Balance
 from models import Enrollment, Message, Order, now
 from models.base import AnySession
-from models.message import DEAD, DUE, SENT
-from models.order import NAMED
+from models.message import MessageState
+from models.order import OrderEventKind
 
 A_DAY = timedelta(days=1)
 NAMINGS_A_DAY: Final = 5  # of one seat: each sends mail to an address that the buyer typed
-
-Mail = Literal["", "due", "sent", "dead"]
 
 
 class ParticipantError(ValueError):
@@ -46,7 +44,7 @@ class Changed(ParticipantError):
 class Seat:
     """A seat as its buyer sees it: who has it, whether it is kept, and how the invitation fares.
 
-    `turn` counts how often it was named. `own` says that the buyer has it. `mail` is empty when no
+    `turn` counts how often it was named. `own` says that the buyer has it. `mail` is None when no
     invitation was sent, as to who has it since it was bought.
     """
 
@@ -55,7 +53,7 @@ class Seat:
     kept: bool
     own: bool
     participant: Enrollment
-    mail: Mail
+    mail: MessageState | None
 
     @property
     def named(self) -> bool:
@@ -74,7 +72,7 @@ def seats_of(session: AnySession, order: Order) -> Sequence[Seat]:
             kept=one.seat in balance.kept,
             own=one.address_hash == order.address_hash,
             participant=one,
-            mail=mails.get(one.id, ""),
+            mail=mails.get(one.id),
         )
         for one in orders.enrollments(session, order)
     ]
@@ -117,7 +115,9 @@ def name(
     else:
         given = current
     given.email, given.name, given.address_hash = address.typed, called, address.hash
-    ledger.record(session, order, NAMED, "buyer", subject=str(number), status=str(turn + 1))
+    ledger.record(
+        session, order, OrderEventKind.NAMED, "buyer", subject=str(number), status=str(turn + 1)
+    )
     outbox.enqueue_for_participant(session, MailKind.INVITATION, given)
     return given
 
@@ -133,7 +133,7 @@ def invite(session: AnySession, order: Order, number: int, turn: int) -> Enrollm
         raise Changed(_address_of(current))
     if current.email is None:
         raise ParticipantError("This seat has no participant, so there is nobody to invite")
-    if _mails(session, order).get(current.id) == DUE:
+    if _mails(session, order).get(current.id) == MessageState.DUE:
         raise ParticipantError("The invitation is on its way: give it five minutes")
     if not outbox.under_rate_limit(session, current.address_hash):
         raise ParticipantError(
@@ -214,7 +214,9 @@ def _require_interval(session: AnySession, order: Order, number: int, at: dateti
     lately = [
         event
         for event in ledger.events(session, order)
-        if event.kind == NAMED and event.subject == str(number) and event.created_at > at - A_DAY
+        if event.kind == OrderEventKind.NAMED
+        and event.subject == str(number)
+        and event.created_at > at - A_DAY
     ]
     if len(lately) >= NAMINGS_A_DAY:
         raise ParticipantError(
@@ -229,14 +231,13 @@ def _address_of(current: Enrollment) -> str:
     return f"This seat was given to {current.email} in another window"
 
 
-def _mails(session: AnySession, order: Order) -> Mapping[int, Mail]:
+def _mails(session: AnySession, order: Order) -> Mapping[int, MessageState]:
     """Return how the last invitation to each participant of an order fares, by enrollment."""
     query = select(Message.enrollment_id, Message.state).where(
         Message.order_id == order.id, Message.kind == MailKind.INVITATION
     )
-    known: dict[str, Mail] = {DUE: "due", SENT: "sent", DEAD: "dead"}
-    mails: dict[int, Mail] = {}
+    mails: dict[int, MessageState] = {}
     for number, state in session.execute(query.order_by(Message.id)):
         if number is not None:
-            mails[number] = known.get(state, "")
+            mails[number] = state
     return mails

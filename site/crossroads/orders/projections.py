@@ -10,37 +10,14 @@ from datetime import datetime
 from typing import Final
 
 from models import OrderEvent
-from models.order import DISPUTE, DUPLICATE, DUPLICATE_DISPUTE, REFUND
+from models.labels import Labeled, label_of
+from models.order import OrderEventKind
+from models.stripe_words import DisputeReason, DisputeStatus, RefundFailure, RefundStatus
 
-ASKED: Final = "asked"  # by us; the answer is not known
-REFUSED: Final = "refused"  # Stripe will not make it
-ELSEWHERE: Final = "elsewhere"  # it failed, and the buyer got the money without Stripe
-DISMISSED: Final = "dismissed"  # nothing more is to be done about it: it failed, or is not due
-# From the first to the last that a refund goes through; one may fail days after it succeeded.
-# https://docs.stripe.com/refunds#failed-refunds
-REFUND_COURSE: Final = (
-    ASKED, REFUSED, "pending", "requires_action", "succeeded", "canceled", "failed",
-    DISMISSED, ELSEWHERE,
-)  # fmt: skip
-RETURNED: Final = ("pending", "requires_action", "succeeded", ELSEWHERE)
-FAILURES: Final = (REFUSED, "canceled", "failed")
-# A lost one may be appealed: it stays lost here unless it is won.
-# https://docs.stripe.com/api/disputes/object#dispute_object-status
-DISPUTE_COURSE: Final = (
-    "warning_needs_response", "warning_under_review", "prevented", "warning_closed",
-    "needs_response", "under_review", "appeal_needs_response", "appeal_under_review", "lost", "won",
-)  # fmt: skip
-
+FAILURES: Final = tuple(status for status in RefundStatus if status.failed)
 SETTLED: Final = (
-    REFUSED,
-    DISMISSED,
-    "succeeded",
-    "canceled",
-    "failed",
-    "prevented",
-    "warning_closed",
-    "lost",
-    "won",
+    *(status for status in RefundStatus if status.settled),
+    *(status for status in DisputeStatus if status.settled),
 )
 
 
@@ -70,17 +47,28 @@ class RefundState:
     @property
     def counts(self) -> bool:
         """Tell whether the money is with the buyer or on its way there."""
-        return self.status in RETURNED
+        known = RefundStatus.known(self.status)
+        return known is not None and known.returned
 
     @property
     def asked(self) -> bool:
         """Tell whether Stripe's answer is still to come."""
-        return self.status == ASKED
+        return self.status == RefundStatus.ASKED
 
     @property
     def failed(self) -> bool:
         """Tell whether the money has stayed, or has come back, and nobody has seen to it yet."""
         return self.status in FAILURES
+
+    @property
+    def status_label(self) -> str:
+        """Return how far it is, in the words of the desk."""
+        return label_of(RefundStatus, self.status)
+
+    @property
+    def reason_label(self) -> str:
+        """Return why it failed, in the words of the desk."""
+        return label_of(RefundFailure, self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,25 +100,35 @@ class DisputeState:
         """Tell whether Stripe waits for ours, until the deadline."""
         return self.status.endswith("needs_response")
 
+    @property
+    def status_label(self) -> str:
+        """Return how far it is, in the words of the desk."""
+        return label_of(DisputeStatus, self.status)
+
+    @property
+    def reason_label(self) -> str:
+        """Return why the bank disputes it, in the words of the desk."""
+        return label_of(DisputeReason, self.reason)
+
 
 def refunds(rows: Sequence[OrderEvent]) -> list[RefundState]:
     """Return the refunds among the events of an order, in an order of their own."""
-    return [_refund(found) for found in _by_subject(rows, REFUND)]
+    return [_refund(found) for found in _by_subject(rows, OrderEventKind.REFUND)]
 
 
 def duplicates(rows: Sequence[OrderEvent]) -> list[RefundState]:
     """Return the refunds of further payments of an order, each named after its payment."""
-    return [_refund(found) for found in _by_subject(rows, DUPLICATE)]
+    return [_refund(found) for found in _by_subject(rows, OrderEventKind.DUPLICATE)]
 
 
 def disputes(rows: Sequence[OrderEvent]) -> list[DisputeState]:
     """Return the disputes among the events of an order, in an order of their own."""
-    return [_dispute(found) for found in _by_subject(rows, DISPUTE)]
+    return [_dispute(found) for found in _by_subject(rows, OrderEventKind.DISPUTE)]
 
 
 def duplicate_disputes(rows: Sequence[OrderEvent]) -> list[DisputeState]:
     """Return the disputes of further payments of an order."""
-    return [_dispute(found) for found in _by_subject(rows, DUPLICATE_DISPUTE)]
+    return [_dispute(found) for found in _by_subject(rows, OrderEventKind.DUPLICATE_DISPUTE)]
 
 
 def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]:
@@ -143,43 +141,44 @@ def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]
 
 
 def _refund(rows: list[OrderEvent]) -> RefundState:
-    last = max(rows, key=_along(REFUND_COURSE))
-    first = min(rows, key=_along(REFUND_COURSE))
+    last = max(rows, key=_along(RefundStatus))
+    first = min(rows, key=_along(RefundStatus))
     return RefundState(
         reference=last.subject,
         stripe_id=next((row.stripe_id for row in rows if row.stripe_id), None),
         amount=last.amount or 0,
         seats=max(row.seats or 0 for row in rows),
         numbers=next((tuple(row.seat_numbers) for row in rows if row.seat_numbers), ()),
-        status=_plain(last.status),
+        status=plain(last.status),
         reason=last.reason,
         cause=first.cause,
-        tries=sum(_plain(row.status) == ASKED for row in rows),
+        tries=sum(plain(row.status) == RefundStatus.ASKED for row in rows),
     )
 
 
 def _dispute(rows: list[OrderEvent]) -> DisputeState:
-    last = max(rows, key=_along(DISPUTE_COURSE))
+    last = max(rows, key=_along(DisputeStatus))
     return DisputeState(
         stripe_id=last.subject,
         amount=last.amount or 0,
         status=last.status,
         reason=last.reason,
         due_at=last.due_at,
-        duplicate=last.stripe_id if last.kind == DUPLICATE_DISPUTE else None,
+        duplicate=last.stripe_id if last.kind == OrderEventKind.DUPLICATE_DISPUTE else None,
     )
 
 
-def _plain(status: str) -> str:
+def plain(status: str) -> str:
     """Return a status without the number of the try: asked-2 is asked."""
     return status.partition("-")[0]
 
 
-def _along(course: Sequence[str]) -> Callable[[OrderEvent], tuple[int, str]]:
-    """Return what orders events by how far along their status is."""
+def _along(course: type[Labeled]) -> Callable[[OrderEvent], tuple[int, str]]:
+    """Return what orders events by how far along their status is; an unknown one comes first."""
+    known = [status.value for status in course]
 
     def place(row: OrderEvent) -> tuple[int, str]:
-        status = _plain(row.status)
-        return (course.index(status) if status in course else -1), row.status
+        status = plain(row.status)
+        return (known.index(status) if status in known else -1), row.status
 
     return place

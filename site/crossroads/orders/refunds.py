@@ -11,10 +11,11 @@ from crossroads.mail import outbox
 from crossroads.mail.kinds import MailKind
 from crossroads.orders import ledger, projections
 from crossroads.orders.ledger import Balance
-from crossroads.orders.projections import ASKED, DISMISSED, ELSEWHERE, FAILURES, REFUSED
+from crossroads.orders.projections import FAILURES
 from models import Enrollment, Order, OrderEvent
 from models.base import AnySession
-from models.order import DUPLICATE, NAMED, REFUND
+from models.order import OrderEventKind, OrderState
+from models.stripe_words import RefundStatus
 
 LATE = "paid after the seats were given back"  # the cause of a refund that nobody asked for
 
@@ -35,7 +36,7 @@ def price(order: Order, balance: Balance, seats: int | None, amount: int | None)
         raise RefundError("nothing had to be paid for the order: there is nothing to return")
     if balance.disputed:
         raise RefundError("the payment is disputed: Stripe returns nothing until that is decided")
-    if balance.state == ledger.LOST:
+    if balance.state == OrderState.DISPUTE_LOST:
         raise RefundError("the dispute is lost: the bank has returned the money")
     if balance.left <= 0:
         raise RefundError("nothing is left of the payment: all of it was returned, or is to be")
@@ -76,7 +77,7 @@ def choose(
         Enrollment.order_id == order.id, Enrollment.ended_at.is_(None)
     )
     whose = {row.seat: row.address_hash for row in session.execute(query)}
-    named = [event for event in ledger.events(session, order) if event.kind == NAMED]
+    named = [event for event in ledger.events(session, order) if event.kind == OrderEventKind.NAMED]
     last = {int(event.subject): event.id for event in named}
 
     def first_to_go(seat: int) -> tuple[bool, int, int]:
@@ -118,9 +119,10 @@ def retry_with_new_key(session: AnySession, order_id: int, reference: str, cause
     refund = ledger.balance_of(session, order).refund(reference)
     if refund is not None and refund.asked:
         ledger.record(
-            session, order, REFUND, cause, subject=reference, amount=refund.amount,
+            session, order, OrderEventKind.REFUND, cause,
+        subject=reference, amount=refund.amount,
             seats=refund.seats, seat_numbers=list(refund.numbers) or None,
-            status=f"{ASKED}-{refund.tries + 1}",
+            status=f"{RefundStatus.ASKED}-{refund.tries + 1}",
         )  # fmt: skip
 
 
@@ -139,14 +141,15 @@ def record_status(session: AnySession, order: Order, found: payments.Refund, cau
     known = before.refund(found.reference or "")
     subject = known.reference if known else found.id
     number = ledger.record(
-        session, order, REFUND, cause, subject=subject, status=found.status, stripe_id=found.id,
+        session, order, OrderEventKind.REFUND, cause,
+        subject=subject, status=found.status, stripe_id=found.id,
         amount=found.amount, reason=found.failure_reason or "",
     )  # fmt: skip
     was = before.refund(subject)
     if number is None or (was is not None and was.status in ("canceled", "failed")):
         return
     told = was is not None and (was.counts or was.cause == LATE)
-    if told and not found.counts and (before.disputed or before.state == ledger.LOST):
+    if told and not found.counts and (before.disputed or before.state == OrderState.DISPUTE_LOST):
         return
     if told != found.counts:
         kind = MailKind.REFUND if found.counts else MailKind.REFUND_FAILED
@@ -160,30 +163,30 @@ def record_refusal(
     refund = ledger.balance_of(session, order).refund(reference)
     if refund is not None:
         ledger.record(
-            session, order, REFUND, cause, subject=reference, status=REFUSED,
+            session, order, OrderEventKind.REFUND, cause,
+        subject=reference, status=RefundStatus.REFUSED,
             amount=refund.amount, reason=reason,
         )  # fmt: skip
 
 
 def acknowledge_failure(
-    session: AnySession, order_id: int, name: str, status: str, cause: str
+    session: AnySession, order_id: int, name: str, status: RefundStatus, cause: str
 ) -> None:
-    """Note what became of a refund that failed: ELSEWHERE, returned without Stripe, or DISMISSED.
+    """Note what became of a refund that failed: it was returned ELSEWHERE, or is DISMISSED.
 
     That of a duplicate is named by its payment. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
     balance = ledger.balance_of(session, order)
     each = [
-        *((REFUND, one, balance.left) for one in balance.refunds),
-        *((DUPLICATE, one, one.amount) for one in balance.duplicates),
+        *((OrderEventKind.REFUND, one, balance.left) for one in balance.refunds),
+        *((OrderEventKind.DUPLICATE, one, one.amount) for one in balance.duplicates),
     ]
-    kind, refund, most = next(
-        (found for found in each if found[1].name == name and found[1].failed), ("", None, 0)
-    )
-    if refund is None:
+    found = next((one for one in each if one[1].name == name and one[1].failed), None)
+    if found is None:
         raise RefundError("that refund is seen to already")
-    if status == ELSEWHERE and refund.amount > most:
+    kind, refund, most = found
+    if status == RefundStatus.ELSEWHERE and refund.amount > most:
         raise RefundError(_refusal("amount", money.display(most, order.currency)))
     ledger.record(
         session, order, kind, cause, subject=refund.reference, status=status,
@@ -198,10 +201,12 @@ def failed(session: AnySession) -> list[int]:
         later.order_id == row.order_id,
         later.kind == row.kind,
         later.subject == row.subject,
-        later.status.in_((ELSEWHERE, DISMISSED)),
+        later.status.in_((RefundStatus.ELSEWHERE, RefundStatus.DISMISSED)),
     )
     some = select(row.order_id).where(
-        row.kind.in_((REFUND, DUPLICATE)), row.status.in_(FAILURES), ~seen_to.exists()
+        row.kind.in_((OrderEventKind.REFUND, OrderEventKind.DUPLICATE)),
+        row.status.in_(FAILURES),
+        ~seen_to.exists(),
     )
     theirs = select(Order).where(Order.id.in_(some), identity.counts())
     orders = session.scalars(theirs.order_by(Order.id))
@@ -234,7 +239,8 @@ def due(refund: projections.RefundState, balance: Balance, found: Iterable[payme
 def dismiss(session: AnySession, order: Order, refund: projections.RefundState, cause: str) -> None:
     """Note that nothing more is to be done about a refund. The caller holds the order's lock."""
     ledger.record(
-        session, order, REFUND, cause, subject=refund.reference, status=DISMISSED,
+        session, order, OrderEventKind.REFUND, cause,
+        subject=refund.reference, status=RefundStatus.DISMISSED,
         amount=refund.amount,
     )  # fmt: skip
 
@@ -255,7 +261,8 @@ def _request(
 ) -> str:
     reference = f"{_ours(order)}{number(order, balance)}"
     ledger.record(
-        session, order, REFUND, cause, subject=reference, status=ASKED, amount=amount,
+        session, order, OrderEventKind.REFUND, cause,
+        subject=reference, status=RefundStatus.ASKED, amount=amount,
         seats=len(numbers), seat_numbers=list(numbers) or None,
     )  # fmt: skip
     return reference

@@ -30,8 +30,8 @@ from models import (
     personal_data,
 )
 from models.base import AnySession, Base
-from models.lead import ERASED as IS_ERASED
-from models.suppression import ERASED
+from models.lead import LeadState
+from models.suppression import SuppressionReason
 
 FORMAT = "crossroads-person-1"
 
@@ -69,7 +69,7 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
     bought = bought.order_by(Order.id)
     # Orders before the lead, as whoever fulfills one locks them: no two wait for each other.
     theirs = session.scalars(bought.with_for_update() if lock else bought).all()
-    query = select(Lead).where(Lead.address_hash == address_hash, Lead.state != IS_ERASED)
+    query = select(Lead).where(Lead.address_hash == address_hash, Lead.state != LeadState.ERASED)
     lead = session.scalar(query.with_for_update() if lock else query)
     held = select(Enrollment).where(
         Enrollment.address_hash == address_hash, Enrollment.email.is_not(None)
@@ -110,7 +110,7 @@ def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
         leads.erase(session, person.lead, evidence)
     orders.erase(session, person.orders, person.enrollments)
     lost_checkouts.erase(person.lost)
-    suppressions.add(session, person.address_hash, ERASED)
+    suppressions.add(session, person.address_hash, SuppressionReason.ERASED)
 
 
 def ahead(person: Person, content: Content, today: date) -> list[Enrollment]:

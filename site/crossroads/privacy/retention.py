@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import delete, exists, select, update
 
 from crossroads.database import identity
-from crossroads.leads import consent, search_index
+from crossroads.leads import search_index
 from models import (
     CheckoutRequest,
     ConsentEvent,
@@ -20,16 +20,17 @@ from models import (
     personal_data,
 )
 from models.base import AnySession
-from models.lead import HELD, PENDING, WAITING
+from models.consent import ConsentKind
+from models.lead import LeadState
 
 AT_ONCE = 500
 # Whoever did one of these once was the owner of the address, and is not forgotten unasked.
 OWNERS = (
-    consent.CONFIRMED,
-    consent.WAITING,
-    consent.IMPORTED,
-    consent.UNSUBSCRIBED,
-    consent.ERASED,
+    ConsentKind.CONFIRMED,
+    ConsentKind.WAITING,
+    ConsentKind.IMPORTED,
+    ConsentKind.UNSUBSCRIBED,
+    ConsentKind.ERASED,
 )
 
 
@@ -46,7 +47,10 @@ def purge(session: AnySession, before: datetime) -> int:
     )
     query = (
         select(Lead.id)
-        .where(Lead.state.in_((PENDING, HELD, WAITING)), Lead.last_signup_at < before)
+        .where(
+            Lead.state.in_((LeadState.PENDING, LeadState.HELD, LeadState.WAITING)),
+            Lead.last_signup_at < before,
+        )
         .where(~known, ~bought, ~seated)
         .limit(AT_ONCE)
         .with_for_update()  # whoever signs up at this moment waits, and is a new lead then

@@ -13,7 +13,7 @@ from sqlalchemy import delete, or_, select, update
 
 from crossroads.mail.addresses import cleaned, email_key
 from models.base import AnySession, now
-from models.user import OWNER, ROLES, StaffSession, User
+from models.user import Role, StaffSession, User
 
 FIRST_OWNER = "owner@example.com"
 PASSWORD_MIN, PASSWORD_MAX = 12, 200
@@ -43,7 +43,7 @@ class Staff:
 
     id: int
     email: str
-    role: str
+    role: Role
     must_change_password: bool
     token: str
     seen_at: datetime
@@ -65,8 +65,9 @@ def add(
         key = email_key(email)
     except EmailNotValidError:
         raise UserError(f"{email!r}: enter an email address, like name@example.com") from None
-    if role not in ROLES:
-        raise UserError(f"role: use one of {', '.join(ROLES)}, not {role!r}")
+    known = Role.known(role)
+    if known is None:
+        raise UserError(f"role: use one of {', '.join(Role)}, not {role!r}")
     if problem := password_problem(password):
         raise UserError(problem)
     if session.scalar(select(User.id).where(User.email_key == key)) is not None:
@@ -74,7 +75,7 @@ def add(
     user = User(
         email=cleaned(email),
         email_key=key,
-        role=role,
+        role=known,
         password_hash=hash_password(password),
         must_change_password=must_change,
     )
@@ -88,7 +89,7 @@ def first_owner(session: AnySession) -> tuple[str, str] | None:
     if session.scalar(select(User.id).limit(1)) is not None:
         return None
     password = secrets.token_urlsafe(15)
-    user = add(session, FIRST_OWNER, OWNER, password, must_change=True)
+    user = add(session, FIRST_OWNER, Role.OWNER, password, must_change=True)
     return user.email, password
 
 

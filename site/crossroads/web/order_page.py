@@ -1,11 +1,9 @@
 """The page of an order, whichever form of it was sent: where it stands, and what can be done."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from logging import ERROR, WARNING
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 from flask import Response, abort, g, make_response, render_template, request
@@ -21,15 +19,15 @@ from crossroads.middleware.rate_limits import TooMany
 from crossroads.middleware.security import policy_with_payment
 from crossroads.orders import enrollments, ledger, participants
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused, ours
+from crossroads.web import order_view
 from crossroads.web.forms import ParticipantForm
+from crossroads.web.order_view import Naming, OrderView, SeatsView, Trouble
 from models import Order, db, now, personal_data
-from models.order import UNSEATED
+from models.order import OrderEventKind, OrderState
 
-# What Stripe was asked for in vain; "refused" is a payment page that it will not open, "ours" one
-# that could not be opened by a fault of this site.
-Trouble = Literal["", "pay", "refused", "ours", "cancel", "look", "invoice"]
 # Seconds until a page that waits looks again by itself; one that wants an answer does not.
 AGAIN: Final = {"open": 30, "pending": 120, "look": 10}
 AGAIN_WAITING: Final = 2
@@ -38,14 +36,6 @@ WAITING_SECONDS: Final = 120.0  # how long a page waits for it
 DONE: Final = ("named", "invited")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Naming:
-    """What was typed for the seats of an order and not taken: by seat, and what is to be said."""
-
-    forms: Mapping[int, ParticipantForm] = field(default_factory=dict)
-    notices: Sequence[str] = ()
 
 
 def show(
@@ -64,7 +54,7 @@ def show(
     confirming = False  # a copy of a checkout that has run out was paid, and its money comes later
     failed = trouble != ""  # what was asked for, and not only the look at Stripe
     try:
-        if not trouble and order.session_id is not None and state(order) in ledger.UNDECIDED:
+        if not trouble and order.session_id is not None and state(order).undecided:
             count_look(order)
             settlement.follow(db.engine, gateway(), order.id, order.session_id, "order page")
         elif not trouble and orders.recoverable(order):
@@ -76,52 +66,73 @@ def show(
         log.log(level, "order page not fresh", order=order.id, error=str(error))
         trouble = "look"
     order = find(order.token)  # as it is after the look
-    balance = ledger.balance_of(db.session, order)
-    confirming = confirming and not balance.paid
-    events = ledger.events(db.session, order)
-    course = current.content().course(order.course)
-    cohort = cohort_of(order)
-    bought = enrollments.of_order(db.session, order) if balance.paid else None
-    unseated = any(event.kind == UNSEATED for event in events)
-    seats = participants.seats_of(db.session, order) if balance.paid else ()
-    naming = naming or Naming()
     page = render_template(
         "checkout/order.html",
-        order=order,
-        course=course,
-        cohort=cohort,
-        first=next(iter(schedule.meetings(cohort)), None) if cohort else None,
-        state=balance.state,
-        balance=balance,
-        unseated=unseated,
-        waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
-        bought=bought,
-        paid_at=schedule.local(cohort, bought.paid_at) if bought else None,
-        seats=seats,
-        own=next((seat.participant for seat in seats if seat.own and seat.kept), None),
-        forms={seat.number: naming.forms.get(seat.number) or fresh(seat) for seat in seats},
-        notices=naming.notices,
-        done=request.args.get("done") if request.args.get("done") in DONE else "",
-        locked=participants.locked(cohort, now()),
-        past=cohort is not None and schedule.state(cohort, now()) == "over",
-        trouble=trouble,
-        confirming=confirming,
-        minutes=-((now() - order.session_until) // timedelta(minutes=1)),  # begun ones count
-        total=orders.total(order),
-        typed=[(name, getattr(order, name)) for name in personal_data.typed(Order)],
-        waiting=waited is not None,
-        late=waited is not None and waited >= LATE_SECONDS,
-        again=AGAIN_WAITING
-        if waited is not None
-        else AGAIN.get("pending" if confirming else trouble or balance.state),
-        here=f"?pay={request.args['pay']}" if waited is not None else "",
-        still="still" in request.args,
-        recovery=order.session_url if orders.recoverable(order) else None,
+        view=_view(order, trouble, confirming=confirming, waited=waited, naming=naming or Naming()),
         noindex=True,
     )
     answer = private(page, 503 if failed else status)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
+
+
+def _view(
+    order: Order, trouble: Trouble, *, confirming: bool, waited: float | None, naming: Naming
+) -> OrderView:
+    balance = ledger.balance_of(db.session, order)
+    confirming = confirming and not balance.paid
+    events = ledger.events(db.session, order)
+    unseated = any(event.kind == OrderEventKind.UNSEATED for event in events)
+    cohort = cohort_of(order)
+    receipt = enrollments.of_order(db.session, order) if balance.paid else None
+    minutes = -((now() - order.session_until) // timedelta(minutes=1))  # begun ones count
+    waiting = waited is not None
+    return OrderView(
+        order=order,
+        course=current.content().course(order.course),
+        cohort=cohort,
+        first_meeting=next(iter(schedule.meetings(cohort)), None) if cohort else None,
+        state=order_view.state_of(
+            balance,
+            unseated=unseated,
+            trouble=trouble,
+            waiting=waiting,
+            confirming=confirming,
+            over=minutes <= 0 and not order.session_id,
+        ),
+        trouble=trouble,
+        balance=balance,
+        receipt=receipt,
+        paid_at=schedule.local(cohort, receipt.paid_at) if receipt else None,
+        seats=_seats(order, balance, cohort, naming),
+        minutes=minutes,
+        total=orders.total(order),
+        typed=[(name, getattr(order, name)) for name in personal_data.typed(Order)],
+        confirming=confirming,
+        late=waited is not None and waited >= LATE_SECONDS,
+        waits=unseated and waiting_list.of_buyer(db.session, order) is not None,
+        recovery=order.session_url if orders.recoverable(order) else None,
+        refresh=AGAIN_WAITING
+        if waiting
+        else AGAIN.get("pending" if confirming else trouble or balance.state),
+        refresh_query=f"?pay={request.args['pay']}" if waiting else "",
+        refresh_stopped="still" in request.args,
+    )
+
+
+def _seats(order: Order, balance: Balance, cohort: Cohort | None, naming: Naming) -> SeatsView:
+    each = participants.seats_of(db.session, order) if balance.paid else ()
+    past = cohort is not None and schedule.state(cohort, now()) == "over"
+    done = request.args.get("done", "")
+    return SeatsView(
+        each=each,
+        forms={seat.number: naming.forms.get(seat.number) or fresh(seat) for seat in each},
+        notices=naming.notices,
+        done=done if done in DONE else "",
+        changeable=balance.access == "given" and not past,
+        locked=participants.locked(cohort, now()),
+        past=past,
+    )
 
 
 def fresh(seat: participants.Seat) -> ParticipantForm:
@@ -175,7 +186,7 @@ def cohort_of(order: Order) -> Cohort | None:
     return course.cohort(order.cohort) if course else None
 
 
-def state(order: Order) -> ledger.State:
+def state(order: Order) -> OrderState:
     """Return where the order stands as far as is known here; no transaction is left open."""
     found = ledger.balance_of(db.session, order).state
     db.session.rollback()

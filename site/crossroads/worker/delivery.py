@@ -31,7 +31,7 @@ from models.announcement import Announcement
 from models.base import now
 from models.enrollment import Enrollment
 from models.lead import Lead
-from models.message import DEAD, DUE, HELD, Message
+from models.message import Message, MessageState
 from models.order import Order
 from models.user import User
 from models.waiting_list import Waiting
@@ -50,7 +50,11 @@ log = structlog.get_logger("crossroads.worker")
 
 Outcome = Literal["sent", "held", "postponed", "dead", "lost"]
 # What became of a message that the gate did not let pass.
-PUT_AWAY: Mapping[str, Outcome] = {HELD: "held", DUE: "postponed", DEAD: "dead"}
+PUT_AWAY: Mapping[str, Outcome] = {
+    MessageState.HELD: "held",
+    MessageState.DUE: "postponed",
+    MessageState.DEAD: "dead",
+}
 
 
 @dataclass

@@ -32,7 +32,7 @@ from crossroads.middleware import security
 from crossroads.notifications import announcements, contexts
 from crossroads.notifications.contexts import Announced
 from models import Announcement, Message, User, db, now, writing
-from models.announcement import DRAFT
+from models.announcement import AnnouncementState
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -101,7 +101,7 @@ def edit(announcement_id: int) -> Response:
     found = _found(announcement_id, lock=request.method == "POST")
     form = _form(found)
     if request.method == "GET":
-        if found.state != DRAFT:
+        if found.state != AnnouncementState.DRAFT:
             flash(QUEUED, "err")
             return _to(found)
         return _writing(form, found)
@@ -110,7 +110,7 @@ def edit(announcement_id: int) -> Response:
     if announcements.says(found, form.words()):
         return _to(found)
     if (
-        found.state != DRAFT
+        found.state != AnnouncementState.DRAFT
         or request.form.get("version", f"{found.version}") != f"{found.version}"
     ):
         return _conflict(form, found)
@@ -168,7 +168,7 @@ def queue(announcement_id: int) -> Response:
     """Ask with the true count, then queue."""
     if request.method == "GET":
         found = _found(announcement_id)
-        if found.state != DRAFT:
+        if found.state != AnnouncementState.DRAFT:
             return _to(found)
         if _wrong_link(found):
             return redirect(url_for("admin_announcements.edit", announcement_id=found.id), 303)
@@ -181,7 +181,9 @@ def queue(announcement_id: int) -> Response:
         return make_response(page)
 
     def begin(found: Announcement) -> None:
-        if found.state == DRAFT and _wrong_link(found):  # saved when links were not looked at
+        if found.state == AnnouncementState.DRAFT and _wrong_link(
+            found
+        ):  # saved when links were not looked at
             return
         if announcements.queue(db.session, found, now()):
             log.info("announcement queued", user=access.signed_in().id, announcement=found.id)
@@ -247,7 +249,7 @@ def _writing(
     theirs: Announcement | None = None,
 ) -> Response:
     """Return the form. What was saved meanwhile, `theirs`, is shown below what was typed."""
-    draft = found if found is not None and found.state == DRAFT else None
+    draft = found if found is not None and found.state == AnnouncementState.DRAFT else None
     if found is not None and draft is None:
         notice, theirs = notice or f"{QUEUED} {AS_NEW}", theirs or found
     if request.method == "GET":
@@ -266,7 +268,7 @@ def _writing(
 
 def _conflict(form: AnnouncementForm, found: Announcement) -> Response:
     """Show what was typed and what was saved meanwhile. Saving once more takes what was typed."""
-    if found.state == DRAFT:
+    if found.state == AnnouncementState.DRAFT:
         form.version.data = f"{found.version}"
         return _writing(form, found, notice=MEANWHILE, status=409, theirs=found)
     form.form_key.data = ""  # it becomes a new one

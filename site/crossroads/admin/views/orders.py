@@ -19,7 +19,7 @@ from crossroads.admin.list_view import ListView
 from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders import disputes as order_disputes
-from crossroads.orders import ledger, listing, projections, refunds, seats
+from crossroads.orders import ledger, listing, refunds, seats
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import enrollments, paid_session
@@ -28,6 +28,7 @@ from crossroads.orders.refunds import RefundError
 from crossroads.payments import WHOLE_REQUEST, PaymentsError
 from models import Order, db, now, writing
 from models.site import TEST
+from models.stripe_words import RefundStatus
 
 bp = access.blueprint("admin_orders", roles=access.MONEY_ROLES)
 
@@ -159,8 +160,8 @@ def refund(order_id: int) -> AnyResponse:
 def see_to(order_id: int) -> AnyResponse:
     """Note what staff did about a refund that failed."""
     writing(db.session)
-    status = request.form.get("status", "")
-    if status not in (projections.ELSEWHERE, projections.DISMISSED):
+    status = RefundStatus.known(request.form.get("status", ""))
+    if status not in (RefundStatus.ELSEWHERE, RefundStatus.DISMISSED):
         abort(400)
     number, who = _find(order_id).id, access.signed_in().id
     try:

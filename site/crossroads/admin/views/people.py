@@ -16,9 +16,9 @@ from crossroads.privacy import person
 from crossroads.privacy.person import Person
 from models import db, now, writing
 from models.base import scrub
-from models.user import OWNER
+from models.user import Role
 
-bp = access.blueprint("admin_people", roles=(OWNER,))
+bp = access.blueprint("admin_people", roles=(Role.OWNER,))
 
 log = structlog.get_logger()
 

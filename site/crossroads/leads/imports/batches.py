@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select
 
-from crossroads.leads import consent, search_index
+from crossroads.leads import search_index
 from models import (
     ConsentEvent,
     Enrollment,
@@ -18,8 +18,8 @@ from models import (
     personal_data,
 )
 from models.base import AnySession
-from models.consent import IMPORT
-from models.lead import UNSUBSCRIBED
+from models.consent import IMPORT, ConsentKind
+from models.lead import LeadState
 
 AT_ONCE = 500
 LARGEST = 2**31 - 1  # number of an import, an INTEGER in PostgreSQL
@@ -52,11 +52,13 @@ _seated = exists().where(
 )
 _acted = exists().where(ConsentEvent.lead_id == Lead.id, ConsentEvent.form != IMPORT)
 _off = exists().where(
-    ConsentEvent.lead_id == Lead.id, ConsentEvent.kind.in_((consent.UNSUBSCRIBED, consent.BOUNCED))
+    ConsentEvent.lead_id == Lead.id,
+    ConsentEvent.kind.in_((ConsentKind.UNSUBSCRIBED, ConsentKind.BOUNCED)),
 )
 _waits = exists().where(Waiting.lead_id == Lead.id)
 REASONS: dict[str, ColumnElement[bool]] = {
-    "unsubscribed: forgotten, they could be mailed again": (Lead.state == UNSUBSCRIBED) | _off,
+    "unsubscribed: forgotten, they could be mailed again": (Lead.state == LeadState.UNSUBSCRIBED)
+    | _off,
     "bought or have a seat": _bought | _seated,
     "signed up, confirmed or bounced here since": _acted | _waits,
 }

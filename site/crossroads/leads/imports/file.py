@@ -15,8 +15,8 @@ from crossroads.leads.imports.status import NotKnown, Rule, Standing
 from crossroads.leads.imports.survey import survey
 from crossroads.mail import addresses
 from models import now
-from models.lead import CONFIRMED, UNSUBSCRIBED
-from models.suppression import BOUNCED, ERASED
+from models.lead import LeadState
+from models.suppression import SuppressionReason
 
 MISTAKES_TOLD: Final = 50
 AHEAD: Final = timedelta(days=1)  # how far a time that is read in the wrong zone can be ahead
@@ -175,7 +175,7 @@ class LeadFile:
             )
         standing, said = self._standing(cells)
         suppressed = self._text(cells, "suppressed") or None
-        if suppressed not in (None, BOUNCED, ERASED):
+        if suppressed not in (None, SuppressionReason.BOUNCED, SuppressionReason.ERASED):
             standing, said = self._judged(
                 standing, said, self._reads["suppressed"][0], Rule.GONE, cells
             )
@@ -184,9 +184,11 @@ class LeadFile:
             self.unconfirmed += 1
             return None
         gone = standing in (Standing.LEFT, Standing.BOUNCED)
-        row: dict[str, Any] = {"state": UNSUBSCRIBED if gone else CONFIRMED}
+        row: dict[str, Any] = {"state": LeadState.UNSUBSCRIBED if gone else LeadState.CONFIRMED}
         row["said"] = f"{self._name}: {said}" if gone else None
-        row["suppressed"] = suppressed or (BOUNCED if standing is Standing.BOUNCED else None)
+        row["suppressed"] = suppressed or (
+            SuppressionReason.BOUNCED if standing is Standing.BOUNCED else None
+        )
         row["address"] = self._address(self._text(cells, "email"))
         for name, most in TEXTS.items():
             row[name] = _text(name, self._text(cells, name), most)

@@ -30,16 +30,18 @@ from sqlalchemy import (
     update,
 )
 
-from crossroads.leads import consent
 from crossroads.leads.imports.columns import PERSONAL
 from models import ConsentEvent, Lead, LeadImport, Suppression, Waiting, insert_for, now
 from models.base import AnySession, UTCDateTime
-from models.consent import IMPORT
-from models.lead import CONFIRMED, UNSUBSCRIBED, new_token
+from models.consent import IMPORT, ConsentKind
+from models.lead import LeadState, new_token
 
 CHUNK = 5000
 PART = 10_000  # rows at a time on SQLite: a second or two, in which nobody else can write
-KINDS = {CONFIRMED: consent.IMPORTED, UNSUBSCRIBED: consent.UNSUBSCRIBED}
+KINDS = {
+    LeadState.CONFIRMED: ConsentKind.IMPORTED,
+    LeadState.UNSUBSCRIBED: ConsentKind.UNSUBSCRIBED,
+}
 # The columns of a lead that an import fills, under the same names in the table of its own.
 COPIED = (
     *("email", "email_key", "address_hash", "state", "confirm_token", "unsubscribe_token"),
@@ -68,12 +70,12 @@ NEW = (
 )
 SAME = Lead.email_key == STAGED.c.email_key
 # Who confirmed here and is gone by the file.
-GONE = (SAME, Lead.state == CONFIRMED, STAGED.c.state == UNSUBSCRIBED)
+GONE = (SAME, Lead.state == LeadState.CONFIRMED, STAGED.c.state == LeadState.UNSUBSCRIBED)
 # Who confirmed here and whose address has bounced elsewhere, by our own export.
 DEAD = (
     SAME,
-    Lead.state == CONFIRMED,
-    STAGED.c.state == CONFIRMED,
+    Lead.state == LeadState.CONFIRMED,
+    STAGED.c.state == LeadState.CONFIRMED,
     STAGED.c.suppressed.is_not(None),
     ~exists().where(Suppression.address_hash == Lead.address_hash),
 )
@@ -107,7 +109,7 @@ def stage(session: AnySession, rows: Iterable[Mapping[str, Any]]) -> int:
     STAGED.create(connection)
     put = insert_for(session, STAGED)
     left = ("state", "kind", "source", "source_hash", "unsubscribed_at")
-    gone = put.excluded.state == UNSUBSCRIBED
+    gone = put.excluded.state == LeadState.UNSUBSCRIBED
     put = put.on_conflict_do_update(
         index_elements=[STAGED.c.email_key],
         set_={
@@ -143,7 +145,7 @@ def assess(session: AnySession) -> Outcome:
         never_mailed=session.scalar(
             select(func.count())
             .select_from(STAGED)
-            .where(*NEW, STAGED.c.state == CONFIRMED, STAGED.c.suppressed.is_not(None))
+            .where(*NEW, STAGED.c.state == LeadState.CONFIRMED, STAGED.c.suppressed.is_not(None))
         )
         or 0,
     )
@@ -197,7 +199,7 @@ def unsubscribe(session: AnySession, part: range) -> int:
     meant = STAGED.c.number.between(part.start, part.stop - 1)
     leave = update(Lead).where(meant, *GONE)
     leave = leave.values(
-        state=UNSUBSCRIBED, unsubscribed_at=at, confirm_token=STAGED.c.confirm_token
+        state=LeadState.UNSUBSCRIBED, unsubscribed_at=at, confirm_token=STAGED.c.confirm_token
     )
     session.execute(leave, execution_options={"synchronize_session": False})
     # Who was added just now has both tokens of the import.
@@ -205,7 +207,7 @@ def unsubscribe(session: AnySession, part: range) -> int:
     left = left.where(
         meant,
         Lead.unsubscribe_token != STAGED.c.unsubscribe_token,
-        STAGED.c.state == UNSUBSCRIBED,
+        STAGED.c.state == LeadState.UNSUBSCRIBED,
     )
     _record(session, left, STAGED.c.kind)
     _suppress(session, left)
@@ -222,7 +224,7 @@ def suppress(session: AnySession, part: range) -> int:
     dead = select(Lead.id).select_from(Lead, STAGED).where(meant, *DEAD)
     number = session.scalar(dead.with_only_columns(func.count())) or 0
     if number:
-        _record(session, dead, literal(consent.BOUNCED))
+        _record(session, dead, literal(ConsentKind.BOUNCED))
         _suppress(session, dead)
     return number
 
@@ -261,7 +263,7 @@ def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
     # The proof: where they agreed, or what in the file says that they are gone.
     source = row["said"] or row["consent_source"]
     created = row["signed_up_at"] or row["confirmed_at"] or at
-    left = row["state"] == UNSUBSCRIBED
+    left = row["state"] == LeadState.UNSUBSCRIBED
     return {
         **{column.key: row[name] for name, column in PERSONAL.items()},
         "email": address.typed,

@@ -11,11 +11,13 @@ from crossroads.leads.imports import suspects as import_suspects
 from crossroads.leads.imports import times as import_times
 from crossroads.leads.imports.columns import TIMES, Column, Plan
 from crossroads.leads.imports.status import NotKnown, Rule, fold
-from models.lead import CONFIRMED, ERASED, PENDING, UNSUBSCRIBED
+from models.lead import LeadState
 
 SHOWN: Final = 5  # values of a column that are told
 KEPT: Final = 2000  # values of a column that are told apart
-OUR_STATES: Final = frozenset({CONFIRMED, ERASED, PENDING, UNSUBSCRIBED})
+OUR_STATES: Final = frozenset(
+    {LeadState.CONFIRMED, LeadState.ERASED, LeadState.PENDING, LeadState.UNSUBSCRIBED}
+)
 # Columns that may hold a part of a country: "State/Region" is HubSpot's, MailingState Salesforce's.
 REGION_HEAD: Final = re.compile(
     r"((mailing|billing|shipping|home|work|other|address|us|default|company) )*"

@@ -23,8 +23,9 @@ from crossroads.ops.demo.people import DOMAINS, everybody
 from crossroads.ops.demo.tables import WORD, Values, highest, indexed_at_last, load, number_on
 from models import ConsentEvent, Enrollment, Lead, Order, OrderEvent, now
 from models.base import table_of
-from models.lead import CONFIRMED, HELD, PENDING, UNSUBSCRIBED, new_token
-from models.order import EXPIRED, PAID, PLACED
+from models.consent import ConsentKind
+from models.lead import LeadState, new_token
+from models.order import OrderEventKind, OrderState
 
 PART = 25_000  # leads that are drawn at once
 YEAR: Final = 365 * 86_400
@@ -180,8 +181,16 @@ class Year:
             zip(self._choices(self._pages, number), self._choices(SOURCES, number), strict=True)
         )
         later = self._choices({True: 15, False: 85}, number)
-        answers = self._choices({CONFIRMED: 90, UNSUBSCRIBED: 10}, number)
-        recent = self._choices({CONFIRMED: 70, PENDING: 24, UNSUBSCRIBED: 4, HELD: 2}, number)
+        answers = self._choices({LeadState.CONFIRMED: 90, LeadState.UNSUBSCRIBED: 10}, number)
+        recent = self._choices(
+            {
+                LeadState.CONFIRMED: 70,
+                LeadState.PENDING: 24,
+                LeadState.UNSUBSCRIBED: 4,
+                LeadState.HELD: 2,
+            },
+            number,
+        )
         nameless = self._choices({True: 12, False: 88}, number)
         browsers = draw.choices(BROWSERS, k=number)
         networks = draw.choices(NETWORKS, k=number)
@@ -197,18 +206,18 @@ class Year:
             last_page, last_source = touches[place - 1] if later[place] else touches[place]
             at = self._said(moment)
             confirmed_at = unsubscribed_at = None
-            kind = consent.HELD if state == HELD else consent.GIVEN
+            kind = ConsentKind.HELD if state == LeadState.HELD else ConsentKind.GIVEN
             form = "signup" if page == "/signup" else "comparison"
             seen = (page, networks[place], browsers[place])
             events.append(
                 (lead_id, hashed, kind, form, self._wording, self._wording_hash, *seen, at)
             )
-            if state in (CONFIRMED, UNSUBSCRIBED):
+            if state in (LeadState.CONFIRMED, LeadState.UNSUBSCRIBED):
                 confirmed_at = self._said(moment + 40 + place % 3600)
                 events.append(
-                    (lead_id, hashed, consent.CONFIRMED, "confirm", "", "", *seen, confirmed_at)
+                    (lead_id, hashed, ConsentKind.CONFIRMED, "confirm", "", "", *seen, confirmed_at)
                 )
-            if state == UNSUBSCRIBED:
+            if state == LeadState.UNSUBSCRIBED:
                 unsubscribed_at = self._said(min(moment + place % 90 * DAY // 10 + 7200, YEAR))
                 events.append(
                     (lead_id, hashed, state, "unsubscribe", "", "", *seen, unsubscribed_at)
@@ -221,7 +230,7 @@ class Year:
                 search_index.lead_text(email, email, called),
             )
             leads.append(lead)
-            if state == CONFIRMED and lead_id % ONE_ORDER_IN == 0:
+            if state == LeadState.CONFIRMED and lead_id % ONE_ORDER_IN == 0:
                 buyers.append((email, hashed, name, moment))
         return leads, events, buyers
 
@@ -246,14 +255,16 @@ class Year:
                 *(order, course.slug, cohort, email, email, hashed, name, item, seats),
                 *(course.price.amount, course.price.currency, "{}", ended_at, keys[place]),
                 *(tokens[place], 1, f"pi_demo_{order}" if paid else None),
-                *(PAID if paid else EXPIRED, seats if paid else 0, 0, at),
+                *(OrderState.PAID if paid else OrderState.EXPIRED, seats if paid else 0, 0, at),
             ))  # fmt: skip
             none = (None, None, None, None)
-            events.append((order, PLACED, "buyer", "", "", "", *none, at))
+            events.append((order, OrderEventKind.PLACED, "buyer", "", "", "", *none, at))
             if not paid:
-                events.append((order, EXPIRED, "demo", "", "", "", *none, ended_at))
+                events.append((order, OrderEventKind.EXPIRED, "demo", "", "", "", *none, ended_at))
                 continue
-            events.append((order, PAID, "demo", "", "", "", amount, 0, 0, amount, ended_at))
+            events.append(
+                (order, OrderEventKind.PAID, "demo", "", "", "", amount, 0, 0, amount, ended_at)
+            )
             for seat, token in enumerate(self._tokens([moment] * seats), start=1):
                 owner = (email, name, hashed) if seat == 1 else (None, "", "")
                 enrollments.append(

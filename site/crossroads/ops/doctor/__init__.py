@@ -26,7 +26,7 @@ from crossroads.ops.doctor.finding import Finding
 from crossroads.payments import Gateway
 from crossroads.settings import Settings
 from models import Lead
-from models.lead import ERASED
+from models.lead import LeadState
 
 SAMPLE_DOMAINS: Final = ("example.com", "example.org", "example.net")
 
@@ -64,7 +64,7 @@ def _database(engine: Engine) -> Iterator[Finding]:
 
 def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
     """Tell whether the key at hand is the one by which people who said no are known."""
-    oldest = select(Lead).where(Lead.state != ERASED).order_by(Lead.id).limit(1)
+    oldest = select(Lead).where(Lead.state != LeadState.ERASED).order_by(Lead.id).limit(1)
     try:
         with Session(engine) as session:
             lead = session.scalar(oldest)

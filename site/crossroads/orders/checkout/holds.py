@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from crossroads.database import page_cache_version
 from models import CheckoutRequest, Hold, Order, now, personal_data
 from models.base import AnySession
-from models.order import PENDING
+from models.order import OrderEventKind
 
 MINUTES = 45  # longer than a checkout is open: no seat that can still be paid for is given away
 
@@ -80,7 +80,7 @@ def erase(session: AnySession, order: Order) -> None:
 
 def _held(session: AnySession, whose: ColumnElement[bool], replaced: Order | None) -> int:
     query = select(func.sum(Hold.seats)).join(Order, Order.id == Hold.order_id)
-    query = query.where(whose, Order.state != PENDING)
+    query = query.where(whose, Order.state != OrderEventKind.PENDING)
     if replaced is not None:
         query = query.where(Hold.order_id != replaced.id)
     return session.scalar(query) or 0

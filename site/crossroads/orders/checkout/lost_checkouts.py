@@ -20,8 +20,8 @@ from crossroads.orders import lifecycle as orders
 from crossroads.payments import Checkout
 from models import Hold, LostCheckout, Order, Reconciliation, Site, now, personal_data
 from models.base import AnySession
-from models.lost_checkout import ENROLLED, REFUNDED
-from models.order import PLACED
+from models.lost_checkout import LostCheckoutEnd
+from models.order import OrderEventKind
 
 HIGHEST: Final = 2_000_000_000  # a number that leaves room in the column for those after it
 
@@ -102,11 +102,11 @@ def refresh(
         row.amount = checkout.amount_total
     back = sum(one.amount for one in returned if one.counts)
     if row.paid_at is not None and 0 < row.amount <= back:
-        _settle(row, REFUNDED, cause)
+        _settle(row, LostCheckoutEnd.REFUNDED, cause)
         return
     order = session.scalar(select(Order).where(Order.session_id == session_id))
     if order is not None and ledger.balance_of(session, order).paid:
-        _settle(row, ENROLLED, cause)
+        _settle(row, LostCheckoutEnd.ENROLLED, cause)
 
 
 def forget_unpaid(session: AnySession, session_id: str) -> bool:
@@ -132,7 +132,7 @@ def enroll(session: AnySession, checkout: Checkout, content: Content, cause: str
         raise LostError("at Stripe it is not paid")
     order = adopt(session, checkout.id, content, cause)
     orders.fulfill(session, order.id, checkout, cause)
-    _settle(_open(session, checkout.id), ENROLLED, cause)
+    _settle(_open(session, checkout.id), LostCheckoutEnd.ENROLLED, cause)
     return order.id
 
 
@@ -191,7 +191,7 @@ def adopt(session: AnySession, session_id: str, content: Content, cause: str) ->
             until=now(),
         )
     )
-    ledger.record(session, order, PLACED, cause)
+    ledger.record(session, order, OrderEventKind.PLACED, cause)
     return order
 
 
@@ -203,7 +203,7 @@ def to_refund(session: AnySession, session_id: str) -> tuple[str | None, str]:
 
 def refunded(session: AnySession, session_id: str, cause: str) -> None:
     """Note that the payment of a lost checkout was returned. Raises LostError."""
-    _settle(_open(session, session_id), REFUNDED, cause)
+    _settle(_open(session, session_id), LostCheckoutEnd.REFUNDED, cause)
 
 
 def retry_with_new_key(session: AnySession, session_id: str) -> None:
@@ -240,7 +240,7 @@ def _locked(session: AnySession, session_id: str) -> LostCheckout | None:
     return session.get(LostCheckout, session_id, with_for_update=True, populate_existing=True)
 
 
-def _settle(row: LostCheckout, how: str, cause: str) -> None:
+def _settle(row: LostCheckout, how: LostCheckoutEnd, cause: str) -> None:
     row.settled_at, row.how, row.cause = now(), how, cause
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Select, select
 from crossroads.content import Course
 from models import Hold, Order
 from models.base import AnySession
-from models.order import CANCELED
+from models.order import OrderState
 
 HALF = 32  # characters of a key that name the form; the other half is what was typed in it
 
@@ -32,7 +32,7 @@ def fresh_key(session: AnySession, request_key: str) -> str:
 
     A buyer who changes an order and then changes it back sends the first form again.
     """
-    while (found := session.scalar(_with_key(request_key))) and found.state == CANCELED:
+    while (found := session.scalar(_with_key(request_key))) and found.state == OrderState.CANCELED:
         request_key = request_key[:HALF] + key("", request_key + found.token)[HALF:]
     return request_key
 

@@ -27,15 +27,15 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders import seats
 from crossroads.orders.checkout import queue, requests
 from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
-from crossroads.orders.ledger import State
 from crossroads.orders.lifecycle import ForeignCheckout, HasOpenCheckout, SoldOut
 from crossroads.orders.seats import CohortAvailability
 from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused, ours, why
 from crossroads.web import order_page, signup_form
 from crossroads.web.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
-from crossroads.web.order_page import Trouble
+from crossroads.web.order_view import Trouble
 from crossroads.web.signup_form import Signup, ToWait
 from models import Order, db, now, writing
+from models.order import OrderState
 
 bp = Blueprint("checkout", __name__)
 
@@ -198,7 +198,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
             return None
 
 
-def _cancel(order: Order, cause: str) -> State:
+def _cancel(order: Order, cause: str) -> OrderState:
     """End an unpaid order at Stripe and here. Raises as settlement.cancel does."""
     base_url = current.settings().base_url
     return settlement.cancel(db.engine, order_page.gateway(), order, base_url, cause)

@@ -13,7 +13,7 @@ from crossroads.orders import ledger, participants
 from crossroads.orders.participants import AlreadyNamed, ParticipantError
 from crossroads.web import order_page
 from crossroads.web.forms import ParticipantForm
-from crossroads.web.order_page import Naming
+from crossroads.web.order_view import Naming
 from models import Order, db, writing
 
 bp = Blueprint("participants", __name__)
