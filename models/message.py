@@ -1,4 +1,4 @@
-"""The outbox: mail that is owed, written in the transaction that causes it."""
+"""The outbox: queued mail, written in the transaction that causes it."""
 
 from datetime import datetime
 from secrets import token_hex
@@ -38,7 +38,7 @@ class Message(Base):
 
     __tablename__ = "message"
     __table_args__ = (
-        # Only what is still owed is looked up by time; the sent ones stay out of the index.
+        # Only mail that is still due is looked up by time; sent mail stays out of the index.
         partial_index("ix_message_due", "due_at", where="state = 'due'"),
         # What waits for the mail server is brought forward when a mail gets through.
         partial_index(

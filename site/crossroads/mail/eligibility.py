@@ -20,13 +20,11 @@ Receiver = Lead | Order | Enrollment | User
 
 
 def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
-    """Look at the receiver again: return whom to write to, or put the message away.
+    """Return the receiver of a claimed message; hold, defer or give up one that may not go now.
 
-    The one gate that all mail passes, in the transaction that claimed it. Marketing goes to
-    confirmed leads alone, mail about a waiting list to who is on it; a request to confirm goes to
-    nobody who has confirmed, or has unsubscribed since asking. A suppressed address gets only
-    what was asked for after that: a request to confirm, and what a buyer is owed. What may not go
-    is held, with the reason; what is over the hourly limit waits.
+    All mail passes here, in the transaction that claims it. What the receiver must be is the
+    kind's `send_if`. A message that may not go is held with the reason; one over the hourly limit
+    of its address is due again when the limit allows it.
     """
     if message.attempts > outbox.TRIES:
         outbox.give_up(
@@ -49,10 +47,10 @@ def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
 
 
 def _allowed_at(session: AnySession, message: Message) -> datetime | None:
-    """Return when a triggered mail may go, its address having had all it can bear; None for now.
+    """Return when a limited mail may go if its address is over the limit now; else None.
 
-    They were counted when they were queued; but those of many hours leave together when the mail
-    server was away. What another worker has in hand counts as sent.
+    Mail is counted when it is queued, too. But after an outage of the mail server, the mail of many
+    hours leaves at once. A mail that another worker is sending counts as sent.
     """
     at = now()
     in_hand = (Message.state == MessageState.DUE) & (Message.lease_until > at)
@@ -70,8 +68,8 @@ def _allowed_at(session: AnySession, message: Message) -> datetime | None:
 
 
 def _receiver(session: AnySession, message: Message, kind: MailKind) -> tuple[Receiver | None, str]:
-    """Return whom to write to, or None and the reason why nobody may be."""
-    if message.user_id is not None:  # an announcement that someone of the staff tries
+    """Return the receiver, or None and the reason to hold the message."""
+    if message.user_id is not None:  # the test of an announcement
         return session.get(User, message.user_id), ERASED
     match kind.send_if:
         case SendIf.BUYER:
@@ -118,7 +116,7 @@ def _lead(session: AnySession, message: Message, kind: MailKind) -> tuple[Lead |
 def _participant(
     session: AnySession, message: Message, send_if: SendIf
 ) -> tuple[Enrollment | None, str]:
-    """Return the participant to write to, or None and the reason: seats go, and come back."""
+    """Return the participant, or None and the reason: a seat can be lost, and taken again."""
     enrollment = (
         session.get(Enrollment, message.enrollment_id)
         if message.enrollment_id is not None

@@ -44,25 +44,25 @@ ERASED = "the receiver was erased"
 
 
 _MESSAGE: Final = table_of(Message)
-_OWE: Final = insert(_MESSAGE)
+_QUEUE: Final = insert(_MESSAGE)
 _LIMITED_SINCE: Final = select(func.count()).where(
     _MESSAGE.c.address_hash == bindparam("address"),
     _MESSAGE.c.created_at >= bindparam("since"),
-    or_(*(_MESSAGE.c.kind == kind for kind in LIMITED)),  # IN is written anew each time
+    or_(*(_MESSAGE.c.kind == kind for kind in LIMITED)),  # IN is compiled for each call
 )
-_OWED: Final = (
+_QUEUED: Final = (
     *("kind", "lead_id", "waiting_id", "recipient", "address_hash", "reference", "state"),
     *("attempts", "due_at", "error", "created_at"),
 )
 # Every sign-up does this: in one statement, made once, it costs it little.
-_OWE_RARELY: Final = insert(_MESSAGE).from_select(
-    _OWED,
-    select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _OWED)).where(
+_QUEUE_LIMITED: Final = insert(_MESSAGE).from_select(
+    _QUEUED,
+    select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _QUEUED)).where(
         _LIMITED_SINCE.scalar_subquery() < bindparam("most")
     ),
     include_defaults=False,
 )
-_OWE_RARELY_AND_TELL: Final = _OWE_RARELY.returning(_MESSAGE.c.id)
+_QUEUE_LIMITED_RETURNING: Final = _QUEUE_LIMITED.returning(_MESSAGE.c.id)
 
 
 def enqueue(
@@ -73,12 +73,12 @@ def enqueue(
     waiting: Waiting | None = None,
     due_at: datetime | None = None,
 ) -> None:
-    """Owe the lead a mail of this kind, from `due_at` on (now, when not given).
+    """Queue a mail of this kind to the lead, due at `due_at` (now, when not given).
 
-    `waiting` is the place on a waiting list that it is about.
+    `waiting` is the entry on a waiting list that it is about.
     """
     session.flush()  # a lead added a moment ago has no id before that
-    session.execute(_OWE, _to(lead, kind, waiting, due_at or now()))
+    session.execute(_QUEUE, _to(lead, kind, waiting, due_at or now()))
 
 
 def enqueue_rate_limited(
@@ -89,27 +89,27 @@ def enqueue_rate_limited(
     most: int = MAILS_AN_HOUR,
     waiting: Waiting | None = None,
 ) -> bool:
-    """Owe the lead a mail unless the address has had `most` triggered ones in the last hour.
+    """Queue a mail to the lead unless its address had `most` limited mails in the last hour.
 
     Counted by address, so that it does not matter who asks, in which spelling, where, or whether
-    the lead was erased and came anew. The caller holds the lead's lock: many at once are counted
-    one after the other. Returns whether the mail is owed.
+    the lead was erased and signed up again. The caller holds the lead's lock: requests at the same
+    time are counted one after the other. Returns whether the mail was queued.
     """
-    session.flush()  # what is owed since a moment ago counts, too
-    values = _rarely(_to(lead, kind, waiting, now()), most)
-    return session.scalar(_OWE_RARELY_AND_TELL, values) is not None
+    session.flush()  # mail that was queued a moment ago counts, too
+    values = _within(_to(lead, kind, waiting, now()), most)
+    return session.scalar(_QUEUE_LIMITED_RETURNING, values) is not None
 
 
 def enqueue_first(
     session: AnySession, kind: MailKind, leads: Sequence[tuple[int, Address]]
 ) -> None:
-    """Owe leads that were added just now, by number and address, a mail of this kind each.
+    """Queue a mail of this kind to each lead that was added just now, by number and address.
 
-    As rarely as any other: who was erased, or waits for a place, may have been mailed lately.
+    With the usual limit: the address of an erased lead may have been mailed in the last hour.
     """
     at = now()
     values = [_values(kind, number, address.typed, address.hash, at) for number, address in leads]
-    session.execute(_OWE_RARELY, [_rarely(one, MAILS_AN_HOUR) for one in values])
+    session.execute(_QUEUE_LIMITED, [_within(one, MAILS_AN_HOUR) for one in values])
 
 
 def _require(kind: MailKind, *about: About) -> None:
@@ -118,7 +118,7 @@ def _require(kind: MailKind, *about: About) -> None:
         raise ValueError(f"a mail of kind {kind} is about {kind.about}, not {' or '.join(about)}")
 
 
-def _rarely(values: dict[str, Any], most: int) -> dict[str, Any]:
+def _within(values: dict[str, Any], most: int) -> dict[str, Any]:
     lately = {"address": values["address_hash"], "since": values["created_at"] - HOUR, "most": most}
     return {**values, **lately}
 
@@ -155,7 +155,7 @@ def _values(
 def enqueue_for_order(
     session: AnySession, kind: MailKind, order: Order, event_id: int | None = None
 ) -> None:
-    """Owe the buyer of an order a mail of this kind. What a buyer is owed is never held back.
+    """Queue a mail of this kind to the buyer of an order. It is never held back.
 
     `event_id` names the event of the order that it is about, where there can be several.
     """
@@ -172,7 +172,7 @@ def enqueue_for_order(
 
 
 def enqueue_for_participant(session: AnySession, kind: MailKind, enrollment: Enrollment) -> None:
-    """Owe who was given a seat a mail of this kind; nobody, when no address is known."""
+    """Queue a mail of this kind to a participant; none when no address is known."""
     _require(kind, About.SEAT)
     if enrollment.email is None:
         return
@@ -191,7 +191,7 @@ def enqueue_for_participant(session: AnySession, kind: MailKind, enrollment: Enr
 def announce(
     session: AnySession, announcement_id: int, lead: Lead, waiting: Waiting | None, due_at: datetime
 ) -> None:
-    """Owe the lead an announcement, to who is on a waiting list if that place is given."""
+    """Queue an announcement to the lead; to a waiting list when the entry on it is given."""
     session.add(
         Message(
             kind=MailKind.PLACES if waiting else MailKind.ANNOUNCEMENT,
@@ -211,7 +211,7 @@ def announcement_kind(announcement: Announcement) -> MailKind:
 
 
 def announce_to_staff(session: AnySession, announcement: Announcement, user: User) -> None:
-    """Owe someone of the staff an announcement as its receivers would get it."""
+    """Queue a test of an announcement to a member of the staff."""
     session.add(
         Message(
             kind=announcement_kind(announcement),
@@ -224,25 +224,25 @@ def announce_to_staff(session: AnySession, announcement: Announcement, user: Use
 
 
 def erase(session: AnySession, address_hash: str) -> None:
-    """Take a person out of the mail that they were sent or owed; what is owed is held."""
+    """Remove a person from all mail, sent or queued; queued mail is held."""
     theirs = Message.address_hash == address_hash
     session.execute(update(Message).where(theirs).values(personal_data.blank(Message)))
-    owed = update(Message).where(theirs, Message.state == MessageState.DUE)
+    queued = update(Message).where(theirs, Message.state == MessageState.DUE)
     session.execute(
-        owed.values(state=MessageState.HELD, owner=None, lease_until=None, error=ERASED)
+        queued.values(state=MessageState.HELD, owner=None, lease_until=None, error=ERASED)
     )
 
 
 def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
     """Take the message that has been due longest under a lease; None when there is none.
 
-    Those of an announcement that is paused are let lie.
+    Mail of a paused announcement is left out.
     """
     return leases.claim(session, Message, going(), owner, at)
 
 
 def going() -> ColumnElement[bool]:
-    """Return the condition that a mail is owed, and not one of an announcement that is paused."""
+    """Return the condition that a mail is due to be sent, and not of a paused announcement."""
     paused = select(Announcement.id).where(Announcement.state == AnnouncementState.PAUSED)
     return (Message.state == MessageState.DUE) & or_(
         Message.announcement_id.is_(None),
@@ -252,8 +252,8 @@ def going() -> ColumnElement[bool]:
 
 
 def under_rate_limit(session: AnySession, address_hash: str, most: int = MAILS_AN_HOUR) -> bool:
-    """Tell whether the address was owed fewer triggered mails than this in the last hour."""
-    session.flush()  # what is owed since a moment ago counts, too
+    """Return whether fewer limited mails than this were queued to the address in the last hour."""
+    session.flush()  # mail that was queued a moment ago counts, too
     lately = {"address": address_hash, "since": now() - HOUR}
     return (session.scalar(_LIMITED_SINCE, lately) or 0) < most
 
@@ -315,7 +315,7 @@ def give_up(session: AnySession, message: Message, owner: str, error: str) -> bo
 
 
 def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
-    """Owe the dead messages among these once more, with all tries before them; return how many.
+    """Queue the dead messages among these again, with no attempt used; return how many.
 
     Each stays the mail it was, Message-ID and all. The gate looks at its receiver again. One whose
     receiver was erased stays dead.

@@ -142,7 +142,7 @@ def feed(session: AnySession, number: int, at: datetime) -> int:
     ):
         return 0
     step = timedelta(minutes=1) / announcement.rate
-    # What was not sent while no worker ran is not made up for in a burst.
+    # After a time without a worker, mail is not sent faster to catch up.
     due_at = max(announcement.next_at, at)
     room = -((due_at - at - AHEAD) // step)
     if room <= 0:  # another worker was here
@@ -214,7 +214,7 @@ def _meant(announcement: Announcement) -> Select[Lead, Waiting]:
         asked: Any = Waiting.since
         meant.append(WAITS)
     else:
-        query = query.outerjoin(Waiting, false())  # about no place on a list
+        query = query.outerjoin(Waiting, false())  # about no entry on a list
         asked = Lead.confirmed_at
         meant.append(Lead.state == LeadState.CONFIRMED)
     if announcement.queued_at is not None:

@@ -29,7 +29,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingLead:
-    """A person and the place on a waiting list that a mail to them is about."""
+    """A lead and the entry on a waiting list that a mail is about."""
 
     lead: Lead
     waiting: Waiting
@@ -37,7 +37,7 @@ class WaitingLead:
 
 @dataclass(frozen=True, kw_only=True)
 class Unpaid:
-    """An order whose money did not come, as its buyer is told of it."""
+    """An order whose payment failed."""
 
     order: Order
 

@@ -1,4 +1,4 @@
-"""Every kind of mail with sample data, as files to look at before anybody gets one."""
+"""Every kind of mail with sample data, as files, to check before one is sent."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The worker: delivers what the outbox owes, message by message, until it is told to stop."""
+"""The worker: delivers the outbox, message by message, until it is told to stop."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -194,7 +194,7 @@ class Worker(Loop):
     def _told(
         self, message: Message, receiver: Receiver
     ) -> Lead | Bought | Participant | Unpaid | WaitingLead | Announced:
-        """Read what the mail is about, apart from the claim: trouble here is one mail's trouble."""
+        """Read what the mail is about, after the claim: an error here concerns this mail alone."""
         with Session(self._engine, expire_on_commit=False) as session:
             match kind_of(message.kind).about, receiver:
                 case About.LEAD, Lead():
