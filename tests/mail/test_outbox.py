@@ -1,7 +1,7 @@
 """The outbox: what is owed is claimed by one worker at a time, and passes one gate."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -98,13 +98,15 @@ def test_claimed_message_is_nobody_elses_until_the_lease_runs_out(session: Sessi
     assert (second.id, second.owner, second.attempts) == (first.id, "second", 2)
 
 
-@pytest.mark.parametrize("verb", [MessageState.SENT, "postpone", "give_up"])
-def test_worker_that_lost_its_lease_changes_nothing(session: Session, verb: str) -> None:
+@pytest.mark.parametrize("verb", [outbox.mark_sent, outbox.retry_later, outbox.give_up])
+def test_worker_that_lost_its_lease_changes_nothing(
+    session: Session, verb: Callable[..., bool]
+) -> None:
     message = owed(session)
     again = outbox.claim(session, "other", now() + LEASE)
     assert again is not None
-    arguments = () if verb == MessageState.SENT else ("an error",)
-    assert getattr(outbox, verb)(session, message, "worker", *arguments) is False
+    arguments = () if verb is outbox.mark_sent else ("an error",)
+    assert verb(session, message, "worker", *arguments) is False
     after = stored(session, message)
     assert (after.state, after.owner, after.error) == (MessageState.DUE, "other", "")
     assert outbox.mark_sent(session, message, "other") is True
