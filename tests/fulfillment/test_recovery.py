@@ -448,3 +448,14 @@ def test_person_of_a_settled_lost_payment_is_forgotten_after_thirty_days(
     with time_machine.travel(now() + timedelta(days=31), tick=True):
         Keeper(engine, pending_days=30).purge()
         assert known() == {"", "waits@example.com"}
+
+
+def test_name_of_a_payment_without_an_order_has_no_sign_that_shows_nothing(
+    engine: Engine, gateway: Gateway, sandbox: SandboxServer
+) -> None:
+    _, url = opened(engine, gateway)
+    sandbox.pay(url, name="\u200bAnn\u00a0Ex\u00adample")
+    lose(engine)
+    sweep(engine, gateway)
+    with Session(engine) as session:
+        assert session.scalars(select(LostCheckout.name)).all() == ["Ann Example"]

@@ -1,4 +1,4 @@
-"""Email addresses: as pasted, as mailed, as compared, and as a keyed hash that outlives them."""
+"""Email addresses and names as pasted; addresses as mailed and compared, and their keyed hash."""
 
 import hmac
 import re
@@ -18,6 +18,8 @@ PLAIN = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]*[a-z0-9]")  # as most are: nothing
 UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+# Of these, the ones that choose between the shapes of a letter, as in some Japanese names.
+SHAPES = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 QUOTES = re.compile('["\u201c-\u201f\u00ab\u00bb\uff02]')
 SCHEME = re.compile(r"mailto:(?://)?", re.IGNORECASE)
 NAMED = re.compile(r"([^<>]*)<([^<>]*)>[ .,;]*")
@@ -103,8 +105,24 @@ def visible(text: str) -> str:
     """Return a text without the signs that show nothing, and with one kind of space."""
     if text.isascii():
         return text.replace("\t", " ")
+    return _without_format(UNSEEN.sub("", text))
+
+
+def cleaned_name(text: str) -> str:
+    """Return the name of a person that was typed or pasted, as it is shown, stored and mailed.
+
+    Without the signs that show nothing, but for those that a letter has another shape by, and with
+    one kind of space. A control character or a line break stays: it is named, not taken out.
+    """
+    if text.isascii():
+        return text.strip()
+    letters = "".join(sign for sign in text if not UNSEEN.fullmatch(sign) or SHAPES.fullmatch(sign))
+    shown = _without_format(letters).strip()
+    return shown if SHAPES.sub("", shown) else ""
+
+
+def _without_format(text: str) -> str:
     shown = []
-    text = UNSEEN.sub("", text)
     for place, sign in enumerate(text):
         kind = unicodedata.category(sign)
         if kind != "Cf" or (sign in JOINERS and _joins(text, place)):

@@ -10,7 +10,14 @@ from wtforms.validators import ValidationError
 
 from crossroads.leads.consent import wording_hash
 from crossroads.mail import domain_hints
-from crossroads.mail.addresses import EMAIL_LENGTH, QUOTES, at_signs, cleaned, email_key
+from crossroads.mail.addresses import (
+    EMAIL_LENGTH,
+    QUOTES,
+    at_signs,
+    cleaned,
+    cleaned_name,
+    email_key,
+)
 from crossroads.site_form import SiteForm
 
 NAME_LENGTH = 100
@@ -36,6 +43,10 @@ def _strip(value: str | None) -> str:
 
 def _address(value: str | None) -> str:
     return cleaned(value or "")
+
+
+def _name(value: str | None) -> str:
+    return cleaned_name(value or "")
 
 
 def _email_sentence(typed: str) -> str | None:
@@ -92,7 +103,7 @@ class EnrollForm(PublicForm):
 
     cohort = RadioField("Dates", validate_choice=False)
     seats = StringField("Number of seats", default="1", filters=[_strip])
-    name = StringField("Name", filters=[_strip])
+    name = StringField("Name", filters=[_name])
     email = StringField("Email address", filters=[_address])
     request_key = HiddenField()
     amount = HiddenField()
@@ -121,7 +132,7 @@ class EnrollForm(PublicForm):
 class ParticipantForm(PublicForm):
     """Who takes a seat. `turn` counts how often the seat was named when the form was made."""
 
-    name = StringField("Name", filters=[_strip])
+    name = StringField("Name", filters=[_name])
     email = StringField("Email address", filters=[_address])
     turn = HiddenField()
 
@@ -148,7 +159,7 @@ class SignupForm(PublicForm):
     """
 
     email = StringField("Email address", filters=[_address])
-    name = StringField("Name (optional)", filters=[_strip])
+    name = StringField("Name (optional)", filters=[_name])
     consent = BooleanField()
     website = StringField("Leave this field empty", filters=[_strip])
     wording = HiddenField()

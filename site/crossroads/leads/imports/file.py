@@ -191,7 +191,8 @@ class LeadFile:
         )
         row["address"] = self._address(self._text(cells, "email"))
         for name, most in TEXTS.items():
-            row[name] = _text(name, self._text(cells, name), most)
+            text = self._text(cells, name)
+            row[name] = _text(name, addresses.cleaned_name(text) if name == "name" else text, most)
         row["name"] = row["name"] or self._full_name(cells)
         row["consent_source"] = row["consent_source"] or self._source
         if not row["consent_source"]:
@@ -238,7 +239,7 @@ class LeadFile:
         return (export.undo(cell) if self._ours else cell).strip()
 
     def _full_name(self, cells: list[str]) -> str | None:
-        parts = [self._text(cells, name) for name in columns.PARTS]
+        parts = [addresses.cleaned_name(self._text(cells, name)) for name in columns.PARTS]
         return _text("name", " ".join(filter(None, parts)), TEXTS["name"])
 
     def _address(self, email: str) -> addresses.Address:

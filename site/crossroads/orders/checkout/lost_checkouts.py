@@ -265,7 +265,7 @@ def _store(session: AnySession, one: Checkout, suppression_key: str) -> None:
             currency=one.currency,
             mode=identity.mode_of(live=one.live),
             email=one.email[:254],
-            name=one.name[:100],
+            name=addresses.cleaned_name(one.name)[:100],
             address_hash=hashed,
             made_at=one.created_at,
             payment_intent=one.payment_intent,
