@@ -125,26 +125,25 @@ STAFF: Final[tuple[InstrumentedAttribute[Any], ...]] = (
 # (`address_hash`) tells who it was only to whoever has the key and the address. The names that
 # Stripe gives to checkouts and payments open what it stores, to people who may see it there.
 NOBODY: Final[dict[str, str]] = {
-    "announcement": "subject body page campaign waiting state form_key",
+    "announcement": "subject body page campaign waiting form_key",
     "checkout_request": "trouble",
     "cohort": "course code",
-    "consent_event": "address_hash kind form wording_hash page page_version",
+    "consent_event": "address_hash form wording_hash page page_version",
     "enrollment": "course cohort address_hash token",
     "hold": "course cohort",
-    "lead": "address_hash state",
+    "lead": "address_hash",
     "lost_checkout": "session_id reference course cohort item currency mode address_hash "
-    "payment_intent how cause",
-    "message": "kind address_hash reference state owner",
+    "payment_intent cause",
+    "message": "kind address_hash reference owner",
     "order": "course cohort address_hash item currency checkout_options mode cohort_timezone token "
-    "session_id session_url payment_intent state",
-    "order_event": "kind cause subject status stripe_id seat_numbers reason",
+    "session_id session_url payment_intent",
+    "order_event": "cause subject status stripe_id seat_numbers reason",
     "reconciliation": "owner",
     "refused_event": "id",
     "site": "site_id stripe_mode stripe_account",
     "staff_session": "token_hash",
     "stripe_event": "id kind object_id owner error",
-    "suppression": "address_hash reason",
-    "user": "role",
+    "suppression": "address_hash",
     "waiting_list": "course cohort",
 }
 
