@@ -142,7 +142,7 @@ def server() -> "Iterator[MailServer]":
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> "Iterator[SandboxServer]":
-    """The stand-in for Stripe, listening, with books of its own. It sends no webhooks."""
+    """A listening Stripe sandbox with its own account. It sends no webhooks."""
     from tests.support.sandbox_server import start
 
     server = start(tmp_path / "sandbox")

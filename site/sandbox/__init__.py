@@ -1,1 +1,1 @@
-"""The sandbox: stands in for Stripe and for the mail server, in development and in tests."""
+"""The sandbox: replaces Stripe and the mail server in development and in tests."""

@@ -1,4 +1,4 @@
-"""Disputes and refunds that take time, seen through the SDK, as the bank plays them."""
+"""Disputes and delayed refunds, through the SDK."""
 
 import pytest
 from stripe import Charge, Dispute, InvalidRequestError, StripeClient
@@ -20,7 +20,7 @@ def disputed(sandbox: SandboxServer, **given: object) -> Dispute:
     return sandbox.client().v1.disputes.list().data[0]
 
 
-def test_card_that_is_disputed_later_takes_the_money_back(sandbox: SandboxServer) -> None:
+def test_disputed_test_card_withdraws_the_money(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/testing#disputes."""
     sdk, charge = sandbox.client(), paid(sandbox, "4000000000000259")
     assert not charge.disputed and sdk.v1.disputes.list().data == []
@@ -34,7 +34,7 @@ def test_card_that_is_disputed_later_takes_the_money_back(sandbox: SandboxServer
     assert types(sdk)[-2:] == ["charge.dispute.created", "charge.dispute.funds_withdrawn"]
 
 
-def test_won_dispute_brings_the_money_back(sandbox: SandboxServer) -> None:
+def test_won_dispute_returns_the_money(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/disputes/how-disputes-work."""
     sdk, dispute = sandbox.client(), disputed(sandbox)
     sandbox.control("respond", id=dispute.id)
@@ -50,7 +50,7 @@ def test_won_dispute_brings_the_money_back(sandbox: SandboxServer) -> None:
     ]
 
 
-def test_lost_dispute_is_closed_and_stays_so(sandbox: SandboxServer) -> None:
+def test_lost_dispute_is_closed(sandbox: SandboxServer) -> None:
     sdk, dispute = sandbox.client(), disputed(sandbox)
     sandbox.control("lose_dispute", id=dispute.id)
     assert sdk.v1.disputes.retrieve(dispute.id).status == "lost"
@@ -59,7 +59,7 @@ def test_lost_dispute_is_closed_and_stays_so(sandbox: SandboxServer) -> None:
         sandbox.control("win", id=dispute.id)
 
 
-def test_inquiry_takes_no_money_until_it_becomes_a_dispute(sandbox: SandboxServer) -> None:
+def test_inquiry_withdraws_no_money_until_it_becomes_a_dispute(sandbox: SandboxServer) -> None:
     """Source: inquiries in https://docs.stripe.com/disputes/how-disputes-work."""
     sdk, dispute = sandbox.client(), disputed(sandbox, inquiry=True, amount=1_000)
     assert (dispute.status, dispute.amount) == ("warning_needs_response", 1_000)
@@ -71,7 +71,7 @@ def test_inquiry_takes_no_money_until_it_becomes_a_dispute(sandbox: SandboxServe
     assert types(sdk)[-2:] == ["charge.dispute.updated", "charge.dispute.funds_withdrawn"]
 
 
-def test_charge_in_dispute_is_neither_refunded_nor_disputed_again(sandbox: SandboxServer) -> None:
+def test_disputed_charge_is_neither_refunded_nor_disputed_again(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/error-codes#charge-disputed."""
     dispute = disputed(sandbox)
     with pytest.raises(InvalidRequestError) as caught:
@@ -94,7 +94,7 @@ def test_unknown_dispute_is_missing(sdk: StripeClient) -> None:
         ("4000000000005126", "succeeded", "failed", "refund.failed"),
     ],
 )
-def test_refunds_of_two_cards_end_otherwise_than_they_began(
+def test_refunds_of_two_test_cards_change_their_status_later(
     sandbox: SandboxServer, number: str, first: str, then: str, told: str
 ) -> None:
     """Source: https://docs.stripe.com/testing#refunds."""
@@ -106,7 +106,7 @@ def test_refunds_of_two_cards_end_otherwise_than_they_began(
     assert types(sdk)[-1] == told and "charge.refund.updated" in types(sdk)
 
 
-def test_refund_that_asks_the_buyer_can_be_canceled(sandbox: SandboxServer) -> None:
+def test_refund_that_requires_action_can_be_canceled(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/api/refunds/cancel."""
     sdk = sandbox.client()
     refund = sdk.v1.refunds.create({"charge": paid(sandbox, "4000000000007726").id})
@@ -130,7 +130,7 @@ def test_events_are_kept_for_thirty_days(sandbox: SandboxServer) -> None:
         sdk.v1.events.retrieve(old.id)
 
 
-def test_live_mode_takes_live_keys_and_marks_what_it_makes(sandbox: SandboxServer) -> None:
+def test_live_mode_takes_live_keys_and_marks_its_objects(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/keys#test-live-modes."""
     sandbox.control("mode", live=True)
     sdk = sandbox.client("sk_live_" + "abc")

@@ -1,4 +1,4 @@
-"""Injected faults: each reaches the SDK as the trouble it stands for, before or after the work."""
+"""Injected faults: each reaches the SDK as the error it simulates, before or after the work."""
 
 import threading
 import time
@@ -39,10 +39,10 @@ def count(sandbox: SandboxServer) -> int:
         ("garbage", UnicodeDecodeError),
     ],
 )
-def test_spoiled_answer_raises_what_the_sdk_raises(
+def test_broken_answer_raises_the_error_of_the_sdk(
     sandbox: SandboxServer, kind: str, error: type[Exception], after: bool
 ) -> None:
-    """Source: stripe/_http_client.py and stripe/_api_requestor.py; a body that is no UTF-8 is
+    """Source: stripe/_http_client.py and stripe/_api_requestor.py; a body that is not UTF-8 is
     no StripeError there. The same key then makes one session in either case."""
     sandbox.control("fault", kind=kind, after=after, seconds=0)
     with pytest.raises(error):
@@ -52,7 +52,7 @@ def test_spoiled_answer_raises_what_the_sdk_raises(
     assert count(sandbox) == 1
 
 
-def test_late_answer_is_a_timeout_for_who_does_not_wait(sandbox: SandboxServer) -> None:
+def test_late_answer_is_a_timeout_for_a_client_with_a_short_one(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="timeout", seconds=3, after=True)
     hasty = sandbox.client(http_client=RequestsClient(timeout=(0.5, 0.5)))
     begun = time.monotonic()
@@ -61,8 +61,8 @@ def test_late_answer_is_a_timeout_for_who_does_not_wait(sandbox: SandboxServer) 
     assert time.monotonic() - begun < 2 and count(sandbox) == 1
 
 
-def test_answer_that_trickles_comes_whole_for_who_waits(sandbox: SandboxServer) -> None:
-    """No read takes as long as the SDK waits for one, and all of them together do."""
+def test_slow_answer_arrives_completely(sandbox: SandboxServer) -> None:
+    """Each read is within the SDK's timeout; all of them together are not."""
     sandbox.control("fault", kind="trickle", seconds=1, after=True)
     hasty = sandbox.client(http_client=RequestsClient(timeout=(0.5, 0.5)))
     begun = time.monotonic()
@@ -81,13 +81,13 @@ def test_fault_that_lasts_ends_with_the_sandbox(tmp_path: Path, kind: str) -> No
     eventually(lambda: set(threading.enumerate()) <= before)
 
 
-def test_wrong_object_raises_nothing(sandbox: SandboxServer) -> None:
+def test_object_of_another_type_raises_no_error(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="wrong", after=True)
     assert create(sandbox.client()).object == "customer"
     assert create(sandbox.client()).object == "checkout.session" and count(sandbox) == 1
 
 
-def test_too_many_requests_are_refused_before_the_work(sandbox: SandboxServer) -> None:
+def test_rate_limited_call_does_no_work(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/rate-limits; the SDK does not retry them."""
     sandbox.control("fault", kind="429")
     with pytest.raises(RateLimitError) as caught:
@@ -100,7 +100,7 @@ def test_too_many_requests_are_refused_before_the_work(sandbox: SandboxServer) -
     assert (caught.value.headers or {})["Retry-After"] == "7"
 
 
-def test_sdk_gets_over_errors_that_pass(sandbox: SandboxServer) -> None:
+def test_sdk_retries_temporary_errors(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="500")
     sandbox.control("fault", kind="reset", after=True)
     create(sandbox.client(max_network_retries=2))
@@ -109,7 +109,7 @@ def test_sdk_gets_over_errors_that_pass(sandbox: SandboxServer) -> None:
     assert notes == ["replayed", "reset after the work", "500 before the work"]
 
 
-def test_fault_strikes_the_calls_it_is_meant_for(sandbox: SandboxServer) -> None:
+def test_fault_applies_to_its_method_and_path(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     made = create(sdk)
     sandbox.control("fault", kind="500", method="GET", path="/v1/checkout/sessions/cs_*", times=2)
@@ -121,13 +121,13 @@ def test_fault_strikes_the_calls_it_is_meant_for(sandbox: SandboxServer) -> None
     assert sdk.v1.checkout.sessions.retrieve(made.id).id == made.id
 
 
-def test_faults_can_be_called_off(sandbox: SandboxServer) -> None:
+def test_faults_can_be_removed(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="500", times=100)
     assert sandbox.control("clear_faults")["faults"] == []
     create(sandbox.client())
 
 
-def test_other_calls_go_on_while_some_hang(sandbox: SandboxServer) -> None:
+def test_hanging_calls_do_not_block_others(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="timeout", seconds=20, times=4, method="POST")
     hasty = sandbox.client(http_client=RequestsClient(timeout=(0.2, 0.2)))
     for _ in range(4):
@@ -150,7 +150,7 @@ def test_other_calls_go_on_while_some_hang(sandbox: SandboxServer) -> None:
         ("deliver_to", {"endpoints": ["nowhere"]}, 400),
     ],
 )
-def test_control_says_what_it_cannot_do(
+def test_control_names_invalid_actions(
     sandbox: SandboxServer, action: str, values: dict[str, Any], status: int
 ) -> None:
     form = {name: str(value) for name, value in values.items() if name != "endpoints"}
@@ -161,13 +161,13 @@ def test_control_says_what_it_cannot_do(
     assert fetch(f"{sandbox.url}/stripe/{action}", form=form).status == status
 
 
-def test_other_sites_may_not_press_the_buttons(sandbox: SandboxServer) -> None:
+def test_control_refuses_requests_of_other_sites(sandbox: SandboxServer) -> None:
     foreign = {"Sec-Fetch-Site": "cross-site"}
     page = fetch(f"{sandbox.url}/stripe/reset", form={}, headers=foreign)
     assert page.status == 403
 
 
-def test_reset_forgets_all_but_where_webhooks_go(sandbox: SandboxServer) -> None:
+def test_reset_deletes_all_but_the_webhook_endpoints(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     create(sdk)
     sandbox.control("deliver_to", endpoints=["http://127.0.0.1:9/hook"])
@@ -196,7 +196,7 @@ def test_control_page_shows_what_happened(sandbox: SandboxServer) -> None:
     assert refused.status == 400 and "can be expired" in refused.text
 
 
-def test_errors_lead_to_the_call_in_the_log(sandbox: SandboxServer) -> None:
+def test_error_links_to_the_call_in_the_log(sandbox: SandboxServer) -> None:
     answer = fetch(f"{sandbox.url}/v1/events/evt_none", headers={"Authorization": f"Bearer {KEY}"})
     id = answer.headers["Request-Id"]  # noqa: A001
     assert f"{sandbox.url}/stripe/#{id}" in answer.text

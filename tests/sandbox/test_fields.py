@@ -71,7 +71,7 @@ def declared(kind: type) -> dict[str, bool]:
 
 
 def faults(kind: type, obj: dict[str, Any], where: str) -> list[str]:
-    """Name what an object lacks, and what it has that the SDK knows nothing of, at any depth."""
+    """Return the missing and the unknown fields of an object, at any depth."""
     fields = declared(kind)
     found = [
         f"{where}.{name} is missing"
@@ -120,7 +120,7 @@ def test_objects_carry_every_field_the_sdk_declares(sandbox: SandboxServer) -> N
         assert faults(kind, shown, kind.__name__) == []
 
 
-def test_everything_switched_on_carries_every_field_too(sandbox: SandboxServer) -> None:
+def test_objects_with_all_options_carry_every_field(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     made = sdk.v1.checkout.sessions.create(
         session_params(
@@ -139,7 +139,7 @@ def test_everything_switched_on_carries_every_field_too(sandbox: SandboxServer) 
 
 
 @pytest.mark.parametrize("number", ["4000000000009995", "4000002500003155"])
-def test_unpaid_objects_carry_every_field_too(sandbox: SandboxServer, number: str) -> None:
+def test_unpaid_objects_carry_every_field(sandbox: SandboxServer, number: str) -> None:
     sdk = sandbox.client()
     made = sdk.v1.checkout.sessions.create(session_params())
     sandbox.pay(made.url or "", number)
@@ -151,7 +151,7 @@ def test_unpaid_objects_carry_every_field_too(sandbox: SandboxServer, number: st
         assert faults(Charge, charge.to_dict(), "charge") == []
 
 
-def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
+def test_delayed_objects_carry_every_field(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     made = sdk.v1.checkout.sessions.create(session_params())
     sandbox.pay(made.url or "", iban="AT321904300235473204")
@@ -180,7 +180,7 @@ def test_delayed_objects_carry_every_field_too(sandbox: SandboxServer) -> None:
     ],
 )
 def test_parameters_are_those_the_sdk_sends(parameters: Parameters, params: Any) -> None:
-    """Source: stripe/params. What is neither taken nor refused by name counts as unknown."""
+    """Source: stripe/params. A parameter neither supported nor refused by name is unknown."""
     sent = set(params.__annotations__) - set(stripe.RequestOptions.__annotations__)
     assert set(parameters.known) | set(parameters.unsupported) == sent
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: one piece of work for each, however often it is asked for.
+"""Idempotency keys: the work of a call is done once for each key.
 
 Source: https://docs.stripe.com/api/idempotent_requests.
 """
@@ -26,7 +26,7 @@ def headers(obj: Any) -> Any:
     return obj.last_response.headers
 
 
-def test_same_key_gives_the_first_answer_again(sdk: StripeClient) -> None:
+def test_same_key_returns_the_first_answer(sdk: StripeClient) -> None:
     first = create(sdk, "order-1")
     sdk.v1.checkout.sessions.expire(first.id)
     again = create(sdk, "order-1")
@@ -58,7 +58,7 @@ def test_other_account_may_use_the_same_key(sandbox: SandboxServer) -> None:
     assert ours.id != theirs.id
 
 
-def test_key_is_forgotten_after_a_day(sandbox: SandboxServer) -> None:
+def test_key_expires_after_a_day(sandbox: SandboxServer) -> None:
     first = create(sandbox.client(), "order-1")
     sandbox.control("advance", seconds=24 * 3600 - 60)
     assert create(sandbox.client(), "order-1").id == first.id
@@ -72,14 +72,14 @@ def test_key_that_is_too_long_is_refused(sdk: StripeClient) -> None:
         create(sdk, "k" * 256)
 
 
-def test_bad_parameters_leave_the_key_free(sdk: StripeClient) -> None:
-    """No answer is kept when validation fails: the work had not begun."""
+def test_invalid_parameters_do_not_use_the_key(sdk: StripeClient) -> None:
+    """No answer is saved when validation fails: no work had begun."""
     with pytest.raises(InvalidRequestError):
         create(sdk, "order-1", line_items=[line_item(1)])
     assert create(sdk, "order-1").status == "open"
 
 
-def test_refusal_of_the_work_itself_is_kept(sandbox: SandboxServer) -> None:
+def test_error_about_an_objects_state_is_saved(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     made = create(sdk, "order-1")
     sdk.v1.checkout.sessions.expire(made.id)
@@ -92,7 +92,7 @@ def test_refusal_of_the_work_itself_is_kept(sandbox: SandboxServer) -> None:
     assert requests[0] == requests[1]
 
 
-def test_server_error_after_the_work_is_kept_too(sandbox: SandboxServer) -> None:
+def test_server_error_after_the_work_is_saved(sandbox: SandboxServer) -> None:
     """Retries with the same key return the saved response, including 500 errors."""
     sandbox.control("fault", kind="500", after=True)
     sdk = sandbox.client()
@@ -104,7 +104,7 @@ def test_server_error_after_the_work_is_kept_too(sandbox: SandboxServer) -> None
     assert len(sdk.v1.checkout.sessions.list().data) == 1  # though nobody was told
 
 
-def test_server_error_before_the_work_leaves_the_key_free(sandbox: SandboxServer) -> None:
+def test_server_error_before_the_work_does_not_use_the_key(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="500")
     with pytest.raises(APIError):
         create(sandbox.client(), "order-1")

@@ -1,4 +1,4 @@
-"""Lists, cursors and expanding, as the SDK uses them."""
+"""Lists, cursors and expansion, through the SDK."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 
 def made(sdk: StripeClient, count: int) -> list[str]:
-    """Make sessions; return their ids, newest first."""
+    """Create sessions; return their ids, newest first."""
     ids = [sdk.v1.checkout.sessions.create(session_params()).id for _ in range(count)]
     return ids[::-1]
 
@@ -27,7 +27,7 @@ def test_lists_come_newest_first_and_ten_at_a_time(sdk: StripeClient) -> None:
     assert [one.id for one in rest.data] == ids[10:] and not rest.has_more
 
 
-def test_cursors_go_both_ways(sdk: StripeClient) -> None:
+def test_cursors_work_in_both_directions(sdk: StripeClient) -> None:
     ids = made(sdk, 5)
     sessions = sdk.v1.checkout.sessions
     page = sessions.list({"ending_before": ids[3], "limit": 2})
@@ -37,7 +37,7 @@ def test_cursors_go_both_ways(sdk: StripeClient) -> None:
     assert [one.id for one in sessions.list({"limit": 2}).auto_paging_iter()] == ids
 
 
-def test_what_is_new_meanwhile_moves_no_page(sdk: StripeClient) -> None:
+def test_new_objects_do_not_shift_the_pages(sdk: StripeClient) -> None:
     ids = made(sdk, 4)
     seen = []
     for one in sdk.v1.checkout.sessions.list({"limit": 2}).auto_paging_iter():
@@ -46,7 +46,7 @@ def test_what_is_new_meanwhile_moves_no_page(sdk: StripeClient) -> None:
     assert seen == ids
 
 
-def test_time_limits_hold(sandbox: SandboxServer) -> None:
+def test_lists_are_filtered_by_time(sandbox: SandboxServer) -> None:
     """Source: created in the list parameters; gt, gte, lt, lte or one moment."""
     sdk = sandbox.client()
     first = sdk.v1.checkout.sessions.create(session_params())
@@ -85,7 +85,7 @@ def test_bad_list_parameters_are_named(
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
-def test_expanding_reaches_through_levels_and_lists(sandbox: SandboxServer) -> None:
+def test_expansion_works_through_levels_and_lists(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/api/expanding_objects."""
     sdk = sandbox.client()
     session = sdk.v1.checkout.sessions.create(session_params())
@@ -98,7 +98,7 @@ def test_expanding_reaches_through_levels_and_lists(sandbox: SandboxServer) -> N
     assert charge.payment_intent.latest_charge == charge.id
 
 
-def test_what_is_not_there_yet_stays_none_when_expanded(sdk: StripeClient) -> None:
+def test_expanded_field_without_a_value_is_none(sdk: StripeClient) -> None:
     made = sdk.v1.checkout.sessions.create(
         session_params(expand=["payment_intent.latest_charge", "line_items"])
     )
@@ -114,13 +114,13 @@ def test_what_is_not_there_yet_stays_none_when_expanded(sdk: StripeClient) -> No
         ("customer", "The sandbox does not implement this use of"),
     ],
 )
-def test_what_cannot_be_expanded_is_said(sdk: StripeClient, path: str, words: str) -> None:
+def test_path_that_cannot_be_expanded_is_named(sdk: StripeClient, path: str, words: str) -> None:
     made = sdk.v1.checkout.sessions.create(session_params())
     with pytest.raises(InvalidRequestError, match=words):
         sdk.v1.checkout.sessions.retrieve(made.id, {"expand": [path]})
 
 
-def test_lists_want_the_path_from_data_on(sdk: StripeClient) -> None:
+def test_lists_expand_paths_that_begin_with_data(sdk: StripeClient) -> None:
     sdk.v1.checkout.sessions.create(session_params())
     with pytest.raises(InvalidRequestError, match=r"expanding 'data\.payment_intent' instead"):
         sdk.v1.checkout.sessions.list({"expand": ["payment_intent"]})

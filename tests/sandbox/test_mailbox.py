@@ -1,4 +1,4 @@
-"""The sandbox's mailbox: shows captured mail as it is, and lets it do nothing."""
+"""The mailbox: shows captured mail unchanged and runs none of it."""
 
 import os
 import re
@@ -53,11 +53,13 @@ def put(folder: Path, name: str, content: str | bytes = MAIL, *, age: int = 0) -
 
 
 def shown(html: str) -> str:
-    """Return the words of a page as a reader gets them."""
+    """Return the text of a page."""
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
 
 
-def test_list_shows_who_what_and_when_newest_first(folder: Path, mailbox: FlaskClient) -> None:
+def test_list_shows_recipient_subject_and_time_newest_first(
+    folder: Path, mailbox: FlaskClient
+) -> None:
     put(folder, "old.eml", MAIL.replace("Confirm your email", "The older one"), age=60)
     put(folder, "new.eml")
     words = shown(mailbox.get("/").text)
@@ -68,25 +70,25 @@ def test_list_shows_who_what_and_when_newest_first(folder: Path, mailbox: FlaskC
     assert "2 emails, newest first" in words
 
 
-def test_list_says_that_it_is_a_stand_in(mailbox: FlaskClient) -> None:
+def test_list_says_that_it_is_for_development(mailbox: FlaskClient) -> None:
     assert "For development only" in mailbox.get("/").text
 
 
-def test_list_reloads_itself_until_told_to_stop(mailbox: FlaskClient) -> None:
+def test_list_reloads_until_stopped(mailbox: FlaskClient) -> None:
     html = mailbox.get("/").text
     assert '<meta http-equiv="refresh" content="5">' in html
     assert '<a href="?still">Stop reloading</a>' in html
     assert "http-equiv" not in mailbox.get("/?still").text
 
 
-def test_empty_mailbox_says_what_will_come(tmp_path: Path) -> None:
+def test_empty_mailbox_explains_itself(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "not made yet"):
         answer = create_mailbox(folder).test_client().get("/")
         assert answer.status_code == 200
         assert "No email yet" in answer.text
 
 
-def test_long_list_shows_the_newest_and_says_how_many_there_are(
+def test_long_list_shows_the_newest_and_the_number_of_all(
     folder: Path, mailbox: FlaskClient
 ) -> None:
     for number in range(103):
@@ -97,7 +99,7 @@ def test_long_list_shows_the_newest_and_says_how_many_there_are(
     assert "/102.eml" not in html
 
 
-def test_letter_shows_headers_text_and_html(folder: Path, mailbox: FlaskClient) -> None:
+def test_email_shows_headers_text_and_html(folder: Path, mailbox: FlaskClient) -> None:
     put(folder, "one.eml")
     html = mailbox.get("/one.eml").text
     words = shown(html)
@@ -109,15 +111,13 @@ def test_letter_shows_headers_text_and_html(folder: Path, mailbox: FlaskClient) 
     assert "Confirm my email" in mailbox.get("/one.eml/html").text
 
 
-def test_links_of_the_html_part_open_windows_of_their_own(
-    folder: Path, mailbox: FlaskClient
-) -> None:
+def test_links_of_the_html_part_open_new_windows(folder: Path, mailbox: FlaskClient) -> None:
     put(folder, "one.eml")
     html = mailbox.get("/one.eml/html").text
     assert html.startswith('<!doctype html><html lang="en"><head><base target="_blank"><title>')
 
 
-def test_html_part_can_show_but_not_run(folder: Path, mailbox: FlaskClient) -> None:
+def test_html_part_runs_no_script(folder: Path, mailbox: FlaskClient) -> None:
     put(folder, "one.eml", MAIL.replace("<body>", "<body><script>alert(1)</script>"))
     policy = mailbox.get("/one.eml/html").headers["Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -132,7 +132,7 @@ def test_html_part_can_show_but_not_run(folder: Path, mailbox: FlaskClient) -> N
         assert "default-src 'none'" in own
 
 
-def test_markup_in_headers_and_text_stays_words(folder: Path, mailbox: FlaskClient) -> None:
+def test_markup_in_headers_and_text_is_escaped(folder: Path, mailbox: FlaskClient) -> None:
     evil = "<script>alert(1)</script>"
     put(folder, "one.eml", MAIL.replace("Confirm your email", evil).replace("Confirm here", evil))
     for page in ("/", "/one.eml"):
@@ -141,7 +141,7 @@ def test_markup_in_headers_and_text_stays_words(folder: Path, mailbox: FlaskClie
         assert "&lt;script&gt;" in html
 
 
-def test_raw_file_is_downloaded_as_it_is(folder: Path, mailbox: FlaskClient) -> None:
+def test_raw_file_is_downloaded_unchanged(folder: Path, mailbox: FlaskClient) -> None:
     put(folder, "one.eml")
     with mailbox.get("/one.eml/raw") as answer:
         assert answer.data == MAIL.encode()
@@ -182,9 +182,7 @@ def test_broken_file_is_shown_as_broken(folder: Path, mailbox: FlaskClient, cont
         ("Subject: Confirm your email", "Subject: =?no-such?q?=FF?="),
     ],
 )
-def test_odd_mail_breaks_no_page(
-    folder: Path, mailbox: FlaskClient, before: str, after: str
-) -> None:
+def test_unusual_mail_is_shown(folder: Path, mailbox: FlaskClient, before: str, after: str) -> None:
     assert before in MAIL
     put(folder, "odd.eml", MAIL.replace(before, after))
     for page in ("/", "/odd.eml", "/odd.eml/html"):
@@ -209,7 +207,7 @@ def test_odd_mail_breaks_no_page(
         "nothing.eml",
     ],
 )
-def test_only_mail_that_lies_in_the_folder_is_shown(
+def test_only_mail_in_the_folder_itself_is_shown(
     folder: Path, mailbox: FlaskClient, name: str
 ) -> None:
     secret = folder.parent / "secret.eml"
@@ -233,7 +231,7 @@ def test_nothing_can_be_changed(folder: Path, mailbox: FlaskClient) -> None:
             assert mailbox.open(page, method=verb).status_code == 405
 
 
-def test_entrance_leads_to_the_mailbox(folder: Path) -> None:
+def test_start_page_links_to_the_mailbox(folder: Path) -> None:
     put(folder, "one.eml")
     sandbox = Client(create_sandbox(folder))
     assert 'href="mail/"' in sandbox.get("/").text

@@ -1,4 +1,4 @@
-"""Test mode and live mode: a key sees and changes the objects of its own mode alone.
+"""Test mode and live mode: a key sees and changes only the objects of its mode.
 
 Source: https://docs.stripe.com/keys#test-live-modes
 """
@@ -39,7 +39,7 @@ def everything(sdk: StripeClient) -> dict[str, list[str]]:
 
 
 def one_of_each(sandbox: SandboxServer, sdk: StripeClient) -> dict[str, list[str]]:
-    """Make an object of every kind; return all that the key sees then."""
+    """Create an object of every kind; return the ids that the key sees then."""
     params = session_params(invoice_creation={"enabled": True})
     for _ in range(2):
         sandbox.pay(sdk.v1.checkout.sessions.create(params).url or "")
@@ -66,7 +66,9 @@ def test_lists_show_the_objects_of_the_keys_mode_alone(sandbox: SandboxServer) -
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_object_of_the_other_mode_is_named_as_such(sandbox: SandboxServer, live: bool) -> None:
+def test_error_names_the_mode_of_an_object_in_the_other_mode(
+    sandbox: SandboxServer, live: bool
+) -> None:
     """Source: the message as quoted in dj-stripe/dj-stripe#1113."""
     clients = {True: sandbox.client(LIVE_KEY), False: sandbox.client()}
     sandbox.control("mode", live=live)
@@ -90,7 +92,7 @@ def test_object_of_the_other_mode_is_named_as_such(sandbox: SandboxServer, live:
         assert caught.value.code == "resource_missing"
 
 
-def test_what_comes_due_stays_in_its_mode(sandbox: SandboxServer) -> None:
+def test_due_job_stays_in_its_mode(sandbox: SandboxServer) -> None:
     test, live = sandbox.client(), sandbox.client(LIVE_KEY)
     made = test.v1.checkout.sessions.create(session_params())
     sandbox.control("mode", live=True)

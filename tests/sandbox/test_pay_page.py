@@ -1,4 +1,4 @@
-"""The pay page as a browser without script sees it."""
+"""The payment page without scripts."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def made(sdk: StripeClient, **changes: object) -> Session:
 
 
 def words(text: str) -> str:
-    """Return what a page says, without its markup."""
+    """Return the text of a page."""
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", text)))
 
 
@@ -51,14 +51,14 @@ def test_order_is_shown_in_its_currency(
     assert "No money moves" in page
 
 
-def test_page_leads_back_without_paying(sdk: StripeClient) -> None:
+def test_page_links_back_without_paying(sdk: StripeClient) -> None:
     with_way, without = made(sdk), made(sdk, cancel_url=None)
     link = f'<a href="{with_way.cancel_url}">Go back without paying'
     assert link in fetch(with_way.url or "").text
     assert "Go back" not in fetch(without.url or "").text
 
 
-def test_email_given_by_the_site_is_fixed(sandbox: SandboxServer) -> None:
+def test_email_given_by_the_site_cannot_be_changed(sandbox: SandboxServer) -> None:
     """Source: customer_email in https://docs.stripe.com/api/checkout/sessions/create."""
     sdk = sandbox.client()
     session = made(sdk, customer_email="ada@example.com")
@@ -82,7 +82,7 @@ def test_email_given_by_the_site_is_fixed(sandbox: SandboxServer) -> None:
         ("name", "", "Enter the name"),
     ],
 )
-def test_mistake_is_named_beside_its_field_and_nothing_typed_is_lost(
+def test_error_is_shown_at_its_field_and_typed_values_are_kept(
     sandbox: SandboxServer, field: str, typed: str, message: str
 ) -> None:
     sdk = sandbox.client()
@@ -106,12 +106,12 @@ def test_mistake_is_named_beside_its_field_and_nothing_typed_is_lost(
         ("DE89370400440532013000", "Use a test account"),
     ],
 )
-def test_bad_account_is_named(sdk: StripeClient, iban: str, message: str) -> None:
+def test_invalid_iban_is_named(sdk: StripeClient, iban: str, message: str) -> None:
     page = fetch(made(sdk).url or "", form={**CARD, "method": "sepa_debit", "iban": iban})
     assert page.status == 422 and re.search(rf'id="iban-error">{message}', page.text)
 
 
-def test_required_terms_are_asked_for_and_kept(sandbox: SandboxServer) -> None:
+def test_required_terms_are_asked_for_and_stored(sandbox: SandboxServer) -> None:
     """Source: consent_collection in https://docs.stripe.com/api/checkout/sessions/create."""
     sdk = sandbox.client()
     session = made(sdk, consent_collection={"terms_of_service": "required"})
@@ -122,7 +122,7 @@ def test_required_terms_are_asked_for_and_kept(sandbox: SandboxServer) -> None:
     assert paid.consent is not None and paid.consent.terms_of_service == "accepted"
 
 
-def test_promotion_code_nobody_made_is_not_valid(sandbox: SandboxServer) -> None:
+def test_unknown_promotion_code_is_not_valid(sandbox: SandboxServer) -> None:
     session = made(sandbox.client(), allow_promotion_codes=True)
     page = fetch(f"{session.url}/code", form={"promotion_code": "SAVE50"})
     assert page.status == 422 and "This code is not valid" in page.text
@@ -142,7 +142,7 @@ def test_many_clicks_pay_once(sandbox: SandboxServer) -> None:
     assert len(completed.data) == 1
 
 
-def test_page_of_an_ended_session_says_what_became_of_it(sandbox: SandboxServer) -> None:
+def test_page_of_an_ended_session_says_its_result(sandbox: SandboxServer) -> None:
     """An expired session's page must not say that it worked (stripe-node#2462)."""
     sdk = sandbox.client()
     gone, paid, later = made(sdk), made(sdk), made(sdk)
@@ -176,7 +176,7 @@ def test_authentication_after_the_end_changes_nothing(sandbox: SandboxServer) ->
     assert "This checkout has expired" in page.text and len(sdk.v1.charges.list().data) == 1
 
 
-def test_page_may_lead_to_the_shop_and_loads_nothing_from_elsewhere(
+def test_page_may_redirect_to_the_site_and_loads_nothing_from_elsewhere(
     sandbox: SandboxServer,
 ) -> None:
     """A browser holds the redirect after the post against form-action (CSP level 3)."""
@@ -193,7 +193,7 @@ def test_page_may_lead_to_the_shop_and_loads_nothing_from_elsewhere(
             assert answer.status == 200
 
 
-def test_card_numbers_are_not_kept(sandbox: SandboxServer) -> None:
+def test_card_numbers_are_not_stored(sandbox: SandboxServer) -> None:
     for number in ("4242424242424242", "4000000000000002", "4000002500003155"):
         sandbox.pay(made(sandbox.client()).url or "", number, cvc="987")
     stored = b"".join(path.read_bytes() for path in sandbox.setup.folder.iterdir())

@@ -1,4 +1,4 @@
-"""What buyers do on the pay page, seen through the SDK: cards, bank accounts, refunds."""
+"""Payments on the payment page, through the SDK: cards, bank accounts, refunds."""
 
 import pytest
 from stripe import Charge, InvalidRequestError, PaymentIntent, StripeClient
@@ -26,11 +26,11 @@ def read(sdk: StripeClient, session: Session) -> tuple[Session, PaymentIntent, C
 
 
 def types(sdk: StripeClient) -> list[str]:
-    """Return what happened, oldest first."""
+    """Return the types of all events, oldest first."""
     return [str(event.type) for event in sdk.v1.events.list({"limit": 100}).data][::-1]
 
 
-def test_good_card_pays_and_leads_back(sandbox: SandboxServer) -> None:
+def test_valid_card_pays_and_redirects_to_the_site(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/testing and
     https://docs.stripe.com/payments/checkout/custom-success-page."""
     sdk = sandbox.client()
@@ -66,7 +66,7 @@ def test_good_card_pays_and_leads_back(sandbox: SandboxServer) -> None:
     ]
 
 
-def test_session_metadata_stays_with_the_session(sandbox: SandboxServer) -> None:
+def test_session_metadata_is_not_copied_to_the_payment(sandbox: SandboxServer) -> None:
     """Source: metadata in https://docs.stripe.com/metadata: it is not copied to the payment."""
     sdk = sandbox.client()
     session = made(sdk, metadata={"order": "7"})
@@ -105,7 +105,7 @@ def test_declined_card_leaves_the_session_open(
     assert again.last_payment_error is None
 
 
-def test_authentication_is_asked_for_and_then_pays(sandbox: SandboxServer) -> None:
+def test_card_pays_after_authentication(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/testing#regulatory-cards."""
     sdk = sandbox.client()
     session = made(sdk)
@@ -140,7 +140,7 @@ def test_failed_authentication_charges_nothing(sandbox: SandboxServer) -> None:
     ("iban", "action", "paid"),
     [(PAYS_LATER, None, True), (FAILS_LATER, None, False), (PAYS_LATER, "bounce", False)],
 )
-def test_bank_account_pays_later_or_never(
+def test_bank_account_pays_or_fails_later(
     sandbox: SandboxServer, iban: str, action: str | None, paid: bool
 ) -> None:
     """Source: https://docs.stripe.com/checkout/fulfillment (delayed payment methods)."""
@@ -163,7 +163,7 @@ def test_bank_account_pays_later_or_never(
     assert types(sdk)[-1] == f"checkout.session.async_payment_{outcome}"
 
 
-def test_nothing_to_pay_needs_no_card(sandbox: SandboxServer) -> None:
+def test_free_order_needs_no_card(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
     sdk = sandbox.client()
     session = made(sdk, line_items=[line_item(0)])
@@ -175,7 +175,7 @@ def test_nothing_to_pay_needs_no_card(sandbox: SandboxServer) -> None:
     assert types(sdk) == ["checkout.session.completed"]
 
 
-def test_refunds_add_up_to_the_charge_and_no_further(sandbox: SandboxServer) -> None:
+def test_refunds_cannot_exceed_the_charge(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/refunds and https://docs.stripe.com/error-codes."""
     sdk = sandbox.client()
     session = made(sdk)
@@ -216,7 +216,7 @@ def test_refunds_add_up_to_the_charge_and_no_further(sandbox: SandboxServer) -> 
         ({"charge": "ch_none", "amount": 0}, "parameter_invalid_integer", "amount"),
     ],
 )
-def test_bad_refund_is_named(
+def test_invalid_refund_is_refused(
     sdk: StripeClient, params: dict[str, object], code: str, param: str
 ) -> None:
     with pytest.raises(InvalidRequestError) as caught:
@@ -253,7 +253,7 @@ def test_refund_to_a_bank_takes_time_and_may_fail(sandbox: SandboxServer) -> Non
     assert types(sdk)[-2:] == ["refund.updated", "refund.failed"]
 
 
-def test_refund_from_the_dashboard_is_like_any_other(sandbox: SandboxServer) -> None:
+def test_refund_from_the_dashboard_is_like_one_from_the_api(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     session = made(sdk)
     sandbox.pay(session.url or "")

@@ -1,4 +1,4 @@
-"""Promotion codes, tax, tax ids, invoices and recovered sessions, as buyer and SDK see them."""
+"""Promotion codes, tax, tax ids, invoices and recovered sessions, by page and SDK."""
 
 import re
 from typing import Any
@@ -46,7 +46,7 @@ def amounts(session: Session) -> tuple[int | None, int, int, int | None]:
         ("TWENTY", "kwd", 12_340, 6_000, "−KWD 6.000"),
     ],
 )
-def test_code_takes_its_part_off(
+def test_code_reduces_the_price(
     sandbox: SandboxServer, code: str, currency: str, amount: int, off: int, shown: str
 ) -> None:
     """Source: https://docs.stripe.com/payments/checkout/discounts."""
@@ -73,7 +73,7 @@ def test_amount_off_is_spread_over_the_lines_to_the_last_cent(sandbox: SandboxSe
     assert all(line.amount_total == line.amount_subtotal - line.amount_discount for line in lines)
 
 
-def test_code_for_everything_leaves_nothing_to_pay(sandbox: SandboxServer) -> None:
+def test_code_for_100_percent_makes_the_order_free(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
     sdk = sandbox.client()
     session = made(sdk, allow_promotion_codes=True, **TAXED)
@@ -108,7 +108,7 @@ def test_code_that_cannot_be_used_changes_nothing(
     assert amounts(sdk.v1.checkout.sessions.retrieve(session.id)) == (amount, 0, 0, amount)
 
 
-def test_codes_are_for_sessions_that_take_them(sandbox: SandboxServer) -> None:
+def test_codes_are_refused_unless_the_session_allows_them(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     session = made(sdk)
     assert "Promotion code" not in fetch(session.url or "").text
@@ -116,7 +116,7 @@ def test_codes_are_for_sessions_that_take_them(sandbox: SandboxServer) -> None:
     assert amounts(sdk.v1.checkout.sessions.retrieve(session.id))[1] == 0
 
 
-def test_code_can_be_made_by_hand_and_given_at_the_start(sandbox: SandboxServer) -> None:
+def test_code_from_the_control_page_can_be_applied_at_creation(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     sandbox.control("code", code="half", percent=50)
     (code,) = sdk.v1.promotion_codes.list({"code": "HALF"}).data
@@ -135,7 +135,7 @@ def test_code_can_be_made_by_hand_and_given_at_the_start(sandbox: SandboxServer)
         ("kwd", 12_350, "exclusive", (12_350, 0, 1_240, 13_590)),
     ],
 )
-def test_tax_is_known_when_the_buyer_is(
+def test_tax_is_added_when_the_buyer_is_known(
     sandbox: SandboxServer,
     currency: str,
     amount: int,
@@ -157,7 +157,7 @@ def test_tax_is_known_when_the_buyer_is(
     assert paid.to_dict()["payment_intent"]["amount_received"] == expected[3]
 
 
-def test_tax_is_on_what_a_code_leaves(sandbox: SandboxServer) -> None:
+def test_tax_is_on_the_discounted_price(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     session = made(sdk, allow_promotion_codes=True, **TAXED)
     redeem(session, "TENOFF")
@@ -175,7 +175,7 @@ def test_tax_is_on_what_a_code_leaves(sandbox: SandboxServer) -> None:
         ("gb123456789", "gb_vat", "GB123456789"),
     ],
 )
-def test_tax_id_is_kept(sandbox: SandboxServer, typed: str, kind: str, value: str) -> None:
+def test_tax_id_is_stored(sandbox: SandboxServer, typed: str, kind: str, value: str) -> None:
     """Source: https://docs.stripe.com/tax/checkout/tax-ids."""
     sdk = sandbox.client()
     session = made(sdk, tax_id_collection={"enabled": True})
@@ -195,7 +195,7 @@ def test_tax_id_may_be_required(sandbox: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_invoice_is_written_once_it_is_paid(sandbox: SandboxServer, later: bool) -> None:
+def test_invoice_is_created_once_the_session_is_paid(sandbox: SandboxServer, later: bool) -> None:
     """Source: https://docs.stripe.com/payments/checkout/receipts#paid-invoices."""
     sdk = sandbox.client()
     session = made(sdk, invoice_creation={"enabled": True}, **TAXED)
@@ -243,7 +243,7 @@ def test_session_without_recovery_cannot_be_recovered(sandbox: SandboxServer) ->
     assert fetch(f"{session.url}/recover").status == 404
 
 
-def test_buyers_own_currency_is_told_beside_ours(sandbox: SandboxServer) -> None:
+def test_presentment_currency_is_sent_beside_ours(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing."""
     sdk = sandbox.client()
     session = made(sdk)

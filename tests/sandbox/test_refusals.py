@@ -1,4 +1,4 @@
-"""What the sandbox refuses, and that it refuses it as Stripe does."""
+"""Calls that the sandbox refuses, with Stripe's errors."""
 
 import pytest
 from stripe import AuthenticationError, InvalidRequestError, StripeClient
@@ -86,7 +86,7 @@ PRICE = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Seat"
         ({"mode": {"a": "b"}}, None, "mode"),
     ],
 )  # fmt: skip
-def test_bad_parameter_is_named(
+def test_invalid_parameter_is_named(
     sdk: StripeClient, changes: dict[str, object], code: str | None, param: str
 ) -> None:
     """Source: https://docs.stripe.com/error-codes and, where no code is named there, the
@@ -120,15 +120,13 @@ def test_bad_parameter_is_named(
         {"line_items": [{**line_item(), "tax_rates": ["txr_1"]}]},
     ],
 )
-def test_limits_of_the_sandbox_are_said_and_not_passed_over(
-    sdk: StripeClient, changes: dict[str, object]
-) -> None:
-    """What Stripe would do and the sandbox would not must never look done."""
+def test_unsupported_parameter_is_refused(sdk: StripeClient, changes: dict[str, object]) -> None:
+    """The sandbox ignores no parameter that has an effect at Stripe."""
     with pytest.raises(InvalidRequestError, match="The sandbox does not implement this use of"):
         sdk.v1.checkout.sessions.create(session_params(**changes))
 
 
-def test_switched_off_features_are_fine(sdk: StripeClient) -> None:
+def test_unsupported_feature_can_be_switched_off(sdk: StripeClient) -> None:
     sdk.v1.checkout.sessions.create(
         session_params(
             automatic_tax={"enabled": False},
@@ -149,7 +147,7 @@ def test_switched_off_features_are_fine(sdk: StripeClient) -> None:
         ("Bearer pk_test_public", "Invalid API Key provided: pk_test_"),
     ],
 )
-def test_call_without_a_good_key_is_refused(
+def test_call_without_a_valid_key_is_refused(
     sandbox: SandboxServer, header: str, words: str
 ) -> None:
     """Source: https://docs.stripe.com/api/authentication and .../api/errors (401)."""
@@ -176,14 +174,14 @@ def test_live_key_is_an_authentication_error(sandbox: SandboxServer) -> None:
         ("GET", "/v1/"),
     ],
 )
-def test_unknown_address_is_said_to_be(sandbox: SandboxServer, method: str, path: str) -> None:
+def test_unknown_path_is_named(sandbox: SandboxServer, method: str, path: str) -> None:
     """Source: Stripe's message as quoted in exercism/website#7474."""
     page = fetch(f"{sandbox.url}{path}", method=method, headers={"Authorization": f"Bearer {KEY}"})
     assert page.status == 404
     assert f"Unrecognized request URL ({method}: {path})." in page.text
 
 
-def test_body_that_is_no_form_is_refused(sandbox: SandboxServer) -> None:
+def test_body_that_is_not_a_form_is_refused(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/api: form-encoded request bodies, JSON-encoded answers."""
     page = fetch(
         f"{sandbox.url}/v1/checkout/sessions",
@@ -193,7 +191,7 @@ def test_body_that_is_no_form_is_refused(sandbox: SandboxServer) -> None:
     assert page.status == 400 and "application/x-www-form-urlencoded" in page.text
 
 
-def test_brackets_are_read_as_stripe_reads_them(sandbox: SandboxServer) -> None:
+def test_parameters_with_brackets_are_decoded(sandbox: SandboxServer) -> None:
     """Arrays come with indexes or with empty brackets; Basic carries the key as curl -u does."""
     form = {
         "mode": "payment",

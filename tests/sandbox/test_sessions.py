@@ -1,4 +1,4 @@
-"""Checkout Sessions of the sandbox, made and read through the SDK."""
+"""Checkout Sessions, created and retrieved through the SDK."""
 
 import time
 
@@ -16,7 +16,7 @@ def api_error(sdk: StripeClient, **changes: object) -> InvalidRequestError:
     return caught.value
 
 
-def test_new_session_is_open_and_unpaid_and_names_its_page(sdk: StripeClient) -> None:
+def test_new_session_is_open_and_unpaid_with_a_url(sdk: StripeClient) -> None:
     """Source: https://docs.stripe.com/api/checkout/sessions/object."""
     made = sdk.v1.checkout.sessions.create(
         session_params(
@@ -38,7 +38,7 @@ def test_new_session_is_open_and_unpaid_and_names_its_page(sdk: StripeClient) ->
     assert fetch(made.url or "").status == 200
 
 
-def test_session_is_read_back_as_it_was_made(sdk: StripeClient) -> None:
+def test_session_is_retrieved_as_created(sdk: StripeClient) -> None:
     made = sdk.v1.checkout.sessions.create(session_params())
     assert sdk.v1.checkout.sessions.retrieve(made.id).to_dict() == made.to_dict()
 
@@ -70,7 +70,7 @@ def test_line_items_are_listed_and_expanded(sdk: StripeClient) -> None:
         (-60, "at least 30 minutes"),
     ],
 )
-def test_expiry_lies_between_half_an_hour_and_a_day(
+def test_session_lives_from_half_an_hour_to_a_day(
     sdk: StripeClient, seconds: int, words: str
 ) -> None:
     """Source: expires_at in https://docs.stripe.com/api/checkout/sessions/create."""
@@ -78,7 +78,7 @@ def test_expiry_lies_between_half_an_hour_and_a_day(
     assert error.param == "expires_at" and words in str(error)
 
 
-def test_session_expires_when_its_time_has_come(sandbox: SandboxServer) -> None:
+def test_session_expires_at_its_time(sandbox: SandboxServer) -> None:
     """Source: status and url in stripe/checkout/_session.py: the url is there while it is open."""
     sdk = sandbox.client()
     soon = int(time.time()) + 31 * 60
@@ -102,7 +102,7 @@ def test_open_session_can_be_expired_once(sdk: StripeClient) -> None:
     assert "status of `expired`" in str(caught.value) and caught.value.http_status == 400
 
 
-def test_tried_payment_ends_with_its_expired_session(sandbox: SandboxServer) -> None:
+def test_expiry_cancels_the_payment_of_a_failed_attempt(sandbox: SandboxServer) -> None:
     sdk = sandbox.client()
     made = sdk.v1.checkout.sessions.create(session_params())
     sandbox.pay(made.url or "", "4000000000000002")
@@ -125,7 +125,7 @@ def test_unknown_session_is_missing(sdk: StripeClient) -> None:
         assert caught.value.param == "session"
 
 
-def test_sessions_are_found_by_state_payment_and_email(sandbox: SandboxServer) -> None:
+def test_sessions_are_filtered_by_status_payment_and_email(sandbox: SandboxServer) -> None:
     """Source: stripe/params/checkout/_session_list_params.py."""
     sdk = sandbox.client()
     first = sdk.v1.checkout.sessions.create(session_params(customer_email="bo@example.com"))
@@ -145,9 +145,7 @@ def test_sessions_are_found_by_state_payment_and_email(sandbox: SandboxServer) -
 @pytest.mark.parametrize(
     ("currency", "amount"), [("jpy", 180_000), ("eur", 99_900), ("kwd", 385_010), ("krw", 1_500)]
 )
-def test_amounts_are_kept_in_the_smallest_unit(
-    sdk: StripeClient, currency: str, amount: int
-) -> None:
+def test_amounts_are_in_the_smallest_unit(sdk: StripeClient, currency: str, amount: int) -> None:
     """Source: https://docs.stripe.com/currencies."""
     items = [line_item(amount, currency, quantity=2)]
     made = sdk.v1.checkout.sessions.create(session_params(line_items=items))
@@ -173,7 +171,7 @@ def test_three_digit_amounts_end_in_zero(sdk: StripeClient) -> None:
     assert error.param == "line_items[0][price_data][unit_amount]"
 
 
-def test_methods_can_be_left_out(sandbox: SandboxServer) -> None:
+def test_payment_methods_can_be_excluded(sandbox: SandboxServer) -> None:
     """Source: excluded_payment_method_types in _session_create_params.py."""
     sdk = sandbox.client()
     made = sdk.v1.checkout.sessions.create(

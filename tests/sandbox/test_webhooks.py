@@ -1,4 +1,4 @@
-"""Webhooks: what an endpoint gets, how often, and what the control page makes of it.
+"""Webhooks: what an endpoint gets, how often, and how the control page changes it.
 
 Source: https://docs.stripe.com/webhooks.
 """
@@ -33,7 +33,7 @@ PAID = [
 
 
 def expired(sandbox: SandboxServer) -> Session:
-    """Make one event, and return the session it is about."""
+    """Create one event; return its session."""
     sessions = sandbox.client().v1.checkout.sessions
     return sessions.expire(sessions.create(session_params()).id)
 
@@ -47,7 +47,7 @@ def settled(sandbox: SandboxServer) -> bool:
     return not any(one["state"] in ("pending", "sending") for one in deliveries(sandbox))
 
 
-def test_payment_is_told_with_a_signature_the_sdk_accepts(
+def test_payment_is_sent_with_a_signature_that_the_sdk_accepts(
     delivering: SandboxServer, endpoint: Endpoint
 ) -> None:
     sdk = delivering.client()
@@ -64,7 +64,7 @@ def test_payment_is_told_with_a_signature_the_sdk_accepts(
     assert got.headers["User-Agent"].startswith("Stripe/1.0")
 
 
-def test_signature_holds_for_this_body_and_this_secret_alone(
+def test_signature_is_valid_for_its_body_and_secret_only(
     delivering: SandboxServer, endpoint: Endpoint
 ) -> None:
     expired(delivering)
@@ -93,9 +93,7 @@ def test_both_secrets_sign_while_one_is_rolled(tmp_path: Path, endpoint: Endpoin
         sandbox.stop()
 
 
-def test_call_that_caused_an_event_is_named_in_it(
-    delivering: SandboxServer, endpoint: Endpoint
-) -> None:
+def test_event_names_the_call_that_caused_it(delivering: SandboxServer, endpoint: Endpoint) -> None:
     """Source: request in https://docs.stripe.com/api/events/object."""
     sessions = delivering.client().v1.checkout.sessions
     made = sessions.create(session_params())
@@ -106,7 +104,7 @@ def test_call_that_caused_an_event_is_named_in_it(
 
 
 @pytest.mark.parametrize("status", [500, 400, 302, 404])
-def test_everything_but_2xx_is_tried_again(
+def test_answer_other_than_2xx_is_retried(
     delivering: SandboxServer, endpoint: Endpoint, status: int
 ) -> None:
     """A redirect is a failure and is not followed."""
@@ -118,7 +116,7 @@ def test_everything_but_2xx_is_tried_again(
     assert first.body == second.body
 
 
-def test_tries_end_and_the_event_says_so(delivering: SandboxServer, endpoint: Endpoint) -> None:
+def test_retries_end_and_the_event_shows_it(delivering: SandboxServer, endpoint: Endpoint) -> None:
     """Source: delivery_success in https://docs.stripe.com/api/events/list."""
     endpoint.replies = [500] * 10
     expired(delivering)
@@ -134,7 +132,7 @@ def test_tries_end_and_the_event_says_so(delivering: SandboxServer, endpoint: En
     assert sdk.v1.events.list({"delivery_success": True}).data[0].pending_webhooks == 0
 
 
-def test_nobody_listening_is_a_failure_and_not_a_loss(tmp_path: Path) -> None:
+def test_delivery_without_a_listener_is_retried(tmp_path: Path) -> None:
     sandbox = start(tmp_path, "http://127.0.0.1:9/webhooks/stripe", retry_delays=(60.0,))
     endpoint = Endpoint().start()
     try:
@@ -148,9 +146,7 @@ def test_nobody_listening_is_a_failure_and_not_a_loss(tmp_path: Path) -> None:
         endpoint.stop()
 
 
-def test_slow_endpoint_holds_up_no_other_event(
-    delivering: SandboxServer, endpoint: Endpoint
-) -> None:
+def test_slow_endpoint_delays_no_other_event(delivering: SandboxServer, endpoint: Endpoint) -> None:
     endpoint.seconds = 1
     begun = time.monotonic()
     for _ in range(4):
@@ -178,7 +174,7 @@ def test_events_are_listed_by_type_and_time(sandbox: SandboxServer) -> None:
     assert types(sdk, type="charge.dispute.created") == []
 
 
-def test_paused_deliveries_wait_and_can_be_lost(
+def test_paused_deliveries_wait_and_can_be_dropped(
     delivering: SandboxServer, endpoint: Endpoint
 ) -> None:
     delivering.control("pause")
@@ -214,7 +210,9 @@ def test_deliveries_can_come_twice_late_and_in_any_order(
     eventually(lambda: len(endpoint.received) == 4)
 
 
-def test_reverse_order_is_one_click_away(delivering: SandboxServer, endpoint: Endpoint) -> None:
+def test_deliveries_can_be_sent_in_reverse_order(
+    delivering: SandboxServer, endpoint: Endpoint
+) -> None:
     delivering.control("pause")
     about = [expired(delivering).id for _ in range(3)]
     delivering.control("reorder")
@@ -223,9 +221,7 @@ def test_reverse_order_is_one_click_away(delivering: SandboxServer, endpoint: En
     assert ids == about[::-1]
 
 
-def test_expiry_is_told_without_anyone_asking(
-    delivering: SandboxServer, endpoint: Endpoint
-) -> None:
+def test_expiry_is_sent_without_an_api_call(delivering: SandboxServer, endpoint: Endpoint) -> None:
     sdk = delivering.client()
     soon = int(time.time()) + 31 * 60
     session = sdk.v1.checkout.sessions.create(session_params(expires_at=soon))
@@ -236,7 +232,7 @@ def test_expiry_is_told_without_anyone_asking(
     assert event["request"] == {"id": None, "idempotency_key": None}
 
 
-def test_endpoint_gets_what_it_is_set_up_to_hear(
+def test_endpoint_gets_the_events_that_are_enabled(
     delivering: SandboxServer, endpoint: Endpoint
 ) -> None:
     """Source: enabled_events and status in https://docs.stripe.com/api/webhook_endpoints/object."""
@@ -250,7 +246,7 @@ def test_endpoint_gets_what_it_is_set_up_to_hear(
     assert len(deliveries(delivering)) == 1
 
 
-def test_endpoint_may_ask_for_another_api_version(
+def test_endpoint_may_have_another_api_version(
     delivering: SandboxServer, endpoint: Endpoint
 ) -> None:
     """Source: https://docs.stripe.com/webhooks/versioning."""

@@ -11,7 +11,7 @@ from tests.support.sandbox_server import Endpoint, SandboxServer, start
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
-    """A sandbox that delivers to nobody."""
+    """A sandbox without webhook endpoints."""
     server = start(tmp_path)
     yield server
     server.stop()
@@ -19,7 +19,7 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def sdk(sandbox: SandboxServer) -> StripeClient:
-    """The SDK, talking to the sandbox."""
+    """The SDK, with the sandbox as its server."""
     return sandbox.client()
 
 

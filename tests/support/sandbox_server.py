@@ -1,4 +1,4 @@
-"""The sandbox, really listening, and a webhook endpoint that keeps what it is sent."""
+"""A listening sandbox, and a webhook endpoint that stores its requests."""
 
 import json
 import os
@@ -36,7 +36,7 @@ HTTPClient.INITIAL_DELAY = 0.02  # seconds before the SDK asks again; it waits h
 
 @dataclass
 class Page:
-    """What a browser is shown. `location` is where it is sent, and not followed."""
+    """The answer to a request. `location` is its redirect, which is not followed."""
 
     status: int
     text: str
@@ -64,7 +64,7 @@ class SandboxServer:
         return StripeClient(key, base_addresses={"api": self.url}, **options)
 
     def control(self, action: str, **values: Any) -> dict[str, Any]:
-        """Do something on the control page; return the state after it.
+        """Run an action of the control page; return the state after it.
 
         Raises AssertionError when the sandbox refuses.
         """
@@ -74,12 +74,12 @@ class SandboxServer:
         return state
 
     def state(self) -> dict[str, Any]:
-        """Return all that the control page knows."""
+        """Return the state of the control page."""
         state: dict[str, Any] = json.loads(fetch(f"{self.url}/stripe/api/state").text)
         return state
 
     def pay(self, url: str, number: str = "4242424242424242", **fields: str) -> Page:
-        """Pay on the pay page at `url` by card, or with `iban=` from a bank account."""
+        """Pay on the payment page at `url` by card, or with `iban=` from a bank account."""
         form = {
             "email": "ada@example.com",
             "name": "Ada Lovelace",
@@ -92,7 +92,7 @@ class SandboxServer:
         return fetch(url, form=form)
 
     def kill(self) -> None:
-        """End the process as kill -9 does."""
+        """Kill the process (kill -9)."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -110,8 +110,8 @@ def start(
 ) -> SandboxServer:
     """Start a sandbox with its state in `folder`; end it with its `stop`.
 
-    `secret` may hold several, comma-separated. In a thread it starts in milliseconds; as a
-    process it can be killed. Tries of a delivery follow soon, delayed payments wait to be settled.
+    `secret` may hold several, comma-separated. A thread starts in milliseconds; a process can be
+    killed. Deliveries are retried soon, and delayed payments wait for the control page.
     """
     port = port or free_port()
     setup = StripeSetup(
@@ -174,7 +174,7 @@ def _answers(url: str) -> bool:
 
 @dataclass
 class Received:
-    """One webhook as it came over the wire."""
+    """One webhook request."""
 
     body: bytes
     signature: str
@@ -241,13 +241,13 @@ class Endpoint:
         return [one.type for one in list(self.received)]
 
     def wait_for(self, kind: str, times: int = 1) -> Received:
-        """Return the newest webhook of a type, once so many have come."""
+        """Wait for `times` webhooks of a type; return the newest."""
         eventually(lambda: self.types().count(kind) >= times)
         return [one for one in self.received if one.type == kind][-1]
 
 
 def eventually(true: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    """Wait until something is true. Raises AssertionError when it does not become so."""
+    """Wait until a condition is true. Raises AssertionError after `seconds`."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, "it did not happen in time"
@@ -267,7 +267,7 @@ def fetch(
     headers: dict[str, str] | None = None,
     method: str | None = None,
 ) -> Page:
-    """Return what an address answers; a form or a body is posted, no redirect is followed."""
+    """Send a request, a POST with a form or body; follow no redirect."""
     given = dict(headers or {})
     if form is not None:
         body = urlencode(form).encode()

@@ -73,7 +73,7 @@ acting = _each(*BEFORE_THE_WORK, *AFTER_THE_WORK)
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    """One stand-in for Stripe for the whole module."""
+    """One Stripe sandbox for the whole module."""
     server = start(tmp_path_factory.mktemp("sandbox"))
     yield server
     server.stop()
