@@ -31,11 +31,13 @@ MANY: dict[str, Callable[[Gateway], object]] = {
     "newest_refund": lambda gateway: [gateway.newest_refund()],
     "newest_invoice": lambda gateway: [gateway.newest_invoice()],
     "sessions": lambda gateway: list(gateway.checkouts(now())),
-    "refunds": lambda gateway: list(gateway.refunds("pi_x")),
-    "charges": lambda gateway: list(gateway.charges("pi_x")),
-    "disputes": lambda gateway: list(gateway.disputes("pi_x")),
     "events": lambda gateway: list(gateway.events(now())),
     "endpoints": lambda gateway: list(gateway.endpoints()),
+}
+OF_A_PAYMENT: dict[str, Callable[..., object]] = {
+    "refunds": lambda gateway, payment="pi_x": list(gateway.refunds(payment)),
+    "charges": lambda gateway, payment="pi_x": list(gateway.charges(payment)),
+    "disputes": lambda gateway, payment="pi_x": list(gateway.disputes(payment)),
 }
 
 
@@ -53,15 +55,15 @@ def payment(sandbox: SandboxServer) -> str:
 def test_no_call_is_left_out() -> None:
     own = {name for name, found in vars(Gateway).items() if callable(found)} - {"verify"}
     one = {"retrieve", *(f"retrieve_{name}" for name in ONE if name != "session")}
-    many = {"account", "checkouts", *(MANY.keys() - {"balance", "sessions"})}
+    many = {"account", "checkouts", *(MANY.keys() - {"balance", "sessions"}), *OF_A_PAYMENT}
     assert own == {"create", "try_out", "expire", "refund", "payment_page"} | one | many
 
 
-@pytest.mark.parametrize("call", [*ONE, *MANY])
+@pytest.mark.parametrize("call", [*ONE, *MANY, *OF_A_PAYMENT])
 def test_question_fails_in_our_own_words(
-    gateway: Gateway, sandbox: SandboxServer, call: str
+    gateway: Gateway, sandbox: SandboxServer, payment: str, call: str
 ) -> None:
-    ask = {**ONE, **MANY}[call]
+    ask = {**ONE, **MANY, **OF_A_PAYMENT}[call]
     for kind, after in BEFORE_THE_WORK:  # a question is no work
         with Trouble(sandbox, kind, after).at("GET", "*"), pytest.raises(PaymentsAway) as caught:
             ask(gateway)
@@ -70,11 +72,13 @@ def test_question_fails_in_our_own_words(
     with pytest.raises(PaymentsDenied) as denied:
         ask(Gateway(LIVE, base=sandbox.url))
     assert LIVE not in str(denied.value)
-    if call in ONE:
-        with pytest.raises(PaymentsRefused):
-            ask(gateway)
-    else:
+    if call in MANY:
         assert ask(gateway) is not None
+        return
+    with pytest.raises(PaymentsRefused):
+        ask(gateway)
+    if call in OF_A_PAYMENT:
+        assert OF_A_PAYMENT[call](gateway, payment) is not None
 
 
 def again(call: Callable[[], object]) -> None:
