@@ -13,8 +13,8 @@ from crossroads.content import CheckoutOptions
 from crossroads.fulfillment import settlement, webhook_events
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout.placement import OrderError
 from crossroads.orders.ledger import UNDECIDED
-from crossroads.orders.lifecycle import OrderError
 from crossroads.orders.refunds import RefundError
 from crossroads.payments import Checkout, Gateway, PaymentsError
 from crossroads.worker.event_consumer import Settler

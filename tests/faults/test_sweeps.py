@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import settlement
-from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, connection
 from models import Base, Enrollment, Message, Order, Reconciliation, StripeEvent, writing
 from tests.conftest import ROOT
@@ -94,7 +94,7 @@ def test_sweep_killed_on_its_way_heals_when_it_is_run_again(site: Shop) -> None:
     gateway = Gateway(KEY, base=site.sandbox.url)
     for rounds, steps in enumerate((3, 9, 20), 1):
         sell(site, 2)
-        gateway.create(orders.purchase(placed(site), site.url, "a-site"))
+        gateway.create(placement.purchase(placed(site), site.url, "a-site"))
         site.age()
         site.light("reconcile", steps)
         site.start("reconcile")

@@ -15,7 +15,7 @@ from crossroads.database import identity
 from crossroads.fulfillment import settlement
 from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
-from crossroads.orders.checkout import lost_checkouts
+from crossroads.orders.checkout import lost_checkouts, placement
 from crossroads.payments import Gateway, PaymentsRefused
 from crossroads.worker.event_consumer import Settler
 from crossroads.worker.retention_job import Keeper
@@ -295,7 +295,7 @@ def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
         writing(session)
         reference = refunds.request(session, order.id, "desk", seats=None, amount=None)
         free = place(session, email="free@example.com")
-        orders.attach(session, free.id, checkout(free))
+        placement.attach(session, free.id, checkout(free))
         orders.fulfill(session, free.id, paid(free, amount_total=0, payment_intent=None), "event")
         second = paid(free, id="cs_test_copy", payment_intent="pi_second")
         duplicate_payments.note(session, free, second, "event")
@@ -374,7 +374,7 @@ def test_order_from_before_the_mode_was_stored_has_that_of_its_checkout(
         order.mode = ""
         session.execute(update(Site).values(stripe_mode=None))
         session.flush()
-        orders.attach(session, order.id, checkout(order, live=live))
+        placement.attach(session, order.id, checkout(order, live=live))
         assert order.mode == ("live" if live else "test") == identity.of(session).stripe_mode
         assert session.get(Hold, order.id) is not None
 
@@ -388,7 +388,7 @@ def test_order_from_before_that_a_test_key_opens_on_a_site_that_sells_holds_no_s
         order.mode = ""
         session.execute(update(Site).values(stripe_mode="live"))
         session.flush()
-        orders.attach(session, order.id, checkout(order))
+        placement.attach(session, order.id, checkout(order))
         assert order.mode == "test"
         assert session.get(Hold, order.id, populate_existing=True) is None
 

@@ -20,6 +20,7 @@ from crossroads.fulfillment import settlement
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter
 from crossroads.orders.listing import ORDERS, OrderFilter
 from crossroads.payments import Gateway, PaymentsAway, PaymentsError, PaymentsRefused
@@ -228,7 +229,7 @@ def test_test_key_changes_nothing_on_a_site_that_sells(engine: Engine) -> None:
         tried = place(session, number=5)
         assert session.get(Hold, tried.id) is None
         assert seats_left(session) == SMALL.seats - 1
-        orders.attach(session, tried.id, checkout(tried))
+        placement.attach(session, tried.id, checkout(tried))
         orders.fulfill(session, tried.id, paid(tried), "event")
         assert ledger.balance_of(session, tried).state == "paid"
         assert seats_left(session) == SMALL.seats - 1

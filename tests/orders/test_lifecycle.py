@@ -15,9 +15,11 @@ from crossroads.admin import order_record
 from crossroads.content import Cohort, Course, load
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
+from crossroads.orders.checkout.placement import HasOpenCheckout, OrderError, SoldOut
 from crossroads.orders.checkout.requests import HALF, key
-from crossroads.orders.lifecycle import ForeignCheckout, HasOpenCheckout, OrderError, SoldOut
+from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Checkout
 from models import Cohort as CohortRow
 from models import (
@@ -56,7 +58,7 @@ def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **g
         "network": token_hex(4),
         "limits": LIMITS,
     }
-    return orders.place(session, course, cohort, **{**defaults, **given})
+    return placement.place(session, course, cohort, **{**defaults, **given})
 
 
 def checkout(order: Order, **given: Any) -> Checkout:
@@ -88,7 +90,7 @@ def paid(order: Order, **given: Any) -> Checkout:
 
 def with_checkout(session: Session, **given: Any) -> Order:
     order = place(session, **given)
-    return orders.attach(session, order.id, checkout(order))
+    return placement.attach(session, order.id, checkout(order))
 
 
 def take_seats(session: Session, order: Order) -> None:
@@ -378,7 +380,7 @@ def test_code_and_tax_are_no_drift(session: Session) -> None:
 )
 def test_foreign_checkout_is_not_attached(session: Session, other: dict[str, Any]) -> None:
     order = place(session)
-    orders.attach(session, order.id, checkout(order, **other))
+    placement.attach(session, order.id, checkout(order, **other))
     assert order.session_id is None
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from crossroads.fulfillment import settlement, webhook_events
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.orders.ledger import Balance
 from crossroads.payments import Gateway, PaymentsAway
 from crossroads.worker.event_consumer import Settler
@@ -163,7 +164,7 @@ def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(engine, gateway, sandbox)
-    again = gateway.create(replace(orders.purchase(order, BASE, "a-site"), key="again"))
+    again = gateway.create(replace(placement.purchase(order, BASE, "a-site"), key="again"))
     sandbox.pay(str(again.url))
     double = gateway.retrieve(again.id)
     assert double.reference == order.token

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from crossroads import payments
 from crossroads.orders import disputes, participants, refunds
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from models import Order, db, now, writing
 from models.order import OrderEventKind, OrderState
 from tests.orders.test_lifecycle import COURSE, checkout, paid, place, take_seats
@@ -29,7 +30,7 @@ def bring(
     """Return an order in this state, not committed; `total` is what was paid, if not its price."""
     email = f"buyer{next(_numbers)}@example.com"
     order = place(session, **{"cohort": COHORT, "email": email, "name": "A Buyer", **given})
-    orders.attach(session, order.id, checkout(order))
+    placement.attach(session, order.id, checkout(order))
     payment = paid(order, **({"amount_total": total} if total else {}))
     state = OrderState(state)
     if state == OrderState.UNSEATED:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.content import CheckoutOptions, Course
 from crossroads.fulfillment import settlement
-from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, Options, PaymentsAway
 from models import Order, OrderEvent, db, writing
 from tests.notifications.test_order_mails import mails, read
@@ -54,7 +54,7 @@ def test_every_option_is_off_until_the_content_says_otherwise(engine: Engine) ->
     assert COURSE.checkout == CheckoutOptions()
     order = again(engine, placed(engine, COURSE.checkout))
     assert order.checkout_options == {}
-    assert orders.purchase(order, BASE, "a-site").options == Options()
+    assert placement.purchase(order, BASE, "a-site").options == Options()
 
 
 def test_stripe_is_asked_for_what_the_course_has_on(

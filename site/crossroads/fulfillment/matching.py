@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.database import identity
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.payments import Charge, Checkout, Dispute, Gateway, PaymentsRefused, Refund
 from models import StripeEvent, writing
 
@@ -46,7 +47,7 @@ def order_of_checkout(engine: Engine, gateway: Gateway, checkout: Checkout) -> i
         if not identity.is_ours(session, checkout.site):
             return None
         order = orders.find(session, checkout.reference) if checkout.reference else None
-        if order is None or orders.attach(session, order.id, checkout).session_id != checkout.id:
+        if order is None or placement.attach(session, order.id, checkout).session_id != checkout.id:
             return None
         session.commit()
         return order.id

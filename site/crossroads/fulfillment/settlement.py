@@ -14,6 +14,7 @@ from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import matching, other_accounts, webhook_events
 from crossroads.orders import disputes, duplicate_payments, ledger, projections, refunds
 from crossroads.orders import lifecycle as orders
+from crossroads.orders.checkout import placement
 from crossroads.payments import (
     Checkout,
     Gateway,
@@ -38,14 +39,14 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
         site_id = identity.of(session).site_id
         session.commit()
     try:
-        checkout = _create(gateway, orders.purchase(order, base_url, site_id))
+        checkout = _create(gateway, placement.purchase(order, base_url, site_id))
     except PaymentsAway as error:
         if error.key_spent:
             with writing_session(engine) as session:
-                orders.retry_with_new_key(session, order.id, order.attempt)
+                placement.retry_with_new_key(session, order.id, order.attempt)
         raise
     with writing_session(engine) as session:
-        orders.attach(session, order.id, checkout)
+        placement.attach(session, order.id, checkout)
     return checkout
 
 

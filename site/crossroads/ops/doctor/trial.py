@@ -11,7 +11,7 @@ from typing import Final
 from crossroads.content import Content, Course
 from crossroads.mail_headers import parse_mailbox
 from crossroads.ops.doctor.finding import Finding, unclear
-from crossroads.orders.lifecycle import CHECKOUT_MINUTES
+from crossroads.orders.checkout.placement import CHECKOUT_MINUTES
 from crossroads.payments import (
     Account,
     Gateway,

@@ -25,9 +25,10 @@ from crossroads.middleware.rate_limits import client_network
 from crossroads.middleware.security import refuse_cross_site
 from crossroads.orders import lifecycle as orders
 from crossroads.orders import seats
-from crossroads.orders.checkout import queue, requests
+from crossroads.orders.checkout import placement, queue, requests
 from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
-from crossroads.orders.lifecycle import ForeignCheckout, HasOpenCheckout, SoldOut
+from crossroads.orders.checkout.placement import HasOpenCheckout, SoldOut
+from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.orders.seats import CohortAvailability
 from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused, ours, why
 from crossroads.web import order_page, signup_form
@@ -174,7 +175,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
     while True:
         writing(db.session)
         try:
-            placed = orders.place(
+            placed = placement.place(
                 db.session,
                 course,
                 cohort,
