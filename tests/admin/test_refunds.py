@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import repayments
 from crossroads.orders import disputes, ledger, projections
 from crossroads.payments import Gateway, Refund
 from models import Enrollment, Order, db, writing
@@ -132,7 +132,7 @@ def test_amount_that_changed_since_the_page_was_opened_is_named_anew(
     (charge,) = Gateway(KEY, base=sandbox.url).charges(str(order.payment_intent))
     sandbox.control("refund", id=charge.id, amount=40_000)  # in Stripe's dashboard
     with app.app_context():
-        settlement.settle_payment(db.engine, Gateway(KEY, base=sandbox.url), order.id, "event")
+        repayments.settle_payment(db.engine, Gateway(KEY, base=sandbox.url), order.id, "event")
     late = staff.post(path, data={**form, "what": "all"})
     assert late.status_code == 409
     assert heading(late.text) == "Return $2,000?"

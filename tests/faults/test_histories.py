@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.content import CheckoutOptions
-from crossroads.fulfillment import settlement, webhook_events
+from crossroads.fulfillment import checkouts, repayments, webhook_events
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout.placement import OrderError
@@ -75,7 +75,7 @@ class World:
             number = self.random.choice((1, 1, 2))
             order = place(session, COHORT, RECOVERING, email=email, number=number)
             session.commit()
-        settlement.open_checkout(self.engine, self.gateway, order, BASE)
+        checkouts.open_checkout(self.engine, self.gateway, order, BASE)
 
     def pay(self) -> None:
         opened = [one for one in self.orders() if one.session_url and one.state == "open"]
@@ -95,7 +95,7 @@ class World:
         self.gateway.expire(str(self.some(opened).session_id))
 
     def cancel(self) -> None:
-        settlement.cancel(self.engine, self.gateway, self.some(self.orders()), BASE, "buyer")
+        checkouts.cancel(self.engine, self.gateway, self.some(self.orders()), BASE, "buyer")
 
     def take_up(self) -> None:
         """Pay a copy of a checkout that has run out, one more each time."""
@@ -115,7 +115,7 @@ class World:
             writing(session)
             refunds.request(session, order.id, "desk", seats=seats, amount=amount)
             session.commit()
-        settlement.settle_payment(self.engine, self.gateway, order.id, "desk")
+        repayments.settle_payment(self.engine, self.gateway, order.id, "desk")
 
     def fail_refund(self) -> None:
         self.sandbox.control("fail_refund", id=self.one_of("refunds", "pending", "succeeded"))

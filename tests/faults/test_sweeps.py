@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import checkouts
 from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, connection
 from models import Base, Enrollment, Message, Order, Reconciliation, StripeEvent, writing
@@ -46,7 +46,7 @@ def sell(site: Shop, number: int) -> None:
 
     def buy(_number: int) -> None:
         order = placed(site)
-        made = settlement.open_checkout(site.engine, gateway, order, site.url)
+        made = checkouts.open_checkout(site.engine, gateway, order, site.url)
         site.sandbox.pay(str(made.url))
 
     with ThreadPoolExecutor(4) as pool:

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import reconciliation, settlement, webhook_events
+from crossroads.fulfillment import checkouts, reconciliation, webhook_events
 from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
 from crossroads.payments import Event, Gateway, connection
 from crossroads.worker.event_consumer import Settler
@@ -198,7 +198,7 @@ def test_checkout_whose_id_was_never_stored_is_found_by_what_it_names(
 ) -> None:
     """Stripe made it, and the process was ended before it could note it."""
     order = placed(engine)
-    lost = settlement.open_checkout(engine, gateway, order, BASE)
+    lost = checkouts.open_checkout(engine, gateway, order, BASE)
     with Session(engine) as session:
         session.get_one(Order, order.id).session_id = None
         session.commit()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from crossroads import current
 from crossroads.database import identity
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import checkouts, repayments, settlement
 from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost_checkouts, placement
@@ -118,7 +118,7 @@ def sold_live(engine: Engine, sandbox: SandboxServer) -> Gateway:
         writing(session)
         order = place(session, live=True)
         session.commit()
-    sandbox.pay(str(settlement.open_checkout(engine, live, order, BASE).url))
+    sandbox.pay(str(checkouts.open_checkout(engine, live, order, BASE).url))
     lose(engine)
     return live
 
@@ -258,7 +258,7 @@ def test_order_whose_payment_is_on_its_way_elsewhere_keeps_its_seat_and_is_named
             assert session.scalars(select(StripeEvent)).one().done_at is not None
     elif way == "cancel":
         with pytest.raises(Exception, match="on its way in another Stripe account"):
-            settlement.cancel(engine, theirs, order, BASE, "buyer")
+            checkouts.cancel(engine, theirs, order, BASE, "buyer")
     one = sweep(engine, theirs)[1]
     (said,) = one.left
     assert said.startswith(f"order {order.id}: its payment is on its way in another Stripe account")
@@ -345,7 +345,7 @@ def test_test_key_refuses_no_refund_of_a_live_payment(
         writing(session)
         order = place(session, live=True)
         session.commit()
-    sandbox.pay(str(settlement.open_checkout(engine, live, order, BASE).url))
+    sandbox.pay(str(checkouts.open_checkout(engine, live, order, BASE).url))
     settlement.settle(engine, live, order.id, "event")
     with Session(engine) as session:
         writing(session)
@@ -353,11 +353,11 @@ def test_test_key_refuses_no_refund_of_a_live_payment(
         session.commit()
     sandbox.control("mode", live=False)
     with pytest.raises(PaymentsRefused, match="resource_missing"):
-        settlement.settle_payment(engine, gateway, order.id, "sweep")
+        repayments.settle_payment(engine, gateway, order.id, "sweep")
     with Session(engine) as session:
         assert refunds.failed(session) == []
     sandbox.control("mode", live=True)
-    settlement.settle_payment(engine, live, order.id, "sweep")
+    repayments.settle_payment(engine, live, order.id, "sweep")
     assert state(engine, order) == "refunded"
 
 

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import repayments
 from crossroads.orders import ledger
 from crossroads.payments import Gateway, PaymentsAway
 from models import Order, db
@@ -66,7 +66,7 @@ def settle(app: Flask, sandbox: SandboxServer, order: Order) -> None:
 
     def answers() -> bool:
         try:
-            settlement.settle_payment(engine, Gateway(KEY, base=sandbox.url), order.id, "sweep")
+            repayments.settle_payment(engine, Gateway(KEY, base=sandbox.url), order.id, "sweep")
         except PaymentsAway:
             return False
         return True

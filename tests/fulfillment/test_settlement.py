@@ -9,7 +9,7 @@ import time_machine
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import matching, settlement, webhook_events
+from crossroads.fulfillment import checkouts, matching, settlement, webhook_events
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
@@ -38,7 +38,7 @@ def placed(engine: Engine, email: str = "maria@example.com") -> Order:
 def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -> tuple[Order, str]:
     """Return an order with a checkout, and the address of its pay page."""
     order = placed(engine, email)
-    checkout = settlement.open_checkout(engine, gateway, order, BASE)
+    checkout = checkouts.open_checkout(engine, gateway, order, BASE)
     with Session(engine, expire_on_commit=False) as session:
         return session.get_one(Order, order.id), str(checkout.url)
 
@@ -117,7 +117,7 @@ def test_checkout_whose_answer_was_lost_is_found_and_ended(
     order = placed(engine)
     sandbox.control("fault", kind=kind, method="POST", after=after)
     with pytest.raises(PaymentsAway):
-        settlement.open_checkout(engine, gateway, order, BASE)
+        checkouts.open_checkout(engine, gateway, order, BASE)
     assert left(engine) == 9
     older(engine)
     assert sweep(engine, gateway) == []  # it is open at Stripe too, and the buyer may come back
@@ -157,7 +157,7 @@ def test_address_that_stripe_refuses_is_typed_on_its_page(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway, "maria@example。com")
-    assert settlement.open_checkout(engine, gateway, order, BASE).url == url
+    assert checkouts.open_checkout(engine, gateway, order, BASE).url == url
     sandbox.pay(url)
     assert settlement.settle(engine, gateway, order.id, "event") == "paid"
     assert len(list(gateway.checkouts(order.created_at - timedelta(hours=1)))) == 1
@@ -204,9 +204,9 @@ def test_canceling_asks_stripe_first_and_finds_a_payment_made_meanwhile(
 ) -> None:
     order, url = opened(engine, gateway)
     sandbox.pay(url)
-    assert settlement.cancel(engine, gateway, order, BASE, "buyer") == "paid"
+    assert checkouts.cancel(engine, gateway, order, BASE, "buyer") == "paid"
     other, _ = opened(engine, gateway, "other@example.com")
-    assert settlement.cancel(engine, gateway, other, BASE, "buyer") == "canceled"
+    assert checkouts.cancel(engine, gateway, other, BASE, "buyer") == "canceled"
     assert left(engine) == 9
 
 
@@ -298,7 +298,7 @@ def refused(engine: Engine, gateway: Gateway) -> Order:
         session.commit()
         order = session.get_one(Order, order.id)
     with pytest.raises(PaymentsRefused, match="parameter_invalid_empty"):
-        settlement.open_checkout(engine, gateway, order, BASE)
+        checkouts.open_checkout(engine, gateway, order, BASE)
     return order
 
 
@@ -311,7 +311,7 @@ def end(engine: Engine, order: Order) -> tuple[str, str]:
 
 def test_order_that_stripe_refuses_is_canceled_at_once(engine: Engine, gateway: Gateway) -> None:
     order = refused(engine, gateway)
-    assert settlement.cancel(engine, gateway, order, BASE, "buyer") == "canceled"
+    assert checkouts.cancel(engine, gateway, order, BASE, "buyer") == "canceled"
     assert end(engine, order) == ("canceled", NAMELESS)
     assert left(engine) == 10
 
@@ -343,5 +343,5 @@ def test_order_of_the_other_mode_is_no_order_that_stripe_refuses(
         session.commit()
         order = session.get_one(Order, order.id)
     with pytest.raises(PaymentsRefused, match="other_mode"):
-        settlement.cancel(engine, gateway, order, BASE, "buyer")
+        checkouts.cancel(engine, gateway, order, BASE, "buyer")
     assert state(engine, order) == "open"

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.admin import dashboard
 from crossroads.database import identity
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import checkouts, settlement
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
@@ -111,7 +111,7 @@ def test_paid_order_is_not_ended_by_another_account(
     order, url = opened(engine, gateway)
     sandbox.pay(url)
     settlement.settle(engine, gateway, order.id, "event")
-    settlement.resume(engine, Gateway(KEY, base=other.url), order.id, BASE, "sweep")
+    checkouts.resume(engine, Gateway(KEY, base=other.url), order.id, BASE, "sweep")
     assert state(engine, order) == "paid"
 
 
@@ -169,7 +169,7 @@ def test_buyer_of_another_account_is_not_locked_out(
 ) -> None:
     order, _ = opened(engine, gateway)
     theirs = Gateway(KEY, base=other.url)
-    assert settlement.cancel(engine, theirs, order, BASE, "buyer") == "canceled"
+    assert checkouts.cancel(engine, theirs, order, BASE, "buyer") == "canceled"
     assert left(engine) == 10
 
 
@@ -258,7 +258,7 @@ def test_live_order_outlives_a_test_key(
         writing(session)
         order = place(session, live=True)
         session.commit()
-    settlement.open_checkout(engine, live, order, BASE)
+    checkouts.open_checkout(engine, live, order, BASE)
     sandbox.control("mode", live=False)
     older(engine)
     said, one = sweep(engine, gateway)
@@ -268,7 +268,7 @@ def test_live_order_outlives_a_test_key(
     with Session(engine, expire_on_commit=False) as session:
         made = session.get_one(Order, order.id)
     with pytest.raises(PaymentsRefused):
-        settlement.cancel(engine, gateway, made, BASE, "buyer")
+        checkouts.cancel(engine, gateway, made, BASE, "buyer")
     assert (state(engine, order), left(engine)) == ("open", 9)
 
 

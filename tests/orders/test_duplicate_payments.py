@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.admin import order_record
 from crossroads.content import CheckoutOptions
-from crossroads.fulfillment import settlement, webhook_events
+from crossroads.fulfillment import checkouts, settlement, webhook_events
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import disputes, ledger
 from crossroads.orders import lifecycle as orders
@@ -78,7 +78,7 @@ def expired(engine: Engine, gateway: Gateway, number: int = 2) -> Order:
         writing(session)
         order = place(session, course=RECOVERING, number=number)
         session.commit()
-    gateway.expire(settlement.open_checkout(engine, gateway, order, BASE).id)
+    gateway.expire(checkouts.open_checkout(engine, gateway, order, BASE).id)
     assert settlement.settle(engine, gateway, order.id, "event") == "expired"
     with Session(engine) as session:
         return session.get_one(Order, order.id)

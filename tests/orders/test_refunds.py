@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import settlement, webhook_events
+from crossroads.fulfillment import repayments, settlement, webhook_events
 from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
@@ -86,7 +86,7 @@ def test_desks_that_return_the_same_at_once_return_it_once(
             ask(engine, order)
         except refunds.RefundError:
             return "refused"
-        settlement.settle_payment(engine, gateway, order.id, "desk")
+        repayments.settle_payment(engine, gateway, order.id, "desk")
         return "returned"
 
     with ThreadPoolExecutor(4) as pool:
@@ -105,7 +105,7 @@ def test_refund_that_was_asked_for_is_made_once(
     reference = ask(engine, order)
     assert balance(engine, order).asked == order.amount
     for cause in ("desk", "sweep"):
-        assert settlement.settle_payment(engine, gateway, order.id, cause) == "refunded"
+        assert repayments.settle_payment(engine, gateway, order.id, cause) == "refunded"
     (made,) = gateway.refunds(str(order.payment_intent))
     assert (made.reference, made.amount) == (reference, order.amount)
     assert reference == f"order-{order.token}-refund-1"
@@ -122,7 +122,7 @@ def test_refund_whose_answer_was_lost_is_found_and_not_made_again(
     ask(engine, order, amount=100)
     sandbox.control("fault", kind=kind, method="POST", path="/v1/refunds", after=after)
     with pytest.raises(PaymentsAway):
-        settlement.settle_payment(engine, gateway, order.id, "desk")
+        repayments.settle_payment(engine, gateway, order.id, "desk")
     assert balance(engine, order).state == "paid"
     assert sweep(engine, gateway) == [("paid", "partly-refunded")]
     assert [one.amount for one in gateway.refunds(str(order.payment_intent))] == [100]
@@ -226,7 +226,7 @@ def test_refund_that_stripe_will_not_make_is_on_record(
     order, charge = bought(engine, gateway, sandbox)
     ask(engine, order)
     sandbox.control("dispute", id=charge)
-    settlement.settle_payment(engine, gateway, order.id, "desk")
+    repayments.settle_payment(engine, gateway, order.id, "desk")
     found = balance(engine, order)
     assert [(one.status, one.reason) for one in found.refunds] == [("refused", "charge_disputed")]
     assert (found.state, found.left) == ("disputed", order.amount)

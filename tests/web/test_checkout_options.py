@@ -9,7 +9,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from crossroads.content import CheckoutOptions, Course
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import checkouts
 from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, Options, PaymentsAway
 from models import Order, OrderEvent, db, writing
@@ -61,7 +61,7 @@ def test_stripe_is_asked_for_what_the_course_has_on(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = again(engine, placed(engine, EVERYTHING))
-    made = settlement.open_checkout(engine, gateway, order, BASE)
+    made = checkouts.open_checkout(engine, gateway, order, BASE)
     found = sandbox.client().v1.checkout.sessions.retrieve(made.id, {"expand": ["line_items"]})
     assert found.allow_promotion_codes
     assert found.automatic_tax.enabled
@@ -88,7 +88,7 @@ def test_each_option_is_asked_for_alone(engine: Engine, gateway: Gateway) -> Non
             session.commit()
         order = again(engine, order)
         assert order.checkout_options == on
-        assert settlement.open_checkout(engine, gateway, order, BASE).url
+        assert checkouts.open_checkout(engine, gateway, order, BASE).url
 
 
 def test_retry_asks_for_the_same_though_the_content_has_changed(
@@ -98,12 +98,12 @@ def test_retry_asks_for_the_same_though_the_content_has_changed(
     order = again(engine, placed(engine, EVERYTHING))
     sandbox.control("fault", kind="reset", method="POST", after=True)
     with pytest.raises(PaymentsAway):
-        settlement.open_checkout(engine, gateway, order, BASE)
+        checkouts.open_checkout(engine, gateway, order, BASE)
     with Session(engine, expire_on_commit=False) as session:
         writing(session)
         same = place(session, course=course(CheckoutOptions()), request_key=order.request_key)
         session.commit()
-    settlement.open_checkout(engine, gateway, same, BASE)
+    checkouts.open_checkout(engine, gateway, same, BASE)
     assert len(sandbox.state()["sessions"]) == 1
 
 

@@ -6,7 +6,7 @@ from flask.cli import AppGroup
 from crossroads import money
 from crossroads.cli.support import count, export_options, fail, gateway, with_tables, write_export
 from crossroads.database import identity
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import repayments
 from crossroads.orders import ledger, listing, refunds
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.listing import OrderFilter
@@ -70,7 +70,7 @@ def refund(
         fail(error)
     db.session.commit()
     try:
-        settlement.settle_payment(db.engine, gateway(), number, "command")
+        repayments.settle_payment(db.engine, gateway(), number, "command")
     except PaymentsError as error:
         fail(f"the refund is noted, and flask worker asks again: Stripe says {error}")
     order = db.session.get_one(Order, number, populate_existing=True)

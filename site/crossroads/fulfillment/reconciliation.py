@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.database import identity
 from crossroads.database.writing_session import writing_session
-from crossroads.fulfillment import drifts, matching, recovery, settlement, webhook_events
+from crossroads.fulfillment import checkouts, drifts, matching, recovery, settlement, webhook_events
 from crossroads.fulfillment.drifts import Drift
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
@@ -248,7 +248,7 @@ class Sweep:
             if copy_id is not None:
                 settlement.settle(self._engine, self._gateway, number, CAUSE, copy_id=copy_id)
             elif event is None:
-                settlement.resume(self._engine, self._gateway, number, self._base_url, CAUSE)
+                checkouts.resume(self._engine, self._gateway, number, self._base_url, CAUSE)
             else:
                 settlement.settle(self._engine, self._gateway, number, CAUSE, event)
         except (PaymentsError, ForeignCheckout) as error:

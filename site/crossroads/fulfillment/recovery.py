@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from crossroads.content import Content
 from crossroads.database import identity
 from crossroads.database.writing_session import writing_session
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import repayments
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.checkout.lost_checkouts import LostError
 from crossroads.orders.lifecycle import ForeignCheckout
@@ -95,7 +95,7 @@ def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, 
             number = lost_checkouts.enroll(session, checkout, content, cause)
         except ForeignCheckout as error:
             raise LostError(str(error)) from None
-    settlement.settle_payment(engine, gateway, number, cause)
+    repayments.settle_payment(engine, gateway, number, cause)
     return number
 
 

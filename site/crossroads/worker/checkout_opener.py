@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crossroads.database.writing_session import writing_session
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import checkouts
 from crossroads.orders import ledger
 from crossroads.orders.checkout import queue
 from crossroads.payments import Gateway, PaymentsError, ours, why
@@ -57,7 +57,7 @@ class CheckoutOpener(Loop):
         # A buyer who waits is better told of trouble than kept for longer.
         gateway = self._gateway.within(queue.ATTEMPT)
         try:
-            settlement.open_checkout(self._engine, gateway, order, self._base_url)
+            checkouts.open_checkout(self._engine, gateway, order, self._base_url)
             log.info("checkout opened", order=order.id, attempt=job.attempts)
         except PaymentsError as error:
             log.log(

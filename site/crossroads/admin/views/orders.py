@@ -17,7 +17,7 @@ from crossroads.admin import access, download, order_record
 from crossroads.admin.forms import OrderFilterForm, RefundForm
 from crossroads.admin.list_view import ListView
 from crossroads.database import identity
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import repayments, settlement
 from crossroads.orders import disputes as order_disputes
 from crossroads.orders import ledger, listing, refunds, seats
 from crossroads.orders.checkout import lost_checkouts
@@ -147,7 +147,7 @@ def refund(order_id: int) -> AnyResponse:
     log.info("refund asked for", order=order_id, user=access.signed_in().id)
     try:
         gateway = current.gateway().within(WHOLE_REQUEST)
-        settlement.settle_payment(db.engine, gateway, order_id, cause)
+        repayments.settle_payment(db.engine, gateway, order_id, cause)
     except PaymentsError as error:
         log.warning("refund not answered", order=order_id, error=str(error))
         flash("Stripe does not answer. The refund is noted, and the worker asks again.", "warn")

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from crossroads import current, money
 from crossroads.content import Course
-from crossroads.fulfillment import settlement
+from crossroads.fulfillment import checkouts, settlement
 from crossroads.mail import addresses, domain_hints
 from crossroads.middleware import rate_limits
 from crossroads.middleware.rate_limits import client_network
@@ -200,9 +200,9 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
 
 
 def _cancel(order: Order, cause: str) -> OrderState:
-    """End an unpaid order at Stripe and here. Raises as settlement.cancel does."""
+    """End an unpaid order at Stripe and here. Raises as checkouts.cancel does."""
     base_url = current.settings().base_url
-    return settlement.cancel(db.engine, order_page.gateway(), order, base_url, cause)
+    return checkouts.cancel(db.engine, order_page.gateway(), order, base_url, cause)
 
 
 def _to_stripe(order: Order) -> AnyResponse:
@@ -216,7 +216,7 @@ def _to_stripe(order: Order) -> AnyResponse:
     url = detached.session_url
     if url is None:
         try:
-            checkout = settlement.open_checkout(
+            checkout = checkouts.open_checkout(
                 db.engine, order_page.gateway(), detached, current.settings().base_url
             )
             url = checkout.url
