@@ -19,7 +19,8 @@ from sqlalchemy import Engine, create_engine, func, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.content import Cohort
-from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
+from crossroads.fulfillment.reconciliation import Sweep
+from crossroads.fulfillment.sweep_lease import AlreadyRunning
 from crossroads.orders import seats
 from crossroads.payments import Gateway
 from models import Message, Order, Reconciliation, StripeEvent, now, writing

@@ -10,8 +10,9 @@ from flask import Flask
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import checkouts, reconciliation, webhook_events
-from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
+from crossroads.fulfillment import checkouts, reconciliation, sweep_lease, webhook_events
+from crossroads.fulfillment.reconciliation import Sweep
+from crossroads.fulfillment.sweep_lease import AlreadyRunning
 from crossroads.payments import Event, Gateway, connection
 from crossroads.worker.event_consumer import Settler
 from crossroads.worker.reconciler import Sweeper
@@ -358,7 +359,7 @@ def test_stripe_that_is_away_is_not_asked_about_every_order(
 def test_second_sweep_leaves_the_first_alone_and_takes_over_when_that_is_dead(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "RENEW_SECONDS", 0)
+    monkeypatch.setattr(sweep_lease, "RENEW_SECONDS", 0)
     for number in range(3):
         sandbox.pay(opened(engine, gateway, f"b{number}@example.com")[1])
     first, second = (make(engine, gateway, name) for name in ("the first", "the second"))
@@ -378,7 +379,7 @@ def test_second_sweep_leaves_the_first_alone_and_takes_over_when_that_is_dead(
 def test_lease_is_renewed_while_the_sweep_goes_on(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciliation, "RENEW_SECONDS", 0)
+    monkeypatch.setattr(sweep_lease, "RENEW_SECONDS", 0)
     for number in range(3):
         sandbox.pay(opened(engine, gateway, f"b{number}@example.com")[1])
     with closing(make(engine, gateway, "the first").run()) as drifts:

@@ -113,7 +113,8 @@ def reconcile(new_account: bool) -> None:
     with 1 when something is left for another run or for staff, and with 75 when another sweep is
     at work.
     """
-    from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
+    from crossroads.fulfillment.reconciliation import Sweep
+    from crossroads.fulfillment.sweep_lease import AlreadyRunning
 
     if new_account:
         _take_account()

@@ -5,19 +5,19 @@ the events that Stripe keeps; those that never came are followed as if they had.
 at a time, and each goes on from where the last one that ended well has read.
 """
 
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, TypeVar
 
-from sqlalchemy import Engine, func, or_, select, update
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from crossroads.database import identity
 from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import checkouts, drifts, matching, recovery, settlement, webhook_events
 from crossroads.fulfillment.drifts import Drift
+from crossroads.fulfillment.sweep_lease import GivenUp, SweepLease
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost_checkouts
@@ -37,7 +37,6 @@ from models import (
     OrderEvent,
     Reconciliation,
     StripeEvent,
-    insert_for,
     now,
 )
 from models.order import OrderState
@@ -46,21 +45,10 @@ T = TypeVar("T")
 
 CAUSE: Final = "sweep"
 SWEEP_AFTER: Final = timedelta(minutes=2)  # a buyer's own request makes its checkout until then
-LEASE: Final = timedelta(minutes=2)
-RENEW_SECONDS: Final = 20.0
 OVERLAP: Final = timedelta(hours=1)  # clocks differ, and Stripe may list late what happened
 LISTED: Final = timedelta(days=29)  # of 30. https://docs.stripe.com/api/events/list
 BATCH: Final = 100
 TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
-
-
-class AlreadyRunning(Exception):
-    """Another sweep is at work: `owner`, until `until` at the latest if it was killed."""
-
-    def __init__(self, owner: str, until: datetime) -> None:
-        super().__init__(f"{owner} is at it")
-        self.owner = owner
-        self.until = until
 
 
 class Sweep:
@@ -85,14 +73,13 @@ class Sweep:
         self._gateway = gateway
         self._base_url = base_url
         self._owner = owner
-        self._stopping = stopping
+        self._lease = SweepLease(engine, owner, stopping)
         self._suppression_key = suppression_key
         self._seen: set[int] = set()
         self._known: set[str] = set()  # lost checkouts: their events are not of others
         self._account: str | None = None  # of the key; None too when it may not ask
         self._own = False
         self._troubles = 0
-        self._renewed = 0.0
         self.events = 0
         self.foreign = 0
         self.left: list[str] = []
@@ -103,9 +90,9 @@ class Sweep:
         return len(self._seen)
 
     def run(self) -> Generator[Drift, None, None]:
-        """Settle all that was missed, and yield it. Raises Busy while another sweep is at work."""
+        """Settle all that was missed, and yield it. Raises AlreadyRunning."""
         started = now()
-        self._begin(started)
+        self._lease.take(started)
         try:
             self._meet()
             since = self._since()
@@ -113,11 +100,11 @@ class Sweep:
             yield from self._read(since, started)
             yield from self._ask()
             self._look_after_lost()
-        except _GivenUp as end:
+        except GivenUp as end:
             if end.reason:
                 self.left.append(end.reason)
         finally:
-            self._note(owner=None, lease_until=None)
+            self._lease.give_back()
             with Session(self._engine, expire_on_commit=False) as session:
                 self.lost = lost_checkouts.raised(session)
 
@@ -134,13 +121,13 @@ class Sweep:
     def _find_lost(self, since: datetime) -> None:
         key = self._suppression_key
         for _ in recovery.find(self._engine, self._gateway, since, key):
-            self._go_on()
+            self._lease.renew()
         with Session(self._engine) as session:
             self._known = set(lost_checkouts.undecided(session, live=self._gateway.live))
 
     def _look_after_lost(self) -> None:
         for session_id, error in recovery.check_session(self._engine, self._gateway, CAUSE):
-            self._go_on()
+            self._lease.renew()
             if error is not None:
                 self._trouble(f"lost checkout {session_id}", error)
 
@@ -183,7 +170,7 @@ class Sweep:
                 webhook_events.receive(session, listed, delivered=False)
             taken = webhook_events.take(session, ids, self._owner, now())
         for event in taken:
-            self._go_on()
+            self._lease.renew()
             try:
                 number = matching.order_of(self._engine, self._gateway, event)
             except PaymentsError as error:
@@ -206,7 +193,7 @@ class Sweep:
         for checkout in self._gateway.checkouts(since):
             number = matching.order_of_checkout(self._engine, self._gateway, checkout)
             if number is not None and checkout.recovered_from is not None:
-                self._go_on()
+                self._lease.renew()
                 yield from self._settle(number, cause, copy_id=checkout.id)
             else:
                 yield from self._settle_once(number, cause)
@@ -229,7 +216,7 @@ class Sweep:
             yield from self._settle_once(number, "no event told of it")
 
     def _settle_once(self, number: int | None, cause: str) -> Iterator[Drift]:
-        self._go_on()
+        self._lease.renew()
         if number is not None and number not in self._seen:
             yield from self._settle(number, cause)
 
@@ -273,26 +260,7 @@ class Sweep:
         self._troubles += isinstance(error, PaymentsAway)
         denied = isinstance(error, PaymentsDenied) and not isinstance(error, PaymentsForbidden)
         if denied or isinstance(error, PaymentsBusy) or self._troubles >= TROUBLES:
-            raise _GivenUp("Stripe was left alone after that: the rest is for the next sweep")
-
-    def _begin(self, at: datetime) -> None:
-        """Take the lease. Raises Busy."""
-        self._renewed = time.monotonic()
-        with writing_session(self._engine) as session:
-            held = insert_for(session, Reconciliation).values(
-                id=1, owner=self._owner, lease_until=at + LEASE
-            )
-            until = Reconciliation.lease_until
-            taken = session.execute(
-                held.on_conflict_do_update(
-                    index_elements=[Reconciliation.id],
-                    set_={"owner": held.excluded.owner, "lease_until": held.excluded.lease_until},
-                    where=or_(until.is_(None), until <= at),
-                ).returning(Reconciliation.id)
-            ).one_or_none()
-            if taken is None:
-                other = session.get_one(Reconciliation, 1)
-                raise AlreadyRunning(str(other.owner), other.lease_until or at)
+            raise GivenUp("Stripe was left alone after that: the rest is for the next sweep")
 
     def _since(self) -> datetime:
         """Return the moment to read from; `_meet`, called before, may withdraw the one stored."""
@@ -301,33 +269,6 @@ class Sweep:
             read_until = session.get_one(Reconciliation, 1).read_until
             first = session.scalar(select(func.min(Order.created_at)))
         return (read_until or min(first or born, born)) - OVERLAP
-
-    def _go_on(self) -> None:
-        """Renew the lease when it is time. Raises _GivenUp when another has it, or at a stop."""
-        if self._stopping():
-            raise _GivenUp
-        if time.monotonic() < self._renewed + RENEW_SECONDS:
-            return
-        self._renewed = time.monotonic()
-        if not self._note(lease_until=now() + LEASE):
-            raise _GivenUp("another sweep has taken over")
-
-    def _note(self, **values: object) -> bool:
-        """Store something with the lease; return whether it is still ours."""
-        with writing_session(self._engine) as session:
-            ours = session.scalar(
-                update(Reconciliation)
-                .where(Reconciliation.owner == self._owner)
-                .values(**values)
-                .returning(Reconciliation.id)
-            )
-        return ours is not None
-
-
-class _GivenUp(Exception):
-    def __init__(self, reason: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def _batches(things: Iterable[T]) -> Iterator[list[T]]:

@@ -6,7 +6,8 @@ import structlog
 from sqlalchemy import Engine
 
 from crossroads.database import leases
-from crossroads.fulfillment.reconciliation import AlreadyRunning, Sweep
+from crossroads.fulfillment.reconciliation import Sweep
+from crossroads.fulfillment.sweep_lease import AlreadyRunning
 from crossroads.payments import Gateway
 from crossroads.worker.loop import Periodic
 
