@@ -42,7 +42,7 @@ class Personal:
     """One column that names a person.
 
     `label` is what the person's file calls it, with a dot for each level; it is empty for the key
-    of a link, with which whoever has the file could act, and for what only repeats another column.
+    of a link, with which a holder of the file could act, and for what only repeats another column.
     `exported` is its name in the export of its table, and for a lead in files that are imported.
     `typed` is what the forms call it that ask a visitor for it.
     """
@@ -89,7 +89,7 @@ PERSONAL: Final[tuple[Personal, ...]] = (
     # Where few people came from one file, its name and what was said of it may name them.
     Personal(column=LeadImport.file, erased=Erased.EMPTY, label="file"),
     Personal(column=LeadImport.source, erased=Erased.EMPTY, label="consent_source"),
-    # What a file said of one person, in the words of whoever wrote it.
+    # What a file said of one person, in its own words.
     Personal(column=ConsentEvent.wording, erased=Erased.IF_IMPORTED, label="wording"),
     Personal(column=ConsentEvent.ip, erased=Erased.NULL, label="ip"),
     Personal(column=ConsentEvent.user_agent, erased=Erased.NULL, label="user_agent"),
@@ -122,7 +122,7 @@ STAFF: Final[tuple[InstrumentedAttribute[Any], ...]] = (
 )
 
 # Columns that can hold text and name nobody, by table. A keyed hash of an address
-# (`address_hash`) tells who it was only to whoever has the key and the address. The names that
+# (`address_hash`) names the person only to a holder of both the key and the address. The names that
 # Stripe gives to checkouts and payments open what it stores, to people who may see it there.
 NOBODY: Final[dict[str, str]] = {
     "announcement": "subject body page campaign waiting form_key",

@@ -233,6 +233,8 @@ def test_import_of_several_people_keeps_its_name_unless_it_names_who_is_erased(
         session.commit()
         assert (record.file, record.source) == expected
         session.rollback()
+    listed = app.test_cli_runner().invoke(args=["leads", "imports"])
+    assert "UTC  (name erased)  by root" in listed.stdout
 
 
 def test_retention_leaves_nothing_of_who_lost_a_seat_or_had_a_payment_settled(

@@ -24,6 +24,7 @@ from models.base import scrub
 
 # Seconds between two parts of a long import: who waits to write asks again every 0.1 seconds.
 BREATH = 0.15
+ERASED = "(name erased)"  # of a file that could have named the person who was erased
 
 
 @click.command("import")
@@ -235,7 +236,8 @@ def imports() -> None:
         if one.undone_at:
             words.append(f"undone {one.undone_at:%Y-%m-%d %H:%M}, {one.removed} removed")
         click.echo(
-            f"{one.id}  {one.created_at:%Y-%m-%d %H:%M} UTC  {one.file}  by {one.imported_by}: "
+            f"{one.id}  {one.created_at:%Y-%m-%d %H:%M} UTC  {one.file or ERASED}  "
+            f"by {one.imported_by}: "
             f"{count(one.lines, 'line')}, {', '.join(words)}"
         )
     if not found:
