@@ -297,7 +297,7 @@ def test_held_lead_is_asked_to_confirm_once_someone_says_it_is_a_person(app: Fla
         assert list(session.scalars(select(Message.kind))) == ["confirm"]
     shown = client.get(page).text
     assert "This is a person" not in shown
-    assert "Taken for a person at the desk" in shown
+    assert "Approved by staff" in shown
     assert client.post("/admin/leads/99/release", data=given).status_code == 404
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, String, func, select, type_coerce
 
 from crossroads.database.pagination import NEWEST, Filter, Listing, Narrowed, count_up_to, of_course
 from crossroads.export import Sheet
@@ -101,7 +101,7 @@ class LeadFilter(Filter):
             _Way(
                 number=count_up_to(session, select(column).where(column == value)),  # reads no row
                 by_index=column == value,
-                by_row=(column.concat("") if sqlite else column) == value,
+                by_row=(type_coerce(column, String).concat("") if sqlite else column) == value,
                 in_order_of=Lead.created_at,
             )
             for column, value in self._columns()
