@@ -259,7 +259,7 @@ def test_full_cohort_is_said_before_paying(
         db.session.commit()
     answer = client.post(ENROLL, data=form)
     assert answer.status_code == 409
-    assert "1 place" in shown(answer.text)
+    assert "1 seat" in shown(answer.text)
     assert count(session, Order) == 0
 
 
