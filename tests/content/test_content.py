@@ -139,9 +139,9 @@ def test_content_cannot_be_changed_after_it_is_read() -> None:
     assert isinstance(page.rows, tuple)
 
 
-def test_rows_with_figures_and_no_source_are_named() -> None:
-    found = [str(one) for one in figures_without_source(load(REAL))]
-    lines = (REAL / PAGE).read_text("utf-8").splitlines()
+def test_rows_with_figures_and_no_source_are_named(folder: Folder) -> None:
+    found = [str(one) for one in figures_without_source(folder.read())]
+    lines = folder.text(PAGE).splitlines()
     for label, index in (("Median Salary (US)", 0), ("Job Openings Growth", 2)):
         line = lines.index(f"  - label: {label}") + 1
         start = f"site/content/{PAGE}:{line}: rows[{index}]: {label}: has figures and no source"

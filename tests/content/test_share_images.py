@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossroads.content import Content, load, share_images
+from crossroads.content import Content, share_images
 from crossroads.content.share_images import Box
-from tests.support.content_files import PAGE_SLUG, REAL, TODAY
+from tests.support.content_files import PAGE_SLUG, Folder
 
 COMPARISON = f"compare/{PAGE_SLUG}.png"
 COURSE = "courses/ai-pm-bootcamp.png"
 
 
 @pytest.fixture
-def content() -> Content:
-    return load(REAL, today=TODAY)
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    return Folder(tmp_path_factory.mktemp("content")).read()
 
 
 def _size(png: bytes) -> tuple[int, int]:

@@ -16,10 +16,16 @@ TODAY = date(2026, 11, 22)
 
 
 class Folder:
-    """A copy of the content folder in which one text can be put in place of another."""
+    """A copy of the content folder in which one text can be put in place of another.
+
+    Of comparisons and courses it holds the first of each: more are the business of their owner.
+    """
 
     def __init__(self, parent: Path) -> None:
         self.path = Path(shutil.copytree(REAL, parent / "site" / "content"))
+        for file in self.path.glob("c*/*.yaml"):
+            if file.relative_to(self.path).as_posix() not in (PAGE, COURSE):
+                file.unlink()
 
     def text(self, file: str) -> str:
         return (self.path / file).read_text("utf-8")

@@ -154,7 +154,7 @@ def test_score_is_counted_and_one_win_is_singular(client: FlaskClient) -> None:
 
 
 def test_another_winner_changes_the_score(make_app: Any, site_root: Any) -> None:
-    file = next((site_root / "site/content/comparisons").glob("*.yaml"))
+    file = site_root / f"site/content{COMPARISON.replace('compare', 'comparisons')}.yaml"
     text = file.read_text()
     assert "winner: traditional" in text
     file.write_text(text.replace("winner: traditional", "winner: even"))
