@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from crossroads.database import schema
 from crossroads.settings import Settings
 from tests.conftest import ROOT
 
@@ -105,6 +106,18 @@ def test_every_desk_route_asks_for_sign_in(app: Flask, client: FlaskClient) -> N
     assert asked >= 6
 
 
+def test_every_view_is_part_of_the_site(app: Flask) -> None:
+    """A view that nobody registers is green in every other test."""
+    registered = {view.__module__ for view in app.view_functions.values()}
+    views = {
+        f"crossroads.{file.parts[-3]}.views.{file.stem}"
+        for file in (ROOT / "site" / "crossroads").glob("*/views/*.py")
+        if file.stem != "__init__"
+    }
+    assert len(views) > 10
+    assert views - registered == set()
+
+
 def page(name: str) -> str:
     """Return the text of a page for contributors and operators, like docs/settings.md."""
     return (ROOT / name).read_text(encoding="utf-8")
@@ -182,6 +195,20 @@ def headings(file: Path) -> set[str]:
     """Return the headings of a page as GitHub names them in addresses."""
     found = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in found}
+
+
+def test_every_decision_says_what_would_change_it() -> None:
+    files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert len(files) >= 8
+    for number, file in enumerate(files, 1):
+        text = file.read_text(encoding="utf-8")
+        assert file.name.startswith(f"{number:04}-") and text.startswith(f"# {number}. ")
+        for part in ("Context", "Decision", "Measured", "What would change it"):
+            assert f"**{part}.**" in text, f"{file.name}: {part}"
+
+
+def test_changelog_names_the_newest_migration() -> None:
+    assert schema.HEAD in page("CHANGELOG.md")
 
 
 def test_readme_fits_one_screen() -> None:
