@@ -14,6 +14,10 @@ def test_no_word_of_the_list_is_in_what_people_read() -> None:
     assert list(problems()) == []
 
 
+def test_word_of_the_screen_may_still_be_in_code() -> None:
+    assert plainer(screen=False).items() < plainer().items()
+
+
 def test_every_word_of_the_list_has_a_plainer_one() -> None:
     words = plainer()
     assert len(words) >= 20

@@ -1,6 +1,7 @@
 """Finds words that make a sentence hard to read: python -m tests.support.wording.
 
-`wording.txt` beside this file has one word or phrase a line, a tab, and the plainer one.
+`wording.txt` beside this file has one word or phrase a line, a tab, and the plainer one. After
+another tab, `screen` says that it is kept out of pages, mails and docs, not yet out of code.
 """
 
 import re
@@ -18,13 +19,15 @@ READ: Final = ("templates", "site/content", "site/crossroads", "site/sandbox", "
                "*.md", "Makefile", ".ci")  # fmt: skip
 OWNERS: Final = ("site/content/comparisons/",)
 KINDS: Final = {"", ".css", ".html", ".md", ".py", ".txt", ".yaml"}
+SCREEN: Final = {".html", ".md", ".txt"}
 BETWEEN: Final = r"(?:\s|\#)+"  # a phrase may go on in the next line of a comment
 
 
-def plainer() -> dict[str, str]:
-    """Return each word with the plainer one to write instead."""
+def plainer(*, screen: bool = True) -> dict[str, str]:
+    """Return each word with the plainer one, with or without those of the screen."""
     lines = LIST.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("\t") for line in lines if line and not line.startswith("#"))
+    rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    return {word: instead for word, instead, *where in rows if screen or not where}
 
 
 def pattern(words: Mapping[str, str]) -> re.Pattern[str]:
@@ -43,7 +46,7 @@ def found(name: str, text: str, words: Mapping[str, str]) -> Iterator[str]:
 
 def problems() -> Iterator[str]:
     """Yield what is found in the files that git knows."""
-    words = plainer()
+    everywhere, on_screen = plainer(screen=False), plainer()
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *READ],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -51,6 +54,7 @@ def problems() -> Iterator[str]:
     for name in listed.stdout.splitlines():
         file = ROOT / name
         if file.suffix in KINDS and file.is_file() and not name.startswith(OWNERS):
+            words = on_screen if file.suffix in SCREEN else everywhere
             yield from found(name, file.read_text(encoding="utf-8"), words)
 
 
