@@ -191,6 +191,18 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     assert wrong == []
 
 
+def test_every_test_that_the_docs_name_is_there() -> None:
+    named = {
+        one
+        for name in tracked()
+        if name.endswith(".md")
+        for one in re.findall(r"`(tests/[a-z_/]+\.py)(?:::(\w+))?", page(name))
+    }
+    assert len(named) > 15
+    for file, test in named:
+        assert f"def {test}" in page(file), f"{file}::{test}"
+
+
 def headings(file: Path) -> set[str]:
     """Return the headings of a page as GitHub names them in addresses."""
     found = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
