@@ -80,7 +80,7 @@ def test_paid_order_says_what_was_paid_and_what_happens_next(
     read = words(html)
     assert heading(html) == "You're in"
     assert "Your 2 places are paid for." in read
-    for fact in ("Paid $2,400", "2 places, $1,200 each", f"Order number {order.id}"):
+    for fact in ("Paid $2,400", "2 seats, $1,200 each", f"Order number {order.id}"):
         assert fact in read
     steps = [words(one) for one in re.findall(r"<li><b>.*?</li>", html, re.S)]
     assert len(steps) == 3
