@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 
 from crossroads.database import schema
 from crossroads.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 # Packages whose verbs work in their caller's transaction.
 DOMAIN = {"content", "export", "leads", "mail", "notifications", "orders", "payments", "privacy",

@@ -24,9 +24,9 @@ from crossroads import content, mail_headers
 from crossroads.mail.composer import Composer
 from crossroads.mail.smtp import Mailer
 from crossroads.settings import Settings
-from tests.conftest import ROOT
 from tests.support import rfc2047
 from tests.support.mail_server import MailServer
+from tests.support.paths import ROOT
 
 SITE = content.load(ROOT / "site/content").site
 REST = b"\r\nTo: maria@example.com\r\n\r\nHello\r\n"

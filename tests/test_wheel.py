@@ -6,7 +6,7 @@ from zipfile import ZipFile
 import pytest
 from hatchling.build import build_wheel
 
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 def test_wheel_holds_the_app_and_the_tables_alone(

@@ -13,9 +13,9 @@ from crossroads.orders import disputes, duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from models import Order, db, writing
 from models.order import OrderEventKind
-from tests.orders.test_lifecycle import paid
 from tests.support.desk_visits import desk, send
 from tests.support.order_states import bring, dispute, refund
+from tests.support.orders import paid
 from tests.support.production import SELLING
 from tests.support.purchases import links, words
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import Message, db, now, writing
-from tests.orders.test_lifecycle import place
 from tests.support.desk_visits import add_leads, desk, lead, send, token
 from tests.support.mail_server import MailServer
+from tests.support.orders import place
 from tests.support.people import hashed
 from tests.support.workers import make_worker
 

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from models import Enrollment, Message, Order, OrderEvent, StripeEvent, db, now
 from models.message import MessageState
-from tests.orders.test_lifecycle import COURSE
 from tests.support.desk_visits import desk
 from tests.support.order_states import NARROW, STATES, add_orders, bring
+from tests.support.orders import COURSE
 from tests.support.production import SELLING
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from crossroads.fulfillment import repayments
 from crossroads.orders import disputes, ledger, projections
 from crossroads.payments import Gateway, Refund
 from models import Enrollment, Order, db, writing
-from tests.orders.test_participants import name as name_seat
 from tests.support.desk_visits import desk
 from tests.support.order_states import dispute
+from tests.support.participants import name as name_seat
 from tests.support.purchases import bought, heading, hidden, order_page, words
 from tests.support.sandbox_server import KEY, SandboxServer
 

@@ -1,7 +1,7 @@
 """What browser tests share: the product, a Chromium, and an eye on what pages ask for."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
@@ -16,15 +16,13 @@ from tests.browser import product as product_module
 from tests.browser.buyers import sell
 from tests.browser.chromium import NoChromium, launched
 from tests.browser.crowd import add_extreme, gather
+from tests.browser.inspector import inspector as inspector
+from tests.browser.pages import PASSWORD, OpenPage
 from tests.browser.product import Product
 
-PASSWORD = "a password of our own"
-ELSEWHERE = "http://elsewhere.example/"
 LOC = "{http://www.sitemaps.org/schemas/sitemap/0.9}loc"
 STATUS = "Failed to load resource: the server responded with a status of"
 expect.set_options(timeout=10_000)  # a busy machine is slow, and a right page is never late
-
-OpenPage = Callable[..., Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -169,18 +167,3 @@ def signed_in(chromium: Browser, product: Product) -> Any:
     state = context.storage_state()
     context.close()
     return state
-
-
-def sign_up(page: Page, address: str) -> None:
-    """Fill in the form of the page and send it."""
-    page.get_by_label("Email address").fill(address)
-    page.get_by_role("checkbox").check()
-    page.get_by_role("button", name="Send me updates").click()
-
-
-def send_from_elsewhere(page: Page, product: Product) -> None:
-    """Send a form to the site from a page of another one: open the page with also=(ELSEWHERE,)."""
-    form = f"<form method=post action='{product.site}/signup'><button>Win</button></form>"
-    page.route(ELSEWHERE, lambda route: route.fulfill(content_type="text/html", body=form))
-    page.goto(ELSEWHERE)
-    page.get_by_role("button", name="Win").click()

@@ -8,57 +8,22 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from axe_playwright_python.base import AxeResults  # type: ignore[import-untyped]
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from flask import Flask
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from werkzeug.serving import make_server
 
 from crossroads.staff import accounts
 from models import Lead, now, writing
 from models.user import Role
-from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere, sign_up
 from tests.browser.crowd import COMPARISON
+from tests.browser.inspector import WCAG, Inspector
+from tests.browser.pages import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere, sign_up
 from tests.browser.product import Product
 from tests.support.desk_visits import add_user
 from tests.support.people import hashed
 from tests.support.ports import free_port
 
-WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa")
-EVERYTHING: Any = {"runOnly": {"type": "tag", "values": [*WCAG, "best-practice"]}}
-# All that another color scheme can break.
-COLORS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
-# A mail stands in a frame that axe cannot enter; it is looked at by itself.
-OPTIONS = {"resultTypes": ["violations"], "iframes": False}
-
 Serve = Callable[..., tuple[Flask, str]]
-
-
-class Inspector:
-    """Runs axe on a page as it stands, and remembers what it found."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
-        self._axe = Axe()
-
-    def look(self, page: Page, name: str, rules: Any = EVERYTHING) -> None:
-        page.emulate_media(color_scheme="light")
-        light = self._axe.run(page, options={**rules, **OPTIONS})
-        page.emulate_media(color_scheme="dark")
-        # The script is in the page by now, and large: it is not sent again.
-        dark = AxeResults(page.evaluate("(options) => axe.run(options)", {**COLORS, **OPTIONS}))
-        for scheme, results in (("light", light), ("dark", dark)):
-            if results.violations_count:
-                self.found[f"{name}, {scheme}"] = results.generate_report()
-
-
-@pytest.fixture
-def inspector() -> Iterator[Inspector]:
-    """Collects what is wrong anywhere in a test, and fails it at the end."""
-    inspector = Inspector()
-    yield inspector
-    report = "\n".join(f"--- {name}\n{text}" for name, text in inspector.found.items())
-    assert not inspector.found, report
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from playwright.sync_api import Page, expect
 from crossroads.orders import seats
 from crossroads.orders.checkout import queue
 from models import CheckoutRequest, now, writing
-from tests.browser.conftest import OpenPage
 from tests.browser.crowd import COMPARISON, COURSE
 from tests.browser.mailbox import follow, open_letter
+from tests.browser.pages import OpenPage
 from tests.browser.product import Product
-from tests.orders.test_lifecycle import place
+from tests.support.orders import place
 from tests.support.purchases import COURSE as SOLD
 from tests.support.purchases import ENROLL, JANUARY, SEPTEMBER
 

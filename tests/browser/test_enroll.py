@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage
 from tests.browser.crowd import COURSE
+from tests.browser.pages import OpenPage
 
 ENROLL = f"{COURSE}/enroll"
 

@@ -11,9 +11,9 @@ from playwright.sync_api import Page, Route, expect
 from crossroads.staff import accounts
 from models import writing
 from models.user import Role
-from tests.browser.conftest import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere
 from tests.browser.crowd import COMPARISON, CONSENT
 from tests.browser.mailbox import follow, open_letter
+from tests.browser.pages import ELSEWHERE, PASSWORD, OpenPage, send_from_elsewhere
 from tests.browser.product import Product
 
 ONE_TIME = "shown once, changed at once"

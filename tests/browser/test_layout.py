@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from playwright.sync_api import Request as PageRequest
 
-from tests.browser.conftest import OpenPage
 from tests.browser.crowd import COMPARISON, COURSE
+from tests.browser.pages import OpenPage
 from tests.browser.product import Product
 
 WIDTHS = (320, 360, 768, 1440)

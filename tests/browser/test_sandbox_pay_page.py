@@ -7,11 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from stripe.checkout import Session
 
-from tests.browser.test_accessibility import Inspector
-from tests.browser.test_accessibility import inspector as inspector
+from tests.browser.inspector import Inspector
 from tests.support.sandbox_server import SandboxServer, fetch, line_item, session_params
-
-pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 RULES: Any = {

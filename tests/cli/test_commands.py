@@ -2,12 +2,8 @@
 
 import csv
 import io
-import os
 import re
-import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +22,9 @@ from crossroads import metrics
 from crossroads.staff import accounts
 from crossroads.worker.delivery import Worker
 from models import User, db
-from tests.conftest import ROOT
+from tests.support.commands import run
 from tests.support.desk_visits import add_leads, lead
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.production import PRODUCTION
 
@@ -76,24 +73,6 @@ def refusal(result: Result) -> str:
     (line,) = result.stderr.splitlines()
     assert "hunter2" not in line
     return line.removeprefix("Error: ")
-
-
-def run(
-    root: Path, *arguments: str, stdout: Any = subprocess.PIPE, **settings: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the flask command as a person does, in a process of its own."""
-    command = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
-    environment = {**os.environ, **{name.upper(): value for name, value in settings.items()}}
-    return subprocess.run(
-        [command, *arguments],
-        cwd=root,
-        env=environment,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 # What stops a start

@@ -9,7 +9,7 @@ from icalendar import Calendar
 
 from crossroads.content import Cohort, load, schedule
 from crossroads.content.schema import Weekly
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 LINK = "https://www.example.com/enrollments/token"

@@ -17,7 +17,7 @@ from crossroads import current
 from crossroads.content import ContentError
 from crossroads.content.store import ContentStore
 from crossroads.web.views import pages
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.production import PRODUCTION
 
 COURSE = "/courses/ai-pm-bootcamp"

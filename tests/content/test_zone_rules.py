@@ -8,8 +8,8 @@ import pytest
 
 from crossroads.content import Cohort, load, schedule
 from crossroads.content.schema import Weekly
-from tests.conftest import ROOT
 from tests.support import calendar_reader
+from tests.support.paths import ROOT
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 LINK = "https://www.example.com/enrollments/token"

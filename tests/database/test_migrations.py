@@ -33,8 +33,8 @@ from models.base import table_of
 from models.consent import ConsentKind
 from models.lead import LeadState
 from models.suppression import SuppressionReason
-from tests.orders.test_lifecycle import COURSE, place
 from tests.support.databases import administering, named
+from tests.support.orders import COURSE, place
 from tests.support.people import hashed
 
 NEXT = """

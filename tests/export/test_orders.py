@@ -21,9 +21,9 @@ from crossroads.orders import enrollment_listing, listing
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 from crossroads.orders.listing import OrderFilter
 from models import Enrollment, Order, OrderEvent, writing
-from tests.orders.test_lifecycle import COURSE
 from tests.support.desk_visits import desk, send
 from tests.support.order_states import COHORT, NARROW, SOLD, STATES, add_orders, bring
+from tests.support.orders import COURSE
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ORDER_HEAD = (

@@ -25,9 +25,9 @@ from crossroads.orders import seats
 from crossroads.payments import Gateway
 from models import Message, Order, Reconciliation, StripeEvent, now, writing
 from models.base import prepare_engine
-from tests.conftest import ROOT
 from tests.faults.crowd import Reply
 from tests.support.mail_server import MailServer
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.purchases import COURSE, ENROLL, SEPTEMBER, hidden
 from tests.support.sandbox_server import KEY, SECRET, Page, SandboxServer, fetch, start

@@ -16,9 +16,9 @@ from urllib.request import urlopen
 import pytest
 
 from crossroads.middleware.rate_limits import SCHEME, CounterFile
-from tests.cli.test_commands import run
-from tests.conftest import ROOT
-from tests.sandbox.test_mailbox import put
+from tests.support.commands import run
+from tests.support.mailbox import put
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.faults.test_web_workers import Server, eventually, running
 from tests.faults.web_server import FLASK
+from tests.faults.workers_server import Server, eventually, running
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 
 SIZE = "24m"  # the database, its log, counters and keys take a third of it

@@ -19,9 +19,9 @@ from crossroads.orders.refunds import RefundError
 from crossroads.payments import Checkout, Gateway, PaymentsError
 from crossroads.worker.event_consumer import Settler
 from models import Enrollment, Hold, Order, StripeEvent, now, writing
-from tests.fulfillment.test_settlement import BASE, older, sweep
-from tests.orders.test_lifecycle import COHORT as WIDE
-from tests.orders.test_lifecycle import COURSE, place
+from tests.support.fulfillment import BASE, older, sweep
+from tests.support.orders import COHORT as WIDE
+from tests.support.orders import COURSE, place
 from tests.support.sandbox_server import KEY, SandboxServer, fetch
 
 STEPS = 150

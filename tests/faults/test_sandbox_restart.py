@@ -12,8 +12,6 @@ from stripe.checkout import Session
 
 from tests.support.sandbox_server import Endpoint, SandboxServer, eventually, session_params, start
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 
 class House:
     """A sandbox as a process, in one folder and on one port, as often as it is started."""

@@ -20,10 +20,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.production import PRODUCTION
-from tests.web.test_signup import shown
+from tests.support.signups import shown
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 START_SECONDS = 60  # on a busy machine

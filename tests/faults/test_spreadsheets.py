@@ -14,7 +14,7 @@ from crossroads import export
 from crossroads.leads import lifecycle as leads
 from crossroads.leads.listing import SHEET, LeadFilter
 from models import db
-from tests.leads.test_importer import everything, facts, flask, join, mailable
+from tests.support.lead_imports import everything, facts, flask, join, mailable
 from tests.support.people import SUPPRESSION_KEY, address
 
 # Comma, double quotes, UTF-8, from the first row on.

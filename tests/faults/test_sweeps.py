@@ -15,10 +15,10 @@ from crossroads.fulfillment import checkouts
 from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, connection
 from models import Base, Enrollment, Message, Order, Reconciliation, StripeEvent, writing
-from tests.conftest import ROOT
 from tests.faults.shop import SECONDS, Shop
-from tests.orders.test_lifecycle import place
 from tests.support.order_states import COHORT
+from tests.support.orders import place
+from tests.support.paths import ROOT
 from tests.support.sandbox_server import KEY
 
 AGAIN = 75  # the exit code of a sweep that leaves the work to another

@@ -17,8 +17,9 @@ from sqlalchemy import Engine
 from crossroads.mail.kinds import MailKind
 from tests.support.databases import opened
 from tests.support.mail_server import MailServer
-from tests.support.workers import BASE_URL, ROOT, make_worker
-from tests.worker.test_delivery import let_time_pass, messages, queue
+from tests.support.paths import ROOT
+from tests.support.queue import let_time_pass, messages, queue
+from tests.support.workers import BASE_URL, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 

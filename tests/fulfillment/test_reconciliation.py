@@ -26,8 +26,7 @@ from models import (
     now,
     writing,
 )
-from tests.fulfillment.test_settlement import BASE, count, older, opened, placed, state
-from tests.fulfillment.test_settlement import gateway as gateway
+from tests.support.fulfillment import BASE, count, older, opened, placed, reconcile, state
 from tests.support.sandbox_server import KEY, SandboxServer, line_item, session_params
 
 SECRET = "whsec_sweep"
@@ -412,12 +411,6 @@ def app(make_app: Any, sandbox: SandboxServer) -> Flask:
     with built.app_context():
         assert built.test_cli_runner().invoke(args=["db", "stamp", "head"]).exit_code == 0
     return built
-
-
-def reconcile(app: Flask) -> tuple[int, str, str]:
-    """Return the exit code, what was said, and what on standard error."""
-    result = app.test_cli_runner().invoke(args=["reconcile"])
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_command_says_each_drift_what_it_did_and_how_it_ended(

@@ -32,16 +32,21 @@ from models import (
     writing,
 )
 from models.order import OrderEventKind
-from tests.fulfillment.test_settlement import BASE, left, opened, receive, state
-from tests.fulfillment.test_settlement import gateway as gateway
-from tests.fulfillment.test_site_identity import LIVE_KEY, lose, sweep
-from tests.fulfillment.test_site_identity import app as app
-from tests.fulfillment.test_site_identity import lost as lost
-from tests.fulfillment.test_site_identity import other as other
-from tests.orders.test_lifecycle import SMALL, checkout, paid, place
+from tests.support.accounts_at_stripe import LIVE_KEY, lose, sweep
 from tests.support.desk_visits import desk, send
+from tests.support.fulfillment import BASE, left, opened, receive, state
+from tests.support.orders import SMALL, checkout, paid, place
 from tests.support.purchases import words
 from tests.support.sandbox_server import KEY, SandboxServer
+
+
+@pytest.fixture
+def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
+    built: Flask = make_app(
+        database_url=database_url, stripe_secret_key=KEY, stripe_webhook_secret="whsec_x",
+        stripe_api_base=sandbox.url,
+    )  # fmt: skip
+    return built
 
 
 def mark(engine: Engine) -> Any:

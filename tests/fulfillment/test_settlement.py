@@ -9,66 +9,25 @@ import time_machine
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.fulfillment import checkouts, matching, settlement, webhook_events
+from crossroads.fulfillment import checkouts, matching, settlement
 from crossroads.fulfillment.reconciliation import Sweep
-from crossroads.orders import ledger, seats
+from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
-from crossroads.payments import Event, Gateway, PaymentsAway, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsAway, PaymentsRefused
 from crossroads.worker.event_consumer import Settler
-from models import Base, Enrollment, Message, Order, StripeEvent, now, writing
-from tests.orders.test_lifecycle import COURSE, SMALL, place
-from tests.support.sandbox_server import KEY, SandboxServer
-
-BASE = "http://localhost"
-
-
-@pytest.fixture
-def gateway(sandbox: SandboxServer) -> Gateway:
-    return Gateway(KEY, base=sandbox.url)
-
-
-def placed(engine: Engine, email: str = "maria@example.com") -> Order:
-    with Session(engine, expire_on_commit=False) as session:
-        writing(session)
-        order = place(session, email=email)
-        session.commit()
-    return order
-
-
-def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -> tuple[Order, str]:
-    """Return an order with a checkout, and the address of its pay page."""
-    order = placed(engine, email)
-    checkout = checkouts.open_checkout(engine, gateway, order, BASE)
-    with Session(engine, expire_on_commit=False) as session:
-        return session.get_one(Order, order.id), str(checkout.url)
-
-
-def state(engine: Engine, order: Order) -> str:
-    with Session(engine) as session:
-        return ledger.balance_of(session, order).state
-
-
-def count(engine: Engine, model: type[Base]) -> int:
-    with Session(engine) as session:
-        return session.scalar(select(func.count()).select_from(model)) or 0
-
-
-def left(engine: Engine) -> int:
-    with Session(engine) as session:
-        return seats.seats_left(session, COURSE, SMALL)
-
-
-def older(engine: Engine, minutes: int = 5) -> None:
-    """Let every order have been placed some minutes earlier."""
-    with Session(engine) as session:
-        session.execute(update(Order).values(created_at=now() - timedelta(minutes=minutes)))
-        session.commit()
-
-
-def sweep(engine: Engine, gateway: Gateway) -> list[tuple[str, str]]:
-    """Sweep, and return what each order that had drifted was and is."""
-    drifts = Sweep(engine, gateway, BASE, "a test").run()
-    return [(drift.before, drift.after) for drift in drifts]
+from models import Enrollment, Message, Order, StripeEvent, now, writing
+from tests.support.fulfillment import (
+    BASE,
+    count,
+    left,
+    older,
+    opened,
+    placed,
+    receive,
+    state,
+    sweep,
+)
+from tests.support.sandbox_server import SandboxServer
 
 
 def test_lost_webhook_heals_and_the_second_sweep_changes_nothing(
@@ -208,20 +167,6 @@ def test_canceling_asks_stripe_first_and_finds_a_payment_made_meanwhile(
     other, _ = opened(engine, gateway, "other@example.com")
     assert checkouts.cancel(engine, gateway, other, BASE, "buyer") == "canceled"
     assert left(engine) == 9
-
-
-def receive(engine: Engine, order: Order, number: int = 1) -> None:
-    event = Event(
-        id=f"evt_{number}",
-        kind="checkout.session.completed",
-        object_id=str(order.session_id),
-        live=False,
-        created_at=now(),
-    )
-    with Session(engine) as session:
-        writing(session)
-        webhook_events.receive(session, [event])
-        session.commit()
 
 
 def test_event_is_followed_and_done_in_one_commit(

@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from crossroads.admin import dashboard
 from crossroads.database import identity
 from crossroads.fulfillment import checkouts, settlement
-from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
@@ -30,57 +28,24 @@ from models import (
     LostCheckout,
     Message,
     Order,
-    OrderEvent,
-    Reconciliation,
     Site,
     db,
     now,
     writing,
 )
-from tests.fulfillment.test_settlement import BASE, left, older, opened, placed, state
-from tests.fulfillment.test_settlement import gateway as gateway
-from tests.orders.test_lifecycle import SMALL, checkout, paid, place
-from tests.orders.test_lifecycle import left as seats_left
+from tests.support.accounts_at_stripe import LIVE_KEY, lose, sweep
 from tests.support.desk_visits import desk, send
+from tests.support.fulfillment import BASE, left, older, opened, placed, state
 from tests.support.order_states import add_orders, bring
-from tests.support.people import SUPPRESSION_KEY
+from tests.support.orders import SMALL, checkout, paid, place
+from tests.support.orders import left as seats_left
 from tests.support.purchases import words
-from tests.support.sandbox_server import KEY, SandboxServer, line_item, session_params, start
-
-LIVE_KEY = "sk_live_" + "abc"
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[SandboxServer]:
-    """Another Stripe account."""
-    server = start(tmp_path / "other")
-    yield server
-    server.stop()
-
-
-def sweep(engine: Engine, gateway: Gateway) -> tuple[list[str], Sweep]:
-    one = Sweep(engine, gateway, BASE, "a test", suppression_key=SUPPRESSION_KEY)
-    return [str(drift) for drift in one.run()], one
+from tests.support.sandbox_server import KEY, SandboxServer, line_item, session_params
 
 
 def site(engine: Engine) -> Site:
     with Session(engine, expire_on_commit=False) as session:
         return session.get_one(Site, 1)
-
-
-def lose(engine: Engine) -> None:
-    """Let the database be as before the first order, as when a backup is restored."""
-    with Session(engine) as session:
-        writing(session)
-        for model in (Message, Enrollment, Hold, OrderEvent, Order):
-            session.execute(delete(model))
-        session.execute(update(Reconciliation).values(read_until=now() - timedelta(minutes=5)))
-        session.execute(update(Site).values(created_at=now() - timedelta(minutes=5)))
-        if engine.dialect.name == "sqlite":
-            session.execute(text("DELETE FROM sqlite_sequence WHERE name = 'order'"))
-        else:
-            session.execute(text("SELECT setval('order_id_seq', 1, false)"))
-        session.commit()
 
 
 # Another account.
@@ -369,16 +334,6 @@ def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
         stripe_api_base=sandbox.url,
     )  # fmt: skip
     return built
-
-
-@pytest.fixture
-def lost(app: Flask, gateway: Gateway, sandbox: SandboxServer) -> Order:
-    """An order that was paid and that the database lacks since."""
-    with app.app_context():
-        order, url = opened(db.engine, gateway)
-        sandbox.pay(url)
-        lose(db.engine)
-    return order
 
 
 @pytest.mark.usefixtures("one_day")

@@ -30,27 +30,12 @@ from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person, retention
 from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
 from models.consent import ConsentKind
-from tests.orders.test_lifecycle import COURSE, SMALL
+from tests.support.consent import PROOF, WORDING, capture
 from tests.support.databases import opened
+from tests.support.orders import COURSE, SMALL
 from tests.support.people import address, hashed, import_
 
-PROOF = Evidence(
-    form="signup", page="/compare", page_version="abc", ip="192.0.2.0", user_agent="Tester"
-)
-WORDING = "Email me."
 START = datetime(2027, 1, 1, tzinfo=UTC)
-
-
-def capture(session: Session, email: str = "maria@example.com", *, suspect: bool = False) -> None:
-    signup = leads.Submission(
-        address=address(email),
-        name="Maria",
-        touch=Touch(),
-        wording=WORDING,
-        evidence=PROOF,
-        suspect=suspect,
-    )
-    leads.capture(session, [signup])
 
 
 def test_database_refuses_to_rewrite_an_event(engine: Engine) -> None:

@@ -21,9 +21,9 @@ from crossroads.leads.listing import SHEET, LeadFilter
 from crossroads.mail import suppressions
 from models import ConsentEvent, Lead, LeadImport, Suppression, db
 from models.base import AnySession
-from tests.conftest import ROOT
-from tests.leads.test_importer import everything, flask, join, mailable, take
+from tests.support.lead_imports import everything, flask, join, mailable, take
 from tests.support.order_states import bring
+from tests.support.paths import ROOT
 from tests.support.people import SUPPRESSION_KEY, hashed
 
 DATA = ROOT / "tests" / "data" / "leads"

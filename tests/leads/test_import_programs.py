@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import Lead, db
-from tests.leads.test_importer import mailable, take
+from tests.support.lead_imports import mailable, take
 from tests.support.people import SUPPRESSION_KEY
 
 YES, GONE = "yes{}@example.com", "gone{}@example.com"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from flask import Flask
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
@@ -15,20 +14,14 @@ from sqlalchemy.orm import Session
 from crossroads import export
 from crossroads.leads import consent
 from crossroads.leads import lifecycle as leads
-from crossroads.leads.consent import Evidence
 from crossroads.leads.imports import file as import_file
 from crossroads.leads.imports import importer
-from crossroads.leads.lifecycle import Touch
 from crossroads.leads.listing import SHEET, LeadFilter
-from crossroads.mail import eligibility, outbox
-from crossroads.mail.kinds import MailKind
-from crossroads.privacy import person
-from models import Base, ConsentEvent, Lead, Message, db, writing
+from models import Base, ConsentEvent, Lead, Message, db
 from models.base import prepare_engine
 from tests.support.hostile import hostile
+from tests.support.lead_imports import everything, facts, join, mailable, take
 from tests.support.people import SUPPRESSION_KEY, address, hashed
-
-PROOF = Evidence(form="signup")
 
 
 @pytest.fixture
@@ -49,65 +42,6 @@ def session(app: Flask) -> Iterator[Session]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "people.csv"
-
-
-def flask(app: Flask, *arguments: str) -> Result:
-    return app.test_cli_runner().invoke(args=arguments)
-
-
-def take(app: Flask, file: Path, text: str | bytes, *arguments: str) -> Result:
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    source = () if "--consent-source" in arguments else ("--consent-source", "Fair in Ulm: a card")
-    return flask(app, "leads", "import", str(file), *source, *arguments)
-
-
-def everything(session: Session) -> list[str]:
-    """Return every row of every table; the session holds nothing after."""
-    session.rollback()
-    found = [session.execute(select(table)).all() for table in Base.metadata.sorted_tables]
-    session.rollback()
-    return [one for rows in found for one in sorted(map(str, rows))]
-
-
-def join(session: Session, email: str, *acts: str) -> None:
-    """Have someone sign up, and do what is named after."""
-    session.rollback()
-    writing(session)
-    signup = leads.Submission(
-        address=address(email), name="", touch=Touch(), wording="Email me.", evidence=PROOF
-    )
-    leads.capture(session, [signup])
-    lead = leads.of_address(session, address(email))
-    assert lead is not None
-    for act in acts:
-        if act == "erase":
-            found = person.find(session, hashed(email), lock=True)
-            assert found is not None
-            person.erase(session, found, PROOF)
-        elif act == "bounce":
-            message = session.scalars(
-                select(Message).where(Message.address_hash == hashed(email))
-            ).first()
-            assert message is not None
-            leads.bounced(session, message)
-        else:
-            token = lead.confirm_token if act == "confirm" else lead.unsubscribe_token
-            assert getattr(leads, act)(session, token, PROOF) == "done"
-    session.commit()
-
-
-def mailable(session: Session) -> set[str]:
-    """Return whom the gate of the outbox lets a mail to all pass to."""
-    found = set()
-    for lead in session.scalars(select(Lead).where(Lead.email != "")).all():
-        outbox.enqueue(session, MailKind.ALREADY, lead)
-        session.flush()
-        message = session.scalars(select(Message).order_by(Message.id.desc())).first()
-        assert message is not None
-        if eligibility.admit(session, message, "worker") is not None:
-            found.add(lead.email_key)
-    session.rollback()
-    return found
 
 
 def test_who_agreed_elsewhere_is_mailable_and_the_ledger_says_why(
@@ -313,10 +247,3 @@ def test_export_into_an_empty_instance_makes_the_same_people_mailable(
 
 def unkept(text: str) -> bool:
     return import_file.UNPRINTED.search(text) is not None or len(text) > 200
-
-
-def facts(session: Session) -> set[tuple[Any, ...]]:
-    """Return what a list keeps of those who confirmed or left."""
-    names = ["email", "email_key", "name", "state", "utm_source", "last_page"]
-    query = select(*(getattr(Lead, name) for name in names))
-    return {tuple(row) for row in session.execute(query) if row.state in importer.KINDS}

@@ -20,10 +20,10 @@ from crossroads.orders import participants
 from models import Announcement, Enrollment, Lead, Message, OrderEvent, Waiting, db, now, writing
 from models.message import MessageState
 from models.order import OrderEventKind
-from tests.conftest import ROOT
 from tests.support.databases import opened
 from tests.support.desk_visits import desk, lead
 from tests.support.order_states import COHORT, bring
+from tests.support.paths import ROOT
 from tests.support.people import address, hashed
 from tests.support.workers import make_worker
 

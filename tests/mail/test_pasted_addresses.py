@@ -1,6 +1,5 @@
 """Addresses as they are pasted: what nobody sees is taken out, and what cannot be is named."""
 
-import sys
 import unicodedata
 from typing import Any
 
@@ -22,17 +21,15 @@ from crossroads.orders import lifecycle as orders
 from crossroads.staff import accounts
 from models import Lead, Message, writing
 from models.user import Role
-from tests.leads.test_lifecycle import PROOF
-from tests.orders.test_lifecycle import paid, with_checkout
+from tests.support.consent import PROOF
+from tests.support.orders import paid, with_checkout
 from tests.support.people import SUPPRESSION_KEY, address, import_
 from tests.support.purchases import JANUARY
-from tests.web.test_signup import shown
+from tests.support.signs import SHOWS_NOTHING, SIGNS
+from tests.support.signups import shown
 
 ADA = "ada@example.org"
-SIGNS = [chr(code) for code in range(sys.maxunicode + 1)]
-FORMAT = [sign for sign in SIGNS if unicodedata.category(sign) == "Cf"]
 SPACES = [sign for sign in SIGNS if unicodedata.category(sign) == "Zs"]
-SHOWS_NOTHING = [*FORMAT, "\u034f", "\u115f", "\u3164", "\ufe0f", "\ufeff", "\U000e0100"]
 # As other programs give an address.
 PASTED = [
     "\u200bada@example.org",

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 from crossroads.mail.addresses import cleaned_name
 from crossroads.orders import lifecycle as orders
 from models import Enrollment, Lead, Order, writing
-from tests.leads.test_importer import take
-from tests.mail.test_pasted_addresses import SHOWS_NOTHING
-from tests.orders.test_lifecycle import paid, with_checkout
+from tests.support.lead_imports import take
+from tests.support.orders import paid, with_checkout
 from tests.support.purchases import COURSE_PAGE, JANUARY, buy
 from tests.support.sandbox_server import SandboxServer
+from tests.support.signs import SHOWS_NOTHING
 
 PASTED = "\u202eAnn\u200b\u00a0Ex\u00adample\ufeff\u202c"
 NAME = "Ann Example"

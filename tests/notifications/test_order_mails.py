@@ -2,9 +2,7 @@
 
 import re
 from dataclasses import replace
-from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import default
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from models import Order, OrderEvent, db, writing
 from models.order import OrderEventKind
-from tests.orders.test_lifecycle import checkout, paid, take_seats, with_checkout
+from tests.support.order_mails import mails, part, read, unseated
 from tests.support.order_states import refund
+from tests.support.orders import checkout, paid, with_checkout
 from tests.support.purchases import COURSE, JANUARY, words
 from tests.support.workers import BASE_URL, make_worker
 from tests.support.workers import WORDS as SITE
@@ -37,48 +36,12 @@ def pay(session: Session, *, amounts: dict[str, int] | None = None, **given: Any
     return order
 
 
-def unseated(session: Session, **given: Any) -> Order:
-    """Return a paid order whose seats had been given back before the money came."""
-    session.rollback()
-    writing(session)
-    order = with_checkout(session, **{"cohort": JANUARY, **given})
-    take_seats(session, order)
-    orders.fulfill(session, order.id, paid(order), "test")
-    session.commit()
-    return order
-
-
-def mails(app: Flask, instance: Path, words: content.Content = SITE) -> list[EmailMessage]:
-    """Deliver what is due and return it, a receipt first."""
-    with app.app_context():
-        engine = db.engine
-    delivery = make_worker(engine, instance=instance, words=words).deliver_due()
-    found = [
-        message_from_bytes(file.read_bytes(), policy=default)
-        for file in (instance / "mail").glob("*.eml")
-    ]
-    assert (delivery.sent, delivery.postponed, delivery.dead) == (len(found), 0, 0)
-    return sorted(found, key=lambda mail: "receipt" not in mail["Subject"])
-
-
 def delivered(
     app: Flask, instance: Path, words: content.Content = SITE
 ) -> tuple[EmailMessage, EmailMessage]:
     """Deliver what is due and return the receipt and the other mail."""
     receipt, enrolled = mails(app, instance, words)
     return receipt, enrolled
-
-
-def part(mail: EmailMessage, kind: str) -> str:
-    body = mail.get_body((kind,))
-    assert body is not None
-    return str(body.get_content())
-
-
-def read(mail: EmailMessage) -> tuple[str, str]:
-    """Return what a mail says, as text and as HTML, with all white space alike."""
-    html = re.sub(r"<(style|title).*?</\1>", " ", part(mail, "html"), flags=re.S)
-    return " ".join(part(mail, "plain").split()), words(html)
 
 
 def test_receipt_has_every_fact_of_the_payment_in_text_and_in_html(

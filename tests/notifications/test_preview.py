@@ -14,7 +14,8 @@ from crossroads.mail.composer import Composer
 from crossroads.mail.kinds import About, MailKind, kind_of
 from crossroads.notifications import preview
 from crossroads.settings import Settings
-from tests.support.workers import ROOT, WORDS
+from tests.support.paths import ROOT
+from tests.support.workers import WORDS
 
 KINDS = sorted(folder.name for folder in (ROOT / "templates/email").iterdir() if folder.is_dir())
 LARGEST = 30 * 1024  # bytes of a whole mail

@@ -16,8 +16,8 @@ from crossroads.ops import demo
 from crossroads.orders import ledger
 from models import ConsentEvent, Enrollment, Lead, Order, db, now
 from models.lead import LeadState
-from tests.conftest import ROOT
 from tests.support.databases import opened
+from tests.support.paths import ROOT
 from tests.support.people import SUPPRESSION_KEY
 from tests.support.production import PRODUCTION
 

@@ -4,45 +4,20 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from flask import Flask
 
 from tests.support.desk_visits import add_leads, lead
+from tests.support.doctor import LIVE_SITE, RESTRICTED, SECRET, Verdict, verdict
 from tests.support.mail_server import MailServer
 from tests.support.ports import free_port
-from tests.support.production import SELLING
 from tests.support.sandbox_server import SandboxServer
 
-RESTRICTED = "rk_test_" + "51abc"
-SECRET = "whsec_" + "5" * 8
-LIVE_SITE: Any = {**SELLING, "stripe_webhook_secret": SECRET}
-COURSE = "site/content/courses/ai-pm-bootcamp.yaml"
 PAGE = "site/content/comparisons/ai-product-manager-vs-traditional-product-manager.yaml"
 
 
-class Verdict(NamedTuple):
-    """How the doctor ended, and its lines."""
-
-    code: int
-    lines: list[str]
-
-    @property
-    def wrong(self) -> list[str]:
-        return [line.removeprefix("wrong: ") for line in self.lines if line.startswith("wrong: ")]
-
-    def about(self, words: str) -> list[str]:
-        return [line for line in self.lines if words in line]
-
-
 Examine = Callable[..., Verdict]
-
-
-def verdict(app: Flask) -> Verdict:
-    result = app.test_cli_runner().invoke(args=["doctor"])
-    assert not result.stderr, result.stderr
-    return Verdict(result.exit_code, result.stdout.splitlines())
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from models import (
     StripeEvent,
     db,
 )
-from tests.ops.test_doctor import COURSE, LIVE_SITE, RESTRICTED, SECRET, Verdict, verdict
+from tests.support.doctor import COURSE, LIVE_SITE, RESTRICTED, SECRET, Verdict, verdict
 from tests.support.sandbox_server import KEY, SandboxServer, session_params
-from tests.web.test_webhooks import event, send
+from tests.support.webhooks import event, send
 
 BASE = "http://127.0.0.1:9"
 ADDRESS = f"{BASE}/webhooks/stripe"

@@ -25,7 +25,7 @@ from crossroads.web.order_page import LATE_SECONDS
 from crossroads.worker.checkout_opener import CheckoutOpener
 from crossroads.worker.loop import WAIT
 from models import CheckoutRequest, Hold, Order, now, writing
-from tests.orders.test_lifecycle import place
+from tests.support.orders import place
 from tests.support.purchases import (
     ENROLL,
     bought,

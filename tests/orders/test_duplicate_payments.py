@@ -24,9 +24,9 @@ from crossroads.payments import Event, Gateway
 from crossroads.worker.event_consumer import Settler
 from models import Cohort, Enrollment, Message, Order, OrderEvent, db, now, writing
 from models.base import AnySession
-from tests.orders.test_lifecycle import COURSE, paid, place
 from tests.support.desk_visits import desk
 from tests.support.order_states import bring
+from tests.support.orders import COURSE, paid, place
 from tests.support.purchases import (
     bought,
     buttons,

@@ -17,8 +17,8 @@ from crossroads.orders.refunds import RefundError
 from models import Hold, Message, Order, OrderEvent
 from models.order import OrderEventKind, OrderState
 from models.stripe_words import RefundStatus
-from tests.orders.test_lifecycle import COURSE, checkout, left, paid, take_seats, with_checkout
 from tests.support.order_states import dispute, refund
+from tests.support.orders import COURSE, checkout, left, paid, take_seats, with_checkout
 
 SEATS = 3
 TOTAL = SEATS * COURSE.price.amount

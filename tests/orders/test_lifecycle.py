@@ -2,26 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
-from secrets import token_hex
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from crossroads.admin import order_record
-from crossroads.content import Cohort, Course, load
+from crossroads.content import Cohort
 from crossroads.orders import ledger, seats
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
-from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
+from crossroads.orders.checkout.holds import TooManyHeld
 from crossroads.orders.checkout.placement import HasOpenCheckout, OrderError, SoldOut
 from crossroads.orders.checkout.requests import HALF, key
 from crossroads.orders.lifecycle import ForeignCheckout
-from crossroads.payments import Checkout
-from models import Cohort as CohortRow
 from models import (
     ConsentEvent,
     Enrollment,
@@ -34,75 +30,24 @@ from models import (
     writing,
 )
 from models.order import OrderEventKind
-from tests.conftest import ROOT
-from tests.support.people import address
-
-COURSE = load(ROOT / "site" / "content").courses[0]
-COHORT = COURSE.cohorts[0]
-LIMITS = HoldLimits(per_address=10, per_network=15)
-SMALL = COHORT.model_copy(update={"seats": 10})
+from tests.support.orders import (
+    COHORT,
+    COURSE,
+    LIMITS,
+    SMALL,
+    checkout,
+    left,
+    paid,
+    place,
+    take_seats,
+    with_checkout,
+)
 
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
     with Session(engine) as session:
         yield session
-
-
-def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **given: Any) -> Order:
-    defaults = {
-        "request_key": token_hex(8),
-        "address": address(given.pop("email", "maria@example.com")),
-        "name": "Maria",
-        "number": 1,
-        "network": token_hex(4),
-        "limits": LIMITS,
-    }
-    return placement.place(session, course, cohort, **{**defaults, **given})
-
-
-def checkout(order: Order, **given: Any) -> Checkout:
-    """Return the order's checkout as the gateway gives it: open, and exactly what was asked for."""
-    opened = Checkout(
-        id=f"cs_test_{order.token}",
-        reference=order.token,
-        made_for=order.token,
-        status="open",
-        paid=False,
-        failed=False,
-        url="https://checkout.stripe.com/c/pay/x",
-        currency=order.currency,
-        quantity=order.seats,
-        amount_subtotal=order.amount,
-        amount_discount=0,
-        amount_tax=0,
-        amount_total=order.amount,
-        payment_intent=None,
-        created_at=now(),
-    )
-    return replace(opened, **given)
-
-
-def paid(order: Order, **given: Any) -> Checkout:
-    done = {"status": "complete", "paid": True, "payment_intent": f"pi_{order.token}"}
-    return checkout(order, **{**done, **given})
-
-
-def with_checkout(session: Session, **given: Any) -> Order:
-    order = place(session, **given)
-    return placement.attach(session, order.id, checkout(order))
-
-
-def take_seats(session: Session, order: Order) -> None:
-    """Give an order's seats back before its money comes, and let others have the whole cohort."""
-    session.execute(delete(Hold).where(Hold.order_id == order.id))
-    session.execute(update(CohortRow).values(seats=0))
-    session.flush()
-    session.expire_all()
-
-
-def left(session: Session, cohort: Cohort = SMALL) -> int:
-    return seats.seats_left(session, COURSE, cohort)
 
 
 def kinds(session: Session, order: Order) -> list[str]:

@@ -20,10 +20,10 @@ from crossroads.payments import Event
 from models import Message, Order, OrderEvent, StripeEvent, now, writing
 from models.message import MessageState
 from models.order import OrderEventKind
-from tests.orders.test_lifecycle import COURSE
 from tests.support.content_files import REAL
 from tests.support.databases import opened, plans
 from tests.support.order_states import COHORT, NARROW, SOLD, STATES, bring
+from tests.support.orders import COURSE
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -18,13 +18,12 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders.participants import Changed, ParticipantError
 from models import Enrollment, Message, Order, now, writing
 from models.message import MessageState
-from tests.orders.test_lifecycle import COURSE, SMALL, paid, with_checkout
 from tests.support.order_states import dispute, refund
-from tests.support.people import address
+from tests.support.orders import COURSE, paid, with_checkout
+from tests.support.participants import BEN, ZOE, bought, name
 
 pytestmark = pytest.mark.usefixtures("one_day")
 
-BEN, ZOE = "ben@example.com", "zoe@example.com"
 STARTED = "2027-01-19T12:00:00+00:00"
 
 
@@ -32,19 +31,6 @@ STARTED = "2027-01-19T12:00:00+00:00"
 def session(engine: Engine) -> Iterator[Session]:
     with Session(engine) as session:
         yield session
-
-
-def bought(session: Session, number: int = 3, **given: Any) -> Order:
-    order = with_checkout(session, number=number, **given)
-    orders.fulfill(session, order.id, paid(order), "event")
-    return order
-
-
-def name(
-    session: Session, order: Order, number: int, email: str = BEN, turn: int = 0, **given: Any
-) -> Enrollment:
-    asked = {"address": address(email), "called": "Ben", "cohort": SMALL, **given}
-    return participants.name(session, order, number, turn, **asked)
 
 
 def seated(session: Session, order: Order) -> list[str | None]:

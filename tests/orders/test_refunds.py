@@ -19,9 +19,8 @@ from crossroads.payments import Gateway, PaymentsAway
 from crossroads.worker.event_consumer import Settler
 from models import Message, Order, StripeEvent, now, writing
 from models.order import OrderEventKind
-from tests.fulfillment.test_settlement import BASE, left, older, opened, sweep
-from tests.fulfillment.test_settlement import gateway as gateway
-from tests.orders.test_lifecycle import take_seats
+from tests.support.fulfillment import BASE, left, older, opened, sweep
+from tests.support.orders import take_seats
 from tests.support.sandbox_server import SandboxServer
 
 

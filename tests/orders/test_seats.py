@@ -18,11 +18,11 @@ from crossroads import current
 from crossroads.content import Cohort, Course, load
 from crossroads.orders import ledger, refunds, seats
 from models import db, writing
-from tests.conftest import ROOT
 from tests.support.desk_visits import desk
 from tests.support.order_states import bring, refund
+from tests.support.paths import ROOT
 from tests.support.purchases import links, words
-from tests.web.test_signup import shown
+from tests.support.signups import shown
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 JANUARY, APRIL, SEPTEMBER = COURSE.cohorts

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from crossroads import current
 from crossroads.orders import seats, sold_cohorts
 from models import Lead, Order, Waiting, db, now, writing
-from tests.orders.test_lifecycle import COURSE
 from tests.support.databases import opened, plans
 from tests.support.desk_visits import desk, lead
 from tests.support.order_states import bring
+from tests.support.orders import COURSE
 from tests.support.workers import WORDS
 
 FILE = "site/content/courses/ai-pm-bootcamp.yaml"

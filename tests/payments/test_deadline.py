@@ -17,8 +17,7 @@ from sqlalchemy.orm import Session
 from crossroads.payments import Gateway, PaymentsAway, connection
 from crossroads.worker.event_consumer import Settler
 from models import StripeEvent, db, now
-from tests.fulfillment.test_reconciliation import reconcile
-from tests.fulfillment.test_settlement import BASE, opened, receive, state
+from tests.support.fulfillment import BASE, opened, receive, reconcile, state
 from tests.support.sandbox_server import KEY, SandboxServer
 
 PIECES = 1500  # bytes, 20 ms apart

@@ -4,29 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
 from models import now
-from tests.payments.test_payments import LATER_PAYS, purchase
+from tests.support.gateway_purchases import LATER_PAYS, LIVE, bought, purchase
 from tests.support.sandbox_server import KEY, SandboxServer
 
-LIVE = "sk_live_" + "abc"
 LONG_AGO = timedelta(days=365)
 
 
 @pytest.fixture
 def gateway(sandbox: SandboxServer) -> Gateway:
     return Gateway(KEY, base=sandbox.url)
-
-
-def bought(gateway: Gateway, sandbox: SandboxServer, *, iban: str = "", key: str = "1") -> Checkout:
-    """Return a checkout of 2,400.00 USD that is paid."""
-    made = gateway.create(purchase(key=key))
-    if iban:
-        sandbox.pay(str(made.url), iban=iban)
-        sandbox.control("settle", id=str(gateway.retrieve(made.id).payment_intent))
-    else:
-        sandbox.pay(str(made.url))
-    return gateway.retrieve(made.id)
 
 
 def test_refund_is_made_once_for_each_key(gateway: Gateway, sandbox: SandboxServer) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from crossroads.payments import Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
 from models import now
-from tests.payments.test_gateway import LIVE, bought
-from tests.payments.test_payments import purchase
+from tests.support.gateway_purchases import LIVE, bought, purchase
 from tests.support.sandbox_server import KEY, SandboxServer, eventually
 from tests.support.stripe_trouble import BEFORE_THE_WORK, Trouble, struck
 from tests.support.stripe_trouble import sandbox as sandbox

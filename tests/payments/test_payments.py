@@ -18,10 +18,10 @@ from crossroads.payments import (
     PaymentsCrowded,
     PaymentsRefused,
     Presentment,
-    Purchase,
     TaxId,
 )
 from models import now
+from tests.support.gateway_purchases import LATER_PAYS, purchase
 from tests.support.sandbox_server import (
     KEY,
     SECRET,
@@ -33,27 +33,6 @@ from tests.support.sandbox_server import (
 )
 
 LATER_FAILS = "AT861904300235473202"
-LATER_PAYS = "AT321904300235473204"
-
-
-def purchase(**given: Any) -> Purchase:
-    asked = Purchase(
-        reference="order-token",
-        site="a-site",
-        number=7,
-        course="ai-pm-bootcamp",
-        cohort="2027-01",
-        key="order-token-1",
-        email="ada@example.com",
-        item="AI PM Bootcamp & Certification, January 2027",
-        unit_amount=120_000,
-        currency="USD",
-        quantity=2,
-        return_url="http://localhost/orders/order-token",
-        terms_url="http://localhost/terms",
-        expires_at=now() + timedelta(minutes=32),
-    )
-    return replace(asked, **given)
 
 
 @pytest.fixture

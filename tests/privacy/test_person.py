@@ -16,19 +16,16 @@ from crossroads.leads import search_index
 from crossroads.mail import eligibility, outbox
 from crossroads.orders import lifecycle as orders
 from models import Base, Enrollment, Lead, Message, Order, OrderEvent, Suppression, now, writing
-from tests.orders.test_lifecycle import paid
-from tests.orders.test_participants import bought as seats_bought
-from tests.orders.test_participants import name as name_seat
 from tests.support.desk_visits import desk, send
+from tests.support.one_person import BROWSER, EMAIL, FORM, IP, sign_up
 from tests.support.order_states import bring
+from tests.support.orders import paid
+from tests.support.participants import bought as seats_bought
+from tests.support.participants import name as name_seat
 from tests.support.people import hashed, import_
-from tests.support.purchases import COURSE_PAGE, JANUARY
+from tests.support.purchases import JANUARY
 
-EMAIL = "zebedee.quill@marmalade-lane.example"
 TRACES = ("zebedee", "quill", "marmalade", "203.0.113", "telltale", "cheese-letter")
-FORM = {"email": EMAIL, "name": "Zebedee Quillfeather", "consent": "yes"}
-BROWSER = {"User-Agent": "TellTale/9.1"}
-IP = {"REMOTE_ADDR": "203.0.113.77"}
 
 
 pytestmark = pytest.mark.usefixtures("one_day")
@@ -38,13 +35,6 @@ pytestmark = pytest.mark.usefixtures("one_day")
 def app(make_app: Any, database_url: str) -> Flask:
     built: Flask = make_app(database_url=database_url)
     return built
-
-
-def sign_up(client: FlaskClient) -> None:
-    """Leave every trace that a person leaves: tags, browser, network, a waiting list."""
-    client.post("/?utm_source=cheese-letter", data=FORM, headers=BROWSER, environ_base=IP)
-    waiting = f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}&utm_term=zebedee"
-    client.post(waiting, data=FORM, headers=BROWSER, environ_base=IP)
 
 
 @pytest.fixture

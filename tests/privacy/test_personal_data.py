@@ -47,7 +47,7 @@ from models import (
 from models.consent import IMPORT, ConsentKind
 from models.message import MessageState
 from models.personal_data import NOBODY, PERSONAL, STAFF, Erased, Personal
-from tests.privacy.test_person import EMAIL, FORM, IP, sign_up
+from tests.support.one_person import EMAIL, FORM, IP, sign_up
 from tests.support.order_states import bring
 from tests.support.people import hashed
 

@@ -13,11 +13,11 @@ from crossroads.leads.waiting_list import join
 from crossroads.privacy import retention
 from crossroads.worker.retention_job import Keeper
 from models import ConsentEvent, Enrollment, Lead, Message, Waiting, now, writing
-from tests.leads.test_consent import PROOF, capture
-from tests.orders.test_lifecycle import COURSE, SMALL
-from tests.orders.test_participants import bought as seats_bought
-from tests.orders.test_participants import name as name_seat
+from tests.support.consent import PROOF, capture
 from tests.support.order_states import bring
+from tests.support.orders import COURSE, SMALL
+from tests.support.participants import bought as seats_bought
+from tests.support.participants import name as name_seat
 from tests.support.people import address
 
 

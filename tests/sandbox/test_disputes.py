@@ -3,10 +3,8 @@
 import pytest
 from stripe import Charge, Dispute, InvalidRequestError, StripeClient
 
-from tests.sandbox.test_payments import made, read, types
+from tests.support.sandbox_objects import made, read, types
 from tests.support.sandbox_server import SandboxServer, session_params
-
-pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 
 def paid(sandbox: SandboxServer, number: str = "4242424242424242") -> Charge:

@@ -17,8 +17,6 @@ from tests.support.sandbox_server import (
     start,
 )
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 
 def create(sdk: StripeClient) -> Any:
     return sdk.v1.checkout.sessions.create(session_params(), {"idempotency_key": "order-1"})

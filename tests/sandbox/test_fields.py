@@ -49,8 +49,6 @@ from sandbox.stripe.objects.payments import disputes, refunds
 from sandbox.stripe.parameters import Parameters
 from tests.support.sandbox_server import SandboxServer, session_params
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 
 def paid(sandbox: SandboxServer) -> Session:
     sdk = sandbox.client()

@@ -15,8 +15,6 @@ from stripe.checkout import Session
 
 from tests.support.sandbox_server import SandboxServer, eventually, line_item, session_params
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 
 def create(sdk: StripeClient, key: str, **changes: Any) -> Session:
     return sdk.v1.checkout.sessions.create(session_params(**changes), {"idempotency_key": key})

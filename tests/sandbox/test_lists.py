@@ -8,8 +8,6 @@ from stripe import Charge, InvalidRequestError, PaymentIntent, StripeClient
 
 from tests.support.sandbox_server import KEY, SandboxServer, fetch, session_params
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 
 def made(sdk: StripeClient, count: int) -> list[str]:
     """Create sessions; return their ids, newest first."""

@@ -1,6 +1,5 @@
 """The mailbox: shows captured mail unchanged and runs none of it."""
 
-import os
 import re
 from html import unescape
 from pathlib import Path
@@ -11,26 +10,9 @@ from werkzeug.test import Client
 
 from sandbox.app import create_sandbox
 from sandbox.mailbox import create_mailbox
+from tests.support.mailbox import MAIL, put
 
 ROOT = Path(__file__).resolve().parents[2]
-MAIL = """\
-From: The AI Internship <hello@example.com>
-To: maria@example.com
-Subject: Confirm your email
-MIME-Version: 1.0
-Content-Type: multipart/alternative; boundary="=="
-
---==
-Content-Type: text/plain; charset="utf-8"
-
-Confirm here: http://localhost/confirm/token
---==
-Content-Type: text/html; charset="utf-8"
-
-<!doctype html><html lang="en"><head><title>Confirm</title></head>
-<body><a href="http://localhost/confirm/token">Confirm my email</a></body></html>
---==--
-"""
 
 
 @pytest.fixture
@@ -43,13 +25,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def mailbox(folder: Path) -> FlaskClient:
     return create_mailbox(folder).test_client()
-
-
-def put(folder: Path, name: str, content: str | bytes = MAIL, *, age: int = 0) -> None:
-    file = folder / name
-    file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    moment = 1_790_000_000 - age
-    os.utime(file, (moment, moment))
 
 
 def shown(html: str) -> str:

@@ -18,8 +18,6 @@ from tests.support.sandbox_server import (
     start,
 )
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 LIVE_KEY = "sk_live_" + "abc"
 
 

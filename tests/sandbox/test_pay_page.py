@@ -9,9 +9,8 @@ import pytest
 from stripe import StripeClient
 from stripe.checkout import Session
 
+from tests.support.sandbox_objects import words
 from tests.support.sandbox_server import SandboxServer, fetch, line_item, session_params
-
-pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 CARD = {
     "method": "card",
@@ -25,11 +24,6 @@ CARD = {
 
 def made(sdk: StripeClient, **changes: object) -> Session:
     return sdk.v1.checkout.sessions.create(session_params(**changes))
-
-
-def words(text: str) -> str:
-    """Return the text of a page."""
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", text)))
 
 
 @pytest.mark.parametrize(

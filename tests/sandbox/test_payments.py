@@ -2,32 +2,11 @@
 
 import pytest
 from stripe import Charge, InvalidRequestError, PaymentIntent, StripeClient
-from stripe.checkout import Session
 
-from tests.support.sandbox_server import SandboxServer, fetch, line_item, session_params
+from tests.support.sandbox_objects import PAYS_LATER, made, read, types
+from tests.support.sandbox_server import SandboxServer, fetch, line_item
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
-PAYS_LATER = "AT321904300235473204"
 FAILS_LATER = "AT861904300235473202"
-
-
-def made(sdk: StripeClient, **changes: object) -> Session:
-    return sdk.v1.checkout.sessions.create(session_params(**changes))
-
-
-def read(sdk: StripeClient, session: Session) -> tuple[Session, PaymentIntent, Charge]:
-    """Return a session with its payment and its last charge."""
-    expand = ["payment_intent.latest_charge"]
-    found = sdk.v1.checkout.sessions.retrieve(session.id, {"expand": expand})
-    assert isinstance(found.payment_intent, PaymentIntent)
-    assert isinstance(found.payment_intent.latest_charge, Charge)
-    return found, found.payment_intent, found.payment_intent.latest_charge
-
-
-def types(sdk: StripeClient) -> list[str]:
-    """Return the types of all events, oldest first."""
-    return [str(event.type) for event in sdk.v1.events.list({"limit": 100}).data][::-1]
 
 
 def test_valid_card_pays_and_redirects_to_the_site(sandbox: SandboxServer) -> None:

@@ -7,11 +7,8 @@ import pytest
 from stripe import StripeClient
 from stripe.checkout import Session
 
-from tests.sandbox.test_pay_page import words
-from tests.sandbox.test_payments import PAYS_LATER, types
+from tests.support.sandbox_objects import PAYS_LATER, types, words
 from tests.support.sandbox_server import Page, SandboxServer, fetch, line_item, session_params
-
-pytest_plugins = ["tests.support.sandbox_fixtures"]
 
 TAXED: Any = {"automatic_tax": {"enabled": True}}
 

@@ -5,8 +5,6 @@ from stripe import AuthenticationError, InvalidRequestError, StripeClient
 
 from tests.support.sandbox_server import KEY, SandboxServer, fetch, line_item, session_params
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 PRICE = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Seat"}}
 
 

@@ -7,8 +7,6 @@ from stripe import InvalidRequestError, PaymentIntent, StripeClient
 
 from tests.support.sandbox_server import SandboxServer, fetch, line_item, session_params
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 
 def api_error(sdk: StripeClient, **changes: object) -> InvalidRequestError:
     with pytest.raises(InvalidRequestError) as caught:

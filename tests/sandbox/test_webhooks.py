@@ -22,8 +22,6 @@ from tests.support.sandbox_server import (
     start,
 )
 
-pytest_plugins = ["tests.support.sandbox_fixtures"]
-
 PAID = [
     "charge.succeeded",
     "checkout.session.completed",

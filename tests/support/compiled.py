@@ -28,7 +28,7 @@ class KeptRule(Rule):
         return _builders[key]
 
 
-def keep() -> None:
+def pytest_configure() -> None:
     """Let all apps and engines of this process share what they compile."""
     Flask.url_rule_class = KeptRule
     for kind in (SQLiteDialect_pysqlite, PGDialect_psycopg):

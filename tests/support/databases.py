@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from crossroads import create_app, current, settings
 from models import db
 from models.base import prepare_engine
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 # What a crash may cost is nothing to a server that goes with the tests.
 CARELESS = ("fsync", "full_page_writes", "synchronous_commit")
 END_OTHERS = """

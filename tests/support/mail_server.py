@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -10,6 +10,7 @@ from email.policy import default
 from threading import Event
 from typing import Any
 
+import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
@@ -129,3 +130,11 @@ class MailServer:
         if refused:
             refused.pop(0)
         return AuthResult(success=not refused, handled=False)
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    """A mail server that takes what it is sent."""
+    server = MailServer().start()
+    yield server
+    server.stop()

@@ -17,8 +17,8 @@ from crossroads import create_app, current, settings
 from models import Base, db
 from tests.support import mail_server
 from tests.support.mail_server import Mail
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCANNED = ("HEAD", "GET", "HEAD", "GET")
 
 Rows = dict[str, list[str]]

@@ -13,7 +13,7 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
 from models import Order, db, now, writing
 from models.order import OrderEventKind, OrderState
-from tests.orders.test_lifecycle import COURSE, checkout, paid, place, take_seats
+from tests.support.orders import COURSE, checkout, paid, place, take_seats
 from tests.support.people import address
 
 COHORT = COURSE.cohorts[0].model_copy(update={"seats": 10_000})

@@ -1,9 +1,12 @@
 """Buying on the site as a browser does it, and reading what comes back."""
 
 import re
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
+import pytest
+import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,7 +15,7 @@ from werkzeug.test import TestResponse
 from crossroads.content import Cohort, Content, load
 from crossroads.orders import seats
 from models import Order, writing
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 JANUARY, APRIL, SEPTEMBER = COURSE.cohorts
@@ -113,3 +116,10 @@ def refresh(html: str) -> str | None:
 def links(html: str, start: str) -> list[str]:
     """Return the addresses of a page that begin so."""
     return re.findall(rf'href="({re.escape(start)}[^"]*)"', html)
+
+
+@pytest.fixture
+def one_day() -> Iterator[None]:
+    """A day on which every cohort lies ahead."""
+    with time_machine.travel("2026-11-22T12:00:00+00:00", tick=True):
+        yield

@@ -1,4 +1,4 @@
-"""Fixtures of the sandbox, for modules that name them in `pytest_plugins`."""
+"""The sandbox as fixtures: listening, delivering, and the SDK that talks to it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.support.sandbox_server import Endpoint, SandboxServer, start
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
-    """A sandbox without webhook endpoints."""
-    server = start(tmp_path)
+    """A listening Stripe sandbox with its own account. It sends no webhooks."""
+    server = start(tmp_path / "sandbox")
     yield server
     server.stop()
 

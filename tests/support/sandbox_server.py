@@ -22,7 +22,7 @@ from stripe import HTTPClient, RequestsClient, StripeClient
 
 from sandbox.server import listen
 from sandbox.stripe.app import StripeSandbox, StripeSetup
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 
 KEY = "sk_test_sandbox"

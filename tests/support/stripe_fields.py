@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 TABLE: Final[dict[str, dict[str, list[str]]]] = json.loads(
     (ROOT / "tests/data/stripe-fields.json").read_text()

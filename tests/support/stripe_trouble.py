@@ -12,7 +12,7 @@ from flask import Flask
 from crossroads import create_app, current, settings
 from crossroads.payments import connection
 from models import db
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.sandbox_server import SandboxServer, start
 
 SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it

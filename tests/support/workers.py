@@ -13,8 +13,8 @@ from crossroads.mail.mx import Domains
 from crossroads.mail.smtp import Mailer
 from crossroads.settings import Settings
 from crossroads.worker.delivery import Worker
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = content.load(ROOT / "site/content")
 BASE_URL = "http://localhost"
 

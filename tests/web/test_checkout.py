@@ -17,9 +17,9 @@ from crossroads.orders import seats
 from crossroads.payments import Gateway
 from crossroads.worker.event_consumer import Settler
 from models import Enrollment, Hold, Message, Order, db
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.sandbox_server import KEY, SandboxServer
-from tests.web.test_signup import shown
+from tests.support.signups import shown
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 COHORT = COURSE.cohorts[0]

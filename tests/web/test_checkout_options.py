@@ -13,10 +13,10 @@ from crossroads.fulfillment import checkouts
 from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, Options, PaymentsAway
 from models import Order, OrderEvent, db, writing
-from tests.notifications.test_order_mails import mails, read
-from tests.orders.test_lifecycle import COURSE, place
 from tests.support.desk_visits import desk, send
+from tests.support.order_mails import mails, read
 from tests.support.order_states import add_orders
+from tests.support.orders import COURSE, place
 from tests.support.purchases import ENROLL, bought, buttons, course_file, order_page, words
 from tests.support.sandbox_server import KEY, SandboxServer, fetch
 

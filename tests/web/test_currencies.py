@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from models import Order, db
-from tests.notifications.test_order_mails import mails, read
 from tests.support.desk_visits import desk, send
+from tests.support.order_mails import mails, read
 from tests.support.purchases import course_file, order_page, words
 from tests.support.sandbox_server import KEY, SandboxServer, fetch
 

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
 from models import db
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 TOKEN = "let-me-read-the-counters"
 

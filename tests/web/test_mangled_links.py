@@ -17,7 +17,7 @@ from crossroads.mail.addresses import visible
 from crossroads.orders import lifecycle as orders
 from models import Lead, Waiting, writing
 from models.lead import new_token
-from tests.orders.test_lifecycle import paid, with_checkout
+from tests.support.orders import paid, with_checkout
 from tests.support.purchases import JANUARY
 
 SAID = {"utm_source": "news", "utm_medium": "email", "utm_campaign": "spring sale & more"}

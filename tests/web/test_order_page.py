@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from crossroads.orders import ledger, refunds, seats
 from crossroads.orders import lifecycle as orders
 from models import now, writing
-from tests.orders.test_lifecycle import take_seats
 from tests.support.order_states import refund
+from tests.support.orders import take_seats
 from tests.support.purchases import (
     COURSE,
     ENROLL,

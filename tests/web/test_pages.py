@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 
 from crossroads import current
 from crossroads.content import load
-from tests.conftest import ROOT
-from tests.web.test_signup import shown
+from tests.support.paths import ROOT
+from tests.support.signups import shown
 
 CONTENT = load(ROOT / "site" / "content")
 COMPARISON = f"/compare/{CONTENT.comparisons[0].slug}"

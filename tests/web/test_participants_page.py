@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from crossroads.orders import disputes, ledger
 from crossroads.orders import lifecycle as orders
 from models import Enrollment, Order, db, writing
-from tests.orders.test_lifecycle import paid, with_checkout
 from tests.support.order_states import dispute
+from tests.support.orders import paid, with_checkout
 from tests.support.purchases import JANUARY, buttons, order_page, title, words
 
 pytestmark = pytest.mark.usefixtures("one_day")

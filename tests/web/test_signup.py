@@ -15,17 +15,11 @@ from crossroads import current
 from models import ConsentEvent, Lead, Message
 from models.lead import LeadState
 from tests.support.hostile import send_hostile
+from tests.support.signups import GOOD, shown
 
 PAGE = "/compare/ai-product-manager-vs-traditional-product-manager"
 COURSE = "/courses/ai-pm-bootcamp"
 FORMS = ["/", "/compare", PAGE, COURSE, "/signup"]
-GOOD = {"email": "maria@example.com", "name": "Maria", "consent": "yes"}
-
-
-def shown(html: str) -> str:
-    """Return the words of a page as a reader gets them."""
-    body = re.sub(r"<(script|head)\b.*?</\1>", " ", html, flags=re.S)
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", body)))
 
 
 def count(session: Session, model: type[Any]) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import Base, ConsentEvent, Lead, now
-from tests.web.test_signup import GOOD, shown
+from tests.support.signups import GOOD, shown
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.orders import lifecycle as orders
 from models import Enrollment, writing
-from tests.orders.test_lifecycle import paid, with_checkout
+from tests.support.orders import paid, with_checkout
 from tests.support.purchases import COURSE, JANUARY, buttons, heading, links, words
 
 pytestmark = pytest.mark.usefixtures("one_day")

@@ -18,8 +18,8 @@ from crossroads.mail import suppressions
 from crossroads.mail.eligibility import admit
 from crossroads.notifications import announcements
 from models import Announcement, ConsentEvent, Lead, Message, Waiting, db, now, writing
-from tests.notifications.test_order_mails import mails, part, unseated
 from tests.support.desk_visits import desk
+from tests.support.order_mails import mails, part, unseated
 from tests.support.people import hashed
 from tests.support.purchases import (
     APRIL,

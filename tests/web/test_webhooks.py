@@ -1,7 +1,5 @@
 """The webhook: verify, note, answer; and what it does not do."""
 
-import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,10 @@ from tests.support.mail_server import MailServer
 from tests.support.ports import free_port
 from tests.support.production import SELLING
 from tests.support.purchases import bought
+from tests.support.queue import let_time_pass
 from tests.support.sandbox_server import KEY, SandboxServer
+from tests.support.webhooks import COMPLETED, SECRET, event, send
 from tests.support.workers import BASE_URL, make_worker
-from tests.worker.test_delivery import let_time_pass
-
-SECRET = "whsec_test"
-COMPLETED = "checkout.session.completed"
 
 
 @pytest.fixture
@@ -33,30 +29,6 @@ def app(make_app: Any) -> Flask:
         stripe_secret_key="sk_test_x", stripe_webhook_secret=f"{SECRET},whsec_2"
     )
     return built
-
-
-def event(kind: str = COMPLETED, number: int = 1, **given: Any) -> bytes:
-    body = {
-        "id": f"evt_{number}", "object": "event", "type": kind, "livemode": False,
-        "api_version": "2020-08-27", "created": int(time.time()),
-        "data": {"object": {"id": "cs_test_1", "object": "checkout.session"}},
-        **given,
-    }  # fmt: skip
-    return json.dumps(body).encode()
-
-
-def send(
-    client: FlaskClient,
-    body: bytes,
-    secret: str = SECRET,
-    path: str = "/webhooks/stripe",
-    age: int = 0,
-) -> int:
-    signature = stripe.WebhookSignature.generate_signature_header(
-        body.decode(), secret, int(time.time()) - age
-    )
-    headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
-    return client.post(path, data=body, headers=headers).status_code
 
 
 def noted(session: Session) -> list[tuple[str, str, str]]:

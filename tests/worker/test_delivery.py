@@ -8,14 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
@@ -23,14 +22,14 @@ from crossroads.mail import outbox, smtp
 from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from crossroads.worker.delivery import Delivery
-from models import Announcement, Base, Lead, Message, Suppression, User, now, writing
-from models.lead import LeadState
+from models import Announcement, Base, Lead, Suppression, User, now, writing
 from models.user import Role
 from tests.support.databases import opened
 from tests.support.mail_server import Mail, MailServer
-from tests.support.people import hashed
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
-from tests.support.workers import BASE_URL, ROOT, WORDS, make_worker
+from tests.support.queue import let_time_pass, messages, queue
+from tests.support.workers import BASE_URL, WORDS, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
 
@@ -45,43 +44,6 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
 def either_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with opened(request.getfixturevalue(f"{request.param}_url")) as engine:
         yield engine
-
-
-def queue(
-    engine: Engine, kind: MailKind, *keys: str, state: str = "pending", **values: Any
-) -> None:
-    """Owe each of these people one mail, in one transaction."""
-    with Session(engine) as session:
-        writing(session)
-        for key in keys:
-            lead = Lead(
-                email=f"{key}@example.com",
-                email_key=f"{key}@example.com",
-                address_hash=hashed(f"{key}@example.com"),
-                state=LeadState(state),
-                confirm_until=now() + timedelta(days=7),
-                **values,
-            )
-            session.add(lead)
-            outbox.enqueue(session, kind, lead)
-        session.commit()
-
-
-def messages(engine: Engine) -> list[Message]:
-    with Session(engine, expire_on_commit=False) as session:
-        return list(session.scalars(select(Message).order_by(Message.id)))
-
-
-def let_time_pass(engine: Engine) -> None:
-    """Have every wait and every lease be over, as if hours had gone by."""
-    past = now() - timedelta(seconds=1)
-    with Session(engine) as session:
-        writing(session)
-        session.execute(update(Message).where(Message.state == "due").values(due_at=past))
-        session.execute(
-            update(Message).where(Message.lease_until.is_not(None)).values(lease_until=past)
-        )
-        session.commit()
 
 
 def until(true: Callable[[], object], seconds: float = 30) -> None:
