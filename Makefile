@@ -10,7 +10,7 @@ COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-has
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check quick faults bench bench-long format screenshots lock clean
+.PHONY: help serve test check quick coverage faults bench bench-long format screenshots lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ quick: $(VENV)/dev $(VENV)/imports/made ## Lint, format, types, import rule and 
 	@$(BIN)/python -m tests.support.wording
 	@PYTHONPATH=site:. $(VENV)/imports/bin/lint-imports
 	@$(BIN)/mypy
+
+coverage: $(VENV)/dev ## Run all tests and hold the lines and branches that they reach to a floor
+	@$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
 
 faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes (needs LibreOffice: apt-get install libreoffice-calc)
 	@$(BIN)/pytest -n 2 tests/faults
