@@ -36,6 +36,7 @@ coverage: $(VENV)/dev ## Run all tests and hold the lines and branches that they
 
 faults: $(VENV)/dev ## Kill, cut and starve the running product; takes a few minutes (needs LibreOffice: apt-get install libreoffice-calc)
 	@$(BIN)/pytest -n 2 tests/faults
+	@WHOLE_WALKS=1 $(BIN)/pytest -n 2 -m walk
 
 bench: $(VENV)/dev ## Measure the site against its limits (needs wrk: apt-get install wrk)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -9,6 +9,7 @@ from crossroads.settings import Settings
 # A module comes after those that it imports: pytest rewrites the assertions of what it loads.
 pytest_plugins = [
     "tests.support.compiled",
+    "tests.support.memory",
     "tests.support.passwords",
     "tests.support.databases",
     "tests.support.mail_server",

@@ -27,6 +27,7 @@ from crossroads.settings import Settings
 from tests.support import rfc2047
 from tests.support.mail_server import MailServer
 from tests.support.paths import ROOT
+from tests.support.walks import examples, walk
 
 SITE = content.load(ROOT / "site/content").site
 REST = b"\r\nTo: maria@example.com\r\n\r\nHello\r\n"
@@ -164,14 +165,15 @@ def test_hundreds_of_generated_subjects_pass_a_mail_server(
     signs = "aez09 ,.;:?=_()<>@[]\\\"'!ÄÖüßéłŻą–’„“課程开始\u00a0\u202f👩🎓\u200d\u0301"
     texts = [
         "".join(draw.choices(signs, [1] * 5 + [9] + [1] * (len(signs) - 6), k=draw.randint(1, 150)))
-        for _ in range(300)
+        for _ in range(examples(300, 60))
     ]
     texts = [text for text in texts if text.strip(" ")]
     found = [subjects(data) for data in send(templates, server, *texts)]
     assert found == [{text.strip(" ")} for text in texts]
 
 
-@settings(max_examples=2000, deadline=None)
+@walk
+@settings(max_examples=examples(2000, 300), deadline=None)
 @given(words=WORDS, gap=st.sampled_from([" ", " ", "  ", "\u00a0"]))
 def test_thousands_of_generated_subjects_are_read_back(words: list[str], gap: str) -> None:
     text = gap.join(words).strip(" ")
@@ -179,7 +181,8 @@ def test_thousands_of_generated_subjects_are_read_back(words: list[str], gap: st
     assert subjects(mail_headers.subject(text).encode() + REST) == {text}
 
 
-@settings(max_examples=1000, deadline=None)
+@walk
+@settings(max_examples=examples(1000, 150), deadline=None)
 @given(words=WORDS, gap=st.sampled_from([" ", " ", "  ", "\u00a0"]))
 def test_thousands_of_generated_names_are_read_back(words: list[str], gap: str) -> None:
     name = gap.join(words).strip()  # what trails is dropped by one of them

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from crossroads.content import Comparison, Content, ContentError
 from tests.support.content_files import COURSE, PAGE, PAGE_SLUG, REAL, Folder
+from tests.support.walks import examples, walk
 
 
 @pytest.fixture
@@ -285,14 +286,16 @@ ours = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], dea
 
 
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-@settings(ours, max_examples=100)
+@walk
+@settings(ours, max_examples=examples(100, 30))
 def test_no_bytes_bring_the_reader_down(folder: Folder, data: bytes) -> None:
     (folder.path / COURSE).write_bytes(data)
     read_or_refuse(folder)
 
 
 @given(value=anything, field=st.sampled_from([*Comparison.model_fields]))
-@settings(ours, max_examples=60)
+@walk
+@settings(ours, max_examples=examples(60, 20))
 def test_no_value_brings_the_reader_down(folder: Folder, value: object, field: str) -> None:
     page = yaml.safe_load((REAL / PAGE).read_text("utf-8")) | {field: value}
     (folder.path / PAGE).write_text(yaml.safe_dump(page), "utf-8")
@@ -302,7 +305,8 @@ def test_no_value_brings_the_reader_down(folder: Folder, value: object, field: s
 @given(
     at=st.floats(0, 1), cut=st.integers(0, 40), put=st.text("{}[]:-&*!|>'\"% \n\t#,7a", max_size=6)
 )
-@settings(ours, max_examples=60)
+@walk
+@settings(ours, max_examples=examples(60, 20))
 def test_no_slip_of_the_hand_brings_the_reader_down(
     folder: Folder, at: float, cut: int, put: str
 ) -> None:

@@ -24,6 +24,7 @@ from tests.support.stripe_trouble import app as app
 from tests.support.stripe_trouble import sandbox as sandbox
 from tests.support.stripe_trouble import sites as sites
 from tests.support.stripe_trouble import trouble as trouble
+from tests.support.walks import walk
 
 REFUND = ("POST", "/v1/refunds")
 REFUNDS = ("GET", "/v1/refunds*")
@@ -74,6 +75,7 @@ def settle(app: Flask, sandbox: SandboxServer, order: Order) -> None:
     eventually(answers)
 
 
+@walk
 @acting
 def test_refund_is_not_answered(
     app: Flask, shop: Shop, sandbox: SandboxServer, trouble: Trouble
@@ -81,6 +83,7 @@ def test_refund_is_not_answered(
     noted_and_made_once(app, shop, sandbox, trouble, REFUND)
 
 
+@walk
 @looking
 @pytest.mark.parametrize("call", [REFUNDS, DISPUTES], ids=["refunds", "disputes"])
 def test_what_there_is_cannot_be_looked_at(

@@ -18,6 +18,7 @@ from crossroads.leads import listing
 from crossroads.leads.listing import LEADS, LeadFilter
 from models import Lead, now
 from tests.support.desk_visits import lead
+from tests.support.walks import examples
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -166,8 +167,9 @@ def test_the_choices_are_what_leads_came_with(session: Session) -> None:
     assert listing.choices(session) == (["/compare", "/signup"], ["fall", "spring"])
 
 
+@pytest.mark.walk
 @settings(
-    max_examples=60,
+    max_examples=examples(60, 20),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -20,6 +20,7 @@ from crossroads.worker.search_indexer import Indexer
 from models import Lead, LeadWord, folding, now, writing
 from models.lead_word import WORD_LENGTH
 from tests.support.desk_visits import lead
+from tests.support.walks import examples, walk
 
 PEOPLE: Final = [
     ("Maria.Silva@acme-labs.example", "Maria Silva"),
@@ -111,9 +112,10 @@ def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
         patch.setattr(module, "MANY", most)
 
 
+@walk
 @pytest.mark.parametrize("most", [pagination.MANY, 4, 1])
 @settings(
-    max_examples=100,
+    max_examples=examples(100, 25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -19,6 +19,7 @@ from models.order import OrderEventKind, OrderState
 from models.stripe_words import RefundStatus
 from tests.support.order_states import dispute, refund
 from tests.support.orders import COURSE, checkout, left, paid, take_seats, with_checkout
+from tests.support.walks import examples, walk
 
 SEATS = 3
 TOTAL = SEATS * COURSE.price.amount
@@ -105,7 +106,8 @@ def histories(draw: st.DrawFn) -> list[OrderEvent]:
     return rows
 
 
-@settings(max_examples=300, deadline=None)
+@walk
+@settings(max_examples=examples(300, 80), deadline=None)
 @given(history=histories(), data=st.data())
 def test_order_of_arrival_and_duplicates_change_nothing(
     history: list[OrderEvent], data: st.DataObject
@@ -117,7 +119,8 @@ def test_order_of_arrival_and_duplicates_change_nothing(
     assert ledger.balance(SEATS, kept.values()) == ledger.balance(SEATS, history)
 
 
-@settings(max_examples=200, deadline=None)
+@walk
+@settings(max_examples=examples(200, 60), deadline=None)
 @given(history=histories())
 def test_nobody_has_a_seat_whose_money_is_not_here(history: list[OrderEvent]) -> None:
     found = ledger.balance(SEATS, history)

@@ -1,18 +1,21 @@
-"""What each app of a test would compile anew, kept for the next one: addresses and statements.
+"""What each app of a test would compile again: addresses, statements and templates.
 
-Both are most of what it costs to build an app and to ask its database for the first time.
+They are most of what it costs to build an app and to ask its database for the first time.
 """
 
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from flask import Flask
+from jinja2 import Environment
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
+_compile: Callable[..., Any] = Environment.compile
+_code: dict[tuple[object, ...], Any] = {}
 _builders: dict[tuple[object, ...], Callable[..., tuple[str, str]]] = {}
 _statements: MutableMapping[Any, Any] = LRUCache(3000)
 
@@ -36,6 +39,22 @@ def pytest_configure() -> None:
         for name, method in (("__eq__", _same), ("__hash__", _kind)):
             setattr(kind, name, method)
     event.listen(Engine, "engine_connect", _share)
+    setattr(Environment, _compile.__name__, _compile_once)
+
+
+def _compile_once(
+    self: Environment, source: Any, name: str | None = None, *more: Any, **given: Any
+) -> Any:
+    """Compile a template as the first environment of this kind did."""
+    escaped = self.autoescape(name) if callable(self.autoescape) else self.autoescape
+    # All that Jinja looks at when it compiles.
+    key = (
+        type(self), source, name, more, *given.items(), escaped, self.trim_blocks,
+        self.lstrip_blocks, *sorted(self.extensions), *sorted(self.filters), *sorted(self.tests),
+    )  # fmt: skip
+    if key not in _code:
+        _code[key] = _compile(self, source, name, *more, **given)
+    return _code[key]
 
 
 def _share(connection: Connection) -> None:

@@ -53,6 +53,17 @@ EMPTY = """
 """
 
 
+def pytest_configure() -> None:
+    """Let no database of a test wait for the disk: what a crash costs is nothing to it."""
+    event.listen(Engine, "engine_connect", _do_not_sync)
+
+
+def _do_not_sync(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("PRAGMA synchronous = OFF")
+
+
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
     """An engine as the site has it, with room for a test's threads."""

@@ -23,6 +23,7 @@ from tests.support.stripe_trouble import app as app
 from tests.support.stripe_trouble import sandbox as sandbox
 from tests.support.stripe_trouble import sites as sites
 from tests.support.stripe_trouble import trouble as trouble
+from tests.support.walks import walk
 
 pytestmark = pytest.mark.usefixtures("one_day")
 
@@ -98,6 +99,7 @@ def try_again(client: FlaskClient, order: Order, action: str) -> TestResponse:
     return answers[-1]
 
 
+@walk
 @acting
 def test_pay_page_is_not_made(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
@@ -117,6 +119,7 @@ def test_pay_page_is_not_made(
     assert len(others) == (trouble.kind == "500" and trouble.after)
 
 
+@walk
 @acting
 def test_older_order_is_not_ended_for_a_new_one(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
@@ -133,6 +136,7 @@ def test_older_order_is_not_ended_for_a_new_one(
     replaced_in_the_end(client, session, sandbox, email, answer)
 
 
+@walk
 @looking
 def test_older_order_cannot_be_looked_at_for_a_new_one(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
@@ -147,6 +151,7 @@ def test_older_order_cannot_be_looked_at_for_a_new_one(
     replaced_in_the_end(client, session, sandbox, email, answer)
 
 
+@walk
 @acting
 def test_older_order_that_never_had_a_pay_page_is_not_ended_for_a_new_one(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
@@ -188,6 +193,7 @@ def replaced_in_the_end(
     ]
 
 
+@walk
 @acting
 def test_order_is_not_canceled(
     client: FlaskClient, session: Session, email: str, trouble: Trouble
@@ -201,6 +207,7 @@ def test_order_is_not_canceled(
     assert state(session, order) == "canceled"
 
 
+@walk
 @looking
 def test_order_page_cannot_look(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
