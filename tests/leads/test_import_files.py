@@ -1,10 +1,8 @@
 """Files that other programs wrote: nobody is mailed whom they mark as gone, the rest is read."""
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,10 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads import export
 from crossroads.leads import consent
-from crossroads.leads.imports import batches, importer
-from crossroads.leads.listing import SHEET, LeadFilter
 from crossroads.mail import suppressions
-from models import ConsentEvent, Lead, LeadImport, Suppression, db
-from models.base import AnySession
-from tests.support.lead_imports import everything, flask, join, mailable, take
-from tests.support.order_states import bring
+from models import ConsentEvent, Lead, LeadImport, db
+from tests.support.lead_imports import confirmed, everything, join, mailable, take
 from tests.support.paths import ROOT
 from tests.support.people import SUPPRESSION_KEY, hashed
 
@@ -62,10 +55,6 @@ def there(site: Flask) -> Iterator[Session]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "people.csv"
-
-
-def confirmed(session: AnySession) -> set[str]:
-    return set(session.scalars(select(Lead.email).where(Lead.state == "confirmed")))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -243,26 +232,6 @@ def test_two_columns_of_addresses_are_told_with_what_can_be_pasted(
     assert confirmed(there) == {"a@example.com"}
 
 
-@pytest.mark.parametrize("data", [b"email\nann@example.com\n", b"email,name\n" + b"y" * 100_000])
-def test_pipe_is_read_like_a_file(site: Flask, there: Session, tmp_path: Path, data: bytes) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with ThreadPoolExecutor() as pool:
-        written = pool.submit(pipe.write_bytes, data)
-        result = flask(site, "leads", "import", str(pipe), "--consent-source", "Fair in Ulm")
-        assert written.result() == len(data)
-    assert result.exit_code == (1 if b"y" in data else 0), result.stderr
-    assert confirmed(there) == (set() if b"y" in data else {"ann@example.com"})
-
-
-def test_dash_reads_what_is_piped_in(site: Flask, there: Session) -> None:
-    arguments = ("leads", "import", "-", "--consent-source", "Fair in Ulm")
-    result = site.test_cli_runner().invoke(args=arguments, input="email\nann@example.com\n")
-    assert result.exit_code == 0, result.stderr
-    assert confirmed(there) == {"ann@example.com"}
-    assert there.scalars(select(LeadImport.file)).one() == "stdin"
-
-
 @pytest.mark.parametrize("sign", ["✓", "✔", "✔\ufe0f", " ☑ ", "✅", "x", "X"])
 def test_ticks_are_read_as_yes(site: Flask, there: Session, file: Path, sign: str) -> None:
     text = f"email,Unsubscribed\ngone@example.com,{sign}\nyes@example.com,\n"
@@ -394,159 +363,3 @@ def test_columns_may_be_named(site: Flask, there: Session, file: Path) -> None:
     there.rollback()
     assert 'no column is called "Nirgends"' in take(site, file, text, "--ignore", "Nirgends").stderr
     assert "write NAME=HEAD" in take(site, file, text, "--column", "mail=Wohin").stderr
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"sep=;\r\nemail;name\r\nann@example.com;Ann\r\n",
-        "email\tname\r\nann@example.com\tAnn\r\n".encode("utf-16"),
-        b'"E-Mail\nAddress";"name"\nann@example.com;Ann\n',
-        b"email,note,name,x\nann@example.com," + b"y" * 300_000 + b",Ann\n",
-        b"\xef\xbb\xbfname;e-mail;;\r\nAnn;Ann <ann@example.com>;;\r\n",
-        b"sep=;\remail;name\rann@example.com;Ann\r",
-        b"\n\r\nemail,name\nann@example.com,Ann\n",
-        b",,\n ,,\nemail,name,\nann@example.com,Ann,\n",
-        b"\n;;\nemail;name\nann@example.com;Ann\n",
-        b'\r\n"sep=;"\r\n\r\nemail;name\r\nann@example.com;Ann\r\n',
-    ],
-    ids=[
-        *("sep", "utf-16", "line break in a head", "huge cell", "short row", "sep and CR"),
-        *("blank lines", "empty rows", "blank and empty", "blank, sep, blank"),
-    ],
-)
-def test_file_as_spreadsheets_write_it_is_read(
-    site: Flask, there: Session, file: Path, data: bytes
-) -> None:
-    result = take(site, file, data)
-    assert result.exit_code == 0, result.stderr
-    lead = there.scalars(select(Lead)).one()
-    assert (lead.email, lead.name) == ("ann@example.com", "Ann")
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (b"PK\x03\x04whatever", "is a workbook, not CSV"),
-        (b'email,name\na@example.com,"Ann\n', "line 2: a quote that opens here is never closed"),
-        (b'email,name\na@example.com,"Ann"n\n', "line 2: a quote stands in the middle"),
-        (b"email,name\na@example.com," + b"y" * 200_000 + b"\n", "name: has 200000 characters"),
-        (b"email,joined,Created\na@example.com,early,1/2/2026 10:00\n", "--dates day-first"),
-        (b"email,Created\na@example.com,soon\n", "line 2: Created: is a time, like"),
-        (b"email,utm_term\na@example.com,1.23457E+17\n", "that a spreadsheet has rounded"),
-        (b"email,signed_up_at\na@example.com,2026-02-01 10:00\n", "give --time-zone"),
-        ("email,Vörname\n".encode("cp1252"), "line 1: is not UTF-8"),
-        (b"E-mail,Email Address\n", "could both be the email"),
-        (b"\n,,\nname,x\n", "line 3: no column is called"),
-        (b"\n,\nemail,name\na@example.com,Ann\nb,Bob\n", "line 5: email: "),
-        (b"sep=;\r\remail;name\ra;Ann\r", "line 4: email: "),
-        (b'sep="\nemail\n', "line 1: no column is called"),
-        (b"email,confirmed_at\na@example.com,2999-01-01T00:00:00Z\n",
-         'line 2: confirmed_at: "2999-01-01T00:00:00Z" is in the future'),
-        (b"email,signed_up_at\na@example.com,2999-01-01T00:00:00Z\n", "is in the future"),
-        (b"email,status,unsub time\na@example.com,active,2999-01-01T00:00:00Z\n", "in the future"),
-    ],
-)  # fmt: skip
-def test_file_that_is_refused_is_told_the_true_reason(
-    site: Flask, there: Session, file: Path, data: bytes, told: str
-) -> None:
-    result = take(site, file, data)
-    assert result.exit_code == 1
-    assert told in result.stderr
-    assert there.scalars(select(Lead)).all() == []
-
-
-def test_other_encoding_and_order_of_dates_can_be_said(
-    site: Flask, there: Session, file: Path
-) -> None:
-    text = "email;Vorname;Created\nann@example.com;Zoë;1/2/2026 10:00\n".encode("cp1252")
-    options = ("--encoding", "windows-1252", "--dates", "day-first")
-    assert take(site, file, text, *options).exit_code == 0
-    lead = there.scalars(select(Lead)).one()
-    assert (lead.name, lead.created_at) == ("Zoë", datetime(2026, 2, 1, 10, tzinfo=UTC))
-
-
-def test_our_export_with_short_rows_and_other_separators_is_read(
-    app: Flask, session: Session, file: Path
-) -> None:
-    """Excel leaves out the empty cells at a row's end, from the 16th row on, and writes `;`."""
-    join(session, "=p@example.com", "confirm")
-    join(session, "gone@example.com", "confirm", "unsubscribe")
-    join(session, "dead@example.com", "confirm", "bounce")
-    with app.app_context():
-        export.write_whole(db.engine, SHEET, LeadFilter(), "csv", file)
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    short = "\r\n".join(line.rstrip(",").replace(",", ";") for line in lines)
-    before = everything(session)
-    result = take(app, file, "\ufeff" + short + "\r\n")
-    assert result.exit_code == 0, result.stderr
-    assert everything(session) == before
-
-
-def test_only_our_own_export_has_quotes_taken_off(site: Flask, there: Session, file: Path) -> None:
-    take(site, file, "email,name\n'=a@example.com,'=b\n")
-    lead = there.scalars(select(Lead)).one()
-    # A quote before an address is never part of it, wherever it was typed.
-    assert (lead.email, lead.name) == ("=a@example.com", "'=b")
-
-
-def test_import_is_undone_but_for_those_who_did_something_since(
-    app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "AT_ONCE", 2)
-    join(session, "here@example.com", "confirm")
-    names = ["idle1", "idle2", "idle3", "buyer", "left", "again"]
-    text = "email,status\nhere@example.com,unsubscribed\nno@example.com,unsubscribed\n"
-    text += "".join(f"{name}@example.com,active\n" for name in names)
-    take(app, file, text)
-    bring(session, "paid", email="buyer@example.com")
-    session.commit()
-    join(session, "left@example.com", "unsubscribe")
-    join(session, "again@example.com")
-    listed = flask(app, "leads", "imports").stdout
-    assert "people.csv" in listed and "7 leads added, 1 unsubscribed" in listed
-    before = everything(session)
-    asked = app.test_cli_runner().invoke(args=["leads", "undo", "1"], input="n\n")
-    assert asked.exit_code == 1
-    assert everything(session) == before
-    result = flask(app, "leads", "undo", "1", "--yes")
-    assert result.exit_code == 0, result.output
-    assert result.stdout.endswith("3 leads removed\n")
-    assert "1 were unsubscribed by it: they stay so" in result.stderr
-    left = {lead.email.partition("@")[0]: lead.state for lead in session.scalars(select(Lead))}
-    assert left == {
-        "here": "unsubscribed",
-        "no": "unsubscribed",
-        "left": "unsubscribed",
-        "buyer": "confirmed",
-        "again": "confirmed",
-    }
-    orphans = select(ConsentEvent.id).where(ConsentEvent.lead_id.not_in(select(Lead.id)))
-    assert session.scalars(orphans).all() == []
-    session.rollback()
-    assert "3 removed" in flask(app, "leads", "imports").stdout
-    assert flask(app, "leads", "undo", "1", "--yes").stdout.endswith("0 leads removed\n")
-    for number in ("9", "0", "2147483648", "9" * 21):
-        told = flask(app, "leads", "undo", number, "--yes")
-        assert told.exit_code == 1
-        assert told.stderr.startswith(f"Error: no import has the number {number}: ")
-
-
-def test_undo_keeps_what_holds_an_address_back(app: Flask, session: Session, file: Path) -> None:
-    take(app, file, "email,state,suppressed\ndead@example.com,confirmed,bounced\n")
-    flask(app, "leads", "undo", "1", "--yes")
-    assert session.scalars(select(Lead)).all() == []
-    assert session.scalars(select(Suppression.reason)).all() == ["bounced"]
-
-
-def test_long_file_that_takes_people_off_goes_in_by_parts(
-    app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importer, "PART", 2)
-    for number in range(3):
-        join(session, f"p{number}@example.com", "confirm")
-    text = "email,status\n" + "".join(f"p{number}@example.com,deleted\n" for number in range(5))
-    take(app, file, text)
-    record = session.scalars(select(LeadImport)).one()
-    assert (record.added, record.unsubscribed, record.lines) == (2, 3, 5)
-    assert confirmed(session) == set()

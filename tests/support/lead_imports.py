@@ -16,6 +16,7 @@ from crossroads.mail import eligibility, outbox
 from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person
 from models import Base, Lead, Message, writing
+from models.base import AnySession
 from tests.support.people import address, hashed
 
 PROOF = Evidence(form="signup")
@@ -85,3 +86,7 @@ def facts(session: Session) -> set[tuple[Any, ...]]:
     names = ["email", "email_key", "name", "state", "utm_source", "last_page"]
     query = select(*(getattr(Lead, name) for name in names))
     return {tuple(row) for row in session.execute(query) if row.state in importer.KINDS}
+
+
+def confirmed(session: AnySession) -> set[str]:
+    return set(session.scalars(select(Lead.email).where(Lead.state == "confirmed")))
