@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event
 
 import pytest
@@ -64,12 +64,15 @@ def test_form_that_says_it_is_too_long_is_refused_before_it_is_sent(port: int) -
     assert answer(client).startswith(b"HTTP/1.1 413 ")
 
 
-def good_form(port: int, number: int) -> tuple[bytes, float]:
-    """Sign somebody up; return how the answer begins, and after how many seconds it was there."""
+def good_form(port: int, number: int, *, pause: float = 0) -> bytes:
+    """Sign somebody up, the body `pause` seconds after its head; return how the answer begins."""
     body = b"email=good%d%%40example.com&consent=yes" % number
-    begun = time.monotonic()
-    said = answer(send(port, HEAD + b"Content-Length: %d\r\n" % len(body), body))
-    return said[:12], time.monotonic() - begun
+    head = HEAD + b"Content-Length: %d\r\n" % len(body)
+    client = send(port, head, b"" if pause else body)
+    if pause:
+        time.sleep(pause)
+        client.sendall(body)
+    return answer(client)[:12]
 
 
 def event(port: int) -> bytes:
@@ -78,33 +81,69 @@ def event(port: int) -> bytes:
     return answer(send(port, head + b"Content-Length: 2\r\n", b"{}"))[:12]
 
 
-@pytest.mark.parametrize("senders", [6, 200])
-def test_half_sent_forms_that_come_again_leave_good_ones_untouched(port: int, senders: int) -> None:
-    """Each sends half a form, a byte a second after that, and comes again when it is refused."""
-    ended = Event()
-    refused = Counter[bytes]()
+@contextmanager
+def slow_senders(
+    port: int, senders: int, *, addresses: int = 1, pause: float = 0
+) -> Iterator[Counter[bytes]]:
+    """Run clients that send a byte a second of a form, and come again when they are refused.
 
-    def pester() -> None:
+    They pause for `pause` seconds before that. Yields the answers they get, counted.
+    """
+    ended = Event()
+    answers = Counter[bytes]()
+    head = HEAD + b"Content-Length: 300\r\n"
+
+    def pester(number: int) -> None:
+        address = f"127.0.1.{number % addresses + 1}"
         while not ended.is_set():
-            with suppress(OSError), send(port, HEAD + b"Content-Length: 300\r\n", b"em") as client:
+            with suppress(OSError), send(port, head, b"em", client_address=address) as client:
                 client.settimeout(1)
                 while not ended.is_set():
                     with suppress(TimeoutError):
-                        refused[client.recv(100)[:12]] += 1
+                        answers[client.recv(100)[:12]] += 1
                         break
                     client.sendall(b"a")
+            ended.wait(pause)
 
     with ThreadPoolExecutor(senders) as pool:
-        for _ in range(senders):
-            pool.submit(pester)
+        for number in range(senders):
+            pool.submit(pester, number)
         time.sleep(1)
         try:
-            answers = [good_form(port, senders * 1000 + number) for number in range(30)]
-            events = [event(port) for _ in range(10)]
-            read = status_of(port, "/compare")
+            yield answers
         finally:
             ended.set()
-    assert {status for status, _ in answers} == {b"HTTP/1.1 200"}
+
+
+@pytest.mark.parametrize("senders", [6, 200])
+def test_half_sent_forms_that_come_again_leave_good_ones_untouched(port: int, senders: int) -> None:
+    with slow_senders(port, senders) as refused:
+        answers = [good_form(port, senders * 1000 + number) for number in range(30)]
+        events = [event(port) for _ in range(10)]
+        read = status_of(port, "/compare")
+    assert set(answers) == {b"HTTP/1.1 200"}
     assert set(events) == {b"HTTP/1.1 400"}, "taken, and not signed"
     assert read == 200
+    assert refused[b"HTTP/1.1 408"] > 0
+
+
+@pytest.mark.parametrize(
+    ("senders", "pause"), [(40, 0), (200, 0), (200, 1)], ids=["40", "200", "200-that-pause"]
+)
+def test_good_forms_that_come_after_their_heads_pass_slow_ones(
+    port: int, senders: int, pause: float
+) -> None:
+    """A good body comes 0.1 to 0.3 s after its head; the slow ones come from 60 addresses."""
+    with (
+        slow_senders(port, senders, addresses=60, pause=pause) as refused,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        numbers = range(30)
+        base = senders * 2000 + int(pause) * 1000
+        answers = list(
+            pool.map(
+                lambda number: good_form(port, base + number, pause=0.1 + number % 3 / 10), numbers
+            )
+        )
+    assert Counter(answers) == {b"HTTP/1.1 200": 30}
     assert refused[b"HTTP/1.1 408"] > 0

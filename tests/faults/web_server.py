@@ -47,9 +47,13 @@ def serving(instance: Path, **settings: str) -> Iterator[int]:
             server.terminate()
 
 
-def send(port: int, head: bytes, body: bytes) -> socket.socket:
+def send(
+    port: int, head: bytes, body: bytes, *, client_address: str = "127.0.0.1"
+) -> socket.socket:
     """Send a request, or the beginning of one, and return the connection."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client = socket.create_connection(
+        ("127.0.0.1", port), timeout=30, source_address=(client_address, 0)
+    )
     client.sendall(head + b"\r\n" + body)
     return client
 

@@ -1,4 +1,4 @@
-"""WSGI middleware: reads request bodies with a time limit, slow ones a few at a time."""
+"""WSGI middleware: reads request bodies with a time limit, and lets few requests work at once."""
 
 import io
 import threading
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 SECONDS = 10.0  # for the longest body
 GRACE = 3.0  # for any: one packet lost on a phone line takes a second or two
 RATE = 9_000  # bytes a second that a body comes with at least, beyond that
-AT_ONCE = 0.05  # a body that is here by then was sent with its head: it waits for no other
-# Bodies of a process that are waited for longer: forms, and Stripe's events apart from them.
-SLOW_FORMS = 24
-SLOW_EVENTS = 6
-SLOW_OF_ONE = 4  # of either, from one client; 1 once half of the places are taken
+# Bodies that one process waits for at a time: forms, and Stripe's events apart from them.
+FORMS = 400
+EVENTS = 24
 # Set in the WSGI environment of a request whose body did not come.
 LATE = "crossroads.late"
 
@@ -30,10 +28,10 @@ class Intake:
     """WSGI layer that reads a request's body for the app, and lets `at_work` requests at a time in.
 
     The web server has a number of threads, and reads a body in one of them for as long as the
-    client takes. A body that came with its head is taken at once. Few others are waited for, each
-    for as long as its length is worth; the rest, and what does not come in time, is given up with
-    LATE set. `apart` is the address whose slow bodies have places of their own. A body longer than
-    `most` bytes, the largest that any address takes, is not read: the app is to refuse it by its
+    client takes. Each body has the time that its length is worth. When more are awaited than there
+    are slots, the client with the most of them loses its oldest one. A body that did not come is
+    given up with LATE set. `apart` is the path whose bodies have slots of their own. A body longer
+    than `most` bytes, the largest that any path takes, is not read: the app refuses it by its
     length.
     """
 
@@ -42,8 +40,8 @@ class Intake:
         self._most = most
         self._apart = apart
         self._at_work = threading.BoundedSemaphore(at_work)
-        self._slow_forms = Slots(SLOW_FORMS)
-        self._slow_events = Slots(SLOW_EVENTS)
+        self._forms = Slots(FORMS)
+        self._events = Slots(EVENTS)
         self._idle: list[Reader] = []
 
     def __call__(
@@ -55,9 +53,9 @@ class Intake:
             # A server need not end the stream where the body ends (PEP 3333): to ask for more
             # than was announced may mean to wait without an end.
             most = self._most + 1 if chunked else length
-            slow = self._slow_events if environ["PATH_INFO"] == self._apart else self._slow_forms
+            slots = self._events if environ["PATH_INFO"] == self._apart else self._forms
             client = environ.get("REMOTE_ADDR", "")
-            body = self._read(environ["wsgi.input"], most, slow, client)
+            body = self._read(environ["wsgi.input"], most, slots, client)
             environ["wsgi.input"] = io.BytesIO(body or b"")
             if body is None:
                 environ[LATE] = True
@@ -69,56 +67,52 @@ class Intake:
         with self._at_work:
             return self._app(environ, start_response)
 
-    def _read(self, stream: "InputStream", most: int, slow: "Slots", client: str) -> bytes | None:
+    def _read(self, stream: "InputStream", most: int, slots: "Slots", client: str) -> bytes | None:
         """Return the body, or None when it did not come in time."""
         try:
             reader = self._idle.pop()
         except IndexError:
             reader = Reader()
         reader.start(stream, most)
-        with suppress(Empty):
-            return self._done(reader, reader.result(AT_ONCE))
-        if slow.take(client):
-            try:
-                seconds = min(SECONDS, GRACE + most / RATE) - AT_ONCE
-                return self._done(reader, reader.result(seconds))
-            except Empty:
-                pass
-            finally:
-                slow.give_back(client)
-        reader.give_up()
-        return None
-
-    def _done(self, reader: "Reader", body: bytes | None) -> bytes | None:
-        self._idle.append(reader)
+        slots.take(reader, client)
+        body, read = None, False
+        with suppress(Empty, Evicted):
+            body, read = reader.result(min(SECONDS, GRACE + most / RATE)), True
+        if slots.give_back(reader) and read:
+            self._idle.append(reader)
+        else:
+            reader.give_up()
         return body
 
 
+class Evicted(Exception):
+    """Another client got the slot."""
+
+
 class Slots:
-    """A number of places, of which one client may have a few."""
+    """A number of bodies that may be awaited at a time, shared among the clients that send them."""
 
     def __init__(self, number: int) -> None:
-        self._number = self._free = number
-        self._taken: Counter[str] = Counter()
+        self._number = number
+        self._clients: dict[Reader, str] = {}  # the longest awaited first
         self._lock = threading.Lock()
 
-    def take(self, client: str) -> bool:
-        """Take a place if there is one; tell whether."""
+    def take(self, reader: "Reader", client: str) -> None:
+        """Take a slot, if need be from the client that has the most of them: its oldest."""
         with self._lock:
-            most = SLOW_OF_ONE if self._free > self._number / 2 else 1
-            if not self._free or self._taken[client] >= most:
-                return False
-            self._free -= 1
-            self._taken[client] += 1
-            return True
+            self._clients[reader] = client
+            if len(self._clients) <= self._number:
+                return
+            counts = Counter(self._clients.values())
+            most = max(counts.values())
+            oldest = next(held for held, of in self._clients.items() if counts[of] == most)
+            del self._clients[oldest]
+            oldest.evict()
 
-    def give_back(self, client: str) -> None:
-        """Let somebody else have the place."""
+    def give_back(self, reader: "Reader") -> bool:
+        """Free a slot; tell whether the reader still had it."""
         with self._lock:
-            self._free += 1
-            self._taken[client] -= 1
-            if not self._taken[client]:
-                del self._taken[client]
+            return self._clients.pop(reader, None) is not None
 
 
 class Reader:
@@ -129,22 +123,29 @@ class Reader:
 
     def __init__(self) -> None:
         self._streams: SimpleQueue[tuple[InputStream, int] | None] = SimpleQueue()
-        self._bodies: SimpleQueue[bytes | None] = SimpleQueue()
-        threading.Thread(target=self._run, name="intake", daemon=True).start()
+        self._results: SimpleQueue[bytes | Evicted | None] = SimpleQueue()
+        threading.Thread(target=self._run, name="body reader", daemon=True).start()
 
     def start(self, stream: "InputStream", most: int) -> None:
-        """Begin to read so many bytes of a stream."""
+        """Begin to read up to `most` bytes of a stream."""
         self._streams.put((stream, most))
 
     def result(self, seconds: float) -> bytes | None:
         """Return what the stream holds, None when the client went away.
 
-        Raises queue.Empty after so many seconds.
+        Raises queue.Empty after so many seconds, and Evicted.
         """
-        return self._bodies.get(timeout=seconds)
+        result = self._results.get(timeout=seconds)
+        if isinstance(result, Evicted):
+            raise result
+        return result
+
+    def evict(self) -> None:
+        """Let the thread that waits for the result go on without it."""
+        self._results.put(Evicted())
 
     def give_up(self) -> None:
-        """End after this stream, which is too slow."""
+        """End after this stream, which is too slow or was evicted."""
         self._streams.put(None)
 
     def _run(self) -> None:
@@ -154,4 +155,4 @@ class Reader:
             with suppress(Exception):  # the client went away
                 body = stream.read(most)
             del stream, wanted  # or it would be held until the next one comes
-            self._bodies.put(body)
+            self._results.put(body)

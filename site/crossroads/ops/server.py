@@ -14,6 +14,7 @@ from crossroads import metrics
 from crossroads.database import schema
 from crossroads.database.schema import SchemaMismatch
 from crossroads.logs import first_line
+from crossroads.middleware import body_reader
 from crossroads.middleware.page_cache import PageCache
 from crossroads.settings import Settings
 from models import db
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 BLOCKING_THREADS = 8  # requests at work in one worker; most wait for the database, not the CPU
 WAITING_THREADS = 3  # of them may wait for Stripe at a time
-BODY_THREADS = 40  # requests beside them whose body is awaited
+# Beside them: requests whose body is awaited, and some that have just come or are being refused.
+BODY_THREADS = body_reader.FORMS + body_reader.EVENTS + 24
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
