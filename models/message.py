@@ -34,6 +34,7 @@ class Message(Base):
     `lease_until` name the worker that has it in hand; a lease that ran out is anyone's.
     `awaits_server_since` is since when the mail server takes no mail at all, as far as this one was
     tried; None for a mail that waits for its receiver's server, or was not tried yet.
+    `failing_since` is the time of its first failed try.
     """
 
     __tablename__ = "message"
@@ -95,6 +96,7 @@ class Message(Base):
     owner: Mapped[str | None] = mapped_column(String(64), default=None)
     lease_until: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     awaits_server_since: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
+    failing_since: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)
     error: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default_factory=now)
     sent_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=None)

@@ -100,6 +100,65 @@ def test_one_mail_alone_waits_out_any_outage(
     assert [one.state for one in messages(engine)] == ["sent"]
 
 
+@pytest.mark.parametrize("stage", ["connection", "mail"])
+def test_tries_of_many_mails_outlast_a_server_that_is_away_for_three_days(
+    engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(time, "monotonic", time.time)
+    delivering = make_worker(engine, server.url)
+    owe(engine, *(f"person{number}" for number in range(5)))
+    if stage == "connection":
+        server.stop()
+    else:
+        server.replies["mail"] = ["reset", "421 4.3.2 closing", "450 4.3.2 busy"] * 1000
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(3 * 24 * 4):
+            delivering.deliver_due()
+            clock.shift(timedelta(minutes=15))
+        assert {(one.state, one.attempts) for one in messages(engine)} == {("due", 0)}
+        if stage == "connection":
+            server.start(port=server.port)
+        server.replies.clear()
+        # It still has each of its own tries, the next after half a minute.
+        server.replies["rcpt"] = ["450 4.7.1 greylisted"]
+        clock.shift(MINUTE)
+        delivering.deliver_due()
+        clock.shift(MINUTE)
+        delivering.deliver_due()
+    assert {one.state for one in messages(engine)} == {"sent"}
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_mail_ends_five_days_after_its_first_failed_try(
+    engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """Whatever the server answers last; sent again by the staff, it has five days more."""
+    monkeypatch.setattr(time, "monotonic", time.time)
+    server.replies["mail"] = ["421 4.3.2 come later"] * 10_000
+    delivering = make_worker(engine, server.url)
+    with time_machine.travel(now(), tick=False) as clock:
+        owe(engine, "maria")
+        for _ in range(3):
+            delivering.deliver_due()
+            clock.shift(timedelta(days=1, hours=15))
+        delivering.deliver_due()
+        assert [one.state for one in messages(engine)] == ["due"]
+        clock.shift(timedelta(hours=4))
+        if not away:
+            server.replies.clear()
+            server.replies["rcpt"] = ["450 4.7.1 greylisted"]
+        assert delivering.deliver_due() == Delivery(dead=1)
+        (message,) = messages(engine)
+        assert (message.state, message.attempts <= 2) == ("dead", True)
+        assert ("421" in message.error) is away
+        with Session(engine) as session:
+            writing(session)
+            assert outbox.send_again(session) == 1
+            session.commit()
+        server.replies["rcpt"] = ["450 4.7.1 greylisted"]
+        assert delivering.deliver_due() == Delivery(postponed=1)
+
+
 def test_receivers_own_trouble_is_not_brought_forward(engine: Engine, server: MailServer) -> None:
     owe(engine, "greylisted", "full")
     delivering = make_worker(engine, server.url)

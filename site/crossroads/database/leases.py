@@ -89,6 +89,11 @@ def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
     """Return how long to wait after so many tries: twice as long each time, and up to a quarter
     more at random, so that a server that comes back is not met by everything at once.
     """
-    stretch: float = uniform(1.0, 1.25)  # noqa: S311 - it hides nothing
     doubled: timedelta = first * 2 ** min(attempts - 1, 30)
-    return min(doubled, longest) * stretch
+    return stretched(min(doubled, longest))
+
+
+def stretched(wait: timedelta) -> timedelta:
+    """Return a wait with up to a quarter more at random."""
+    stretch: float = uniform(1.0, 1.25)  # noqa: S311 - it hides nothing
+    return wait * stretch

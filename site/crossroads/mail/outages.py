@@ -2,13 +2,32 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import ColumnElement, select, update
 
+from crossroads.database import leases
 from crossroads.mail import outbox
-from models.base import AnySession
+from models.base import AnySession, now
 from models.message import Message
 
 FORWARD = 1000  # mails brought forward at once: the next ones when a mail gets through after that
+
+
+def wait_for_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
+    """Try a message again as soon as the mail server takes mail; False when the lease was lost.
+
+    The try is not counted: an outage is not the mail's own failure and must not use up its tries.
+    Five days after its first failed try it is given up all the same. Until the server is back the
+    waits between its tries grow with the outage, from 30 seconds to 6 hours.
+    """
+    if outbox.is_last(message, server_away=True):
+        return outbox.give_up(session, message, owner, error)
+    since = message.awaits_server_since or now()
+    wait = min(max(now() - since, outbox.FIRST_WAIT), outbox.LONGEST_WAIT)
+    due_at = now() + leases.stretched(wait)
+    uncounted = message.attempts - 1
+    return outbox.try_at(
+        session, message, owner, error, due_at, attempts=uncounted, awaits_server_since=since
+    )
 
 
 def awaits_server(session: AnySession, at: datetime) -> bool:
@@ -19,9 +38,7 @@ def awaits_server(session: AnySession, at: datetime) -> bool:
 def bring_forward(session: AnySession, at: datetime, most: int = FORWARD) -> int:
     """Have mail that waits for the mail server be due now, the next due first; return how many.
 
-    Call it when a mail got through, or with 1 to try one. The try that failed was not the mail's
-    own failure and is not counted: a server that is away for long, or takes every other mail, must
-    not use up the tries of all that waits for it.
+    Call it when a mail got through, or with 1 to try one.
     """
     next_ = (
         select(Message.id)
@@ -30,13 +47,7 @@ def bring_forward(session: AnySession, at: datetime, most: int = FORWARD) -> int
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    fewer = case((Message.attempts > 0, Message.attempts - 1), else_=0)
-    statement = (
-        update(Message)
-        .where(Message.id.in_(next_))
-        .values(due_at=at, attempts=fewer)
-        .returning(Message.id)
-    )
+    statement = update(Message).where(Message.id.in_(next_)).values(due_at=at).returning(Message.id)
     options = {"synchronize_session": False}
     return len(session.scalars(statement, execution_options=options).all())
 

@@ -39,6 +39,9 @@ REMINDERS_AN_HOUR = 1
 TRIES = 12
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
+# A mail that fails is given up this long after its first failed try (RFC 5321 section 4.5.4.1 has
+# four to five days).
+LONGEST = timedelta(days=5)
 ERROR_LENGTH = 500
 ERASED = "the receiver was erased"
 
@@ -275,38 +278,37 @@ def mark_sent(session: AnySession, message: Message, owner: str) -> bool:
 
 
 def retry_later(session: AnySession, message: Message, owner: str, error: str) -> bool:
-    """Try the message again later, or give it up after 12 tries.
+    """Try the message again later, or give it up after 12 tries or 5 days.
 
     The wait doubles from 30 seconds to 6 hours and is stretched by up to a quarter at random, so
     that a server that comes back is not met by everything at once. False when the lease was lost.
     """
-    return _later(session, message, owner, error, awaits_server_since=None)
+    if is_last(message):
+        return give_up(session, message, owner, error)
+    due_at = now() + leases.wait(message.attempts, FIRST_WAIT, LONGEST_WAIT)
+    return try_at(session, message, owner, error, due_at)
 
 
-def wait_for_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
-    """Try the message again later as postpone() does, or as soon as the server takes mail again."""
-    since = message.awaits_server_since or now()
-    return _later(session, message, owner, error, awaits_server_since=since)
-
-
-def _later(
+def try_at(
     session: AnySession,
     message: Message,
     owner: str,
     error: str,
-    awaits_server_since: datetime | None,
+    due_at: datetime,
+    **values: object,
 ) -> bool:
-    if message.attempts >= TRIES:
-        return give_up(session, message, owner, error)
-    due_at = now() + leases.wait(message.attempts, FIRST_WAIT, LONGEST_WAIT)
+    """Note a failed try, and have the next one then. False when the lease was lost."""
+    since = message.failing_since or now()
     return _close(
-        session,
-        message,
-        owner,
-        error=error,
-        due_at=due_at,
-        awaits_server_since=awaits_server_since,
+        session, message, owner, error=error, due_at=due_at, failing_since=since, **values
     )
+
+
+def is_last(message: Message, *, server_away: bool = False) -> bool:
+    """Tell whether a message in hand is given up if this try fails."""
+    if message.attempts >= TRIES and not server_away:
+        return True
+    return message.failing_since is not None and now() - message.failing_since >= LONGEST
 
 
 def give_up(session: AnySession, message: Message, owner: str, error: str) -> bool:
@@ -315,7 +317,7 @@ def give_up(session: AnySession, message: Message, owner: str, error: str) -> bo
 
 
 def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
-    """Queue the dead messages among these again, with no attempt used; return how many.
+    """Queue the dead messages among these again, as if never tried; return how many.
 
     Each stays the mail it was, Message-ID and all. The gate looks at its receiver again. One whose
     receiver was erased stays dead.
@@ -323,9 +325,8 @@ def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
     statement = (
         update(Message)
         .where(Message.state == MessageState.DEAD, Message.recipient != "", *which)
-        .values(
-            state=MessageState.DUE, due_at=now(), attempts=0, error="", awaits_server_since=None
-        )
+        .values(state=MessageState.DUE, due_at=now(), attempts=0, error="")
+        .values(awaits_server_since=None, failing_since=None)
         .returning(Message.id)
     )
     options = {"synchronize_session": False}

@@ -184,14 +184,12 @@ class Mailer:
         draft.replace(earlier or self._folder / f"{time}-{reference}.eml")
 
 
-class _Deadline:
-    """Mixed into smtplib's classes: cuts the connection when a mail takes too long in all.
+class _Timed(smtplib.SMTP):
+    """A connection that is cut when a mail takes too long in all.
 
     A timeout of smtplib counts from the last byte, so a server that drips could hold us
     without an end.
     """
-
-    sock: socket.socket | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._done = Event()
@@ -204,7 +202,14 @@ class _Deadline:
 
     def close(self) -> None:
         self._done.set()
-        super().close()  # type: ignore[misc]
+        super().close()
+
+    def mail(self, *args: Any) -> tuple[int, bytes]:
+        """Name the sender. Raises ServerAway: nothing yet depends on the mail or its receiver."""
+        try:
+            return super().mail(*args)
+        except OSError as error:
+            raise ServerAway(_unusable("the mail server", error)) from None
 
     def _watch(self) -> None:
         wait = DEADLINE
@@ -215,11 +220,7 @@ class _Deadline:
                     self.sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Timed(_Deadline, smtplib.SMTP):
-    pass
-
-
-class _TimedSSL(_Deadline, smtplib.SMTP_SSL):
+class _TimedSSL(_Timed, smtplib.SMTP_SSL):
     pass
 
 

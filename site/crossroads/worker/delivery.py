@@ -168,12 +168,12 @@ class Worker(Loop):
         except (PermanentFailure, NoAddress) as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
         except Exception as error:  # also a mistake in a template: sent once that is fixed
-            last = message.attempts >= outbox.TRIES
-            outcome: Outcome = "dead" if last else "postponed"
             away = isinstance(error, ServerAway)
+            last = outbox.is_last(message, server_away=away)
+            outcome: Outcome = "dead" if last else "postponed"
             if away:
                 self._probe_at = time.monotonic() + PROBE_SECONDS
-            verb = outbox.wait_for_server if away else outbox.retry_later
+            verb = outages.wait_for_server if away else outbox.retry_later
             return self._note(message, outcome, verb, _reason(error))
         outcome = self._note(message, "sent", outbox.mark_sent)
         if time.monotonic() >= self._forward_at:
