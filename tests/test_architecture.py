@@ -22,7 +22,7 @@ from tests.support.paths import ROOT
 # Packages whose verbs work in their caller's transaction.
 DOMAIN = {"content", "export", "leads", "mail", "notifications", "orders", "payments", "privacy",
           "staff"}  # fmt: skip
-HEAVY = {"alembic", "dns", "flask_migrate", "honcho", "icalendar", "markdown_it", "nh3", "psycopg",
+HEAVY = {"alembic", "dns", "flask_migrate", "icalendar", "markdown_it", "nh3", "psycopg",
          "resvg_py", "rich", "smtplib", "stripe"}  # fmt: skip
 FLASKS_OWN = {"db", "limiter", "routes", "run", "shell"}  # commands of Flask and its extensions
 

@@ -13,12 +13,12 @@ import time_machine
 from click.testing import Result
 from flask import Flask
 from granian.server import Server
-from honcho.manager import Manager
 from prometheus_client import values
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from crossroads import metrics
+from crossroads.ops.supervisor import Supervisor
 from crossroads.staff import accounts
 from crossroads.worker.delivery import Worker
 from models import User, db
@@ -46,7 +46,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("it started")
 
     monkeypatch.setattr(Server, "serve", started)
-    monkeypatch.setattr(Manager, "loop", started)
+    monkeypatch.setattr(Supervisor, "run", started)
     monkeypatch.setattr(Worker, "run", started)
     # A server that is about to start changes how this process counts: undone after the test.
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
@@ -115,7 +115,7 @@ def test_up_leaves_the_sandbox_out_in_production(
     make_app: Any, busy_port: int, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr(Manager, "loop", lambda manager: started.extend(manager._processes))
+    monkeypatch.setattr(Supervisor, "run", lambda run: started.extend(run._commands))
     app = make_app(
         **PRODUCTION, database_url=database_url, sandbox_port=busy_port, port=free_port()
     )

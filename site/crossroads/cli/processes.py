@@ -35,18 +35,18 @@ STOP_SECONDS = 5  # a call to Stripe in hand is finished, or left for the next s
 @with_appcontext
 def setup() -> None:
     """Bring the database to this version and draw the share pictures."""
-    from crossroads.ops import supervisor
+    from crossroads.ops import startup
 
-    supervisor.prepare(current_app, settings())
+    startup.prepare(current_app, settings())
 
 
 @click.command("up")
 @with_appcontext
 def up() -> None:
     """Run the whole product on this machine: set up, then every process of the Procfile."""
-    from crossroads.ops import supervisor
+    from crossroads.ops import startup
 
-    sys.exit(supervisor.everything(current_app, settings()))
+    sys.exit(startup.everything(current_app, settings()))
 
 
 @click.command("serve")

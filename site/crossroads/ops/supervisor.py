@@ -1,145 +1,79 @@
-"""The start of the whole product on one machine: prepare, say where things are, run it all."""
+"""The supervisor of `flask up`: runs processes, prints their output, ends all with the first."""
 
 import os
-import shlex
-import shutil
 import signal
 import sys
+import time
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from subprocess import PIPE, STDOUT, Popen
+from threading import Lock, Thread
+from typing import Any, Final
 
-import click
-from flask import Flask
-from honcho.environ import parse_procfile
-from honcho.manager import Manager
-from honcho.printer import Message, Printer
-from sqlalchemy.exc import SQLAlchemyError
-
-from crossroads import current
-from crossroads.logs import first_line
-from crossroads.ops.parent_process import SUPERVISOR
-from crossroads.ops.server import require_free_port, schema_mismatch
-from crossroads.settings import Settings
-from crossroads.staff import accounts
-from models import db, writing
-
-PROCFILE = "Procfile"
+COLORS: Final = (36, 33, 32, 35, 31, 34)  # ANSI: cyan, yellow, green, magenta, red, blue
+STOP_SECONDS: Final = 5.0  # to end in before a process is killed
+SYSTEM: Final = "system"  # the name before the supervisor's own lines
+HOW: Final[Any] = {"shell": True, "stdout": PIPE, "stderr": STDOUT, "start_new_session": True}
 
 
-def prepare(app: Flask, settings: Settings) -> None:
-    """Bring the database to this version and draw the share pictures, inside an app context.
+class Supervisor:
+    """Runs shell commands, each in a session of its own, until one ends or a signal comes."""
 
-    Raises ClickException when the database is away or from a newer version.
-    """
-    fault = schema_mismatch(db.engine)
-    if fault and not fault.older:
-        raise click.ClickException(str(fault))
-    if fault:
-        from crossroads.ops import migrations
+    def __init__(self, commands: dict[str, str], folder: Path) -> None:
+        self._commands = commands
+        self._folder = folder
+        self._running: dict[str, Popen[bytes]] = {}
+        # Processes that ended, with their exit codes; SYSTEM with the exit code to end with.
+        self._events: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self._printing = Lock()
 
-        try:
-            migrations.to_this_version(app)
-        except SQLAlchemyError as error:
-            raise click.ClickException(
-                f"the tables cannot be made: {first_line(error)}; check DATABASE_URL"
-            ) from None
-    from crossroads.content import (
-        share_images,  # here alone: it loads a renderer that nothing else needs
-    )
-
-    share_images.write(current.content(), settings.share_folder)
-
-
-def everything(app: Flask, settings: Settings) -> int:
-    """Run every process of the Procfile until told to stop; return the exit code.
-
-    Ctrl-C stops all of them, and so does closing the terminal; when one ends by itself the
-    others are stopped too, and the code is not 0.
-    """
-    require_free_port(settings.host, settings.port, "PORT")
-    if not settings.production:
-        require_free_port("127.0.0.1", settings.sandbox_port, "SANDBOX_PORT")
-    prepare(app, settings)
-    owner = None
-    if not settings.production:
-        writing(db.session)
-        owner = accounts.first_owner(db.session)
-        db.session.commit()
-    db.session.remove()
-    db.engine.dispose()
-    click.echo(_where(settings, owner))
-    os.environ[SUPERVISOR] = str(os.getpid())
-    manager = _Manager()
-    # The flask beside this Python, whatever else is on the PATH.
-    flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
-    procfile = parse_procfile((Path(app.root_path) / PROCFILE).read_text(encoding="utf-8"))
-    for name, line in procfile.processes.items():
-        if settings.production and name == "sandbox":
-            continue
-        command = line.replace("flask", f"exec {shlex.quote(flask)}", 1)
-        manager.add_process(name, command, cwd=app.root_path)
-    manager.loop()
-    if manager.asked is None:
-        return max(manager.returncode or 0, 1)
-    return 0 if manager.asked == signal.SIGINT else 128 + manager.asked
-
-
-class _Manager(Manager):  # type: ignore[misc] # honcho has no types
-    """Stops its processes when asked to, however early, and when nobody reads what they say.
-
-    Honcho's own handlers fail on a signal that comes before every process has started, or in the
-    middle of a line; then all of them live on, since each has a session of its own. Here a signal
-    leaves a note, and the loop finds it when everything has started.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(_Printer(self))
-        self.asked: int | None = None
-
-    def ask(self, number: int, *_: object) -> None:
-        """Have the loop stop everything. A signal's handler."""
-        self.asked = self.asked or number
-
-    def _start(self) -> None:
+    def run(self) -> int:
+        """Run everything; return the exit code: 0 after Ctrl-C, else never 0."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self.ask)
-        super()._start()
+            signal.signal(number, self._ask)  # a note, read when everything has started
+        for (name, command), color in zip(self._commands.items(), cycle(COLORS), strict=False):
+            process = self._running[name] = Popen(command, cwd=self._folder, **HOW)  # noqa: S603
+            self._print(SYSTEM, f"{name} started (pid={process.pid})")
+            Thread(target=self._follow, args=(name, process, color), daemon=True).start()
+        name, code = self._next(None)
+        self._stop()
+        return code if name == SYSTEM else max(code, 1)
 
-    def _any_stopped(self) -> bool:
-        return self.asked is not None or bool(super()._any_stopped())
+    def _ask(self, number: int, *_: object) -> None:
+        self._events.put((SYSTEM, 0 if number == signal.SIGINT else 128 + number))
 
+    def _follow(self, name: str, process: "Popen[bytes]", color: int) -> None:
+        for line in process.stdout or ():
+            self._print(name, line.decode(errors="replace"), color)
+        self._events.put((name, process.wait()))
 
-class _Printer(Printer):  # type: ignore[misc]
-    """Prints what the processes say for as long as it can: no more into a closed pipe."""
+    def _next(self, seconds: float | None) -> tuple[str, int]:
+        name, code = self._events.get(timeout=seconds)
+        if self._running.pop(name, None):
+            self._print(SYSTEM, f"{name} stopped (rc={code})")
+        return name, code
 
-    def __init__(self, manager: _Manager) -> None:
-        super().__init__(sys.stdout)
-        self._manager = manager
-        self._closed = False
+    def _stop(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for name, process in self._running.items():
+                self._print(SYSTEM, f"sending {number.name} to {name} (pid {process.pid})")
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+            until = time.monotonic() + STOP_SECONDS
+            with suppress(Empty):
+                while self._running:
+                    self._next(max(until - time.monotonic(), 0))
 
-    def write(self, message: Message) -> None:
-        if not self._closed:
+    def _print(self, name: str, text: str, color: int | None = None) -> None:
+        width = max(map(len, (SYSTEM, *self._commands)))
+        prefix = f"{time.strftime('%H:%M:%S')} {name.ljust(width)} | "
+        if color and sys.stdout.isatty():
+            prefix = f"\033[0m\033[{color}m{prefix}\033[0m"
+        with self._printing:
             try:
-                super().write(message)
-            except OSError:
-                self._closed = True
-                self._manager.ask(signal.SIGPIPE)
-
-
-def _where(settings: Settings, owner: tuple[str, str] | None) -> str:
-    lines = [
-        "",
-        f"  Site     {settings.base_url}/",
-        f"  Desk     {settings.base_url}/admin/",
-    ]
-    if not settings.production:
-        lines.append(f"  Mailbox  {settings.sandbox_url}/mail/")
-    if settings.stripe_api_base == settings.sandbox_url:
-        lines.append(f"  Stripe   {settings.sandbox_url}/stripe/")
-    if owner:
-        email, password = owner
-        lines += [
-            "",
-            f"  Sign in at the desk as {email} with the password {password}",
-            "  (shown this once; you choose your own at the first sign-in)",
-        ]
-    return "\n".join([*lines, "", "  Ctrl-C stops everything.", ""])
+                sys.stdout.writelines(f"{prefix}{line}\n" for line in text.splitlines())
+                sys.stdout.flush()
+            except OSError:  # nobody reads on
+                self._ask(signal.SIGPIPE)
