@@ -1,11 +1,60 @@
-"""What the site knows of granian's inside belongs to one version."""
+"""What the site uses of granian's private names belongs to one version of it, and to one module."""
 
+import ast
+import inspect
+import re
+import textwrap
 from importlib.metadata import version
 
+from granian.server import common, mp
+
+from crossroads.ops import granian_server
 from crossroads.ops.granian_server import GRANIAN, Persistent
+from tests.conftest import ROOT
+
+MODULE = ROOT / "site/crossroads/ops/granian_server.py"
 
 
-def test_version_is_the_one_whose_private_methods_are_known() -> None:
-    assert version("granian").rpartition(".")[0] == GRANIAN
-    for name in ("_serve_loop", "_spawn_worker", "_respawn_workers", "_reload"):
-        assert callable(getattr(Persistent, name))
+def test_version_is_the_one_whose_private_names_were_read() -> None:
+    installed = version("granian")
+    assert installed == GRANIAN, (
+        f"granian {installed} is installed, and ops/granian_server.py was written for {GRANIAN}: "
+        "compare granian/server/common.py and mp.py of both versions with what Persistent uses, "
+        "run tests/faults/test_serve.py and test_web_workers.py, then change GRANIAN"
+    )
+
+
+def test_names_that_persistent_uses_are_granians() -> None:
+    mine = _names(inspect.getsource(granian_server))
+    own = _names(textwrap.dedent(inspect.getsource(Persistent.__init__)))
+    granians = _names(inspect.getsource(common)) | _names(inspect.getsource(mp))
+    assert {"_ssp", "_respawn_workers", "wrks"} <= mine - own
+    assert mine - own - granians - {"_wait"} == set()
+    for name in ("_serve_loop", "_spawn_worker"):
+        assert callable(getattr(Persistent.__base__, name)), f"granian calls no {name} any more"
+
+
+def _names(source: str) -> set[str]:
+    """Return the names that a source uses of self."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def test_no_other_module_imports_more_than_public_names_of_granian() -> None:
+    found = {
+        (file.relative_to(ROOT / "site/crossroads").as_posix(), line.strip())
+        for file in (ROOT / "site/crossroads").rglob("*.py")
+        if file != MODULE
+        for line in file.read_text("utf-8").splitlines()
+        if re.match(r"\s*(from|import) _?granian", line)
+    }
+    assert found == {
+        ("ops/server.py", "from granian.server.common import AbstractServer"),
+        ("ops/server.py", "from granian.constants import HTTPModes, Interfaces"),
+        ("ops/server.py", "from granian.log import LogLevels"),
+    }

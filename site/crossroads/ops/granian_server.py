@@ -1,6 +1,7 @@
-"""Granian, told what its settings cannot say: the only module that knows its private methods.
+"""Granian with private methods replaced, for what its settings cannot do.
 
-They are those of version 2.7; tests/test_granian_server.py fails when another is installed.
+No other module uses private names of granian. They were read in version GRANIAN, and
+tests/ops/test_granian_server.py fails when another version is installed.
 """
 
 import os
@@ -15,7 +16,9 @@ from granian.server import Server
 
 from crossroads.ops.parent_process import end_with_parent
 
-GRANIAN: Final = "2.7"
+GRANIAN: Final = "2.7.9"
+# Its log records go through our handlers.
+LOG: Final = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 STARTED_SECONDS: Final = 0.3  # a worker that ends sooner has failed to start
 LONGEST_PAUSE: Final = 5.0  # seconds before such a worker is started once more
 

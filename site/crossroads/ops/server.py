@@ -29,8 +29,6 @@ BODY_THREADS = body_reader.FORMS + body_reader.EVENTS + 24
 BACKLOG = 1024
 # A request may hold a worker this long after it was told to stop; then it is killed.
 STOP_SECONDS = 5
-# Its few lines go where ours go, and look like them.
-GRANIAN_LOG = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 
 log = structlog.get_logger("crossroads.server")
 
@@ -94,7 +92,7 @@ def web_server(target: str, *, host: str, port: int, workers: int) -> "AbstractS
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
-    from crossroads.ops.granian_server import Persistent
+    from crossroads.ops.granian_server import LOG, Persistent
 
     return Persistent(
         target,
@@ -111,5 +109,5 @@ def web_server(target: str, *, host: str, port: int, workers: int) -> "AbstractS
         workers_kill_timeout=STOP_SECONDS,
         # Not warning: when a worker has ended in time it may yet say that it had to kill it.
         log_level=LogLevels.error,
-        log_dictconfig=GRANIAN_LOG,
+        log_dictconfig=LOG,
     )
