@@ -1,4 +1,4 @@
-"""Templates as Jinja compiled them, kept for the next start: to do it anew is a fifth of one."""
+"""Compiled templates, kept for the next start: decision 9 has what that saves."""
 
 from contextlib import suppress
 from pathlib import Path
