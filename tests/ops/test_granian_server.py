@@ -10,7 +10,7 @@ from granian.server import common, mp
 
 from crossroads.ops import granian_server
 from crossroads.ops.granian_server import GRANIAN, Persistent
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 MODULE = ROOT / "site/crossroads/ops/granian_server.py"
 
