@@ -236,7 +236,7 @@ def test_refund_made_another_way_gives_the_seats_back_and_news_of_it_change_noth
     given = {"refund": f"re_{order.id}", "status": "elsewhere"}
     for _ in range(2):  # pressed twice
         send(staff, f"{path}/refunds", given, page="/admin/")
-    assert "that refund is seen to already" in words(staff.get(path).text)
+    assert "that refund is acknowledged already" in words(staff.get(path).text)
     assert "It was returned another way" in page
     with app.app_context(), Session(db.engine) as session:
         writing(session)

@@ -369,7 +369,7 @@ def test_whose_money_came_too_late_is_told_when_it_cannot_be_returned(session: S
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"seats": 4}, "has 3 seats to give back"),
+        ({"seats": 4}, "has 3 seats to refund"),
         ({"seats": 0}, "has 3 seats"),
         ({"amount": TOTAL + 1}, r"\$3,600 is left"),
         ({"amount": 0}, "is left"),
@@ -389,7 +389,7 @@ def test_second_refund_of_the_same_money_is_refused_before_stripe_is_asked(
 ) -> None:
     order = bought(session)
     refunds.request(session, order.id, "desk", seats=None, amount=None)
-    with pytest.raises(RefundError, match="nothing is left"):
+    with pytest.raises(RefundError, match="the full payment is refunded already"):
         refunds.request(session, order.id, "desk", seats=None, amount=None)
     other = with_checkout(session, email="other@example.com")
     with pytest.raises(RefundError, match="not paid"):

@@ -166,7 +166,7 @@ def test_invitation_again(client: FlaskClient, session: Session, order: Order) -
     send(client, order, typed(2, BEN))
     answer = client.post(path, data={"turn": "1"})
     assert answer.status_code == 409
-    assert "The invitation is on its way: give it five minutes" in words(answer.text)
+    assert "The invitation is on its way: please wait five minutes" in words(answer.text)
     assert client.post(path, data={"turn": "x"}).status_code == 409
     assert client.post(path.replace("/2/", "/7/"), data={"turn": "1"}).status_code == 409
     assert client.post(path.replace(order.token, "no-order")).status_code == 404
@@ -186,7 +186,7 @@ def test_places_stay_as_they_are_once_the_course_has_started(
         refused = send(client, order, typed(2, ZOE, turn=1))
         assert refused.status_code == 409
         assert "What you typed was not used: Zoë, zoe@example.com" in words(refused.text)
-        assert f"write to us and name order {order.id}" in words(refused.text)
+        assert f"write to us and mention order {order.id}" in words(refused.text)
     with time_machine.travel("2027-03-12T12:00:00+00:00", tick=True):
         html = order_page(client, order)
         assert buttons(html) == []

@@ -1,4 +1,4 @@
-"""Disputes: what Stripe says of a payment that a bank takes back. Answering is done at Stripe."""
+"""Disputes of payments, as Stripe reports them. Staff answer them in Stripe's dashboard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +28,10 @@ class Case:
 
 
 def record_status(session: AnySession, order: Order, found: payments.Dispute, cause: str) -> None:
-    """Note what Stripe says of a dispute of the order's payment, or of a duplicate of it.
+    """Record the status of a dispute about the order's payment or a duplicate payment.
 
-    When Stripe wants evidence is as it says now. The caller holds the order's lock.
+    The deadline for evidence is updated even when the status is the same. The caller holds the
+    order's lock.
     """
     own = found.payment_intent == order.payment_intent
     kind, stripe_id = (
@@ -57,14 +58,14 @@ def record_status(session: AnySession, order: Order, found: payments.Dispute, ca
 
 
 def days_left(due_at: datetime, at: datetime) -> int:
-    """Return how many days in UTC lie before a deadline: 0 on its own day, less when it is over."""
+    """Return the days in UTC until a deadline: 0 on the day itself, negative after it."""
     return (due_at.astimezone(UTC).date() - at.astimezone(UTC).date()).days
 
 
 def open_cases(session: AnySession) -> list[Case]:
-    """Return the disputes and inquiries that are undecided, the most urgent first.
+    """Return the undecided disputes and inquiries, the most urgent first.
 
-    Those that Stripe wants an answer for come first, by its deadline.
+    Disputes that need a response come first, in the order of their deadlines.
     """
     decided = select(OrderEvent.subject).where(
         OrderEvent.kind.in_(KINDS), OrderEvent.status.in_(SETTLED)
@@ -77,7 +78,7 @@ def open_cases(session: AnySession) -> list[Case]:
 
 
 def closed_cases(session: AnySession) -> list[Case]:
-    """Return the disputes and inquiries that were decided last, the last of them first."""
+    """Return the most recently decided disputes and inquiries, newest first."""
     query = (
         select(OrderEvent.subject, func.max(OrderEvent.id), func.max(OrderEvent.order_id))
         .where(OrderEvent.kind.in_(KINDS), OrderEvent.status.in_(SETTLED))

@@ -1,7 +1,7 @@
-"""Duplicates: an order that was paid more than once. The first payment counts, the rest goes back.
+"""Duplicates: orders that were paid more than once. All payments after the first are refunded.
 
-A checkout that has run out leads to as many copies of it as anyone cares to open, and each can be
-paid. https://docs.stripe.com/payments/checkout/abandoned-carts
+The recovery link of an expired checkout opens any number of copies, and each can be paid.
+https://docs.stripe.com/payments/checkout/abandoned-carts
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ ALONG: Final = tuple(RefundStatus)  # from the first to the last
 
 
 def note(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
-    """Note that a paid order was paid by this checkout too, and that all of it is to go back.
+    """Record that a paid order was paid again by this checkout, and request a full refund.
 
     The caller holds the order's lock.
     """
@@ -35,13 +35,13 @@ def note(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
 
 
 def key(duplicate: RefundState) -> str:
-    """Return the idempotency key that Stripe is asked with to return a duplicate."""
+    """Return the idempotency key for refunding a duplicate at Stripe."""
     tries = f"-{duplicate.tries}" if duplicate.tries > 1 else ""
     return f"duplicate-{duplicate.reference}{tries}"
 
 
 def missing(duplicate: RefundState, found: Iterable[payments.Refund]) -> bool:
-    """Tell whether some of a duplicate is still to be returned, given its refunds at Stripe."""
+    """Tell whether a part of a duplicate is not refunded yet, given its refunds at Stripe."""
     returned = sum(one.amount for one in found if one.counts)
     return duplicate.asked and returned < duplicate.amount
 
@@ -49,7 +49,7 @@ def missing(duplicate: RefundState, found: Iterable[payments.Refund]) -> bool:
 def retry_with_new_key(
     session: AnySession, order_id: int, duplicate: RefundState, cause: str
 ) -> None:
-    """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
+    """Use a new idempotency key: Stripe would answer the last one with the same failure."""
     order = ledger.lock(session, order_id)
     ledger.record(
         session, order, OrderEventKind.DUPLICATE, cause,
@@ -65,10 +65,10 @@ def record_status(
     found: Sequence[payments.Refund],
     cause: str,
 ) -> None:
-    """Note where what went back of a duplicate stands, given its refunds, the newest first.
+    """Record the status of a duplicate's refunds at Stripe, given newest first.
 
-    There are several when staff returned a part of it. The buyer is told once all of it is on its
-    way. The caller holds the order's lock.
+    There are several if staff refunded a part of it. The buyer gets an email when the full amount
+    is refunded. The caller holds the order's lock.
     """
     counting = [one for one in found if one.counts]
     whole = sum(one.amount for one in counting) >= duplicate.amount
@@ -93,7 +93,7 @@ def record_status(
 def record_refusal(
     session: AnySession, order: Order, duplicate: RefundState, reason: str, cause: str
 ) -> None:
-    """Note that Stripe will not return a duplicate. The caller holds the order's lock."""
+    """Record that Stripe refused to refund a duplicate. The caller holds the order's lock."""
     ledger.record(
         session, order, OrderEventKind.DUPLICATE, cause,
             subject=duplicate.reference, status=RefundStatus.REFUSED,

@@ -1,4 +1,4 @@
-"""The list of seats that are paid for and not given back: who sits where."""
+"""List and export of the seats that are paid for and not refunded, with their participants."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ SHEET = Sheet(
 
 @dataclass(frozen=True, kw_only=True)
 class EnrollmentFilter(Filter):
-    """Which seats are meant. `course` is a course's slug, or slug/code for one cohort of it."""
+    """Select seats. `course` is a course's slug, or slug/code for one of its cohorts."""
 
     READ: ClassVar[Mapping[str, Callable[[str], str]]] = {"q": addresses.cleaned}
 
@@ -73,7 +73,7 @@ class EnrollmentFilter(Filter):
 
 
 def buyers(session: AnySession, enrollments: Sequence[Enrollment]) -> dict[int, str]:
-    """Return the address that bought each of the seats, by the order's number."""
+    """Return the buyer's address of each seat, by the order's number."""
     numbers = {enrollment.order_id for enrollment in enrollments}
     rows = session.execute(select(Order.id, Order.email).where(Order.id.in_(numbers)))
     return {row.id: row.email for row in rows}

@@ -1,4 +1,4 @@
-"""Enrollments: who has which seat, as the student and the desk see it."""
+"""Enrollments: the participant of each seat, with the receipt and the access to the course."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +16,11 @@ from models.order import OrderEventKind
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What was paid for a seat and the others bought with it, in words.
+    """The payment of an order, formatted for display.
 
-    `price` is that of one seat. `subtotal` is there when it is not the total; `discount` and
-    `tax` when there were any. `tax_included` says whether the tax is part of the subtotal, `free`
-    that nothing had to be paid, and `invoiced` that Stripe writes an invoice of it.
+    `price` is for one seat. `subtotal` is None if it equals the total; `discount` and `tax` are
+    None if there were none. `tax_included`: the tax is part of the subtotal. `free`: nothing had to
+    be paid. `invoiced`: Stripe creates an invoice.
     """
 
     number: int
@@ -40,9 +40,9 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """A refund in words: its amount, the seats it took, and how many are left to the buyer.
+    """A refund, formatted for display: its amount, the refunded seats and how many are left.
 
-    `twice` says that it gives back what was paid once too often.
+    `twice`: it refunds a duplicate payment.
     """
 
     amount: str
@@ -54,11 +54,11 @@ class Returned:
 
 @dataclass(frozen=True, kw_only=True)
 class Bought:
-    """A paid order as its buyer is told of it: the receipt, and the key to the buyer's own seat.
+    """A paid order as mail to its buyer shows it.
 
-    `token` is None when the buyer has none. When no seat was left for the money, `leave_token` is
-    that of the buyer's way off the waiting list, if they are on it. `returned` is the refund that
-    the buyer is told of, if it is one.
+    `token` opens the course page of the buyer's own seat; None if the buyer has none.
+    `leave_token` takes the buyer off the waiting list: set if the course was full when the
+    payment arrived. `returned` is the refund that the mail is about, if any.
     """
 
     order: Order
@@ -74,7 +74,7 @@ def find(session: AnySession, token: str) -> Enrollment | None:
 
 
 def own_seat(session: AnySession, order: Order) -> Enrollment | None:
-    """Return the seat that the buyer of an order has, or None when others have them all."""
+    """Return the buyer's own seat of an order, or None when others have all of them."""
     query = select(Enrollment).where(
         Enrollment.order_id == order.id,
         Enrollment.address_hash == order.address_hash,
@@ -90,7 +90,7 @@ def receipt(session: AnySession, enrollment: Enrollment) -> Receipt:
 
 
 def of_order(session: AnySession, order: Order) -> Receipt:
-    """Return the receipt of a paid order. Raises NoResultFound for one that is not."""
+    """Return the receipt of a paid order. Raises NoResultFound when it is not paid."""
     query = select(OrderEvent).where(
         OrderEvent.order_id == order.id, OrderEvent.kind == OrderEventKind.PAID
     )
@@ -120,9 +120,9 @@ def of_order(session: AnySession, order: Order) -> Receipt:
 
 
 def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bought:
-    """Return what the buyer of an order is told, of the refund that an event names if one does.
+    """Return a paid order for a mail to its buyer, with the refund of the given event if any.
 
-    Raises NoResultFound before it is paid.
+    Raises NoResultFound when the order is not paid.
     """
     own = own_seat(session, order)
     unseated = exists().where(
@@ -141,7 +141,7 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
 
 
 def access(session: AnySession, enrollment: Enrollment) -> Access:
-    """Return whether the seat is its student's now: paid for, not given back nor given on."""
+    """Return whether the participant has the seat now: paid, not refunded, not reassigned."""
     balance = ledger.balance_of(session, session.get_one(Order, enrollment.order_id))
     has_it = enrollment.seat in balance.kept and enrollment.ended_at is None
     return balance.access if has_it else "none"

@@ -1,8 +1,7 @@
-"""The ledger of an order: what its events add up to, in whatever order and however often they came.
+"""The ledger of an order: its events, and the balance computed from them.
 
-Everything here is a function of the set of events. What Stripe says of a refund or a dispute comes
-late, twice and out of order, so a status is never overwritten: each that was seen is a row, and
-the one that is furthest along counts.
+The balance is a function of the set of events. Stripe reports refunds and disputes late, twice and
+out of order, so a status is never overwritten: each one is a row, and the most advanced one counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,7 @@ from models.site import LIVE
 
 Access = Literal["none", "given", "paused"]
 
-# The states of an order that was not paid, by what leads to each: the first that happened counts.
+# The states of an unpaid order, by the event that leads to each: the first event counts.
 UNPAID: Final = {
     OrderEventKind.FAILED: OrderState.FAILED,
     OrderEventKind.EXPIRED: OrderState.EXPIRED,
@@ -37,12 +36,13 @@ UNDECIDED: Final = tuple(state for state in OrderState if state.undecided)
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """What a ledger adds up to: amounts as the order's, seats by their numbers.
+    """The sum of a ledger. Amounts count the smallest unit of the order's currency.
 
-    `kept` are paid for and not given back. `returned` has gone back to the buyer or is on its way,
-    `asked` is still to go. `named` counts how often a seat was given to someone by name.
-    `duplicates` are the refunds of further payments, `duplicate_disputes` what banks make of those:
-    they are in none of the sums, and change neither state nor access.
+    `kept`: numbers of the seats that are paid for and not refunded. `returned`: amount refunded,
+    or on its way to the buyer. `asked`: amount requested, without an answer from Stripe yet.
+    `named`: how often each seat was given to a participant. `duplicates`: refunds of duplicate
+    payments; `duplicate_disputes`: disputes about those. These two are in none of the sums, and
+    change neither state nor access.
     """
 
     state: OrderState
@@ -59,73 +59,75 @@ class Balance:
 
     @property
     def seats(self) -> int:
-        """Return how many seats are paid for and not given back."""
+        """Return the number of seats that are paid for and not refunded."""
         return len(self.kept)
 
     @property
     def paid(self) -> bool:
-        """Tell whether the order was paid, whatever became of the money."""
+        """Tell whether the order was paid, even if the payment was refunded since."""
         return self.state.paid
 
     @property
     def left(self) -> int:
-        """Return what of the payment can still be given back."""
+        """Return the amount that can still be refunded."""
         return max(self.total - self.returned - self.asked, 0)
 
     @property
     def gone(self) -> int:
-        """Return what the buyer has back, or is to have: by refunds, and by a dispute that is lost.
+        """Return the amount refunded, requested as a refund, or lost to a dispute.
 
-        Never more than was paid: a bank may take back what had been returned in part.
+        Never more than was paid: a bank may reverse a payment that was refunded in part.
         """
         lost = sum(one.amount for one in self.disputes if one.status == "lost")
         return min(self.returned + lost, self.total)
 
     @property
     def free(self) -> bool:
-        """Tell whether nothing had to be paid: a code took the whole price off."""
+        """Tell whether nothing had to be paid: a code covered the full price."""
         return self.paid and self.total == 0
 
     @property
     def disputed(self) -> bool:
-        """Tell whether a bank has the money until it has decided: Stripe returns nothing then."""
+        """Tell whether a bank has the money until it decides: Stripe refunds nothing meanwhile."""
         return any(one.open and not one.inquiry for one in self.disputes)
 
     @property
     def refundable(self) -> bool:
-        """Tell whether anything can be given back now: one after the other, so that what is asked
-        for anew, because no answer came, is not given back twice."""
+        """Tell whether a refund can be requested now.
+
+        Only one at a time, so that a retry after a lost answer never refunds twice.
+        """
         return self.left > 0 and not (
             self.asked or self.disputed or self.state == OrderState.DISPUTE_LOST
         )
 
     @property
     def free_to_return(self) -> tuple[int, ...]:
-        """Return the seats that no refund has taken or is to take."""
+        """Return the numbers of the seats that no refund covers."""
         return _less(self.kept, [one for one in self.refunds if one.asked])
 
     @property
     def seats_left(self) -> int:
-        """Return how many seats no refund has taken or is to take."""
+        """Return the number of seats that no refund covers."""
         return len(self.free_to_return)
 
     @property
     def open_disputes(self) -> list[DisputeState]:
-        """Return what banks have not decided, of further payments too."""
+        """Return the undecided disputes, those about duplicate payments too."""
         return [one for one in (*self.disputes, *self.duplicate_disputes) if one.open]
 
     @property
     def refund_failed(self) -> bool:
-        """Tell whether a refund, that of a duplicate too, failed and nobody has seen to it yet."""
+        """Tell whether a failed refund, of a duplicate too, waits for staff to acknowledge it."""
         return any(one.failed for one in (*self.refunds, *self.duplicates))
 
     def refund(self, reference: str) -> RefundState | None:
-        """Return the refund of this name."""
+        """Return the refund with this reference."""
         return next((one for one in self.refunds if one.reference == reference), None)
 
 
 def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
-    """Return what the events of an order of so many seats add up to."""
+    """Return the balance of an order with this number of seats and these events."""
     rows = list(events)
     kinds = {row.kind for row in rows}
     refunds = projections.refunds(rows)
@@ -171,7 +173,7 @@ def balance(seats: int, events: Iterable[OrderEvent]) -> Balance:
 
 
 def lock(session: AnySession, order_id: int) -> Order:
-    """Return the order as it is now; nobody else changes it until the transaction ends."""
+    """Lock the order's row until the transaction ends, and return its current state."""
     return session.scalars(
         select(Order)
         .where(Order.id == order_id)
@@ -181,12 +183,12 @@ def lock(session: AnySession, order_id: int) -> Order:
 
 
 def balance_of(session: AnySession, order: Order) -> Balance:
-    """Return what the ledger of the order adds up to now."""
+    """Return the current balance of the order."""
     return balance(order.seats, events(session, order))
 
 
 def balances_of(session: AnySession, orders: Iterable[Order]) -> dict[int, Balance]:
-    """Return what the ledger of each of these orders adds up to now, by the order's number."""
+    """Return the current balance of each of these orders, by the order's number."""
     seats = {order.id: order.seats for order in orders}
     rows: dict[int, list[OrderEvent]] = {number: [] for number in seats}
     for row in session.scalars(select(OrderEvent).where(OrderEvent.order_id.in_(seats))):
@@ -195,7 +197,7 @@ def balances_of(session: AnySession, orders: Iterable[Order]) -> dict[int, Balan
 
 
 def events(session: AnySession, order: Order) -> Sequence[OrderEvent]:
-    """Return what happened to the order, oldest first."""
+    """Return the events of the order, oldest first."""
     query = select(OrderEvent).where(OrderEvent.order_id == order.id)
     return session.scalars(query.order_by(OrderEvent.id)).all()
 
@@ -203,9 +205,9 @@ def events(session: AnySession, order: Order) -> Sequence[OrderEvent]:
 def unfinished(session: AnySession, before: datetime, *, live: bool = False) -> Sequence[int]:
     """Return the numbers of all orders that have not ended, oldest first.
 
-    With a test key only those that count, and no live ones. With a live key those too that were
-    made with a test key: they can only end. Those without a checkout count when they were placed
-    before then: the buyer's own request may be about to make it.
+    With a test key: only orders that count, and no live ones. With a live key: also orders that
+    were placed with a test key, which can only end. Orders without a checkout are included if they
+    were placed before `before`: the buyer's own request may still be creating a newer one's.
     """
     undecided = Order.state.in_(UNDECIDED)
     begun = or_(Order.session_id.is_not(None), Order.created_at < before)
@@ -220,8 +222,8 @@ def of_another_account(
 ) -> Sequence[int]:
     """Return the numbers of orders that ended because Stripe did not know their checkout.
 
-    It is known again once the key of its own account is back, and may be paid. Only orders that
-    count, of the mode of the key, and whose checkout could be paid until a moment after `since`.
+    Stripe finds it again, perhaps paid, after the key of its own account is restored. Only orders
+    that count, in the key's mode, and whose checkout expired after `since`.
     """
     row = OrderEvent
     ended = select(row.order_id).where(
@@ -237,9 +239,9 @@ def of_another_account(
 
 
 def unsettled(session: AnySession, *, live: bool = False) -> Sequence[int]:
-    """Return the numbers of all orders with a refund or a dispute that is still to be settled.
+    """Return the numbers of all orders with an unsettled refund or dispute.
 
-    Only of those that count, and that were made in the mode of the key.
+    Only orders that count and were placed in the key's mode.
     """
     row, later = OrderEvent, aliased(OrderEvent)
     settled = select(later.id).where(
@@ -265,7 +267,7 @@ def unsettled(session: AnySession, *, live: bool = False) -> Sequence[int]:
 def record(
     session: AnySession, order: Order, kind: OrderEventKind, cause: str, **facts: object
 ) -> int | None:
-    """Note what happened to the order, once; return the event's number if it is new.
+    """Add an event to the ledger unless it is there; return its number if it is new.
 
     The caller holds the order's lock.
     """
@@ -286,9 +288,10 @@ def record(
 
 
 def store_balance(session: AnySession, order: Order) -> Balance:
-    """Store on the order what its ledger adds up to, and let pages know of seats that are free.
+    """Store the balance on the order, and clear cached pages when the number of seats changed.
 
-    Who has a seat that goes, or comes back, is told; the buyer is told of the money instead.
+    A participant gets an email when their seat is withdrawn or restored. The buyer does not: mail
+    about the refund goes to them.
     """
     found = balance_of(session, order)
     if order.seats_kept != found.seats:
@@ -307,7 +310,7 @@ def store_balance(session: AnySession, order: Order) -> Balance:
 
 
 def _less(seats: Iterable[int], refunds: Sequence[RefundState]) -> tuple[int, ...]:
-    """Return the seats that refunds leave: those they name go, else as many of the last."""
+    """Return the seats without the refunded ones: the named seats, else the last ones."""
     named = {number for one in refunds for number in one.numbers}
     left = [seat for seat in seats if seat not in named]
     unnamed = sum(one.seats for one in refunds if not one.numbers)

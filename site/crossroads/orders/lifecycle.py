@@ -1,4 +1,4 @@
-"""Orders: fulfill, end, erase, find. `checkout/placement` makes them."""
+"""Orders: fulfill, end, erase and find them. `checkout/placement` creates them."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,25 +18,24 @@ from models import Enrollment, Hold, Order, OrderEvent, now, personal_data
 from models.base import AnySession
 from models.order import ELSEWHERE, OrderEventKind, OrderState
 
-# How long Stripe makes copies of a checkout that has run out.
+# How long Stripe creates copies of an expired checkout.
 # https://docs.stripe.com/payments/checkout/abandoned-carts
 RECOVERABLE = timedelta(days=30)
 
 
 class ForeignCheckout(Exception):
-    """A checkout that is not what the order asked for: nothing is done on its word."""
+    """A checkout that does not belong to the order, so the order is left unchanged."""
 
 
 def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) -> OrderState:
-    """Bring the order to where its checkout at Stripe is; called by everyone, any number of times.
+    """Update the order to match its checkout at Stripe. Idempotent.
 
-    Paid: enrollments, receipt and welcome mail, or when the seats were given back and others have
-    them, a refund that is owed, a place on the waiting list and the mail about it, all in the
-    caller's transaction. Paid again by a copy of the checkout: that payment is to be returned.
-    Ended unpaid: the seats are given back. Not paid after all by a copy of one that ran out: the
-    buyer is told. Raises Foreign when the checkout is not this order's,
-    though not for a copy of another's.
-    https://docs.stripe.com/checkout/fulfillment
+    Paid: creates enrollments, receipt and welcome mail. Paid after its seats were released and
+    sold to others: requests a refund, and adds the buyer to the waiting list with a mail about it.
+    Paid again by a copy of the checkout: requests a refund of that payment. Ended unpaid: releases
+    the seats. Payment of a copy failed: queues a mail to the buyer. All of it in the caller's
+    transaction. Raises ForeignCheckout when the checkout is not this order's, but not for a copy
+    of an expired one. https://docs.stripe.com/checkout/fulfillment
     """
     order = lock(session, order_id)
     before = ledger.balance_of(session, order)
@@ -66,25 +65,25 @@ def fulfill(session: AnySession, order_id: int, checkout: Checkout, cause: str) 
 def end(
     session: AnySession, order: Order, kind: OrderEventKind, cause: str, reason: str = ""
 ) -> None:
-    """End an order that was not paid and give its seats back; one that has ended stays as it is."""
+    """End an unpaid order and release its seats. An order that has ended stays unchanged."""
     if ledger.balance_of(session, order).state.undecided:
         record(session, order, kind, cause, reason=reason)
         if reason == ELSEWHERE:
-            order.session_url = None  # where it was to be paid is no page of this account
+            order.session_url = None  # the payment page belongs to another account
         holds.release(session, order)
-        if kind == OrderEventKind.FAILED:  # days after the buyer was through with Stripe's page
+        if kind == OrderEventKind.FAILED:  # days after the buyer completed Stripe's page
             outbox.enqueue_for_order(session, MailKind.FAILED, order)
 
 
 def _fail_copy(session: AnySession, order: Order, checkout: Checkout, cause: str) -> None:
-    """Tell the buyer, who was through days ago, once."""
+    """Record that the payment of a copy failed, and mail the buyer once."""
     number = record(session, order, OrderEventKind.COPY_FAILED, cause, subject=checkout.id)
     if number is not None:
         outbox.enqueue_for_order(session, MailKind.FAILED, order, number)
 
 
 def erase(session: AnySession, theirs: Sequence[Order], own_seats: Sequence[Enrollment]) -> None:
-    """Take a person out of orders and seats; what was sold, and for how much, stays."""
+    """Erase a person's data from orders and seats. Items and amounts stay."""
     for order in theirs:
         personal_data.erase(order)
         holds.erase(session, order)
@@ -103,7 +102,7 @@ def find_by_session(session: AnySession, session_id: str) -> Order | None:
 
 
 def find_by_payment(session: AnySession, payment_intent: str | None) -> Order | None:
-    """Return the order that this payment is of, or a duplicate of: no other concerns it."""
+    """Return the order that this payment, or duplicate payment, belongs to."""
     if payment_intent is None:
         return None
     order = session.scalar(select(Order).where(Order.payment_intent == payment_intent))
@@ -116,14 +115,14 @@ def find_by_payment(session: AnySession, payment_intent: str | None) -> Order | 
 
 
 def total(order: Order) -> str:
-    """Return what is asked for an order, in words; the tax that Stripe adds is not known yet."""
+    """Return an order's total as text, marked when Stripe will add tax to it."""
     amount = money.display(order.amount, order.currency)
     added = order.checkout_options.get("tax_behavior") == "exclusive"
     return f"{amount} plus tax" if added else amount
 
 
 def paid_session(session: AnySession, order: Order) -> str | None:
-    """Return Stripe's id of the Checkout Session that was paid, None before that."""
+    """Return Stripe's id of the Checkout Session that was paid, None when the order is unpaid."""
     query = select(OrderEvent).where(
         OrderEvent.order_id == order.id, OrderEvent.kind == OrderEventKind.PAID
     )
@@ -132,19 +131,19 @@ def paid_session(session: AnySession, order: Order) -> str | None:
 
 
 def recoverable(order: Order) -> bool:
-    """Tell whether the order has run out and can be taken up again, or was, by a copy."""
+    """Tell whether the order has expired and can still be paid through a copy of its checkout."""
     ended = order.state == OrderState.EXPIRED and "recovery" in order.checkout_options
     return bool(ended and order.email) and now() < order.session_until + RECOVERABLE
 
 
 def enrollments(session: AnySession, order: Order) -> Sequence[Enrollment]:
-    """Return who has each of the seats that the order has paid for, in their order."""
+    """Return the current enrollments of the order, by the number of the seat."""
     query = select(Enrollment).where(Enrollment.order_id == order.id, Enrollment.ended_at.is_(None))
     return session.scalars(query.order_by(Enrollment.seat)).all()
 
 
 def _require_own(session: AnySession, order: Order, checkout: Checkout) -> None:
-    # What it sold, and for how much, is Stripe's to say: the desk shows when that is not the price.
+    # Items and amounts are not compared: Stripe decides them, and the desk shows a difference.
     own = checkout.id == order.session_id or checkout.recovered_from is not None
     named = (checkout.reference, checkout.currency) == (order.token, order.currency)
     if not (own and named and identity.is_ours(session, checkout.site)):
@@ -155,8 +154,8 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
     order.payment_intent = checkout.payment_intent
     seated = (
         session.get(Hold, order.id) is not None
-        or not identity.counting(session, order)  # it takes no seat from anybody
-        or _seats_again(session, order)
+        or not identity.counting(session, order)  # takes no seats
+        or _reclaim_seats(session, order)
     )
     record(
         session, order, OrderEventKind.PAID, cause, stripe_id=checkout.id,
@@ -187,6 +186,6 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
     outbox.enqueue_for_order(session, MailKind.ENROLLED, order)
 
 
-def _seats_again(session: AnySession, order: Order) -> bool:
-    """Tell whether the seats that were given back are still free, and let nobody else take them."""
+def _reclaim_seats(session: AnySession, order: Order) -> bool:
+    """Lock the cohort, and tell whether the released seats are still free."""
     return seats.lock_and_count(session, order.course, order.cohort) >= order.seats

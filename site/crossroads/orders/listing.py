@@ -1,4 +1,4 @@
-"""The list of orders as the desk looks at it, and what it exports."""
+"""List and export of orders: filters, sort orders and columns."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -73,7 +73,7 @@ SHEET = Sheet(
     source=outerjoin(
         Order,
         _end,
-        # A payment may come after the order had ended without: then it is the end.
+        # A payment may arrive after the order ended unpaid: then the payment is its end.
         (_end.order_id == Order.id)
         & ((_end.kind == OrderEventKind.PAID) | (_end.kind.in_(ENDS) & (_end.kind == Order.state))),
     ),
@@ -94,7 +94,7 @@ SHEET = Sheet(
 
 @dataclass(frozen=True, kw_only=True)
 class OrderFilter(Filter):
-    """Which orders are meant. `course` is a course's slug, or slug/code for one cohort of it."""
+    """Select orders. `course` is a course's slug, or slug/code for one of its cohorts."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": tuple(OrderState)}
 
@@ -107,7 +107,7 @@ class OrderFilter(Filter):
     def conditions(self) -> list[ColumnElement[bool]]:
         found = [identity.counts()]
         if self.q:
-            found.append(_holds(self.q))
+            found.append(_matches(self.q))
         if self.state:
             found.append(Order.state == self.state)
         if self.course:
@@ -117,9 +117,9 @@ class OrderFilter(Filter):
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an order stands, and what was paid if anything, in the currency's smallest unit.
+    """The state of an order in a list. `paid` counts the currency's smallest unit.
 
-    `disputes` are those that are open, inquiries too. `refund_failed`: nobody has seen to it yet.
+    `disputes` are the open ones, with inquiries. `refund_failed`: staff have not acknowledged it.
     """
 
     state: OrderState
@@ -129,7 +129,7 @@ class Standing:
 
 
 def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standing]:
-    """Return where each of the orders stands, by its number."""
+    """Return the state of each order, by its number."""
     return {
         number: Standing(
             state=found.state,
@@ -142,9 +142,9 @@ def standings(session: AnySession, orders: Sequence[Order]) -> dict[int, Standin
 
 
 def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
-    """Return what a list can be narrowed to, with its name: each course, and each cohort of it.
+    """Return the values of the `course` filter with their titles: each course and its cohorts.
 
-    What was ordered and has left the content since comes last, by its code.
+    Cohorts with orders that are no longer in the content come last, by code.
     """
     known = {}
     for course in content.courses:
@@ -158,14 +158,14 @@ def courses(session: AnySession, content: Content) -> list[tuple[str, str]]:
     return list(known.items())
 
 
-def _holds(term: str) -> ColumnElement[bool]:
-    """Say that an order is the buyer's, has the number, or is known by the name at Stripe."""
+def _matches(term: str) -> ColumnElement[bool]:
+    """Return the condition that an order's buyer, number or one of its Stripe ids matches."""
     number = re.fullmatch(r"#?([0-9]{1,10})", term)
     return or_(
         matches_person(Order, term),
         Order.session_id == term,
         Order.payment_intent == term,
-        Order.token == term,  # what Stripe shows as the client reference
+        Order.token == term,  # Stripe shows it as the client reference
         Order.session_id.in_(select(StripeEvent.object_id).where(StripeEvent.id == term)),
         *([Order.id == int(number[1])] if number and int(number[1]) <= HIGHEST_ID else []),
     )

@@ -1,7 +1,8 @@
-"""Participants: whom the buyer of several seats gives each of them to.
+"""Participants: the buyer of several seats names a person for each of them.
 
-Every naming is an event of the order's ledger, which counts them: a form says which count it was
-made for, so that of two windows that name the same seat one wins, and the other hears of it.
+Every naming is an event of the order's ledger, and each seat counts its namings. A form carries
+the count that it was rendered with, so the second of two windows that change the same seat gets an
+error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,27 +26,27 @@ from models.message import MessageState
 from models.order import OrderEventKind
 
 A_DAY = timedelta(days=1)
-NAMINGS_A_DAY: Final = 5  # of one seat: each sends mail to an address that the buyer typed
+NAMINGS_A_DAY: Final = 5  # for each seat: every naming mails an address that the buyer typed
 
 
 class ParticipantError(ValueError):
-    """A seat that cannot be given to this person. The message tells the buyer what can be done."""
+    """A seat cannot be given to this person. The message tells the buyer what to do."""
 
 
 class AlreadyNamed(ParticipantError):
-    """The person has a seat of the cohort already: it is for someone else."""
+    """The person has a seat in the cohort already."""
 
 
 class Changed(ParticipantError):
-    """The seat was named, or given back, since the form was made."""
+    """The seat was named or canceled after the form was rendered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seat:
-    """A seat as its buyer sees it: who has it, whether it is kept, and how the invitation fares.
+    """A seat as its buyer sees it: its participant, its state and the state of the invitation.
 
-    `turn` counts how often it was named. `own` says that the buyer has it. `mail` is None when no
-    invitation was sent, as to who has it since it was bought.
+    `turn` counts the namings. `kept`: it is paid for and not refunded. `own`: it is the buyer's.
+    `mail` is None when no invitation was sent, as for the buyer's own seat.
     """
 
     number: int
@@ -57,7 +58,7 @@ class Seat:
 
     @property
     def named(self) -> bool:
-        """Tell whether it was given to someone, who may have been erased since."""
+        """Tell whether it has a participant, even one whose data was erased."""
         return bool(self.participant.address_hash)
 
 
@@ -88,11 +89,12 @@ def name(
     called: str,
     cohort: Cohort | None,
 ) -> Enrollment:
-    """Give a seat to someone, who is invited; who had it before the start of the course is told.
+    """Give a seat to a person and invite them. The previous participant gets an email.
 
-    The address of who has it with another name corrects the name, until the course is over.
-    `turn` is how often the seat was named when the buyer was asked. The caller holds the order's
-    lock. Raises ParticipantError, and of its kinds Changed and Seated.
+    A participant can be replaced until the course starts. The same address with another name
+    corrects the name, until the course is over. `turn` is the count of namings that the form
+    carries. The caller holds the order's lock. Raises ParticipantError, among them Changed and
+    AlreadyNamed.
     """
     balance = ledger.balance_of(session, order)
     current = _current(session, order, balance, number)
@@ -108,7 +110,7 @@ def name(
     _require_interval(session, order, number, at)
     if current.address_hash:
         current.ended_at = at
-        session.flush()  # of each seat one row is current
+        session.flush()  # each seat has one current row
         given = Enrollment(order_id=order.id, seat=number, course=order.course, cohort=order.cohort)
         session.add(given)
         outbox.enqueue_for_participant(session, MailKind.REPLACED, current)
@@ -123,7 +125,7 @@ def name(
 
 
 def invite(session: AnySession, order: Order, number: int, turn: int) -> Enrollment:
-    """Send the invitation to a seat once more. Raises as name() does.
+    """Resend the invitation to a seat. Raises the same exceptions as name().
 
     The caller holds the order's lock.
     """
@@ -134,23 +136,23 @@ def invite(session: AnySession, order: Order, number: int, turn: int) -> Enrollm
     if current.email is None:
         raise ParticipantError("This seat has no participant, so there is nobody to invite")
     if _mails(session, order).get(current.id) == MessageState.DUE:
-        raise ParticipantError("The invitation is on its way: give it five minutes")
+        raise ParticipantError("The invitation is on its way: please wait five minutes")
     if not outbox.under_rate_limit(session, current.address_hash):
         raise ParticipantError(
-            f"{current.email} has had as many mails in the last hour as we send. "
-            "Ask them to look in spam, or try again in an hour"
+            f"{current.email} has reached the limit of mails in an hour. "
+            "Ask them to check their spam folder, or try again in an hour"
         )
     outbox.enqueue_for_participant(session, MailKind.INVITATION, current)
     return current
 
 
 def locked(cohort: Cohort | None, at: datetime) -> bool:
-    """Tell whether who has a seat keeps it: from the day the course starts."""
+    """Tell whether participants can no longer be replaced: from the day the course starts."""
     return cohort is None or seats.started(cohort, at)
 
 
 def _current(session: AnySession, order: Order, balance: Balance, number: int) -> Enrollment:
-    """Return who has the seat now. Raises ParticipantError when nobody may give it."""
+    """Return the seat's current enrollment. Raises ParticipantError when it cannot change."""
     if balance.access == "paused":
         raise ParticipantError(
             "A bank is reviewing the payment: the seats cannot change until it has decided"
@@ -181,14 +183,14 @@ def _require_time(order: Order, current: Enrollment, cohort: Cohort | None, at: 
     if current.address_hash and locked(cohort, at):
         raise ParticipantError(
             "The course has started, so a seat can no longer change its participant here: "
-            f"write to us and name order {order.id}"
+            f"write to us and mention order {order.id}"
         )
 
 
 def _require_new(session: AnySession, order: Order, number: int, address: Address) -> None:
-    """Raise Seated when the person has a seat in the cohort already.
+    """Raise AlreadyNamed when the person has a seat in the cohort already.
 
-    Nobody else gives seats of the cohort away from here on until the transaction ends.
+    Locks the cohort's seats until the transaction ends.
     """
     seats.lock_and_count(session, order.course, order.cohort)
     held = select(Enrollment.order_id, Enrollment.seat).where(
@@ -199,26 +201,26 @@ def _require_new(session: AnySession, order: Order, number: int, address: Addres
         Enrollment.kept.is_(True),
         identity.of_counting(Enrollment.order_id),
     )
-    places = {row.order_id: row.seat for row in session.execute(held)}
-    if order.id in places:
-        other = places[order.id]
+    taken = {row.order_id: row.seat for row in session.execute(held)}
+    if order.id in taken:
+        other = taken[order.id]
         which = "this seat" if other == number else f"seat {other}"
         raise AlreadyNamed(f"This person has {which} already: enter another person for each seat")
-    if places:
+    if taken:
         raise AlreadyNamed(
             "This person already has a seat on these dates from another order: enter another person"
         )
 
 
 def _require_interval(session: AnySession, order: Order, number: int, at: datetime) -> None:
-    lately = [
+    recent = [
         event
         for event in ledger.events(session, order)
         if event.kind == OrderEventKind.NAMED
         and event.subject == str(number)
         and event.created_at > at - A_DAY
     ]
-    if len(lately) >= NAMINGS_A_DAY:
+    if len(recent) >= NAMINGS_A_DAY:
         raise ParticipantError(
             f"This seat changed its participant {NAMINGS_A_DAY} times in a day: "
             f"wait until tomorrow, or write to us and mention order {order.id}"
@@ -232,7 +234,7 @@ def _address_of(current: Enrollment) -> str:
 
 
 def _mails(session: AnySession, order: Order) -> Mapping[int, MessageState]:
-    """Return how the last invitation to each participant of an order fares, by enrollment."""
+    """Return the state of the last invitation to each participant, by enrollment id."""
     query = select(Message.enrollment_id, Message.state).where(
         Message.order_id == order.id, Message.kind == MailKind.INVITATION
     )

@@ -1,7 +1,6 @@
-"""How each refund and each dispute of an order stands, by the rows that tell of it.
+"""Refund and dispute states, folded from an order's events.
 
-Stripe's word comes late, twice and out of order: of the statuses that were seen, the one that is
-furthest along counts.
+Stripe reports late, twice and out of order: the most advanced status that was recorded counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,10 +22,10 @@ SETTLED: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class RefundState:
-    """Money given back, or asked to be: `reference` is our name for it, else Stripe's id.
+    """A refund, requested or made. `reference` is our name for it, or Stripe's id if we have none.
 
-    `seats` is how many it takes back, `numbers` which ones where they were chosen. `tries` counts
-    how often Stripe is asked under a new key.
+    `seats` is the number of seats that it cancels, `numbers` their numbers if they were chosen.
+    `tries` counts the idempotency keys that were used for it.
     """
 
     reference: str
@@ -41,7 +40,7 @@ class RefundState:
 
     @property
     def name(self) -> str:
-        """What staff call it: the number of ours, else Stripe's id. It opens no page."""
+        """Its name in the desk: our number for it, or Stripe's id."""
         return self.reference.rpartition("-refund-")[2]
 
     @property
@@ -52,12 +51,12 @@ class RefundState:
 
     @property
     def asked(self) -> bool:
-        """Tell whether Stripe's answer is still to come."""
+        """Tell whether it is requested, without an answer from Stripe."""
         return self.status == RefundStatus.ASKED
 
     @property
     def failed(self) -> bool:
-        """Tell whether the money has stayed, or has come back, and nobody has seen to it yet."""
+        """Tell whether it failed, or was refused, and staff have not acknowledged that."""
         return self.status in FAILURES
 
     @property
@@ -67,15 +66,15 @@ class RefundState:
 
     @property
     def reason_label(self) -> str:
-        """Return why it failed, in the words of the desk."""
+        """Return the reason for the failure, as the desk shows it."""
         return label_of(RefundFailure, self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DisputeState:
-    """The payment in doubt: `duplicate` where it is not the order's own.
+    """A dispute. `duplicate`: it is about a duplicate payment of the order.
 
-    `due_at` is until when Stripe wants evidence.
+    `due_at` is the deadline for evidence.
     """
 
     stripe_id: str
@@ -87,7 +86,7 @@ class DisputeState:
 
     @property
     def inquiry(self) -> bool:
-        """Tell whether the bank only asks, with no money taken."""
+        """Tell whether it is an inquiry: the bank asks, and takes no money."""
         return self.status.startswith("warning_") or self.status == "prevented"
 
     @property
@@ -97,7 +96,7 @@ class DisputeState:
 
     @property
     def wants_answer(self) -> bool:
-        """Tell whether Stripe waits for ours, until the deadline."""
+        """Tell whether Stripe waits for our response, until the deadline."""
         return self.status.endswith("needs_response")
 
     @property
@@ -107,32 +106,32 @@ class DisputeState:
 
     @property
     def reason_label(self) -> str:
-        """Return why the bank disputes it, in the words of the desk."""
+        """Return the bank's reason, as the desk shows it."""
         return label_of(DisputeReason, self.reason)
 
 
 def refunds(rows: Sequence[OrderEvent]) -> list[RefundState]:
-    """Return the refunds among the events of an order, in an order of their own."""
+    """Return the refunds among the events of an order, in a stable order."""
     return [_refund(found) for found in _by_subject(rows, OrderEventKind.REFUND)]
 
 
 def duplicates(rows: Sequence[OrderEvent]) -> list[RefundState]:
-    """Return the refunds of further payments of an order, each named after its payment."""
+    """Return the refunds of duplicate payments. The payment's id is the reference of each."""
     return [_refund(found) for found in _by_subject(rows, OrderEventKind.DUPLICATE)]
 
 
 def disputes(rows: Sequence[OrderEvent]) -> list[DisputeState]:
-    """Return the disputes among the events of an order, in an order of their own."""
+    """Return the disputes among the events of an order, in a stable order."""
     return [_dispute(found) for found in _by_subject(rows, OrderEventKind.DISPUTE)]
 
 
 def duplicate_disputes(rows: Sequence[OrderEvent]) -> list[DisputeState]:
-    """Return the disputes of further payments of an order."""
+    """Return the disputes about duplicate payments of an order."""
     return [_dispute(found) for found in _by_subject(rows, OrderEventKind.DUPLICATE_DISPUTE)]
 
 
 def _by_subject(rows: Sequence[OrderEvent], kind: str) -> list[list[OrderEvent]]:
-    """Return the rows of each refund or dispute, in an order that does not depend on theirs."""
+    """Return the rows of each refund or dispute, in an order that does not depend on the input."""
     found: dict[str, list[OrderEvent]] = {}
     for row in rows:
         if row.kind == kind:
@@ -169,12 +168,12 @@ def _dispute(rows: list[OrderEvent]) -> DisputeState:
 
 
 def plain(status: str) -> str:
-    """Return a status without the number of the try: asked-2 is asked."""
+    """Return a status without the number of the attempt: asked-2 becomes asked."""
     return status.partition("-")[0]
 
 
 def _along(course: type[Labeled]) -> Callable[[OrderEvent], tuple[int, str]]:
-    """Return what orders events by how far along their status is; an unknown one comes first."""
+    """Return the sort key of events: by how advanced the status is, unknown ones first."""
     known = [status.value for status in course]
 
     def place(row: OrderEvent) -> tuple[int, str]:

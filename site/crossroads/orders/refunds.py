@@ -1,4 +1,4 @@
-"""Refunds: ask for one, and note what Stripe says of each. The money itself moves in settlement."""
+"""Refunds: request one, and record what Stripe reports. Settlement sends the requests to Stripe."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,35 +21,35 @@ LATE = "paid after the seats were given back"  # the cause of a refund that nobo
 
 
 class RefundError(ValueError):
-    """A refund that cannot be asked for. The message says why, and what can."""
+    """A refund that cannot be requested. The message gives the reason, and what is possible."""
 
 
 def price(order: Order, balance: Balance, seats: int | None, amount: int | None) -> tuple[int, int]:
-    """Return the amount that a refund gives back and the seats that it takes.
+    """Return the amount of a refund and the number of seats that it cancels.
 
-    Of `seats` their share of what was paid, of an `amount` no seat, of neither all that is left.
-    Raises RefundError when it cannot be asked for.
+    With `seats`: their share of the payment. With `amount`: no seat. With neither: everything that
+    is left. Raises RefundError when it cannot be requested.
     """
     if not balance.paid:
-        raise RefundError("the order is not paid: there is nothing to return")
+        raise RefundError("the order is not paid: there is nothing to refund")
     if balance.free:
-        raise RefundError("nothing had to be paid for the order: there is nothing to return")
+        raise RefundError("nothing had to be paid for the order: there is nothing to refund")
     if balance.disputed:
-        raise RefundError("the payment is disputed: Stripe returns nothing until that is decided")
+        raise RefundError("the payment is disputed: Stripe refunds nothing until that is decided")
     if balance.state == OrderState.DISPUTE_LOST:
         raise RefundError("the dispute is lost: the bank has returned the money")
     if balance.left <= 0:
-        raise RefundError("nothing is left of the payment: all of it was returned, or is to be")
+        raise RefundError("the full payment is refunded already, or a refund of it is requested")
     if balance.asked:
         waits = money.display(balance.asked, order.currency)
-        raise RefundError(f"a refund of {waits} waits for Stripe's answer: one after the other")
+        raise RefundError(f"a refund of {waits} waits for Stripe's answer: try again after it")
     if seats is not None and not 1 <= seats <= balance.seats_left:
         raise RefundError(_refusal("seats", str(balance.seats_left)))
     if amount is not None and not 1 <= amount <= balance.left:
         raise RefundError(_refusal("amount", money.display(balance.left, order.currency)))
     if amount is not None:
         if amount % money.step(order.currency):
-            raise RefundError(f"Stripe returns {order.currency} in steps of 0.01: round it")
+            raise RefundError(f"Stripe refunds {order.currency} in steps of 0.01: round the amount")
         return amount, (balance.seats_left if amount == balance.left else 0)
     if seats is None or seats == balance.seats_left:
         return balance.left, balance.seats_left
@@ -60,18 +60,19 @@ def price(order: Order, balance: Balance, seats: int | None, amount: int | None)
 def choose(
     session: AnySession, order: Order, balance: Balance, number: int, wanted: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    """Return which seats a refund of so many takes: those that are wanted, if any are.
+    """Return the numbers of the seats that a refund of `number` seats cancels.
 
-    Else the ones that wait for a name, the last of them first, and then those that were named
-    last. Raises RefundError when the wanted ones are not as many, or not there to be taken.
+    These are the `wanted` ones if given; otherwise seats without a participant, the last first,
+    then the most recently named. Raises RefundError when the wanted seats do not fit the number or
+    cannot be refunded.
     """
     free = balance.free_to_return
     if wanted:
         chosen = tuple(sorted(set(wanted)))
         if not set(chosen) <= set(free):
-            raise RefundError(f"choose among the seats that are left: {listed(free)}")
+            raise RefundError(f"these seats can be refunded: {listed(free)}")
         if len(chosen) != number:
-            raise RefundError(f"{number} to give back, and {listed(chosen)} named: name as many")
+            raise RefundError(f"{number} to refund, but {listed(chosen)} chosen: choose {number}")
         return chosen
     query = select(Enrollment.seat, Enrollment.address_hash).where(
         Enrollment.order_id == order.id, Enrollment.ended_at.is_(None)
@@ -95,9 +96,9 @@ def request(
     amount: int | None,
     wanted: Sequence[int] = (),
 ) -> str:
-    """Note that money is to be given back, and return the refund's reference; Stripe comes after.
+    """Record the request for a refund, and return its reference. Settlement sends it to Stripe.
 
-    `wanted` are the numbers of the seats that it is for, where it matters. Raises RefundError.
+    `wanted` are the numbers of the seats to cancel, empty for no choice. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
     balance = ledger.balance_of(session, order)
@@ -107,14 +108,14 @@ def request(
 
 
 def return_late(session: AnySession, order: Order) -> None:
-    """Note that all that was paid for an order is to be given back: no seat was left."""
+    """Record the request for a full refund, because no seat was left."""
     balance = ledger.balance_of(session, order)
     if balance.left:
         _request(session, order, balance, balance.left, (), LATE)
 
 
 def retry_with_new_key(session: AnySession, order_id: int, reference: str, cause: str) -> None:
-    """Ask under a new key from now on, as Stripe keeps a failure under that of the last."""
+    """Use a new idempotency key: Stripe would answer the last one with the same failure."""
     order = ledger.lock(session, order_id)
     refund = ledger.balance_of(session, order).refund(reference)
     if refund is not None and refund.asked:
@@ -127,15 +128,15 @@ def retry_with_new_key(session: AnySession, order_id: int, reference: str, cause
 
 
 def key(refund: projections.RefundState) -> str:
-    """Return the idempotency key that Stripe is asked with."""
+    """Return the idempotency key of a refund."""
     return refund.reference if refund.tries == 1 else f"{refund.reference}-{refund.tries}"
 
 
 def record_status(session: AnySession, order: Order, found: payments.Refund, cause: str) -> None:
-    """Note what Stripe says of a refund of the order's payment.
+    """Record the status of a refund at Stripe.
 
-    The buyer is told of one that is new, and when one that they were told of comes to nothing,
-    unless a bank has the payment in hand, or has returned it. The caller holds the order's lock.
+    The buyer gets an email about a new refund, and about the failure of one that they know of,
+    except while a dispute is open or after it is lost. The caller holds the order's lock.
     """
     before = ledger.balance_of(session, order)
     known = before.refund(found.reference or "")
@@ -159,7 +160,7 @@ def record_status(session: AnySession, order: Order, found: payments.Refund, cau
 def record_refusal(
     session: AnySession, order: Order, reference: str, reason: str, cause: str
 ) -> None:
-    """Note that Stripe will not make a refund. The caller holds the order's lock."""
+    """Record that Stripe refused a refund. The caller holds the order's lock."""
     refund = ledger.balance_of(session, order).refund(reference)
     if refund is not None:
         ledger.record(
@@ -172,9 +173,9 @@ def record_refusal(
 def acknowledge_failure(
     session: AnySession, order_id: int, name: str, status: RefundStatus, cause: str
 ) -> None:
-    """Note what became of a refund that failed: it was returned ELSEWHERE, or is DISMISSED.
+    """Record what staff did about a failed refund: refunded ELSEWHERE, or DISMISSED.
 
-    That of a duplicate is named by its payment. Raises RefundError.
+    The refund of a duplicate has the payment's id as its reference. Raises RefundError.
     """
     order = ledger.lock(session, order_id)
     balance = ledger.balance_of(session, order)
@@ -184,7 +185,7 @@ def acknowledge_failure(
     ]
     found = next((one for one in each if one[1].name == name and one[1].failed), None)
     if found is None:
-        raise RefundError("that refund is seen to already")
+        raise RefundError("that refund is acknowledged already")
     kind, refund, most = found
     if status == RefundStatus.ELSEWHERE and refund.amount > most:
         raise RefundError(_refusal("amount", money.display(most, order.currency)))
@@ -195,7 +196,7 @@ def acknowledge_failure(
 
 
 def failed(session: AnySession) -> list[int]:
-    """Return the numbers of the orders with a refund that failed and that nobody has seen to."""
+    """Return the numbers of the orders with a failed refund that staff have not acknowledged."""
     row, later = OrderEvent, aliased(OrderEvent)
     seen_to = select(later.id).where(
         later.order_id == row.order_id,
@@ -215,20 +216,20 @@ def failed(session: AnySession) -> list[int]:
 
 
 def number(order: Order, balance: Balance) -> int:
-    """Return the number that the order's next refund will have: who asks for it twice is known."""
+    """Return the number of the order's next refund. A form carries it, so a resend is detected."""
     return 1 + sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
 
 
 def missing(balance: Balance, found: Iterable[payments.Refund]) -> list[projections.RefundState]:
-    """Return what was asked for and is not among the refunds that Stripe has."""
+    """Return the requested refunds that are not among the refunds at Stripe."""
     there = {one.reference for one in found}
     return [one for one in balance.refunds if one.asked and one.reference not in there]
 
 
 def due(refund: projections.RefundState, balance: Balance, found: Iterable[payments.Refund]) -> int:
-    """Return how much of a refund is to be made, in the currency's smallest unit.
+    """Return the amount still to refund, in the currency's smallest unit.
 
-    Late money goes back whole: what of it staff returned at Stripe before is not due again.
+    A refund of a late payment covers all of it: parts that staff refunded at Stripe are subtracted.
     """
     if refund.cause != LATE:
         return refund.amount
@@ -237,7 +238,7 @@ def due(refund: projections.RefundState, balance: Balance, found: Iterable[payme
 
 
 def dismiss(session: AnySession, order: Order, refund: projections.RefundState, cause: str) -> None:
-    """Note that nothing more is to be done about a refund. The caller holds the order's lock."""
+    """Record that a refund needs no further action. The caller holds the order's lock."""
     ledger.record(
         session, order, OrderEventKind.REFUND, cause,
         subject=refund.reference, status=RefundStatus.DISMISSED,
@@ -246,9 +247,9 @@ def dismiss(session: AnySession, order: Order, refund: projections.RefundState, 
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """Return the numbers of seats in words."""
-    said = ", ".join(map(str, numbers))
-    return f"seat {said}" if len(numbers) == 1 else f"seats {said}"
+    """Return the numbers of seats as text, such as "seats 1, 2"."""
+    joined = ", ".join(map(str, numbers))
+    return f"seat {joined}" if len(numbers) == 1 else f"seats {joined}"
 
 
 def _request(
@@ -274,5 +275,5 @@ def _ours(order: Order) -> str:
 
 def _refusal(what: str, most: str) -> str:
     if what == "seats":
-        return f"the order has {most} seats to give back: name 1 to {most}"
-    return f"{most} is left of the payment: name more than nothing, and no more than that"
+        return f"the order has {most} seats to refund: enter 1 to {most}"
+    return f"{most} is left to refund: enter more than 0 and no more than that"

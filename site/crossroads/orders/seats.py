@@ -1,4 +1,4 @@
-"""Seats of a cohort: how many are left, and those given away off the site."""
+"""Seats of a cohort: how many are left, and those reserved outside the site."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ State = Literal["open", "few", "full", "past"]
 
 
 class SeatsError(ValueError):
-    """A number of seats that cannot be reserved or released. The message says what can."""
+    """A number of seats that cannot be reserved or released. The message gives the limit."""
 
 
 @dataclass(frozen=True)
 class CohortAvailability:
-    """A cohort with its true number of seats left."""
+    """A cohort with its number of seats left."""
 
     cohort: Cohort
     left: int
@@ -34,7 +34,7 @@ class CohortAvailability:
 
 @dataclass(frozen=True)
 class Overbooked:
-    """A cohort of which `over` more seats are taken than there are."""
+    """A cohort with more seats taken than it has: `over` is the excess."""
 
     course: Course
     cohort: Cohort
@@ -62,10 +62,10 @@ def availability(
 
 
 def overbooked(session: AnySession, courses: Iterable[Course], at: datetime) -> list[Overbooked]:
-    """Return the cohorts that have not started and of which more seats are taken than there are.
+    """Return the cohorts that have not started and have more seats taken than they have.
 
-    So it is when a refund fails after its seat was sold again, or when the content has been given
-    fewer seats than are taken.
+    This happens when a refund fails after its seat was sold again, or when the content was edited
+    to fewer seats than are taken.
     """
     ahead = ((course, one) for course in courses for one in course.cohorts if not started(one, at))
     counted = (Overbooked(*each, over=-seats_left(session, *each)) for each in ahead)
@@ -78,16 +78,16 @@ def started(cohort: Cohort, at: datetime) -> bool:
 
 
 def seats_left(session: AnySession, course: Course, cohort: Cohort) -> int:
-    """Return how many seats are neither reserved, held by an open order, nor paid for.
+    """Return the number of seats that are not reserved, held by an open order or paid for.
 
-    Below zero when the content has been given fewer seats than are taken. Only under lock() does
-    it stay true until the end of the transaction.
+    Negative when the cohort has fewer seats than are taken. Without lock(), another transaction
+    may change it at any time.
     """
     return cohort.seats - _taken(session, course.slug, cohort.code)
 
 
 def lock(session: AnySession, course: Course, cohort: Cohort) -> CohortRow:
-    """Let nobody else count or take seats of the cohort until the transaction ends."""
+    """Lock the seats of the cohort until the transaction ends."""
     session.execute(
         insert_for(session, CohortRow)
         .values(course=course.slug, code=cohort.code, reserved=0)
@@ -100,18 +100,18 @@ def lock(session: AnySession, course: Course, cohort: Cohort) -> CohortRow:
 
 
 def lock_and_count(session: AnySession, course: str, code: str) -> int:
-    """Lock a cohort of which only the name is known, and return how many of its seats are left.
+    """Lock a cohort by its codes alone, and return its number of seats left.
 
-    It has as many as when seats were last asked for.
+    Uses the total that lock() stored last, as the content may lack the cohort.
     """
     row = _locked(session, course, code)
     return max((row.seats or 0) - _taken(session, course, code), 0) if row else 0
 
 
 def reserve(session: AnySession, course: Course, cohort: Cohort, seats: int) -> int:
-    """Take seats that were given away off the site, say by invoice, and return what is left.
+    """Reserve seats that are sold outside the site, such as by invoice; return how many are left.
 
-    A negative number gives seats back. Raises SeatsError if there are not that many.
+    A negative number releases seats. Raises SeatsError if there are not that many.
     """
     row = lock(session, course, cohort)
     free = seats_left(session, course, cohort)

@@ -1,4 +1,4 @@
-"""Content against orders: cohorts that are no longer as they were sold, and who is affected."""
+"""Compares content with orders: finds cohorts that differ from what was sold."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,17 +17,18 @@ from models.base import AnySession
 
 Change = Literal["missing", "moved", "fewer seats"]
 
-LISTED: Final = 20  # orders that are named by number; the desk lists all of them
-NEARLY: Final = timedelta(days=7)  # a renamed cohort is often moved by a few days, too
+LISTED: Final = 20  # order numbers in a message; the desk lists all of them
+NEARLY: Final = timedelta(days=7)  # a renamed cohort often moves by a few days, too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Affected:
-    """A cohort that is no longer as it was sold.
+    """A cohort that differs from what was sold.
 
-    `seats` are paid for, held by an open order or reserved; `orders` the numbers of the first
-    orders, of `order_count`; `waiting` people are on its waiting list. `detail` says in words what
-    has changed. A cohort that moved may be meant to: the others sell what is not there.
+    `seats` counts seats that are paid for, held by an open order or reserved. `orders` has the
+    numbers of the first orders, `order_count` counts all of them; `waiting` counts the people on
+    the waiting list. `detail` describes the change. A move may be intended; the other changes
+    oversell seats.
     """
 
     change: Change
@@ -41,7 +42,7 @@ class Affected:
 
     @property
     def who(self) -> str:
-        """Say in words who is affected, without an address."""
+        """Describe who is affected, without addresses."""
         parts = [_count(self.seats, "seat")]
         if self.order_count:
             numbers = ", ".join(map(str, self.orders))
@@ -57,7 +58,7 @@ class Affected:
 
 @dataclass(frozen=True)
 class _Dates:
-    """When a cohort was to be, as an order has it; None in orders from before it was stored."""
+    """The dates of a cohort at the time of an order; None in orders older than these columns."""
 
     starts: date | None
     ends: date | None
@@ -69,7 +70,7 @@ class _Dates:
 
 @dataclass
 class _Sold:
-    """What was sold of one cohort: the seats of orders by their dates, and the rest."""
+    """The sold seats of one cohort: those of orders by their dates, and the rest."""
 
     orders: dict[_Dates, int] = field(default_factory=lambda: defaultdict(int))
     reserved: int = 0
@@ -80,14 +81,14 @@ class _Sold:
         return sum(self.orders.values()) + self.reserved
 
     def is_over(self, today: date) -> bool:
-        """Tell whether all of it was sold for days that have passed."""
+        """Tell whether all seats were sold for dates in the past."""
         return bool(self.orders) and all(one.ends and one.ends < today for one in self.orders)
 
 
 def compare(session: AnySession, content: Content, today: date) -> list[Affected]:
-    """Return each cohort that was sold and is missing, moved or too small; none that is over.
+    """Return each sold cohort that is missing, moved or too small, except cohorts that are over.
 
-    An order counts while it is paid and not refunded, or open.
+    An order counts while it is open, or paid and not refunded.
     """
     return [
         found
@@ -143,7 +144,7 @@ def _compare_one(
 
 
 def _successor(content: Content, course: Course | None, code: str, sold: _Sold) -> str:
-    """Ask whether a cohort was renamed, naming the one that starts when it was to start."""
+    """Return a hint at cohorts with similar dates: the missing one may have been renamed."""
     starts = [dates.starts for dates in sold.orders if dates.starts]
     if course is not None:
         near: list[tuple[Course, Cohort]] = [
@@ -167,14 +168,16 @@ def _successor(content: Content, course: Course | None, code: str, sold: _Sold) 
 def _sold(session: AnySession) -> dict[tuple[str, str], _Sold]:
     sold: dict[tuple[str, str], _Sold] = defaultdict(_Sold)
     dates = (Order.cohort_starts, Order.cohort_ends, Order.cohort_timezone)
-    place = (Order.course, Order.cohort, *dates)
+    sold_as = (Order.course, Order.cohort, *dates)
     paid = (
-        select(*place, func.sum(Order.seats_kept))
+        select(*sold_as, func.sum(Order.seats_kept))
         .where(identity.counts(), Order.seats_kept > 0)
-        .group_by(*place)
+        .group_by(*sold_as)
     )
     held = (
-        select(*place, func.sum(Hold.seats)).join(Hold, Hold.order_id == Order.id).group_by(*place)
+        select(*sold_as, func.sum(Hold.seats))
+        .join(Hold, Hold.order_id == Order.id)
+        .group_by(*sold_as)
     )
     for query in (paid, held):
         for course, cohort, starts, ends, timezone, seats in session.execute(query):
@@ -189,7 +192,7 @@ def _sold(session: AnySession) -> dict[tuple[str, str], _Sold]:
 
 
 def _is_taken() -> ColumnElement[bool]:
-    """Say in SQL that an order has seats: paid for and kept, or held while it is open."""
+    """Return the condition that an order has seats: paid for and kept, or held while open."""
     holding = select(Hold.order_id).where(Hold.order_id == Order.id).exists()
     return or_(and_(identity.counts(), Order.seats_kept > 0), holding)
 

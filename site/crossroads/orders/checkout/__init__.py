@@ -1,1 +1,1 @@
-"""Orders on their way to Stripe: seats held, requests, the queue, and what got lost."""
+"""From the order form to a checkout: placement, held seats, the queue and lost checkouts."""

@@ -1,4 +1,4 @@
-"""Held seats: what unpaid orders take off the offer, and how much one buyer may hold."""
+"""Holds: the seats that unpaid orders reserve, and how many one buyer may hold."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,36 +10,36 @@ from models import CheckoutRequest, Hold, Order, now, personal_data
 from models.base import AnySession
 from models.order import OrderEventKind
 
-MINUTES = 45  # longer than a checkout is open: no seat that can still be paid for is given away
+MINUTES = 45  # longer than a checkout is open, so a seat is not sold while it can be paid for
 
 
 @dataclass(frozen=True, kw_only=True)
 class HoldLimits:
-    """How many seats unpaid orders may hold: those with one email address, those of one network."""
+    """The most seats that unpaid orders may hold, for each email address and for each network."""
 
     per_address: int
     per_network: int
 
     @property
     def most(self) -> int:
-        """The most seats that one order can have."""
+        """The most seats in one order."""
         return min(self.per_address, self.per_network)
 
 
 class TooManyHeld(Exception):
-    """The order would hold more seats than the limits allow one address or one network."""
+    """The order would exceed the limit of held seats for its address or its network."""
 
 
 def require_room(
     session: AnySession, limits: HoldLimits, order: Order, network: str, replaced: Order | None
 ) -> None:
-    """Raise TooManyHeld when the new order's seats are more than its buyer may still hold.
+    """Raise TooManyHeld when the new order's seats would exceed its buyer's limit.
 
-    Those of the order that it replaces do not count, nor do those whose payment is on its way:
-    that takes days, and such a buyer has nothing left to do. What is counted stays true until
-    the end of the transaction, in all cohorts.
+    Seats of the order that it replaces do not count, and neither do seats with a payment on its
+    way: that takes days, and such a buyer has nothing left to do. Locks the holds of all cohorts
+    until the end of the transaction.
     """
-    # This row is one for the whole site, so nobody takes seats in another cohort meanwhile.
+    # One row for the whole site, so no other request takes seats in another cohort meanwhile.
     page_cache_version.advance(session)
     held = (
         (_held(session, Hold.email_key == order.email_key, replaced), limits.per_address),
@@ -50,7 +50,7 @@ def require_room(
 
 
 def take(session: AnySession, order: Order, network: str) -> None:
-    """Take the order's seats off the offer. The caller has locked the cohort and counted."""
+    """Hold the order's seats. The caller has locked the cohort and counted its seats."""
     session.add(
         Hold(
             order_id=order.id,
@@ -65,14 +65,14 @@ def take(session: AnySession, order: Order, network: str) -> None:
 
 
 def release(session: AnySession, order: Order) -> None:
-    """Put the order's seats back on offer; nobody waits for its payment page any longer."""
+    """Release the order's seats, and remove the order from the queue for payment pages."""
     session.execute(delete(Hold).where(Hold.order_id == order.id))
     session.execute(delete(CheckoutRequest).where(CheckoutRequest.order_id == order.id))
     page_cache_version.advance(session)
 
 
 def erase(session: AnySession, order: Order) -> None:
-    """Take out of a hold who has it."""
+    """Erase the buyer's data from a hold."""
     hold = session.get(Hold, order.id)
     if hold is not None:
         personal_data.erase(hold)

@@ -1,8 +1,8 @@
-"""Lost checkouts: what was sold after the backup in use was made, found again at Stripe.
+"""Lost checkouts: sales at Stripe whose order is missing here, after a backup was restored.
 
-What Stripe lists with this site's id and the name of an order that is not here was sold by this
-site. No order number is given twice, and each payment stays raised until staff enroll its buyer or
-refund it.
+A checkout with this site's id in its metadata and an unknown order token was sold by this site.
+Its order number is not used again. The desk shows each lost payment until staff enroll the buyer
+or refund it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,17 +23,17 @@ from models.base import AnySession
 from models.lost_checkout import LostCheckoutEnd
 from models.order import OrderEventKind
 
-HIGHEST: Final = 2_000_000_000  # a number that leaves room in the column for those after it
+HIGHEST: Final = 2_000_000_000  # leaves room in the column for the order numbers after it
 
 
 class LostError(Exception):
-    """Nothing was done about a lost checkout. The message says why, and what can be done."""
+    """A lost checkout could not be settled. The message gives the reason and the next step."""
 
 
 def note(session: AnySession, listed: Iterable[Checkout], suppression_key: str) -> None:
-    """Store the checkouts of this site whose order is not here, and keep their numbers free.
+    """Store the checkouts of this site whose order is missing, and reserve their order numbers.
 
-    `listed` are any checkouts of the account and of the mode of the key. Call while writing.
+    `listed` are any checkouts of the key's account and mode. Needs a writing session.
     """
     ours = [one for one in listed if one.site == identity.of(session).site_id and one.reference]
     if not ours:
@@ -54,7 +54,7 @@ def note(session: AnySession, listed: Iterable[Checkout], suppression_key: str) 
 
 
 def undecided(session: AnySession, *, live: bool) -> Sequence[str]:
-    """Return the session ids of all that is not settled in the mode of the key, oldest first."""
+    """Return the session ids of unsettled lost checkouts in the key's mode, oldest first."""
     query = select(LostCheckout.session_id).where(
         LostCheckout.settled_at.is_(None), LostCheckout.mode == identity.mode_of(live=live)
     )
@@ -62,7 +62,7 @@ def undecided(session: AnySession, *, live: bool) -> Sequence[str]:
 
 
 def raised(session: AnySession) -> Sequence[LostCheckout]:
-    """Return what was paid and waits for staff, oldest first: once the site sells, no test one."""
+    """Return the paid ones that wait for staff, oldest first; no test ones on a live site."""
     mode = func.coalesce(select(Site.stripe_mode).scalar_subquery(), LostCheckout.mode)
     query = select(LostCheckout).where(
         LostCheckout.paid_at.is_not(None),
@@ -73,7 +73,7 @@ def raised(session: AnySession) -> Sequence[LostCheckout]:
 
 
 def others(session: AnySession, mode: str) -> int:
-    """Return how many lost checkouts there are of a mode that is not that of the database."""
+    """Count the lost checkouts in another mode than the database's."""
     theirs = LostCheckout.mode == mode
     query = select(func.count()).where(theirs, select(Site.stripe_mode).scalar_subquery() != mode)
     return session.scalar(query.select_from(LostCheckout)) or 0
@@ -86,10 +86,10 @@ def refresh(
     returned: Sequence[payments.Refund],
     cause: str,
 ) -> None:
-    """Bring a lost checkout to where it is at Stripe, given the refunds of its payment.
+    """Update a lost checkout to match Stripe, given the refunds of its payment.
 
-    One that was not paid is forgotten; one whose payment was refunded in Stripe's dashboard, or
-    whose order is here after all, is settled.
+    Deletes an unpaid one. Settles one if its payment was refunded in Stripe's dashboard, or if its
+    order exists.
     """
     row = _locked(session, session_id)
     if row is None or row.settled_at is not None:
@@ -110,9 +110,10 @@ def refresh(
 
 
 def forget_unpaid(session: AnySession, session_id: str) -> bool:
-    """Delete a lost checkout that was not paid and that Stripe does not know; tell whether it was.
+    """Delete an unpaid lost checkout that Stripe does not know; tell whether one was deleted.
 
-    It is looked for again from when it was made on, for when the key of its account is back.
+    The next search starts at its time of creation, so that it is found again after the key of its
+    account is restored.
     """
     row = _locked(session, session_id)
     if row is None or row.paid_at is not None:
@@ -124,12 +125,13 @@ def forget_unpaid(session: AnySession, session_id: str) -> bool:
 
 
 def enroll(session: AnySession, checkout: Checkout, content: Content, cause: str) -> int:
-    """Make the order of a lost checkout again and enroll its buyer; return the order's number.
+    """Recreate the order of a lost checkout and enroll its buyer; return the order's number.
 
-    `checkout` is as it is at Stripe now. Raises LostError, and Foreign as orders.fulfill does.
+    `checkout` is its current state at Stripe. Raises LostError, and ForeignCheckout as
+    orders.fulfill does.
     """
     if not checkout.paid:
-        raise LostError("at Stripe it is not paid")
+        raise LostError("Stripe reports it as unpaid")
     order = adopt(session, checkout.id, content, cause)
     orders.fulfill(session, order.id, checkout, cause)
     _settle(_open(session, checkout.id), LostCheckoutEnd.ENROLLED, cause)
@@ -137,17 +139,17 @@ def enroll(session: AnySession, checkout: Checkout, content: Content, cause: str
 
 
 def adopt(session: AnySession, session_id: str, content: Content, cause: str) -> Order:
-    """Make the order of a paid checkout again, with its number, its name and its seats.
+    """Recreate the order of a paid checkout, with its number, token and seats.
 
-    Its seats are held for it even when the cohort is full: staff have decided that. The caller
-    brings it to where it is at Stripe then. Raises LostError.
+    Its seats are held even when the cohort is full: that was the decision of staff. The caller then
+    fulfills it. Raises LostError.
     """
     row = _open(session, session_id)
     here = session.scalar(select(Order).where(Order.token == row.reference))
     if here is not None and here.session_id == session_id:
         return here
     if here is not None:
-        raise LostError("the order has been made again from another payment: refund this one")
+        raise LostError("the order was recreated from another payment: refund this one")
     course = content.course(row.course)
     cohort = course.cohort(row.cohort) if course else None
     if course is None or cohort is None:
@@ -155,7 +157,7 @@ def adopt(session: AnySession, session_id: str, content: Content, cause: str) ->
     try:
         address = addresses.email_key(row.email) if row.email else ""
     except EmailNotValidError:
-        raise LostError("its address cannot be mailed: refund it") from None
+        raise LostError("its email address is not valid: refund it") from None
     seats.lock(session, course, cohort)
     page_cache_version.advance(session)
     order = Order(
@@ -196,23 +198,26 @@ def adopt(session: AnySession, session_id: str, content: Content, cause: str) ->
 
 
 def to_refund(session: AnySession, session_id: str) -> tuple[str | None, str]:
-    """Return the payment to refund, None when nothing was paid, and the key. Raises LostError."""
+    """Return the payment to refund, None if nothing was paid, and the idempotency key.
+
+    Raises LostError.
+    """
     row = _open(session, session_id)
     return row.payment_intent, f"lost-{row.session_id}-{row.attempt}"
 
 
 def refunded(session: AnySession, session_id: str, cause: str) -> None:
-    """Note that the payment of a lost checkout was returned. Raises LostError."""
+    """Record that the payment of a lost checkout was refunded. Raises LostError."""
     _settle(_open(session, session_id), LostCheckoutEnd.REFUNDED, cause)
 
 
 def retry_with_new_key(session: AnySession, session_id: str) -> None:
-    """Ask for the refund under a new key from now on, as Stripe keeps a failure under the last."""
+    """Use a new idempotency key: Stripe would answer the last one with the same failure."""
     _open(session, session_id).attempt += 1
 
 
 def describe(row: LostCheckout) -> str:
-    """Return in one line who paid what, and what to do."""
+    """Return a line with the buyer, the amount, the item and the next step."""
     which = f"order {row.number}" if row.number else "an order"
     return (
         f"{which} was paid and is not in this database: {row.email or 'erased'} paid "
@@ -222,7 +227,7 @@ def describe(row: LostCheckout) -> str:
 
 
 def erase(rows: Iterable[LostCheckout]) -> None:
-    """Take the person out of lost checkouts; what was paid, and for what, stays."""
+    """Erase the person's data from lost checkouts. Items and amounts stay."""
     for row in rows:
         personal_data.erase(row)
 
@@ -275,10 +280,10 @@ def _store(session: AnySession, one: Checkout, suppression_key: str) -> None:
 
 
 def _keep_numbers(session: AnySession, highest: int) -> None:
-    """Let new orders have higher numbers than any that this site has given, backup or not."""
+    """Raise the sequence of order numbers above every number that this site has used."""
     if not 0 < highest < HIGHEST or highest <= (session.scalar(select(func.max(Order.id))) or 0):
         return
-    page_cache_version.advance(session)  # whoever places an order has this row locked before
+    page_cache_version.advance(session)  # placing an order locks this row first
     if session.get_bind().dialect.name == "sqlite":
         # https://www.sqlite.org/autoinc.html
         raised = text("UPDATE sqlite_sequence SET seq = max(seq, :n) WHERE name = 'order'")

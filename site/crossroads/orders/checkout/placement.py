@@ -1,4 +1,4 @@
-"""Place an order, and attach the checkout that Stripe made for it."""
+"""Places an order, and stores the checkout that Stripe created for it."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ class OrderError(Exception):
 
 
 class SoldOut(OrderError):
-    """Fewer seats are left than were asked for: `left` of them."""
+    """Fewer seats are left than requested: `left`."""
 
     def __init__(self, left: int) -> None:
         super().__init__(f"{left} seats left")
@@ -32,7 +32,7 @@ class SoldOut(OrderError):
 
 
 class HasOpenCheckout(OrderError):
-    """The order can be placed once the one that it replaces has ended: `order`."""
+    """The `order` that the new one replaces is still open, and has to end first."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(f"order {order.id} is open")
@@ -53,14 +53,13 @@ def place(
     replaced: str = "",
     live: bool = False,
 ) -> Order:
-    """Take `number` seats off the offer for an order at the price of the content as it is now.
+    """Place an order for `number` seats at the content's current price, and hold the seats.
 
-    `live` tells whether the key moves real money: an order of another mode than the database's
-    takes no seat.
+    `live`: the key moves real money. An order in another mode than the database's takes no seat.
 
-    The same request again returns the order that it made, unless that was canceled. One of the
-    buyer's that has the token `replaced`, or that the same form made, is replaced: it is to end
-    first. Raises SoldOut, TooManyHeld, and when neither holds, Replaces for such an order.
+    A repeated request returns the order that it created, unless that was canceled. The new order
+    replaces the buyer's order with the token `replaced`, or from the same form: that one has to end
+    first. Raises SoldOut, TooManyHeld, and otherwise HasOpenCheckout for such an order.
     """
     raised = identity.raise_to_live(session, live=live)
     mode = identity.admit(session, live=live)
@@ -107,7 +106,7 @@ def place(
 
 
 def purchase(order: Order, base_url: str, site_id: str) -> Purchase:
-    """Return what Stripe is asked for: always the same, under one key as long as it is good."""
+    """Return the order's parameters for Stripe: the same ones for the same idempotency key."""
     return Purchase(
         reference=order.token,
         site=site_id,
@@ -128,16 +127,16 @@ def purchase(order: Order, base_url: str, site_id: str) -> Purchase:
 
 
 def retry_with_new_key(session: AnySession, order_id: int, attempt: int) -> None:
-    """Ask under a new key from now on, as Stripe keeps a failure under that of the attempt."""
+    """Use a new idempotency key: Stripe would answer the attempt's key with the same failure."""
     order = lock(session, order_id)
     if order.attempt == attempt:
         order.attempt += 1
 
 
 def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
-    """Store the checkout that was made for the order; from here on no other may fulfill it.
+    """Store the checkout that was created for the order: only this one may fulfill it.
 
-    Its reference alone does not tell it: anyone adds one to the address of a payment link.
+    The reference alone proves nothing: anyone can add one to the address of a payment link.
     https://docs.stripe.com/payment-links/url-parameters
     """
     identity.greet(session, order_id, checkout.site, live=checkout.live)

@@ -1,4 +1,4 @@
-"""The queue for payment pages: orders whose buyers wait while others are served at Stripe."""
+"""Queue for payment pages: orders that wait for the worker to open their checkout at Stripe."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,19 +9,19 @@ from crossroads.payments import Why
 from models import CheckoutRequest, insert_for, now
 from models.base import AnySession
 
-# Seconds for all calls of one attempt. Stripe answers in one or two as a rule, and after a call
-# that hangs there is time for another attempt before the buyer has waited for 15.
+# Seconds for all calls of one attempt. Stripe usually answers in one or two. If a call hangs, there
+# is time for another attempt within 15 seconds.
 ATTEMPT: Final = 8.0
-# An attempt has ended by then, with a slow look-up of Stripe's name and what it writes here. After
-# that a killed worker's job is another's.
+# Longer than an attempt with a slow DNS lookup and its writes. After it another worker takes over
+# the job of a killed one.
 LEASE: Final = timedelta(seconds=ATTEMPT + 4)
-PAUSES = (1, 2, 4, 8)  # seconds after each attempt that failed; after the last there is no other
+PAUSES = (1, 2, 4, 8)  # seconds after each failed attempt; one more attempt follows the last pause
 
 WAITING: Final = CheckoutRequest.trouble == ""
 
 
 def add(session: AnySession, order_id: int) -> None:
-    """Have the worker open the order's checkout. Asked again, it is still one job, due at once."""
+    """Queue the order's checkout for the worker, due now. An order has at most one job."""
     fresh = {"due_at": now(), "attempts": 0, "trouble": ""}
     insert = insert_for(session, CheckoutRequest).values(order_id=order_id, **fresh)
     session.execute(
@@ -30,7 +30,7 @@ def add(session: AnySession, order_id: int) -> None:
 
 
 def find(session: AnySession, order_id: int) -> CheckoutRequest | None:
-    """Return the order's job, whose `trouble` is a Why once the worker has given up."""
+    """Return the order's job. Its `trouble` is a Why after the worker has given up."""
     return session.get(CheckoutRequest, order_id)
 
 
@@ -40,9 +40,9 @@ def any_due(session: AnySession, at: datetime) -> bool:
 
 
 def claim(session: AnySession, at: datetime) -> CheckoutRequest | None:
-    """Take the job that has waited longest, for the time of LEASE; None when none is due.
+    """Claim the job that has waited longest, for the time of LEASE; None when none is due.
 
-    One statement: of several workers that ask at once each gets another job.
+    One statement, so that concurrent workers claim different jobs.
     """
     first = (
         select(CheckoutRequest.order_id)
@@ -62,7 +62,7 @@ def claim(session: AnySession, at: datetime) -> CheckoutRequest | None:
 
 
 def postpone(session: AnySession, job: CheckoutRequest) -> None:
-    """Try again later, or give up after the last attempt: then the buyer is told to try again."""
+    """Schedule the next attempt, or give up after the last one."""
     if job.attempts > len(PAUSES):
         give_up(session, job, "away")
         return
@@ -74,12 +74,12 @@ def postpone(session: AnySession, job: CheckoutRequest) -> None:
 
 
 def give_up(session: AnySession, job: CheckoutRequest, why: Why) -> None:
-    """Open the order's checkout no more, and keep for the buyer's page why that is."""
+    """Stop trying to open the order's checkout, and store the reason for the buyer's page."""
     session.execute(
         update(CheckoutRequest).where(CheckoutRequest.order_id == job.order_id).values(trouble=why)
     )
 
 
 def remove(session: AnySession, order_id: int) -> None:
-    """Take the order out of the queue."""
+    """Remove the order from the queue."""
     session.execute(delete(CheckoutRequest).where(CheckoutRequest.order_id == order_id))

@@ -1,4 +1,4 @@
-"""Requests for an order: which order a form has made already, and which one it replaces."""
+"""Requests for an order: finds the order that a form has created, or that it replaces."""
 
 from hashlib import sha256
 
@@ -9,26 +9,26 @@ from models import Hold, Order
 from models.base import AnySession
 from models.order import OrderState
 
-HALF = 32  # characters of a key that name the form; the other half is what was typed in it
+HALF = 32  # characters of a key that identify the form; the other half identifies its values
 
 
 def key(form: str, typed: str) -> str:
-    """Return the key of a request: the same for the same form with the same words in it.
+    """Return the key of a request: the same for the same form with the same values.
 
-    `form` is a secret that came with the form, so whoever sends it again has seen that form. It
-    is in both halves: without it nobody can test whether some name and address were typed.
+    `form` is a secret in the form, so a resent one comes from the same buyer. It is hashed into
+    both halves, so that the key does not allow guesses at names and addresses.
     """
     parts = (form, f"{form}\0{typed}")
     return "".join(sha256(part.encode()).hexdigest()[:HALF] for part in parts)
 
 
 def find_made(session: AnySession, request_key: str) -> Order | None:
-    """Return the order that the request has made, unless that was canceled."""
+    """Return the order that the request created, unless that was canceled."""
     return session.scalar(_with_key(fresh_key(session, request_key)))
 
 
 def fresh_key(session: AnySession, request_key: str) -> str:
-    """Return the key for a request whose orders were canceled: it asks for another one.
+    """Return a new key for a request whose orders were canceled.
 
     A buyer who changes an order and then changes it back sends the first form again.
     """
@@ -40,8 +40,8 @@ def fresh_key(session: AnySession, request_key: str) -> str:
 def older(session: AnySession, course: Course, request_key: str, token: str) -> Order | None:
     """Return the buyer's order that a new one replaces, if it still holds seats.
 
-    It is the buyer's when its token was sent, or when the same form made it. An email address
-    shows nothing: anyone can type it.
+    The token of the order, or the same form, proves whose it is. An email address proves nothing:
+    anyone can type it.
     """
     holding = select(Order).join(Hold, Hold.order_id == Order.id).where(Order.course == course.slug)
     named = session.scalar(holding.where(Order.token == token)) if token else None
