@@ -227,9 +227,9 @@ def test_home_counts_orders_for_owner_and_finance_alone(app: Flask) -> None:
     for role in ("owner", "finance"):
         said = text(desk(app, role).get("/admin/").text)
         assert "Paid orders 2 last 7 days, 2 more than the week before" in said
-        assert "Revenue $2,400 paid in 7 days, in USD" in said
+        assert "Revenue $2,400 last 7 days, in USD" in said
         assert "Open orders 1 holding 2 seats" in said
-        assert "Enrolled 2 seats paid for" in said
+        assert "Enrolled 2 seats sold" in said
     said = text(desk(app, "marketer").get("/admin/").text)
     assert "Revenue" not in said and "orders" not in said
 

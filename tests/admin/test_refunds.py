@@ -88,7 +88,7 @@ def test_whole_order_is_returned_after_its_amount_was_seen(
     assert "Refund of $2,400 USD: done" in said
     assert [one.amount for one in made(order, sandbox)] == [2 * PRICE]
     assert fresh(session, order).state == "refunded"
-    assert heading(order_page(client, order)) == "Your payment was returned"
+    assert heading(order_page(client, order)) == "Your payment was refunded"
     for status, text, calendar in students(client, session, order):
         assert (status, calendar) == (200, 303)
         assert "This seat was canceled and refunded" in text
@@ -106,7 +106,7 @@ def test_one_seat_is_returned_and_the_last_one_goes(
     assert "Your first session" in first[1] and first[2] == 200
     assert "This seat was canceled and refunded" in second[1] and second[2] == 303
     page = order_page(client, order)
-    assert heading(page) == "You're in" and "Your place is paid for" in words(page)
+    assert heading(page) == "You're in" and "Your seat is paid for" in words(page)
     assert "Returned $1,200" in words(page)
 
 

@@ -108,8 +108,8 @@ def test_buyer_in_a_crowd_waits_on_a_page_that_opens_the_payment_page(
     assert refresh(page.text) == f"2;url={address}"
     read = words(page.text)
     assert "Nothing was charged." in read
-    assert "We hold your place for you for another 35 minutes" in read
-    assert "reach" not in read and "answer" not in read.replace("A person answers", "")
+    assert "We hold your seat for you for another 35 minutes" in read
+    assert "reach" not in read and "answer" not in read.replace("A real person will reply", "")
     assert made_for(sandbox, order) == []  # a page that is read asks Stripe for nothing
     opener.work()
     (made,) = made_for(sandbox, order)

@@ -60,7 +60,7 @@ def run_out(shop: Flask, client: FlaskClient, sandbox: SandboxServer) -> Order:
     with shop.app_context(), Session(db.engine) as session:
         order, _ = bought(client, session)
     sandbox.client().v1.checkout.sessions.expire(str(order.session_id))
-    assert heading(order_page(client, order)) == "This order has run out"
+    assert heading(order_page(client, order)) == "This order has expired"
     return order
 
 
@@ -322,7 +322,7 @@ def test_page_of_an_order_that_ran_out_leads_on_and_knows_of_the_copy(
     client = shop.test_client()
     order = run_out(shop, client, sandbox)
     page = order_page(client, order)
-    assert "We hold no place for that" in words(page)
+    assert "We hold no seat for it" in words(page)
     address = f"{sandbox.url}/pay/{order.session_id}/recover"
     assert f'href="{address}"' in page
     for _ in range(2):
@@ -345,7 +345,7 @@ def test_page_of_a_copy_whose_money_comes_later_offers_no_second_payment(
     payment = debited(order, sandbox, "AT321904300235473204")
     page = order_page(client, order)
     assert heading(page) == "Your payment is on its way"
-    assert "we hold no place for it" in words(page)
+    assert "we hold no seat for it" in words(page)
     assert (buttons(page), "/recover" in page, refresh(page)) == (
         [], False, f"120;url=/orders/{order.token}"
     )  # fmt: skip
@@ -362,5 +362,5 @@ def test_page_of_a_copy_whose_money_did_not_come_can_be_taken_up_again(
     payment = debited(order, sandbox, "AT861904300235473202")
     sandbox.control("bounce", id=payment)
     page = order_page(client, order)
-    assert heading(page) == "This order has run out"
+    assert heading(page) == "This order has expired"
     assert "/recover" in page

@@ -146,7 +146,7 @@ def test_code_for_the_whole_price_enrolls_and_every_place_says_so(
     fetch(f"{pay_page}/code", form={"promotion_code": "FREE"})
     assert sandbox.pay(pay_page).status == 303
     page = words(order_page(client, order))
-    assert "Your place is yours: your code took the whole price off." in page
+    assert "Your seat is yours: your code took the whole price off." in page
     assert "Price $1,200 Discount -$1,200 Paid $0" in page
     for mail, said in zip(
         mails(shop, instance), ("there was nothing to pay", "your seat is confirmed"), strict=True
@@ -174,7 +174,7 @@ def test_invoice_that_stripe_does_not_have_yet_is_said_so(
     sandbox.control("fault", kind="500", method="GET", times=1)
     answer = client.get(f"/orders/{order.token}/invoice")
     assert answer.status_code == 503 and answer.headers["Cache-Control"] == "no-store"
-    assert "The invoice is not there yet." in words(answer.text)
+    assert "The invoice is not ready yet." in words(answer.text)
     assert "You're in" in words(answer.text)
     sandbox.control("fault", kind="500", method="GET", times=1)
     staff = desk(shop)

@@ -104,7 +104,7 @@ def test_page_session_mails_desk_and_export_agree(
     )
     assert staff.get(f"/admin/orders/{order.id}/invoice").location == invoice.location
     home = seen(staff.get("/admin/").text)
-    assert f"Revenue {said[3]} paid in 7 days, in {currency}" in plain(home, currency)
+    assert f"Revenue {said[3]} last 7 days, in {currency}" in plain(home, currency)
     with send(staff, "/admin/orders/export", {"format": "csv"}, page="/admin/orders") as answer:
         (row,) = csv.DictReader(io.StringIO(answer.data.decode(), newline=""))
     assert written == tuple(

@@ -46,7 +46,7 @@ def test_open_order_can_be_paid_or_canceled_and_says_how_long(
     html = order_page(client, order)
     assert heading(html) == "Not paid yet"
     read = words(html)
-    assert "No payment was taken. We hold your 2 places for you for another 35 minutes." in read
+    assert "No payment was taken. We hold your 2 seats for you for another 35 minutes." in read
     assert buttons(html) == ["Pay $2,400 with Stripe", "Change this order", "Cancel this order"]
     assert client.post(f"/orders/{order.token}", data={"action": "pay"}).location == url
 
@@ -65,7 +65,7 @@ def test_waiting_page_looks_again_without_script_until_told_to_stop(
     order, _ = bought(client, session)
     html = order_page(client, order)
     assert refresh(html) == f"30;url=/orders/{order.token}"
-    assert "This page looks again by itself every 30 seconds." in words(html)
+    assert "This page refreshes every 30 seconds." in words(html)
     still = client.get(f"/orders/{order.token}?still").text
     assert refresh(still) is None
     assert f'<a href="/orders/{order.token}">Look again</a>' in still
@@ -79,7 +79,7 @@ def test_paid_order_says_what_was_paid_and_what_happens_next(
     html = order_page(client, order)
     read = words(html)
     assert heading(html) == "You're in"
-    assert "Your 2 places are paid for." in read
+    assert "Your 2 seats are paid for." in read
     for fact in ("Paid $2,400", "2 seats, $1,200 each", f"Order number {order.id}"):
         assert fact in read
     steps = [words(one) for one in re.findall(r"<li><b>.*?</li>", html, re.S)]
@@ -94,7 +94,7 @@ def test_paid_order_says_what_was_paid_and_what_happens_next(
         assert client.get(link).status_code == 200
     assert "<b>" not in re.findall(r"Name</dt><dd[^>]*>(.*?)</dd>", html)[0]
     assert refresh(html) is None
-    assert buttons(html) == ["Change place 1", "Send the invitation"]
+    assert buttons(html) == ["Change seat 1", "Send the invitation"]
 
 
 def test_paid_page_asks_stripe_no_more(
@@ -114,7 +114,7 @@ def test_payment_that_comes_later_is_told_and_nothing_is_asked_of_the_buyer(
     sandbox.pay(url, iban="AT321904300235473204")
     html = order_page(client, order)
     assert heading(html) == "Your payment is on its way"
-    assert "There is nothing you need to do." in words(html)
+    assert "You don't need to do anything." in words(html)
     assert buttons(html) == []
     assert refresh(html) == f"120;url=/orders/{order.token}"
     assert "every 2 minutes" in words(html)
@@ -130,7 +130,7 @@ def test_order_has_failed_only_when_stripe_says_so(
     (intent,) = sandbox.state()["payment_intents"]
     sandbox.control("bounce", id=intent["id"])
     html = order_page(client, order)
-    assert heading(html) == "The payment did not come"
+    assert heading(html) == "Payment failed"
     assert "You are not enrolled" in words(html)
     assert f'href="{ENROLL}?cohort={JANUARY.code}"' in html
     assert refresh(html) is None
@@ -152,7 +152,7 @@ def test_canceled_order_says_that_no_payment_was_taken(
     assert (answer.status_code, answer.location) == (303, f"/orders/{order.token}")
     html = order_page(client, order)
     assert heading(html) == "No payment was taken"
-    assert "your place went back on offer" in words(html)
+    assert "your seat was released" in words(html)
     assert refresh(html) is None
     assert seats.seats_left(session, COURSE, JANUARY) == JANUARY.seats
 
@@ -163,7 +163,7 @@ def test_expired_order_says_so_and_never_that_it_worked(
     order, _ = bought(client, session)
     sandbox.control("expire", id=order.session_id)
     html = order_page(client, order)
-    assert heading(html) == "This order has run out"
+    assert heading(html) == "This order has expired"
     assert "No payment was taken" in words(html)
     assert "You're in" not in words(html)
 
@@ -188,9 +188,9 @@ def test_money_without_a_place_is_returned_and_the_page_says_so(
     take_seats(session, order)  # before the payment was seen
     session.commit()
     html = order_page(client, order)
-    assert heading(html) == "Paid, but no place was left"
-    assert "Your payment of $1,200 arrived after the time for it was over" in words(html)
-    assert "We return the whole amount" in words(html)
+    assert heading(html) == "Paid, but no seat was left"
+    assert "Your payment of $1,200 arrived after the order had expired" in words(html)
+    assert "We are refunding the whole amount" in words(html)
     assert "/enrollments/" not in html
 
 
@@ -210,9 +210,9 @@ def test_money_without_a_place_that_could_not_be_returned_is_not_called_returned
         refunds.record_status(session, found, made, "event")
     session.commit()
     read = words(order_page(client, order))
-    assert "It is not yet back with you" in read
-    assert "Write to us how you would like to get it." in read
-    assert "We return" not in read and "have returned" not in read
+    assert "did not go through" in read
+    assert "Write to us how you would like to receive it." in read
+    assert "are refunding" not in read and "have refunded" not in read
 
 
 def test_paying_with_the_address_of_another_shows_nothing_of_theirs(
@@ -302,7 +302,7 @@ def test_order_that_cannot_be_canceled_says_that_it_ends_by_itself(
     answer = client.post(f"/orders/{order.token}", data={"action": "cancel"})
     assert answer.status_code == 503
     assert heading(answer.text) == "Not canceled yet"
-    assert "it ends by itself in 35 minutes, and no payment is taken" in words(answer.text)
+    assert "it expires in 35 minutes, and no payment is taken" in words(answer.text)
     assert buttons(answer.text) == ["Try to cancel again"]
 
 
@@ -314,5 +314,5 @@ def test_order_never_opened_at_stripe_has_run_out_when_its_time_is_over(
     (order,) = placed(session)
     with time_machine.travel(now() + timedelta(minutes=40), tick=True):
         html = order_page(client, order)
-    assert heading(html) == "This order has run out"
+    assert heading(html) == "This order has expired"
     assert buttons(html) == []

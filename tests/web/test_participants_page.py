@@ -58,9 +58,9 @@ def seats(session: Session, order: Order) -> list[Enrollment]:
 def test_places_without_a_name_ask_for_one_calmly(client: FlaskClient, order: Order) -> None:
     html = order_page(client, order)
     said = words(html)
-    assert "2 places wait for a name. Each person you name gets an email" in said
-    assert "Place 1, Maria maria@example.com You, the buyer." in said
-    assert buttons(html) == ["Change place 1", "Send the invitations"]
+    assert "2 seats have no participant yet. Each participant gets an email" in said
+    assert "Seat 1, Maria maria@example.com You, the buyer." in said
+    assert buttons(html) == ["Change seat 1", "Send the invitations"]
     assert 'href="#participants"' in html
 
 
@@ -72,9 +72,9 @@ def test_named_in_one_go_then_the_page_says_so(
         303, f"/orders/{order.token}?done=named#participants"
     )  # fmt: skip
     html = client.get(answer.location).text
-    assert "Who was given a place gets an email with the link to their page." in words(html)
-    assert "Place 2, Ben ben@example.com The invitation is on its way." in words(html)
-    assert "1 place waits for a name." in words(html)
+    assert "Each new participant gets an email with the link to their page." in words(html)
+    assert "Seat 2, Ben ben@example.com The invitation is on its way." in words(html)
+    assert "1 seat has no participant yet." in words(html)
     _, ben, nobody = seats(session, order)
     assert (ben.name, ben.email, nobody.email) == ("Ben", "ben@example.com", None)
     page = client.get(f"/enrollments/{ben.token}").text
@@ -124,7 +124,7 @@ def test_second_window_hears_who_was_quicker_and_what_it_typed(
     late = send(client, order, typed(2, ZOE), typed(3, {"name": "Eve", "email": "eve@example.com"}))
     assert late.status_code == 409
     said = words(late.text)
-    assert "Place 2: This seat was given to ben@example.com in another window." in said
+    assert "Seat 2: This seat was given to ben@example.com in another window." in said
     assert "What you typed was not used: Zoë, zoe@example.com" in said
     assert 'value="eve@example.com"' in late.text
     assert [one.email for one in seats(session, order)] == ["maria@example.com", BEN["email"], None]
@@ -136,7 +136,7 @@ def test_who_was_replaced_finds_out_on_their_page(
     send(client, order, typed(2, BEN))
     ben = seats(session, order)[1]
     html = order_page(client, order)
-    assert "Change who has place 2" in words(html)
+    assert "Change the participant of seat 2" in words(html)
     assert send(client, order, typed(2, ZOE, turn=1)).status_code == 303
     page = client.get(f"/enrollments/{ben.token}")
     assert "This seat now belongs to another participant" in words(page.text)
@@ -180,9 +180,9 @@ def test_places_stay_as_they_are_once_the_course_has_started(
     with time_machine.travel("2027-01-19T12:00:00+00:00", tick=True):
         html = order_page(client, order)
         assert buttons(html) == [
-            "Correct the name of place 1", "Correct the name of place 2", "Send the invitation"
+            "Correct the name of seat 1", "Correct the name of seat 2", "Send the invitation"
         ]  # fmt: skip
-        assert "changes hands here no more" in words(html)
+        assert "participant of a seat can no longer be changed here" in words(html)
         refused = send(client, order, typed(2, ZOE, turn=1))
         assert refused.status_code == 409
         assert "What you typed was not used: Zoë, zoe@example.com" in words(refused.text)
@@ -206,7 +206,7 @@ def test_name_is_corrected_after_the_start_and_nobody_is_mailed(
         assert "Enter the name of the participant" in words(empty.text)
         assert "<details open><summary>Correct the name" in empty.text
         assert send(client, order, typed(2, {**BEN, "name": "<b>Ben"}, turn=1)).status_code == 303
-        assert "Place 2, <b>Ben ben@example.com" in words(order_page(client, order))
+        assert "Seat 2, <b>Ben ben@example.com" in words(order_page(client, order))
     ben = seats(session, order)[1]
     assert (ben.name, ben.email, ben.token) == ("<b>Ben", "ben@example.com", token)
 
@@ -222,7 +222,7 @@ def test_dispute_leaves_places_and_dates_alone(
         changing.commit()
     html = order_page(client, order)
     assert buttons(html) == []
-    assert "While the bank looks into the payment, the places stay as they are." in words(html)
+    assert "While the bank reviews the payment, the seats cannot change." in words(html)
     refused = send(client, order, typed(3, ZOE))
     assert refused.status_code == 409
     ben = seats(session, order)[1]

@@ -202,7 +202,7 @@ def test_order_is_not_canceled(
     (order,) = of(session, email)
     with trouble.at(*EXPIRE):
         answer = pressed(client, order, "cancel")
-    calm(answer, "if it is not paid, it ends by itself in 35 minutes, and no payment is taken")
+    calm(answer, "if it is not paid, it expires in 35 minutes, and no payment is taken")
     try_again(client, order, "cancel")
     assert state(session, order) == "canceled"
 

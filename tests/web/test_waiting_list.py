@@ -352,7 +352,7 @@ def test_desk_counts_filters_and_exports_who_waits(
     number = session.scalars(select(Lead.id).where(Lead.email == GOOD["email"])).one()
     record = staff.get(f"/admin/leads/{number}").text
     assert WORDING in words(record)
-    assert "Confirmed the place on the waiting list" in words(record)
+    assert "Confirmed for the waiting list" in words(record)
     assert "January 19 to March 11, 2027 Waits" in words(record)
 
 
@@ -366,12 +366,12 @@ def test_buyer_whose_money_came_too_late_waits_without_asking(
     assert lead(session).state == "waiting"
     event = session.scalars(select(ConsentEvent)).one()
     assert (event.kind, event.form, event.page) == ("paid-to-wait", "order", ENROLL)
-    assert event.wording.startswith(f"Paid for {order.item}, order {order.id}, when no place")
-    assert "You have a place on the waiting list" in words(client.get(page).text)
+    assert event.wording.startswith(f"Paid for {order.item}, order {order.id}, when no seat")
+    assert "You are on the waiting list" in words(client.get(page).text)
     staff = desk(app)
     assert links(staff.get("/admin/").text, "/admin/leads?waiting=")
     assert (
-        "Paid for a place when none was left" in staff.get(f"/admin/leads/{lead(session).id}").text
+        "Paid for a seat when none was left" in staff.get(f"/admin/leads/{lead(session).id}").text
     )
     letter = Announcement(subject="x", body="x", rate=60, waiting=f"{COURSE.slug}/{JANUARY.code}")
     assert announcements.count(session, letter) == 1

@@ -68,7 +68,7 @@ def keep_place(session: AnySession, order: Order) -> None:
     )
     if lead.state == LeadState.UNSUBSCRIBED:
         return
-    wording = f"Paid for {order.item}, order {order.id}, when no place was left in it."
+    wording = f"Paid for {order.item}, order {order.id}, when no seat was left in it."
     consent.record(
         session, lead, ConsentKind.PAID_TO_WAIT, Evidence(form="order", page=page), wording
     )

@@ -29,12 +29,12 @@ class PageState(Labeled):
     WAITING = "waiting", "Opening the payment page"
     PENDING = "pending", "Your payment is on its way"
     PAID = "paid", "You're in"
-    UNSEATED = "unseated", "Paid, but no place was left"
-    REFUNDED = "refunded", "Your payment was returned"
+    UNSEATED = "unseated", "Paid, but no seat was left"
+    REFUNDED = "refunded", "Your payment was refunded"
     DISPUTED = "disputed", "Your payment is disputed"
     LOST = "lost", "Your payment was taken back"
-    FAILED = "failed", "The payment did not come"
-    EXPIRED = "expired", "This order has run out"
+    FAILED = "failed", "Payment failed"
+    EXPIRED = "expired", "This order has expired"
     CANCELED = "canceled", "No payment was taken"
     TROUBLE_PAY = "trouble-pay", "The payment page did not open"
     TROUBLE_OURS = "trouble-ours", "Something is wrong on our side"
@@ -148,7 +148,7 @@ class OrderView:
     @property
     def your_seats(self) -> str:
         """Return the seats in words."""
-        return "your place" if self.seat_count == 1 else f"your {self.seat_count} places"
+        return "your seat" if self.seat_count == 1 else f"your {self.seat_count} seats"
 
 
 def state_of(

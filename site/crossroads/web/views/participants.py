@@ -39,7 +39,7 @@ def name(token: str) -> Response:
                 form.email.errors = [str(error)]
                 wrong.append(number)
             except ParticipantError as error:  # the seat may have no form any more
-                notices.append(f"Place {number}: {error}. {_typed(form)}")
+                notices.append(f"Seat {number}: {error}. {_typed(form)}")
     if notices or wrong:
         db.session.rollback()
         status = 422 if wrong or not sent else 409
