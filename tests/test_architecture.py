@@ -253,6 +253,18 @@ def test_modules_fit_in_the_head() -> None:
     assert long == {}
 
 
+def test_lines_of_templates_fit_on_a_screen() -> None:
+    """Text files are left out: a line of theirs is a paragraph of a mail."""
+    long = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in (ROOT / "templates").rglob("*")
+        if file.suffix in (".html", ".svg")
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 160
+    ]
+    assert long == []
+
+
 def test_packages_of_the_sandbox_fit_in_the_head() -> None:
     packages = Counter(
         file.parent.relative_to(ROOT).as_posix()
