@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from crossroads.mail.kinds import MailKind
 from models import Announcement, ConsentEvent, Lead, Message
 from models.base import AnySession
 from models.consent import ConsentKind
@@ -79,9 +80,9 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
     )
     _add(session, [lead])
 
-    def mail(kind: str, **given: Any) -> Message:
+    def mail(kind: MailKind, **given: Any) -> Message:
         return Message(
-            kind=ConsentKind(kind),
+            kind=kind,
             recipient=lead.email,
             address_hash=lead.address_hash,
             lead_id=lead.id,
@@ -92,9 +93,9 @@ def add_extreme(session: AnySession, at: datetime) -> Lead:
     reason = "554 5.7.1 The receiving server refused the mail: the mailbox is full"
     session.add_all(
         [
-            mail("confirm", state=MessageState.SENT, attempts=1, sent_at=at),
-            mail("welcome", state=MessageState.SENT, attempts=2, sent_at=at),
-            mail("already", state=MessageState.DEAD, attempts=12, error=reason),
+            mail(MailKind.CONFIRM, state=MessageState.SENT, attempts=1, sent_at=at),
+            mail(MailKind.WELCOME, state=MessageState.SENT, attempts=2, sent_at=at),
+            mail(MailKind.ALREADY, state=MessageState.DEAD, attempts=12, error=reason),
         ]
     )
     return lead

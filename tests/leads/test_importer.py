@@ -17,6 +17,7 @@ from crossroads.leads import lifecycle as leads
 from crossroads.leads.imports import file as import_file
 from crossroads.leads.imports import importer
 from crossroads.leads.listing import SHEET, LeadFilter
+from crossroads.mail.addresses import cleaned_name
 from models import Base, ConsentEvent, Lead, Message, db
 from models.base import prepare_engine
 from tests.support.hostile import hostile
@@ -223,7 +224,7 @@ def test_export_into_an_empty_instance_makes_the_same_people_mailable(
         join(session, email, *[one for place, one in enumerate(done) if one not in done[:place]])
         lead = leads.of_address(session, address(email))
         if lead is not None:
-            lead.name, lead.utm_source = name.strip()[:100], name.strip() or None
+            lead.name, lead.utm_source = cleaned_name(name)[:100], name.strip() or None
             lead.last_page = name.strip() or None
             session.commit()
     with app.app_context():

@@ -129,7 +129,7 @@ def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
         assert "/unsubscribe/" in body  # the way off the waiting list that the money led to
         assert "/enrollments/" not in body
     page = words(client.get(f"/orders/{order.token}").text)
-    assert "We return the whole amount to the card or account you paid with." in page
+    assert "We are refunding the whole amount to the card or account you paid with." in page
 
 
 def failed(session: Session, **given: Any) -> Order:

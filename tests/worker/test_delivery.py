@@ -27,7 +27,6 @@ from models.user import Role
 from tests.support.databases import opened
 from tests.support.mail_server import Mail, MailServer
 from tests.support.paths import ROOT
-from tests.support.ports import free_port
 from tests.support.queue import let_time_pass, messages, queue
 from tests.support.workers import BASE_URL, WORDS, make_worker
 
@@ -223,15 +222,6 @@ def test_trial_that_bounces_suppresses_nobody(engine: Engine, server: MailServer
         server.replies["rcpt"] = ["550 5.1.1 no such user"]
         assert make_worker(engine, server.url).deliver_due().dead == 1
         assert session.scalars(select(Suppression)).all() == []
-
-
-def test_mail_server_away_for_too_long_ends_in_a_dead_message(engine: Engine) -> None:
-    queue(engine, MailKind.CONFIRM, "maria")
-    worker = make_worker(engine, f"smtp://127.0.0.1:{free_port()}")
-    for _ in range(11):
-        assert worker.deliver_due().postponed == 1
-        let_time_pass(engine)
-    assert worker.deliver_due().dead == 1
 
 
 def test_one_broken_template_stops_no_other_mail(
