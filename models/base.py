@@ -138,7 +138,7 @@ def insert_on(dialect: str, model: type[Base] | Table) -> "sqlite.Insert | postg
 
 
 def engine_options(url: str, threads: int) -> dict[str, Any]:
-    """Return how to open an engine on this address for so many threads."""
+    """Return the engine options for this address and number of threads."""
     # A connection for each stays open. Values of parameters are addresses and tokens.
     options: dict[str, Any] = {"pool_size": threads, "hide_parameters": True}
     if url.startswith("postgresql"):

@@ -1,4 +1,4 @@
-"""What the database knows of a cohort; its dates and size are content."""
+"""The database's part of a cohort; its dates and size are content."""
 
 from sqlalchemy import CheckConstraint, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column

@@ -1,4 +1,4 @@
-"""Seats that are paid for, and who has each."""
+"""Paid seats and their participants."""
 
 from datetime import datetime
 

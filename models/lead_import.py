@@ -1,4 +1,4 @@
-"""Imports of leads: which file came in when, by whom, and what became of it."""
+"""Imports of leads: the file, its time, the account and the result."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""The words of leads, to look them up by."""
+"""The search index of leads: the words of their addresses and names."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Checkouts of this site whose order is not in its database: made after the backup in use."""
+"""Checkouts of this site whose order is missing after a backup was restored."""
 
 from datetime import datetime
 

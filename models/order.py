@@ -37,7 +37,7 @@ class OrderState(Labeled):
 
     @property
     def paid(self) -> bool:
-        """Tell whether the order was paid, whatever became of the money."""
+        """Tell whether the order was paid, even if the payment was refunded since."""
         match self:
             case OrderState.OPEN | OrderState.PENDING:
                 return False
@@ -197,7 +197,7 @@ class OrderEvent(Base):
 
 
 class Hold(Base):
-    """Seats taken off the offer for an open order. The row goes when the order ends."""
+    """Seats held by an open order. The row is deleted when the order ends."""
 
     __tablename__ = "hold"
     __table_args__ = (Index("ix_hold_course_cohort", "course", "cohort"),)

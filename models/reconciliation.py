@@ -1,4 +1,4 @@
-"""How far Stripe's events were read through, and who is reading them now."""
+"""The time until which Stripe's events were read, and the lease of the running sweep."""
 
 from datetime import datetime
 

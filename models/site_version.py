@@ -1,4 +1,4 @@
-"""One number that grows whenever something that a public page shows has changed."""
+"""A counter that grows with every change to the data of public pages."""
 
 from sqlalchemy.orm import Mapped, mapped_column
 

@@ -1,4 +1,4 @@
-"""Stripe's events as jobs: what happened there, to be looked into here."""
+"""The queue of Stripe's webhook events."""
 
 from datetime import datetime
 
@@ -46,7 +46,7 @@ class StripeEvent(Base):
 
 
 class RefusedEvent(Base):
-    """An event that came and did not verify, by the id that it claims: perhaps not Stripe's."""
+    """The claimed id of an event whose signature did not verify: it may not be from Stripe."""
 
     __tablename__ = "refused_event"
 

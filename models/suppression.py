@@ -1,4 +1,4 @@
-"""Addresses that may not be mailed, known by their keyed hash alone."""
+"""Addresses that must not be mailed, stored only as keyed hashes."""
 
 from datetime import datetime
 

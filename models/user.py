@@ -1,4 +1,4 @@
-"""People who work at the desk, and the sign-ins that are open."""
+"""Staff accounts, and their open sign-ins."""
 
 from datetime import datetime
 

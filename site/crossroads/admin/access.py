@@ -1,4 +1,4 @@
-"""What all rooms of the desk share: who is signed in, who may enter, and the guard of forms."""
+"""Access to the desk: sign-in guard, roles, menu, and the check of form tokens."""
 
 import posixpath
 from collections.abc import Collection
@@ -64,7 +64,7 @@ log = structlog.get_logger()
 
 
 class StaleForm(Exception):
-    """The token of a form is too old, whose view shows again what was typed."""
+    """The token of a form has expired. The view shows the form again with its values."""
 
 
 def init_app(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""What the desk's first page says: how many leads and orders, and what went wrong."""
+"""Queries of the desk's home page: counts of leads and orders, and failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Sales:
 
 @dataclass(frozen=True)
 class Stuck:
-    """An event of Stripe that could not be followed several times, and its order's number."""
+    """A Stripe event that failed several times, and its order's number."""
 
     event: StripeEvent
     order: int | None
@@ -94,7 +94,7 @@ def days(session: AnySession, at: datetime) -> list[Day]:
     last = at.astimezone(UTC).date()
     dates = [last - timedelta(days=DAYS - 1 - i) for i in range(DAYS)]
     midnights = [datetime.combine(date, time(), UTC) for date in [*dates, last + timedelta(days=1)]]
-    # Each day from the index alone: to work out the day of every row takes ten times as long.
+    # One index-only count for each day: computing the day of every row is much slower.
     numbers = [
         select(func.count(Lead.id))
         .where(Lead.created_at >= begin, Lead.created_at < end)
@@ -106,7 +106,7 @@ def days(session: AnySession, at: datetime) -> list[Day]:
 
 
 def newest(session: AnySession) -> Sequence[Lead]:
-    """Return the leads that came last."""
+    """Return the newest leads."""
     query = select(Lead).order_by(Lead.created_at.desc(), Lead.id.desc()).limit(NEWEST)
     return session.scalars(query).all()
 

@@ -1,4 +1,4 @@
-"""An export as an answer: the whole file, or an error and none of it."""
+"""Sends an export as a download: the full file, or an error."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def send(sheet: Sheet, which: Filter) -> Response:
-    """Return the rows that are meant as a file called after the sheet and the day.
+    """Return the selected rows as a file named after the sheet and the day.
 
     The form's `format` is one of export.KINDS; another one is answered with 400.
     """

@@ -41,11 +41,11 @@ WORDS = ("subject", "body", "page", "campaign", "waiting", "rate")  # of an anno
 
 
 class DeskForm(SiteForm):
-    """A form that leaves the token to the guard at the door."""
+    """A form whose token is checked by admin/access."""
 
 
 class SignInForm(DeskForm):
-    """Email and password; `next` is where the person was going."""
+    """Email and password; `next` is the requested page."""
 
     email = StringField("Email address")
     password = PasswordField("Password")
@@ -83,7 +83,7 @@ class PasswordForm(DeskForm):
 
 
 class FilterForm(DeskForm):
-    """Which rows of a list are meant. Read from the address, where nonsense is left out."""
+    """The filter of a list, from the query string. Invalid values are ignored."""
 
     which: Filter
 

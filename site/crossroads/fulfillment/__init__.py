@@ -1,1 +1,1 @@
-"""Keeps orders where Stripe has them: settlement, webhook events, reconciliation."""
+"""Makes orders match Stripe: settlement, webhook events, reconciliation, recovery."""

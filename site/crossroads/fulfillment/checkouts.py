@@ -1,6 +1,6 @@
 """The checkout of an order at Stripe: open, cancel and resume it.
 
-No transaction is open while Stripe is asked.
+No transaction is open during calls to Stripe.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ from models.order import ELSEWHERE, OrderEventKind, OrderState
 def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> Checkout:
     """Create the order's checkout, or find it, and store it on the order.
 
-    Raises PaymentsAway and PaymentsRefused; asking again makes no second one.
+    Raises PaymentsAway and PaymentsRefused. A retry creates no second one.
     """
     if other_accounts.of_other_mode(gateway, order):
         raise PaymentsRefused(code=other_accounts.OTHER_MODE)
@@ -42,9 +42,9 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
 
 
 def _create(gateway: Gateway, purchase: Purchase) -> Checkout:
-    """Create a checkout, or find it. Where Stripe refuses the address, the buyer types one there.
+    """Create a checkout, or find it. If Stripe refuses the address, the buyer enters one there.
 
-    Which addresses are good is Stripe's to say, and who was erased has none.
+    Only Stripe knows which addresses it accepts, and an erased buyer has none.
     """
     try:
         return gateway.create(purchase)
@@ -55,7 +55,7 @@ def _create(gateway: Gateway, purchase: Purchase) -> Checkout:
 
 
 def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> OrderState:
-    """End an unpaid order and give its seats back, at Stripe first: there it may be paid by now.
+    """End an unpaid order and release its seats. Ends it at Stripe first: it may be paid there.
 
     Raises PaymentsAway and PaymentsRefused.
     """
@@ -84,9 +84,9 @@ def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause:
 def resume(
     engine: Engine, gateway: Gateway, order_id: int, base_url: str, cause: str
 ) -> OrderState:
-    """Bring an order to where Stripe has it, one too whose checkout nobody knows of here.
+    """Update an order to match Stripe, even if the id of its checkout was never stored.
 
-    Raises as settlement.settle does.
+    Raises the same exceptions as settlement.settle.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
@@ -107,11 +107,11 @@ def resume(
 def _checkout_of(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> str | None:
     """Return the id of the order's checkout, or None when Stripe never made one and never will.
 
-    An answer of Stripe may have been lost: asking again with the same key finds what was made.
-    When nothing was and less than 30 minutes are left of its time, Stripe refuses to make it, now
-    and later. Raises PaymentsRefused when it refuses for another reason. (Keys are forgotten after
-    a day. A checkout from before whose answer was lost was never shown to anyone either: a buyer is
-    sent on only after it is stored.)
+    Stripe's answer may have been lost: a retry with the same key finds the checkout. If there is
+    none and less than 30 minutes are left until it would expire, Stripe refuses to create it, now
+    and later. Raises PaymentsRefused when it refuses for another reason. (Stripe deletes keys after
+    a day. An older checkout with a lost answer was never shown to the buyer: the redirect happens
+    after it is stored.)
     """
     if order.session_id is not None:
         return order.session_id

@@ -1,4 +1,4 @@
-"""Drifts: what a sweep found of an order that was not where Stripe had it, in words."""
+"""Drifts: descriptions of the orders that did not match Stripe until a sweep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from models.stripe_words import RefundStatus
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """An order that was not where Stripe had it, and is now: `learned` what, `cause` why not."""
+    """An order that did not match Stripe until now: `learned` lists the changes, `cause` why."""
 
     order: int
     before: OrderState
@@ -28,7 +28,7 @@ class Drift:
 
 
 def learned(session: AnySession, order: Order, last: int, cause: str) -> list[str]:
-    """Return in words what the sweep has added to the order's ledger since the row `last`."""
+    """Describe the events that the sweep has added to the order's ledger after the row `last`."""
     return [
         _in_words(order, row)
         for row in ledger.events(session, order)

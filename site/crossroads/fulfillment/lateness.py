@@ -1,7 +1,7 @@
-"""How late background work is: mail, events of Stripe, payment pages and sweeps, by their age.
+"""Lateness of background work: mail, Stripe events, payment pages and sweeps.
 
-It is computed from the database, so that a worker that is dead, hangs or was never started is
-noticed by whoever still runs. Each question is answered from one entry of an index.
+Computed from the database, so that any running process notices a worker that is dead, hangs or was
+never started. Each query reads one entry of an index.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from models.message import MessageState
 
 Work = Literal["mail", "mail server", "events", "checkouts", "sweeps"]
 
-# From when on each is late. A worker looks for work twice a second, so all but the sweeps are
-# normally due for less than a second.
+# The age at which each is late. A worker polls twice a second, so all but sweeps usually wait for
+# less than a second.
 LIMITS: Final[dict[Work, timedelta]] = {
-    # A mail server may take 60 seconds for one mail: a few slow ones in a row are no trouble.
+    # A mail server may take 60 seconds for one mail: a few slow ones in a row are normal.
     "mail": timedelta(minutes=5),
     # Shorter than any outage that buyers would ask about; longer than a restart of the server.
     "mail server": timedelta(minutes=5),
     # Someone may have paid and waits for a seat. A call to Stripe may take half a minute.
     "events": timedelta(minutes=2),
-    # The buyer looks at a page that waits: an attempt takes 8 seconds at most.
+    # The buyer waits at a page: an attempt takes 8 seconds at most.
     "checkouts": timedelta(minutes=1),
     # One begins 3 minutes after the end of the last: five that failed or never began.
     "sweeps": timedelta(minutes=15),
@@ -46,7 +46,7 @@ CAUSES: Final[dict[Work, str]] = {
 
 @dataclass(frozen=True)
 class Late:
-    """Work that should have been done, and for how long it has been due."""
+    """Work that is overdue, and for how long it has been due."""
 
     work: Work
     age: timedelta
@@ -96,7 +96,7 @@ def ages(session: AnySession, at: datetime) -> dict[Work, timedelta]:
 
 
 def in_words(age: timedelta) -> str:
-    """Return an age as people say it, rounded down: "7 minutes", "3 hours", "2 days"."""
+    """Return an age as text, rounded down: "7 minutes", "3 hours", "2 days"."""
     for seconds, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         number = int(age.total_seconds()) // seconds
         if number >= (2 if unit != "minute" else 1):

@@ -1,4 +1,4 @@
-"""Matching: which order of ours something at Stripe belongs to, an event or a checkout."""
+"""Matching: finds the order that an event or a checkout at Stripe belongs to."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None:
-    """Return the number of the order that an event is about, None when it is none of ours.
+    """Return the number of the order that an event is about, None when it is not one of ours.
 
     Raises PaymentsAway and PaymentsRefused.
     """
@@ -34,10 +34,10 @@ def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None
 
 
 def order_of_checkout(engine: Engine, gateway: Gateway, checkout: Checkout) -> int | None:
-    """Return the number of the order that a checkout belongs to, None when it is none of ours.
+    """Return the number of the order that a checkout belongs to, None when it is not one of ours.
 
-    A copy of a checkout belongs to the order of that one, however many copies lie between.
-    One that its order does not know of yet is stored on it: who made it may have been ended
+    A copy belongs to the order of the original checkout, also through other copies. Stores the
+    checkout on the order if it is missing there: the process that created it may have ended
     between Stripe's answer and the commit.
     """
     while checkout.recovered_from is not None:
@@ -65,7 +65,7 @@ def _payment_of(gateway: Gateway, event: StripeEvent) -> str | None:
 
 
 def _there(look: Callable[[], T]) -> T | None:
-    """Return what is looked for, None when there is none with this key: it is of another account.
+    """Return the object, None when the key's account has none: it belongs to another account.
 
     Raises PaymentsAway and PaymentsRefused.
     """

@@ -1,4 +1,4 @@
-"""Other accounts: orders whose key was of another Stripe account, or of the other mode."""
+"""Orders that were placed with the key of another Stripe account, or of the other mode."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ OTHER_MODE: Final = "other_mode"  # our own code of a refusal: Stripe is not ask
 
 
 class PaymentElsewhere(PaymentsRefused):
-    """An order's payment is on its way, and not in the account of this key."""
+    """An order's payment is on its way in another account than the key's."""
 
     def __init__(self) -> None:
         super().__init__(code="resource_missing")
@@ -34,15 +34,15 @@ def of_other_mode(gateway: Gateway, order: Order) -> bool:
 
 
 def not_asked(error: PaymentsRefused) -> bool:
-    """Tell whether a checkout was refused here, as Stripe keeps the order's in the other mode.
+    """Tell whether we refused the call ourselves, because the order is in the other mode.
 
-    There may be one. When Stripe itself refuses to make it, there is none that could be paid.
+    The order may have a checkout then. If Stripe itself refuses to create one, it has none.
     """
     return error.code == OTHER_MODE
 
 
 def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool:
-    """Tell whether a refusal says that what an order was paid by is in no account of this key.
+    """Tell whether a refusal means that the order's payment is not in the key's account.
 
     Only Stripe's own error object has that code: a proxy's 404 has none. A test key sees no live
     checkout, which says nothing about it.
@@ -55,9 +55,9 @@ def is_elsewhere(gateway: Gateway, order: Order, error: PaymentsRefused) -> bool
 def end(
     engine: Engine, order: Order, kind: OrderEventKind, cause: str, event: StripeEvent | None = None
 ) -> OrderState:
-    """End an unpaid order that this account does not know, and be done with the event about it.
+    """End an unpaid order that this account does not know, and mark the event done.
 
-    The sweep asks for it again while the key is of its account. Raises PaymentElsewhere when its
+    The sweep checks it again with a key of the order's account. Raises PaymentElsewhere when its
     payment is on its way: the order keeps its seats, and staff decide.
     """
     with writing_session(engine) as session:
@@ -80,7 +80,7 @@ def refuse_refunds(
     cause: str,
     event: StripeEvent | None = None,
 ) -> OrderState:
-    """Leave the refunds of a payment to staff that this account does not know."""
+    """Mark the refunds of a payment that this account does not know as refused: staff decide."""
     with writing_session(engine) as session:
         locked = ledger.lock(session, order.id)
         for refund in refunds.missing(balance, ()):

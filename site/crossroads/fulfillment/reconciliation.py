@@ -1,8 +1,8 @@
-"""The sweep: finds what was missed of Stripe, brings it to where Stripe has it, says what it was.
+"""Reconciliation: finds changes at Stripe that this site missed, applies and reports them.
 
-Whatever is open here is asked for, however old it is. What happened there to all the rest is in
-the events that Stripe keeps; those that never came are followed as if they had. One sweep works
-at a time, and each goes on from where the last one that ended well has read.
+A sweep asks Stripe about every open order, whatever its age. For all others it reads the events
+that Stripe keeps, and processes those that were never delivered. One sweep runs at a time, and
+starts where the last successful one ended.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -44,19 +44,19 @@ from models.order import OrderState
 T = TypeVar("T")
 
 CAUSE: Final = "sweep"
-SWEEP_AFTER: Final = timedelta(minutes=2)  # a buyer's own request makes its checkout until then
-OVERLAP: Final = timedelta(hours=1)  # clocks differ, and Stripe may list late what happened
+SWEEP_AFTER: Final = timedelta(minutes=2)  # until then the buyer's own request opens the checkout
+OVERLAP: Final = timedelta(hours=1)  # clocks differ, and Stripe may list an event late
 LISTED: Final = timedelta(days=29)  # of 30. https://docs.stripe.com/api/events/list
 BATCH: Final = 100
-TROUBLES: Final = 3  # calls in a row that fail until the rest is left for the next sweep
+TROUBLES: Final = 3  # failed calls in a row after which the rest is left for the next sweep
 
 
 class Sweep:
-    """One sweep. What it counts can be read while it runs.
+    """One sweep. Its counts can be read while it runs.
 
-    `orders` and `events` were looked at, and of those events `foreign` are of no order of ours.
-    `left` says in words what could not be settled: all of that is tried again. `lost` was paid to
-    this site for orders that are not in this database: staff are to enroll or refund each.
+    `orders` and `events` count the checked ones, `foreign` the events of other sites. `left`
+    describes failures, which the next sweep retries. `lost` are paid checkouts whose order is not
+    in this database: staff enroll or refund each.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Sweep:
         self._suppression_key = suppression_key
         self._seen: set[int] = set()
         self._known: set[str] = set()  # lost checkouts: their events are not of others
-        self._account: str | None = None  # of the key; None too when it may not ask
+        self._account: str | None = None  # of the key; also None when the key may not read it
         self._own = False
         self._troubles = 0
         self.events = 0
@@ -90,7 +90,7 @@ class Sweep:
         return len(self._seen)
 
     def run(self) -> Generator[Drift, None, None]:
-        """Settle all that was missed, and yield it. Raises AlreadyRunning."""
+        """Settle everything that was missed, and yield it. Raises AlreadyRunning."""
         started = now()
         self._lease.take(started)
         try:
@@ -109,7 +109,7 @@ class Sweep:
                 self.lost = lost_checkouts.raised(session)
 
     def _meet(self) -> None:
-        """Learn whose key this is, and let test orders count no more once it moves money."""
+        """Store the key's account and mode. With a live key, test orders stop to count."""
         try:
             self._account = self._gateway.account_id()
         except PaymentsError as error:
@@ -132,14 +132,14 @@ class Sweep:
                 self._trouble(f"lost checkout {session_id}", error)
 
     def _catch_up(self) -> Iterator[Drift]:
-        """Follow what came and still waits, for a worker or for its next try."""
+        """Process the received events that are not done yet."""
         with Session(self._engine) as session:
             waiting = webhook_events.undone(session)
         for ids in _batches(waiting):
             yield from self._follow(ids)
 
     def _read(self, since: datetime, started: datetime) -> Iterator[Drift]:
-        """Follow what Stripe lists, and once all of it was read, store until when that is."""
+        """Process the events that Stripe lists, then store the time until which they were read."""
         try:
             self._find_lost(since)
             if since < started - LISTED:
@@ -159,7 +159,7 @@ class Sweep:
             self._have_read(started)
 
     def _have_read(self, until: datetime) -> None:
-        """Store until when all was read: what another account or mode lists says nothing of it."""
+        """Store the time until which all was read, but only for the site's own account and mode."""
         with writing_session(self._engine) as session:
             if self._own and identity.is_own(session, self._account, live=self._gateway.live):
                 identity.have_read(session, self._owner, until)
@@ -188,7 +188,7 @@ class Sweep:
             yield from self._settle(number, f"{event.kind} {event.id} {never}", event)
 
     def _read_objects(self, since: datetime) -> Iterator[Drift]:
-        """Settle the orders of what was made since a moment from which no events are kept."""
+        """Settle orders by their objects at Stripe, for a period whose events are deleted."""
         cause = "its events are no longer listed"
         for checkout in self._gateway.checkouts(since):
             number = matching.order_of_checkout(self._engine, self._gateway, checkout)
@@ -255,7 +255,7 @@ class Sweep:
             yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)
 
     def _trouble(self, what: str, error: Exception) -> None:
-        """Note what is left, and leave the rest too when asking for it would be no use."""
+        """Record a failure. Raises GivenUp when further calls would fail as well."""
         self.left.append(f"{what}: {error}")
         self._troubles += isinstance(error, PaymentsAway)
         denied = isinstance(error, PaymentsDenied) and not isinstance(error, PaymentsForbidden)

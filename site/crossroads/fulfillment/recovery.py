@@ -1,6 +1,6 @@
 """Recovery: payments whose order is not in this database, found at Stripe and settled by staff.
 
-No transaction is open while Stripe is asked.
+No transaction is open during calls to Stripe.
 """
 
 from collections.abc import Iterator
@@ -36,9 +36,9 @@ class OrderMissing(PaymentsError):
 
 
 def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str) -> Iterator[None]:
-    """Note what this site sold since a moment and what is not here, some at a time.
+    """Store this site's sales since a moment whose orders are missing here, in batches.
 
-    Nothing is noted with a key of another mode than the database's. Raises PaymentsAway and
+    Stores nothing with a key of another mode than the database's. Raises PaymentsAway and
     PaymentsRefused.
     """
     with Session(engine) as session:
@@ -56,9 +56,9 @@ def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str
 def check_session(
     engine: Engine, gateway: Gateway, cause: str
 ) -> Iterator[tuple[str, PaymentsError | None]]:
-    """Bring each lost checkout to where it is at Stripe; yield it, and why that failed if it did.
+    """Update each lost checkout to match Stripe; yield it, with the error if that failed.
 
-    The caller ends it when asking for the rest would be no use.
+    The caller stops it when further calls would fail as well.
     """
     with Session(engine) as session:
         waiting = lost_checkouts.undecided(session, live=gateway.live)
@@ -80,11 +80,11 @@ def check_session(
 
 
 def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, cause: str) -> int:
-    """Make the order again and bring it to where it is at Stripe; return its number.
+    """Recreate the order and update it to match Stripe; return its number.
 
-    Order, enrollments and the end of the lost checkout are one commit, once Stripe says that it is
-    paid. Raises LostError, PaymentsAway and PaymentsRefused: nothing was done then, or the order is
-    here, and the sweep asks for its refunds and disputes again.
+    Order, enrollments and the end of the lost checkout are one commit, after Stripe reports it as
+    paid. Raises LostError, PaymentsAway and PaymentsRefused: either nothing was stored, or the
+    order is stored and the sweep fetches its refunds and disputes.
     """
     try:
         checkout = _checkout(gateway, session_id)
@@ -100,9 +100,9 @@ def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, 
 
 
 def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> None:
-    """Return the whole payment, once. Raises LostError, PaymentsAway and PaymentsRefused.
+    """Refund the full payment, once. Raises LostError, PaymentsAway and PaymentsRefused.
 
-    Asking again after no answer came returns nothing twice.
+    A retry after a lost answer refunds nothing twice.
     """
     with Session(engine) as session:
         payment, key = lost_checkouts.to_refund(session, session_id)

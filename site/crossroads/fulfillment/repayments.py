@@ -1,6 +1,6 @@
-"""What comes back of a payment: have Stripe return what is asked for, and store what it did.
+"""Refunds and disputes of a payment: sends requested refunds to Stripe, and stores the results.
 
-No transaction is open while Stripe is asked.
+No transaction is open during calls to Stripe.
 """
 
 from sqlalchemy import Engine
@@ -17,9 +17,9 @@ from models.order import OrderState
 def settle_payment(
     engine: Engine, gateway: Gateway, order_id: int, cause: str, event: StripeEvent | None = None
 ) -> OrderState:
-    """Give back what is asked for, and note every refund and dispute of the order's payments.
+    """Make the requested refunds, and record every refund and dispute of the order's payments.
 
-    Raises PaymentsAway and PaymentsRefused; asking again returns nothing twice.
+    Raises PaymentsAway and PaymentsRefused. A retry refunds nothing twice.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
@@ -32,7 +32,7 @@ def settle_payment(
             raise
         return other_accounts.refuse_refunds(engine, order, balance, cause, event)
     refused, needless = {}, []
-    # An answer may have been lost, and a key is good for a day: what was made is looked for first.
+    # An answer may be lost, and a key is valid for a day: existing refunds are checked first.
     for refund in refunds.missing(balance, found) if payment else ():
         amount = refunds.due(refund, balance, found)
         if not amount:

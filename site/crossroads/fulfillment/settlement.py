@@ -1,7 +1,7 @@
-"""Settling an order with Stripe: ask what is true there, then let it be true here.
+"""Settlement: fetches an order's checkout and payment from Stripe, and updates the order to match.
 
-Worker, order page, desk, commands and sweep all come through here. No transaction is open while
-Stripe is asked.
+Worker, order page, desk, commands and sweep all use it. No transaction is open during calls to
+Stripe.
 """
 
 from sqlalchemy import Engine
@@ -57,16 +57,16 @@ def settle(
 def follow(
     engine: Engine, gateway: Gateway, order_id: int, session_id: str, cause: str
 ) -> OrderState:
-    """Bring an order to where its checkout is at Stripe. Raises as settle does."""
+    """Update an order to match its checkout. Raises the same exceptions as settle."""
     checkout = gateway.retrieve(session_id)
     with writing_session(engine) as session:
         return orders.fulfill(session, order_id, checkout, cause)
 
 
 def invoice_page(gateway: Gateway, session_id: str) -> str | None:
-    """Return where the invoice of a paid checkout is read now, None while Stripe has none.
+    """Return the address of a paid checkout's invoice, None while Stripe has none.
 
-    Its address does not last: it is asked for each time. Raises PaymentsAway and PaymentsRefused.
+    The address expires, so it is fetched each time. Raises PaymentsAway and PaymentsRefused.
     https://docs.stripe.com/invoicing/hosted-invoice-page
     """
     invoice = gateway.retrieve(session_id).invoice
@@ -74,9 +74,9 @@ def invoice_page(gateway: Gateway, session_id: str) -> str | None:
 
 
 def find_duplicates(engine: Engine, gateway: Gateway, order: Order, cause: str) -> bool:
-    """Bring an order that has run out to where copies of its checkout are, if any was paid.
+    """Update an expired order to match the copies of its checkout, if one was paid.
 
-    Return whether the money for one is still on its way. Raises PaymentsAway and PaymentsRefused.
+    Return whether the payment of one is still on its way. Raises PaymentsAway and PaymentsRefused.
     """
     copies = [
         checkout
@@ -93,12 +93,12 @@ def find_duplicates(engine: Engine, gateway: Gateway, order: Order, cause: str) 
 
 
 def close(engine: Engine, event: StripeEvent) -> None:
-    """Mark an event done that nothing has to be done about."""
+    """Mark an event done that needs no action."""
     with writing_session(engine) as session:
         webhook_events.done(session, event.id)
 
 
 def postpone(engine: Engine, event: StripeEvent, error: PaymentsError) -> None:
-    """Have an event followed later, as Stripe could not be asked."""
+    """Process an event later, because the call to Stripe failed."""
     with writing_session(engine) as session:
         webhook_events.postpone(session, event, str(error))

@@ -1,4 +1,4 @@
-"""The lease that lets one sweep work at a time: taken, renewed while it works, given back."""
+"""The lease that lets one sweep run at a time: taken, renewed while it runs, released."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ RENEW_SECONDS: Final = 20.0
 
 
 class AlreadyRunning(Exception):
-    """Another sweep is at work: `owner`, until `until` at the latest if it was killed."""
+    """Another sweep is running. If `owner` was killed, its lease ends at `until`."""
 
     def __init__(self, owner: str, until: datetime) -> None:
         super().__init__(f"reconciliation is already running ({owner})")
@@ -24,7 +24,7 @@ class AlreadyRunning(Exception):
 
 
 class GivenUp(Exception):
-    """The sweep ends here, for a `reason` unless it was told to stop."""
+    """The sweep ends early, for a `reason` unless it was told to stop."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -60,7 +60,7 @@ class SweepLease:
                 raise AlreadyRunning(str(other.owner), other.lease_until or at)
 
     def renew(self) -> None:
-        """Renew the lease when it is time. Raises GivenUp when another has it, or at a stop."""
+        """Renew the lease if it is due. Raises GivenUp when another sweep has it, or at a stop."""
         if self._stopping():
             raise GivenUp
         if time.monotonic() < self._renewed + RENEW_SECONDS:

@@ -1,4 +1,4 @@
-"""Stripe's events as jobs: noted when they come, done when the order has followed them."""
+"""Queue of Stripe's webhook events: stored on receipt, done when their order is settled."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from crossroads.payments import Event
 from models import RefusedEvent, StripeEvent, insert_for
 from models.base import AnySession, insert_on, now, table_of
 
-# All that moves an order of ours. Anything else is answered and forgotten.
+# The events that can change an order. All others are answered and not stored.
 # https://docs.stripe.com/checkout/fulfillment#delayed-notification
 FOLLOWED = frozenset(
     {
@@ -43,9 +43,9 @@ KEPT: Final = timedelta(days=30)  # as Stripe keeps its events
 
 @dataclass(frozen=True, kw_only=True)
 class Reception:
-    """How events have come: those asked about that are `here`, and when the `last` one came.
+    """Receipt of events: the requested ones that are `here`, and when the `last` event arrived.
 
-    `refused` is one of them that came after that one, signed with a secret that is not ours.
+    `refused` is a requested one that arrived later than that, signed with an unknown secret.
     """
 
     here: Collection[str]
@@ -54,7 +54,7 @@ class Reception:
 
 
 def receive(session: AnySession, events: Sequence[Event], *, delivered: bool = True) -> None:
-    """Note events as jobs that are due. The same event again is no other job.
+    """Store events as jobs that are due now. A repeated event adds no job.
 
     They were `delivered` to the webhook, or found in Stripe's list.
     """
@@ -77,7 +77,7 @@ def receive(session: AnySession, events: Sequence[Event], *, delivered: bool = T
 
 @cache
 def _note(dialect: str) -> Insert:
-    """Return the statement that notes an event. Made once: that takes longer than to run it."""
+    """Return the INSERT for an event. Cached: compiling it takes longer than running it."""
     table = table_of(StripeEvent)
     insert = insert_on(dialect, table)
     return insert.on_conflict_do_update(
@@ -88,9 +88,9 @@ def _note(dialect: str) -> Insert:
 
 
 def refuse(session: AnySession, body: bytes) -> None:
-    """Note that an event came that did not verify, by the id that it claims to have.
+    """Record the claimed id of an event whose signature did not verify.
 
-    Anyone can send that: it tells something only if Stripe knows the id.
+    Anyone can send such an event: it matters only if Stripe knows the id.
     """
     try:
         claimed = json.loads(body)["id"]
@@ -135,7 +135,7 @@ def undone(session: AnySession) -> Sequence[str]:
 def take(
     session: AnySession, ids: Collection[str], owner: str, at: datetime
 ) -> Sequence[StripeEvent]:
-    """Take of these events, under a lease, those that are not done and that nobody is at."""
+    """Claim those of the events, under a lease, that are neither done nor claimed."""
     open_ = StripeEvent.id.in_(ids) & StripeEvent.done_at.is_(None)
     statement = (
         update(StripeEvent)
@@ -153,7 +153,7 @@ def done(session: AnySession, event_id: str) -> None:
 
 
 def postpone(session: AnySession, event: StripeEvent, error: str) -> None:
-    """Try the event again later, however often it takes: someone may have paid."""
+    """Schedule the next attempt, without a limit: someone may have paid."""
     wait = leases.wait(event.attempts, FIRST_WAIT, LONGEST_WAIT)
     _close(session, event.id, due_at=now() + wait, error=error[:ERROR_LENGTH])
 

@@ -1,1 +1,1 @@
-"""In front of Flask and around requests: pages from memory, bodies, limits, headers, log."""
+"""Middleware: page cache, request bodies, rate limits, security headers, request log."""

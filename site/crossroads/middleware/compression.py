@@ -1,4 +1,4 @@
-"""Bodies in the encodings that shrink them, kept for the next start: to make them takes a while."""
+"""Compresses bodies, and stores the results for the next start, as compression is slow."""
 
 import gzip
 import hashlib

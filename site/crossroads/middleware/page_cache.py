@@ -116,7 +116,7 @@ class PageCache:
     def around(self, path: str) -> tuple[str, str] | None:
         """Return the page at an address before and after its `section`, if it is in memory.
 
-        To render all of a page for another section in it is a fifth of the work of a sign-up.
+        Rendering a full page to change one section would slow down every sign-up.
         """
         page = self.kept(path)
         return _parted(page, *self._section) if page else None
@@ -125,7 +125,7 @@ class PageCache:
         """Render the pages now, if what they show is other than it was. Raises what that raises.
 
         Before the server's processes part, so that they share the bytes and what made them. What
-        the pages are compressed to is kept in the file, which saves a twentieth of a start.
+        the pages are compressed to is kept in the file, for a faster start.
         """
         kept = compression.kept(file)
         made: dict[bytes, Compressed] = {}

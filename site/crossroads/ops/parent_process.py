@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, however that ended: kill -9 tells nobody."""
+"""Ends a process when its parent ends, even by kill -9, which sends its children no signal."""
 
 import ctypes
 import os

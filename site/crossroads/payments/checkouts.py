@@ -1,4 +1,4 @@
-"""Checkout Sessions: what is to be paid, and what Stripe says of it."""
+"""Checkout Sessions: the parameters to create one, and its state at Stripe."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Checkout:
 
     @property
     def pending(self) -> bool:
-        """Tell whether the buyer is through, and the money comes later."""
+        """Tell whether the buyer has completed it, and the payment arrives later."""
         return self.status == "complete" and not (self.paid or self.failed)
 
 
@@ -149,7 +149,7 @@ class _Sale(TypedDict):
 
 
 def session_params(purchase: Purchase) -> SessionCreateParams:
-    """Return what Stripe is asked to make of a purchase."""
+    """Return the parameters of a purchase's Checkout Session."""
     options = purchase.options
     notes = {
         MADE_FOR: purchase.reference,

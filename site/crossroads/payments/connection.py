@@ -1,4 +1,4 @@
-"""The way to Stripe: who may ask, for how long, and that its trouble becomes ours in words."""
+"""HTTP connection to Stripe: concurrency limit, timeouts, retries, error mapping."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Connection:
 
     @property
     def _patient(self) -> bool:
-        """Whether a call is made again after trouble: where nobody waits for its answer."""
+        """Whether a failed call is retried: only in the background, where no buyer waits."""
         return self._background and self._until is None
 
     def _patiently(self, call: Callable[[], R]) -> R:

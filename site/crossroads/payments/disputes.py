@@ -1,4 +1,4 @@
-"""Disputes: a bank takes a payment back on its cardholder's word, until it has decided."""
+"""Disputes: a cardholder contests a payment, and the bank holds the money until it decides."""
 
 from __future__ import annotations
 

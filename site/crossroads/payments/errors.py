@@ -1,4 +1,4 @@
-"""What can go wrong with Stripe, as two or three exceptions of our own."""
+"""Exceptions for failed calls to Stripe."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PaymentsAway(PaymentsError):
 
 
 class PaymentsCrowded(PaymentsAway):
-    """As many threads of this process wait for Stripe as may: it was not asked at all."""
+    """The limit of threads that wait for Stripe is reached: no call was made."""
 
 
 class PaymentsUnclear(PaymentsAway):

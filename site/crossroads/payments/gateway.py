@@ -1,4 +1,4 @@
-"""The gateway: everything that is ever asked of Stripe, one verb each."""
+"""The gateway: every call to Stripe, one method each."""
 
 from __future__ import annotations
 

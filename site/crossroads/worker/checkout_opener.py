@@ -1,4 +1,4 @@
-"""The checkout opener: makes the payment pages of buyers who wait in the queue."""
+"""Checkout opener: opens checkouts at Stripe for the buyers in the queue."""
 
 from logging import ERROR, WARNING
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("crossroads.worker")
 
 
 class CheckoutOpener(Loop):
-    """Serves the queue, one order after the other; several loops serve it side by side."""
+    """Serves the queue, one order at a time; several loops run in parallel."""
 
     name = "checkout opener"
 
@@ -35,7 +35,7 @@ class CheckoutOpener(Loop):
             pass
 
     def _is_due(self) -> bool:
-        """Look without a lock first: on SQLite to take one keeps all others from writing."""
+        """Check without a lock first: on SQLite a lock blocks all other writers."""
         with Session(self._engine) as session:
             return queue.any_due(session, now())
 
@@ -54,7 +54,7 @@ class CheckoutOpener(Loop):
         return True
 
     def _open(self, job: CheckoutRequest, order: Order) -> None:
-        # A buyer who waits is better told of trouble than kept for longer.
+        # A prompt error is better for the buyer than a longer wait.
         gateway = self._gateway.within(queue.ATTEMPT)
         try:
             checkouts.open_checkout(self._engine, gateway, order, self._base_url)

@@ -1,4 +1,4 @@
-"""The worker: delivers the outbox, message by message, until it is told to stop."""
+"""Mail delivery: sends the messages of the outbox one by one, until it is stopped."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -36,13 +36,13 @@ from models.order import Order
 from models.user import User
 from models.waiting_list import Waiting
 
-# A mail that went out and is not noted goes out again, so noting it is tried for a while.
+# A sent mail whose outcome is not stored is sent twice, so storing it is retried for a while.
 NOTE_RESTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 # While the mail server is away one mail is tried so often, whatever each mail has to wait: it
 # finds the server back within a minute, and a server that counts refused sign-ins is not provoked.
 PROBE_SECONDS = 60.0
-# Between two times that waiting mail is brought forward: a server that takes every other mail is
-# not asked about the same ones all the time.
+# Least time between two times that waiting mail is brought forward, so that a server that accepts
+# every other mail does not get the same ones all the time.
 FORWARD_SECONDS = 10.0
 
 log = structlog.get_logger("crossroads.worker")
@@ -115,7 +115,7 @@ class Worker(Loop):
         return delivery
 
     def _take_over(self) -> None:
-        """Let go of what dead workers of this machine had in hand, before their leases end."""
+        """Release the jobs of dead workers of this machine before their leases end."""
         if self._presence is None:
             return
         for owner in self._presence.dead():
@@ -142,7 +142,7 @@ class Worker(Loop):
         return count
 
     def _feed(self) -> None:
-        """Add to the outbox what announcements have due in the next minute."""
+        """Add the announcement mails that are due in the next minute to the outbox."""
         with Session(self._engine) as session:
             numbers = announcements.feeding(session, now())
         for number in numbers:
@@ -234,7 +234,7 @@ class Worker(Loop):
 
 
 def _bounce(session: Session, message: Message, owner: str, error: str) -> bool:
-    """Give the message up, and mail no list to its address any more."""
+    """Give up the message, and suppress its address for lists."""
     kept = outbox.give_up(session, message, owner, error)
     if kept:
         leads.bounced(session, message)

@@ -1,4 +1,4 @@
-"""The settler: follows Stripe's events at once."""
+"""Event consumer: processes Stripe's webhook events as they arrive."""
 
 import structlog
 from sqlalchemy import Engine
@@ -15,7 +15,7 @@ log = structlog.get_logger("crossroads.worker")
 
 
 class Settler(Loop):
-    """Settles orders with Stripe, beside the mail and not in its way: Stripe may hang."""
+    """Settles orders in its own thread, so that a slow Stripe does not delay mail."""
 
     name = "settler"
 
@@ -33,7 +33,7 @@ class Settler(Loop):
             pass
 
     def _follow_next(self) -> bool:
-        """Follow the event that is due longest; False when there is none."""
+        """Process the event that has been due longest; False when there is none."""
         with writing_session(self._engine, expire_on_commit=False) as session:
             event = webhook_events.claim(session, self._owner, now())
         if event is None:

@@ -1,4 +1,4 @@
-"""A loop that works until it is told to stop, and waits out trouble."""
+"""A loop that runs until it is stopped, and pauses after errors."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ import structlog
 
 from crossroads.logs import first_line
 
-WAIT = 0.5  # seconds between two looks for work
+WAIT = 0.5  # seconds between two polls for work
 NAP = 0.1  # seconds until a stop is noticed
 LONGEST_REST = 30.0  # seconds, while the database is away
 
@@ -29,10 +29,10 @@ class Loop(ABC):
 
     @abstractmethod
     def work(self) -> None:
-        """Do all that is due. Looks at `stopping` between two pieces."""
+        """Do all work that is due. Checks `stopping` between two jobs."""
 
     def reason(self, error: Exception) -> str:
-        """Return the error in one line that gives nobody away."""
+        """Return the error as one line without personal data."""
         return f"{type(error).__name__}: {first_line(error)}"
 
     @property
@@ -44,9 +44,9 @@ class Loop(ABC):
         self._stopping = True
 
     def run(self) -> None:
-        """Work until stop(), SIGTERM or SIGINT; a piece in hand is finished first.
+        """Work until stop(), SIGTERM or SIGINT; the current job is finished first.
 
-        Trouble is logged and waited out.
+        Errors are logged, and followed by a pause.
         """
         with self._signals():
             log.info(f"{self.name} started")
@@ -86,7 +86,7 @@ class Loop(ABC):
 
 
 class Periodic(Loop):
-    """Takes a turn at once, and the next `seconds` after each. One that failed is taken again."""
+    """Runs turn() at once, then `seconds` after each run. A failed run is retried."""
 
     seconds: float
 
@@ -101,4 +101,4 @@ class Periodic(Loop):
 
     @abstractmethod
     def turn(self) -> object:
-        """Do all that has come since the last turn."""
+        """Do all work since the last run."""

@@ -1,4 +1,4 @@
-"""The sweeper: looks every few minutes for what was missed of Stripe."""
+"""Reconciler: runs a sweep every few minutes for changes at Stripe that were missed."""
 
 from dataclasses import asdict
 
@@ -15,7 +15,7 @@ log = structlog.get_logger("crossroads.worker")
 
 
 class Sweeper(Periodic):
-    """Sweeps beside the settler: a long sweep keeps no event waiting."""
+    """Sweeps in its own thread, so that a long sweep delays no event."""
 
     name = "sweeper"
     seconds = 180.0

@@ -1,4 +1,4 @@
-"""The keeper: has those forgotten whose time is over."""
+"""Retention job: deletes leads not confirmed in time, and erases replaced participants."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ log = structlog.get_logger("crossroads.worker")
 
 
 class Keeper(Periodic):
-    """Keeps the rules of retention in this process, beside the mail."""
+    """Applies the retention rules in a thread of its own."""
 
     name = "keeper"
     seconds = 3600.0
@@ -30,9 +30,9 @@ class Keeper(Periodic):
         self.purge()
 
     def purge(self) -> int:
-        """Delete who never confirmed in time, and forget who was replaced, some at once.
+        """Delete leads not confirmed in time and erase replaced participants, in batches.
 
-        Returns how many leads there were.
+        Return the number of deleted leads.
         """
         leads = self._all(retention.purge)
         replaced = self._all(retention.forget_replaced)

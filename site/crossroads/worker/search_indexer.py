@@ -1,4 +1,4 @@
-"""The indexer: has new leads found by their words."""
+"""Search indexer: adds new leads to the search index."""
 
 import time
 
@@ -11,10 +11,10 @@ from crossroads.worker.loop import Periodic
 
 
 class Indexer(Periodic):
-    """Puts leads into the index of words in this process, beside the mail."""
+    """Indexes leads in a thread of its own."""
 
     name = "indexer"
-    seconds = 5.0  # the more leads come at once, the less each one costs
+    seconds = 5.0  # larger batches cost less for each lead
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Indexer(Periodic):
         self.index()
 
     def index(self) -> int:
-        """Index every lead that is in no index yet, some at once; return how many there were."""
+        """Index every lead that is not indexed yet, in batches; return their number."""
         leads = 0
         while not self.stopping and (some := self._some()):
             leads += some
@@ -37,6 +37,6 @@ class Indexer(Periodic):
         began = time.monotonic()
         with writing_session(self._engine) as session:
             some = search_index.index(session)
-        # On SQLite nobody else could write meanwhile: now it is their turn for as long.
+        # On SQLite this blocked all other writers: pause for as long.
         time.sleep(time.monotonic() - began)
         return some
