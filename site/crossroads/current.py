@@ -1,4 +1,4 @@
-"""What the running app has: its settings, content, gateway, pages and group commit.
+"""The services of the running app: settings, content, gateway, pages and group commit.
 
 The only module that looks into Flask's `current_app.extensions` for them.
 """

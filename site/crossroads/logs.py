@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with no whole email address and no secret in it."""
+"""Structured logs: one JSON object per line, without full email addresses and secrets."""
 
 import logging
 import os

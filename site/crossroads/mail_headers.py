@@ -1,4 +1,4 @@
-"""Mail headers that people read: subject and names, encoded and folded so that no space is lost.
+"""Subject and names in mail headers, encoded and folded without losing a space.
 
 Python's email package loses a space where it folds between two encoded words (seen with 3.11), and
 its parser puts spaces where there are none.

@@ -1,4 +1,4 @@
-"""What the site counts, summed over all web workers, in Prometheus's text format."""
+"""Metrics of all web workers, in the Prometheus text format."""
 
 import os
 from collections.abc import Iterator, Mapping

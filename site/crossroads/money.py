@@ -1,4 +1,4 @@
-"""Money as people read it: an integer of the smallest unit and an ISO code, never a float."""
+"""Money as text: an integer of the smallest unit and an ISO code, never a float."""
 
 import re
 from typing import Final

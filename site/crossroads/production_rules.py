@@ -1,4 +1,4 @@
-"""What a site in production must have set, and must not."""
+"""Rules for the settings of a production site."""
 
 import re
 from typing import TYPE_CHECKING, Final

@@ -1,4 +1,4 @@
-"""Addresses of the database and the mail server, as an operator writes them or a host gives them.
+"""URLs of the database and the mail server, as operators and hosts write them.
 
 What cannot be used is refused in one sentence that says what to write instead.
 """

@@ -1,4 +1,4 @@
-"""Every setting: its name in the environment, its type, its default; checked once at start."""
+"""Every setting: its environment variable, type and default; checked once at start."""
 
 import os
 import re

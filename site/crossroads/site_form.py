@@ -1,4 +1,4 @@
-"""The form that all forms of the site are: its fields come from form data alone."""
+"""The base class of all forms: it reads form data only."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The version of the product: the one place where it is written."""
+"""The version of the product, stored only here."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The forms of the desk. Their token is checked before any of them is read, in desk.py."""
+"""The forms of the desk. admin/access checks their token before they are read."""
 
 import re
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""A list of the desk as the address asks for it: filters, order, and the place in it."""
+"""List view from a query string: filters, sort order and page."""
 
 from typing import Any, Generic
 

@@ -1,4 +1,4 @@
-"""One order's record at the desk: what happened to it, when, and from what we know."""
+"""The record of one order at the desk: each event with its time and source."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

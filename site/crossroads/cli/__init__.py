@@ -1,4 +1,4 @@
-"""The flask commands, one module a noun: `flask COMMAND --help` explains each."""
+"""The flask commands, one module per noun: `flask COMMAND --help` explains each."""
 
 from importlib import import_module
 from typing import Final
@@ -25,7 +25,7 @@ MIGRATE: Final = "db"
 
 
 class Commands(AppGroup):
-    """The commands of the site, and what else is added to its app."""
+    """The command group of the site and of extensions."""
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app.name)

@@ -22,7 +22,7 @@ group = AppGroup("content", help="Comparisons and courses: the files in site/con
 @group.command("check")
 @with_appcontext
 def check() -> None:
-    """Name every mistake in the content, every expired claim, and figures without a source.
+    """List mistakes in the content, expired claims, and figures without a source.
 
     Compares it with the orders in the database, too: a cohort that left the content or has fewer
     seats than are sold is a mistake, one that moved is a note.
@@ -52,7 +52,7 @@ def check() -> None:
 
 
 def _changed(found: Content, today: date) -> list[Affected]:
-    """Compare with the database. Raises when there is none; SQLite would make an empty file."""
+    """Compare with the database. Raises when there is none: SQLite would create an empty file."""
     file = db.engine.url.database if db.engine.dialect.name == "sqlite" else None
     if file is not None and not Path(file).exists():
         raise FileNotFoundError(file)

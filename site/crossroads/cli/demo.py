@@ -1,4 +1,4 @@
-"""A database to look at and to measure with."""
+"""Demo data: a database to try and to measure with."""
 
 import click
 from flask.cli import AppGroup
@@ -9,12 +9,12 @@ from crossroads.ops import demo
 from crossroads.ops.demo import tables
 from models import db
 
-group = AppGroup("demo", help="A database to look at and to measure with.")
+group = AppGroup("demo", help="Demo data: a database to try and to measure with.")
 
 
 @group.command("fill")
 @click.option("--leads", type=click.IntRange(1, 10_000_000), default=2000, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="what is drawn follows from")
+@click.option("--seed", type=int, default=1, show_default=True, help="random seed")
 @with_tables
 def fill(leads: int, seed: int) -> None:
     """Add people who do not exist, with their consent and orders. Development only."""

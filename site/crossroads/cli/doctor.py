@@ -1,4 +1,4 @@
-"""What is wrong with this installation."""
+"""Checks this installation."""
 
 import sys
 
@@ -16,7 +16,7 @@ from models import db
 @click.command("doctor")
 @with_appcontext
 def examine() -> None:
-    """Name what is wrong with database, Stripe, mail and content, one line each."""
+    """Check database, Stripe, mail and content: one line per finding."""
     gateway = Gateway(settings().stripe_secret_key, base=settings().stripe_api_base)
     mailer = Mailer(settings())
     wrong = 0

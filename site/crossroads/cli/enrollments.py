@@ -1,4 +1,4 @@
-"""Who sits where."""
+"""Paid seats and their participants."""
 
 import click
 from flask.cli import AppGroup
@@ -7,7 +7,7 @@ from crossroads.cli.support import export_options, with_tables, write_export
 from crossroads.orders import enrollment_listing
 from crossroads.orders.enrollment_listing import EnrollmentFilter
 
-group = AppGroup("enrollments", help="Who sits where.")
+group = AppGroup("enrollments", help="Paid seats and their participants.")
 
 
 @group.command("export")
@@ -16,5 +16,5 @@ group = AppGroup("enrollments", help="Who sits where.")
 @click.option("--course", default="", help="only of this course, or of course/cohort")
 @with_tables
 def export(kind: str, output: str, **which: str | None) -> None:
-    """Write seats that are paid for to a file, complete or not at all."""
+    """Export paid seats to a file; no partial files."""
     write_export(enrollment_listing.SHEET, EnrollmentFilter.of(**which), kind, output, "seat")

@@ -1,4 +1,4 @@
-"""Imports of leads from files, and taking them back; beside the other commands of `flask leads`."""
+"""The import commands of `flask leads`: import a file, list imports, undo one."""
 
 import getpass
 import io
@@ -31,8 +31,10 @@ ERASED = "(name erased)"  # of a file that could have named the person who was e
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
-@click.option("--consent-source", default="", help="where they agreed, and to what; kept as proof")
-@click.option("--dry-run", is_flag=True, help="say what would happen, and write nothing")
+@click.option(
+    "--consent-source", default="", help="where people agreed, and to what; kept as proof"
+)
+@click.option("--dry-run", is_flag=True, help="show the result without writing anything")
 @click.option(
     "--column",
     "columns",
@@ -61,7 +63,7 @@ def import_leads(
     time_zone: str,
     dates: str | None,
 ) -> None:
-    """Add people who agreed elsewhere, from a CSV file, ours or another's; - reads a pipe.
+    """Import leads with consent from a CSV file, ours or another program's; - reads a pipe.
 
     People whom the file marks as gone are never mailed, and are unsubscribed if they had confirmed
     here. Nobody becomes mailable who is known here or whose address is suppressed. A file with a
@@ -91,13 +93,13 @@ def import_leads(
 
 
 def _name(file: Path) -> str:
-    """Return the name under which an import of this file is listed."""
+    """Return the name of this file in the list of imports."""
     return "stdin" if str(file) == "-" else file.name
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """Open a file that can be read twice, and say how many bytes it has.
+    """Open a file that can be read twice, and return its size in bytes.
 
     A pipe cannot: it is copied into a file without a name, which is gone when it is closed.
     """
@@ -135,7 +137,7 @@ def _zone(name: str) -> ZoneInfo | None:
 def _take(
     session: Session, outcome: Outcome, parts: list[range], *, file: str, source: str, lines: int
 ) -> None:
-    """Write what was staged, in parts, and say how much of it there was."""
+    """Add the staged leads in parts, with progress."""
     if not outcome.added and not outcome.unsubscribed and not outcome.held:
         click.echo("0 leads added")
         return
@@ -170,7 +172,7 @@ def _account() -> str:
 
 
 def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFile, int]:
-    """Check the whole file, and put its people where no one else sees them."""
+    """Check the whole file, and stage its leads in a temporary table."""
     with _opened(file) as (opened, size), progress("Checking", size) as advance:
         try:
             read = LeadFile(opened, suppression_key=settings().suppression_key, **given)
@@ -196,7 +198,7 @@ def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFil
 
 
 def _told(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> Iterator[str]:
-    """Say what an import does, or would do, with everybody in the file."""
+    """Print the result of an import, or of a dry run."""
     if would:
         yield "nothing is written; this is what would happen:"
     if read.ignored:

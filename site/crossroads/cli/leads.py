@@ -1,4 +1,4 @@
-"""People who signed up."""
+"""Leads."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from models import db, writing
 from models.base import scrub
 from models.lead import LeadState
 
-group = AppGroup("leads", help="People who signed up.")
+group = AppGroup("leads", help="Leads: export, import, personal data, erasure.")
 
 
 @group.command("export")
@@ -32,7 +32,7 @@ group = AppGroup("leads", help="People who signed up.")
 @click.option("--campaign", default="", help="only from this utm_campaign")
 @with_tables
 def export_leads(kind: str, output: str, **which: str | None) -> None:
-    """Write leads to a file, complete or not at all."""
+    """Export leads to a file; no partial files."""
     write_export(listing.SHEET, LeadFilter.of(**which), kind, output, "lead")
 
 
@@ -41,7 +41,7 @@ def export_leads(kind: str, output: str, **which: str | None) -> None:
 @click.option("--output", required=True, help="file to write, or - for standard output")
 @with_tables
 def data(email: str, output: str) -> None:
-    """Write all that is stored of one person as JSON: leads, consent, mail, orders, seats."""
+    """Export all data about one person as JSON: leads, consent, mail, orders, seats."""
     found = _find(_address(email))
     text = json.dumps(person.data(db.session, found), ensure_ascii=False, indent=2) + "\n"
     if output == "-":
@@ -60,7 +60,7 @@ def data(email: str, output: str) -> None:
 @click.option("--yes", is_flag=True, help="do not ask")
 @with_tables
 def erase(email: str, yes: bool) -> None:
-    """Take one person out of everything that is stored, for good.
+    """Erase all data about one person. This cannot be undone.
 
     Amounts of orders stay, and a keyed hash of the address, so that no later import mails it.
     """
@@ -94,7 +94,7 @@ def _find(address: Address, *, lock: bool = False) -> Person:
 
 
 def _summary(found: Person) -> list[str]:
-    """Say what will be gone, and what the person may want to know before."""
+    """Print what will be erased, and paid seats that are still ahead."""
     lines = [
         f"{count(len(found.consents), 'event')} of consent, {count(len(found.messages), 'mail')}, "
         f"{count(len(found.orders), 'order')}, {count(len(found.enrollments), 'seat')}"

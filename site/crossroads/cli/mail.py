@@ -1,4 +1,4 @@
-"""Mail that the site sends."""
+"""Mail."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from crossroads.cli.support import count, fail, settings, templates
 from crossroads.mail.composer import Composer
 from crossroads.notifications import preview
 
-group = AppGroup("mail", help="Mail that the site sends.")
+group = AppGroup("mail", help="Mail: preview every kind.")
 
 
 @group.command("preview")

@@ -1,4 +1,4 @@
-"""What people bought."""
+"""Orders."""
 
 import click
 from flask.cli import AppGroup
@@ -17,7 +17,7 @@ from models.base import scrub
 from models.order import OrderState
 from models.site import TEST
 
-group = AppGroup("orders", help="What people bought.")
+group = AppGroup("orders", help="Orders: export, refund, purge.")
 
 
 @group.command("export")
@@ -27,21 +27,21 @@ group = AppGroup("orders", help="What people bought.")
 @click.option("--course", default="", help="only of this course, or of course/cohort")
 @with_tables
 def export(kind: str, output: str, **which: str | None) -> None:
-    """Write orders to a file, complete or not at all."""
+    """Export orders to a file; no partial files."""
     write_export(listing.SHEET, OrderFilter.of(**which), kind, output, "order")
 
 
 @group.command("refund")
 @click.argument("number", type=int)
-@click.option("--seats", type=click.IntRange(1), help="return the share of so many seats")
-@click.option("--seat", "wanted", type=int, multiple=True, help="this seat; may be said again")
-@click.option("--amount", help="return this amount, like 120.50, and take no seat")
+@click.option("--seats", type=click.IntRange(1), help="refund this many seats")
+@click.option("--seat", "wanted", type=int, multiple=True, help="refund this seat; repeatable")
+@click.option("--amount", help="refund this amount, like 120.50, and keep the seats")
 @click.option("--yes", is_flag=True, help="do not ask first")
 @with_tables
 def refund(
     number: int, seats: int | None, wanted: tuple[int, ...], amount: str | None, yes: bool
 ) -> None:
-    """Give back what was paid for an order: all that is left, some seats, or an amount."""
+    """Refund an order: all of it, some seats, or an amount."""
     order = db.session.get(Order, number)
     if order is None:
         fail(f"no order {number}")
@@ -85,7 +85,7 @@ def refund(
 @click.option("--yes", is_flag=True, help="do not ask first")
 @with_tables
 def purge(mode: str, yes: bool) -> None:
-    """Delete the orders of a mode that does not count any more, with all that hangs on them."""
+    """Delete the orders of a mode that no longer counts, and all rows that belong to them."""
     number = identity.others(db.session, mode)
     if not number and not lost_checkouts.others(db.session, mode):
         click.echo(f"no order of {mode} mode to delete: those that count stay")

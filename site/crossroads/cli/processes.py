@@ -1,4 +1,4 @@
-"""The processes that the product runs as, and one pass of what each does.
+"""The processes of the product, and commands for one pass of each.
 
 Each imports what it is made of when it begins: none pays for the others.
 """
@@ -63,7 +63,7 @@ def serve() -> None:
 @click.command("worker")
 @with_tables
 def worker() -> None:
-    """Deliver mail, follow Stripe and delete what is over, until told to stop."""
+    """Run the worker: deliver mail, process events, reconcile, delete old data."""
     end_with_supervisor()
     from crossroads.worker.checkout_opener import AT_ONCE, CheckoutOpener
     from crossroads.worker.event_consumer import Settler
@@ -93,7 +93,7 @@ def worker() -> None:
 @click.command("deliver")
 @with_tables
 def deliver() -> None:
-    """Deliver what is due now, and end."""
+    """Deliver due mail once, then exit."""
     alive = _presence()
     delivery = _worker(alive).deliver_due()
     alive.close()
@@ -104,10 +104,10 @@ def deliver() -> None:
 
 
 @click.command("reconcile")
-@click.option("--new-account", is_flag=True, help="the key is meant to be of another account")
+@click.option("--new-account", is_flag=True, help="confirm that the key belongs to another account")
 @with_tables
 def reconcile(new_account: bool) -> None:
-    """Find what was missed of Stripe, and bring every order to where Stripe has it.
+    """Fetch anything missed from Stripe, and make every order match it.
 
     Says what had drifted and why, and what that came to. Ends with 0 when all is as Stripe has it,
     with 1 when something is left for another run or for staff, and with 75 when another sweep is
@@ -153,7 +153,7 @@ def reconcile(new_account: bool) -> None:
 @click.command("sandbox")
 @with_appcontext
 def sandbox() -> None:
-    """Stand in for Stripe and the mail server, in development only."""
+    """Run the sandbox of Stripe and the mail server; development only."""
     end_with_supervisor()
     chosen = settings()
     if chosen.production or find_spec("sandbox") is None:
@@ -172,7 +172,7 @@ def sandbox() -> None:
 
 
 def _take_account() -> None:
-    """Store the account of the key as the one that this site sells on from now on."""
+    """Store the account of the key as the account of this site."""
     try:
         account = gateway().account_id()
     except PaymentsError as error:

@@ -1,4 +1,4 @@
-"""Seats given away off the site, say by invoice."""
+"""Seats reserved outside the site, for example by invoice."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from crossroads.cli.support import fail, with_tables
 from crossroads.orders import seats
 from models import db, writing
 
-group = AppGroup("seats", help="Seats given away off the site, say by invoice.")
+group = AppGroup("seats", help="Seats reserved outside the site, for example by invoice.")
 
 
 @group.command("reserve")
@@ -19,7 +19,7 @@ group = AppGroup("seats", help="Seats given away off the site, say by invoice.")
 @click.argument("number", metavar="SEATS", type=click.IntRange(1))
 @with_tables
 def reserve(course: str, cohort: str, number: int) -> None:
-    """Take seats off what the course page offers."""
+    """Reserve seats, so that the course page no longer offers them."""
     _change(course, cohort, number)
 
 
@@ -29,7 +29,7 @@ def reserve(course: str, cohort: str, number: int) -> None:
 @click.argument("number", metavar="SEATS", type=click.IntRange(1))
 @with_tables
 def release(course: str, cohort: str, number: int) -> None:
-    """Give reserved seats back."""
+    """Release reserved seats."""
     _change(course, cohort, -number)
 
 

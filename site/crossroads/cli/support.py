@@ -1,4 +1,4 @@
-"""What the flask commands share: settings, a database in order, exports, one-line refusals."""
+"""Shared by the commands: settings, database check, exports, error lines."""
 
 import itertools
 import sys
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 def with_tables(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Run a command that needs the database, and say in one line when it is away or not ours."""
+    """Run a command that needs the database; exit with one line if it is away or not ours."""
 
     @wraps(command)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -42,12 +42,12 @@ def with_tables(command: Callable[Arguments, Result]) -> Callable[Arguments, Res
 
 
 def gateway() -> Gateway:
-    """Return a gateway that waits longer and tries again, as nobody waits for it."""
+    """Return a gateway with longer timeouts and retries, since no page waits for it."""
     return Gateway(settings().stripe_secret_key, base=settings().stripe_api_base, background=True)
 
 
 def export_options(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let a command be told what kind of file to write, and where."""
+    """Add the options --format and --output to a command."""
     where = click.option("--output", required=True, help="file to write, or - for standard output")
     kind = click.option(
         "--format", "kind", type=click.Choice(list(export.KINDS)), default="csv", show_default=True
@@ -56,7 +56,7 @@ def export_options(command: Callable[Arguments, Result]) -> Callable[Arguments, 
 
 
 def write_export(sheet: Sheet, which: Filter, kind: str, output: str, noun: str) -> None:
-    """Write what the filter lets through to a file, whole or not at all, or to standard output."""
+    """Export the rows of a filter to a file, without partial files, or to standard output."""
     try:
         if output == "-":
             export.write(db.engine, sheet, which, kind, sys.stdout.buffer)
@@ -73,7 +73,7 @@ def write_export(sheet: Sheet, which: Filter, kind: str, output: str, noun: str)
 
 @contextmanager
 def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show how far something is, on a terminal alone. Yields what to call with each advance."""
+    """Show progress on a terminal. Yields a function to call with each advance."""
     with click.progressbar(
         itertools.count(),  # whose end is `total`, and not known without
         length=total,

@@ -1,4 +1,4 @@
-"""Accounts for the desk."""
+"""Staff accounts."""
 
 import sys
 
@@ -10,7 +10,7 @@ from crossroads.staff import accounts
 from models import db, writing
 from models.user import Role
 
-group = AppGroup("users", help="Accounts for the desk.")
+group = AppGroup("users", help="Staff accounts.")
 
 
 @group.command("add")
@@ -19,7 +19,7 @@ group = AppGroup("users", help="Accounts for the desk.")
 @click.option("--password-stdin", is_flag=True, help="read the password from standard input")
 @with_tables
 def add(email: str, role: str, password_stdin: bool) -> None:
-    """Add an account for the desk."""
+    """Add a staff account."""
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:

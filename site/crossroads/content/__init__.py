@@ -1,4 +1,4 @@
-"""The words of the site: comparisons, courses and the rest, read from YAML and checked once.
+"""The content of the site: comparisons, courses and texts, read from YAML and checked.
 
 Every mistake of every file is found and told at once, with file, line, field and what was
 expected. The shapes are in content_schema.py, the rules between fields in content_rules.py.

@@ -1,4 +1,4 @@
-"""What a single value of the content may be, and the sentence for one that may not."""
+"""Types of single values in the content, each with its error message."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Links in a text for a mail: whether each leads anywhere from there, and what was meant if not."""
+"""Checks the links of a mail, and proposes a correction for a broken one."""
 
 import re
 from collections.abc import Collection, Iterator

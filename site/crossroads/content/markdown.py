@@ -1,4 +1,4 @@
-"""Markdown as people of the house write it: to HTML that can do no harm, and to plain text.
+"""Markdown of staff: to safe HTML, and to plain text.
 
 Its libraries are loaded by the first text: no site has one when it starts.
 """

@@ -1,4 +1,4 @@
-"""What the content files must keep to, in plain words: each rule yields (path, message).
+"""Rules for the content files: each one yields (path, message).
 
 The rules look at the values as they were read, before these are known to have the right shape, so
 that a file with one misspelled field still hears of its other mistakes.

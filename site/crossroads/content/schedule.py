@@ -1,4 +1,4 @@
-"""When a cohort meets, moment by moment, and as a calendar file."""
+"""The sessions of a cohort with their times, also as a calendar file."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""The shapes of the content files: what each field is, one object at a time.
+"""The schema of the content files: one class per object, one field per value.
 
 Rules that tie fields or files together are in content_rules.py; reading is in content.py.
 """

@@ -1,4 +1,4 @@
-"""Draw the pictures shown when a page is shared: PNG, from the page's own words."""
+"""Draws the pictures for shared links: PNG, with the words of the page."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The content and static files as the running site has them; in development, as they are now."""
+"""Content store: loaded at start, reloaded on change in development."""
 
 import hashlib
 import os

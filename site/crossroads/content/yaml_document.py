@@ -1,4 +1,4 @@
-"""YAML read with its line numbers, and only the plain part of it: no anchors, tags or surprises."""
+"""YAML with line numbers, without anchors, tags and other special forms."""
 
 import re
 from collections.abc import Iterator

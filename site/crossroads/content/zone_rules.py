@@ -1,4 +1,4 @@
-"""A time zone as two yearly rules, the only form in which Outlook reads one from a calendar file.
+"""A time zone as two yearly rules: the only form that Outlook reads in a calendar file.
 
 It reads TZID, DTSTART, RRULE and the offsets, and no RDATE ([MS-STANOICAL] section 2.2.47):
 https://learn.microsoft.com/openspecs/office_standards/ms-stanoical

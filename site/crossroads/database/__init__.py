@@ -1,1 +1,1 @@
-"""What tables need beside models: pagination, leases, group commit, locks, the schema."""
+"""Services on top of the models: pagination, leases, group commit, locks, schema."""

@@ -1,4 +1,4 @@
-"""Group commit: what requests of one process store at the same time is committed at once.
+"""Group commit: writes of concurrent requests of one process share a transaction.
 
 SQLite takes one writer at a time, and a commit waits for the disk however little it holds. Whoever
 comes while another commits queues what it has; the next one to commit takes along all that is

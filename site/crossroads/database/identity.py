@@ -1,4 +1,4 @@
-"""Identity: which site this database is of at Stripe, and which of its orders count.
+"""Identity of this site at Stripe: site id, mode and account, and which orders count.
 
 An order counts when its mode is that of the database. One that was made with a test key counts no
 more once the site sells for real money: it holds no seat, is in no list, sum or export, and can be

@@ -1,4 +1,4 @@
-"""Leases: of many workers each takes another row, and keeps it until its time runs out."""
+"""Leases: each worker claims different rows, for a limited time."""
 
 from datetime import datetime, timedelta
 from os import getpid

@@ -1,4 +1,4 @@
-"""The number that tells every web worker to render its public pages again."""
+"""The counter that tells every web worker to render its public pages again."""
 
 from sqlalchemy import select
 

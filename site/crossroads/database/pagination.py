@@ -1,4 +1,4 @@
-"""Lists as the desk looks at them: filters read from an address, and pages by key."""
+"""Filters and keyset pagination of the desk's lists."""
 
 import unicodedata
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""Who is alive: each worker of a machine holds a lock that ends with its process.
+"""Presence: each worker holds a file lock, which the system releases when it ends.
 
 The kernel lets go of a lock when its process ends, however it ends. So a worker whose lock can be
 taken is dead for certain, and what it had in hand can be taken over without waiting for its lease.

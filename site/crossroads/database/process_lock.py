@@ -1,4 +1,4 @@
-"""Turns that the processes of one machine take at something they share, each for a moment.
+"""A file lock between processes of one machine, with a timeout.
 
 SQLite has whoever finds its file locked look again after 1, 2, 5 … 100 ms. Where processes write
 all the time, many wait much longer than the file is held. Whoever waits for a turn looks every

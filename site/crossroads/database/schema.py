@@ -1,4 +1,4 @@
-"""The database's schema: is it the one this version of the program was written for?
+"""Compares the schema of the database with this version of the program.
 
 A start compares two revisions without Alembic, which takes half a second to import.
 """

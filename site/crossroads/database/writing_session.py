@@ -1,4 +1,4 @@
-"""A session for one transaction that writes, outside of a request."""
+"""A session for one writing transaction outside of a request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Rows of the desk as a file of some kind, read in one snapshot, at constant memory."""
+"""Exports of the desk: rows in one snapshot, as a file, at constant memory."""
 
 import codecs
 import os

@@ -1,4 +1,4 @@
-"""A sheet as JSON Lines: one object a row, in UTF-8. https://jsonlines.org"""
+"""A sheet as JSON Lines: one object per row, in UTF-8. https://jsonlines.org"""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The rows of a sheet, in the one snapshot of the caller's transaction, as the database words them.
+"""The rows of an export, read in the snapshot of the caller's transaction.
 
 Times, amounts and numbers become text in SQL: there it costs a fraction of what Python takes.
 """

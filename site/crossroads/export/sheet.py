@@ -1,4 +1,4 @@
-"""What an export holds, and how a cell of it is made harmless."""
+"""The columns of an export, and how a cell is made safe for a spreadsheet."""
 
 import re
 from collections.abc import Mapping

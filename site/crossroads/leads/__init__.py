@@ -1,1 +1,1 @@
-"""Who signed up, with consent, search, import and the waiting list."""
+"""Leads: sign-up, consent, search, import and the waiting list."""

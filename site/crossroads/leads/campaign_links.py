@@ -1,4 +1,4 @@
-"""What a campaign link says of where its reader comes from, also when programs have mangled it.
+"""Reads campaign tags from a link, also from one that another program has damaged.
 
 HTML pasted as text leaves `&amp;` between the parameters, a program that encodes an encoded address
 makes %2520 of %20, one that appends its own parameters writes a second `?`, a form leaves empty

@@ -1,4 +1,4 @@
-"""The consent ledger: what a person agreed to or withdrew, in the words that were shown.
+"""The consent ledger: each agreement and withdrawal of a person, with the wording shown.
 
 Every change of a lead's state is an event here, so that the ledger alone tells the state.
 """

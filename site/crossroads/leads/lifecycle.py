@@ -1,4 +1,4 @@
-"""Leads: capture, confirm, unsubscribe, erase. The only code that changes one that is there."""
+"""Leads: capture, confirm, unsubscribe, erase. The only code that changes a stored lead."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

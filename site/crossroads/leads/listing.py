@@ -1,4 +1,4 @@
-"""The list of leads as the desk looks at it, what it exports, and one lead's record."""
+"""List and export of leads: filters, sort orders, columns, and the record of one lead."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

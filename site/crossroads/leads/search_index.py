@@ -1,4 +1,4 @@
-"""Finding leads by the words of their address and name, among a million as among a thousand.
+"""Search index: finds leads by the words of their address and name.
 
 A term finds what it stands in from the beginning of a word on: "silva", "sil" and "silva@ac" find
 maria.silva@acme.example, "ilva" does not. Words are runs of letters, marks and digits, whatever

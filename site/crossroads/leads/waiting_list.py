@@ -1,4 +1,4 @@
-"""The waiting list of a cohort: ask for a place on it, confirm, count. Leaving is unsubscribing.
+"""The waiting list of a cohort: join, confirm, count. To unsubscribe is to leave it.
 
 Whoever types an address asks; only its owner, with the link that is mailed, is put on the list.
 That holds for an address that is confirmed for something else too. Whoever paid for a place when

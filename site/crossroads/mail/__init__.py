@@ -1,1 +1,1 @@
-"""Addresses and mail: who may be sent what, the outbox, the message, the transport."""
+"""Addresses and mail: eligibility, the outbox, the message, SMTP."""

@@ -1,4 +1,4 @@
-"""Email addresses and names as pasted; addresses as mailed and compared, and their keyed hash."""
+"""Email addresses and names: cleaned, parsed, compared, and their keyed hash."""
 
 import hmac
 import re

@@ -1,4 +1,4 @@
-"""The composer: makes a whole mail, text and HTML, out of the templates of its kind."""
+"""The composer: builds a MIME message, text and HTML, from the templates of its kind."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Mail providers: those that everybody knows, and those whose mailboxes are thrown away."""
+"""Mail providers: typo hints for well-known domains, and a list of disposable domains."""
 
 from difflib import get_close_matches
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The outbox as the desk looks at it: its filter, and the orders that it is sorted in."""
+"""List of the outbox at the desk: its filter and its sort orders."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The links that we mail, as they come back: with what mail programs and people stick to them."""
+"""Repairs mailed links: removes what mail programs and people add to the end of an address."""
 
 import re
 from urllib.parse import unquote

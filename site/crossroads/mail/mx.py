@@ -1,4 +1,4 @@
-"""Asks the DNS whether a domain takes mail at all."""
+"""MX check: asks the DNS whether a domain accepts mail."""
 
 import dns.resolver
 from email_validator import EmailNotValidError, EmailUndeliverableError, validate_email

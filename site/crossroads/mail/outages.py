@@ -1,4 +1,4 @@
-"""Mail that waits for a mail server that was away: it goes as soon as one mail gets through."""
+"""Outages of the mail server: waiting mail is sent as soon as one message gets through."""
 
 from datetime import datetime
 

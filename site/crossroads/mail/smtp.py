@@ -1,4 +1,4 @@
-"""The mail gateway: hand a mail to the mail server, and tell its refusals apart.
+"""SMTP transport: sends a message, and tells the kinds of refusals apart.
 
 The only module that knows SMTP. Without a mail server the mail is captured as an .eml file.
 """

@@ -1,4 +1,4 @@
-"""Suppressions: addresses that may not be mailed, until their owner confirms anew."""
+"""Suppressions: addresses that must not be mailed until their owner confirms again."""
 
 from sqlalchemy import delete
 

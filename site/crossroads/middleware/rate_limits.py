@@ -1,4 +1,4 @@
-"""Rate limits that all processes of one machine count together, in a small file of their own.
+"""Rate limits, counted by all processes of one machine in a file of their own.
 
 While the file cannot be used each process counts for itself, so that a full disk opens no door.
 """

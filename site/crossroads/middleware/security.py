@@ -1,4 +1,4 @@
-"""What stands between the public and the site: headers, origins, and who is asking."""
+"""Response headers, origin check, client IP."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address

@@ -1,4 +1,4 @@
-"""Compiled templates, kept for the next start: decision 9 has what that saves."""
+"""Cache of compiled templates for the next start: see decision 9."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What mail says: its templates' contexts, announcements, preview."""
+"""The content of mail: template contexts, announcements, preview."""

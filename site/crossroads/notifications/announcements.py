@@ -1,4 +1,4 @@
-"""Announcements: one mail to many who signed up, fed to the outbox at a set rate.
+"""Announcements: one mail to many leads, added to the outbox at a set rate.
 
 The outbox gets the messages of the next minute only, each with its due time: a hundred thousand
 receivers are queued by one small write, a pause acts at once, and a request to confirm never

@@ -1,4 +1,4 @@
-"""What a mail tells its one reader: the words and links that its templates ask for."""
+"""Template contexts of mail: the values and links for one receiver."""
 
 import re
 from dataclasses import dataclass

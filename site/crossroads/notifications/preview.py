@@ -1,4 +1,4 @@
-"""Every kind of mail with sample data, as files, to check before one is sent."""
+"""Writes every kind of mail with sample data to files."""
 
 from dataclasses import dataclass
 from datetime import timedelta

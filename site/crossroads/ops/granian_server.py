@@ -1,4 +1,4 @@
-"""Granian with private methods replaced, for what its settings cannot do.
+"""Granian with some private methods replaced, where its settings do not suffice.
 
 No other module uses private names of granian. They were read in version GRANIAN, and
 tests/ops/test_granian_server.py fails when another version is installed.

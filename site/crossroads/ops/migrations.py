@@ -1,4 +1,4 @@
-"""Migrations, by Flask-Migrate. Imported by commands that migrate: it takes as long as Flask."""
+"""Migrations by Flask-Migrate. Imported only by commands that migrate, as it is slow to load."""
 
 from flask import Flask
 from flask_migrate import Migrate, upgrade

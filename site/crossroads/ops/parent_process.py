@@ -1,4 +1,4 @@
-"""Ends a process when its parent ends, even by kill -9, which sends its children no signal."""
+"""Ends a process when its parent ends, also after kill -9, which sends no signal to children."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""The web server: granian with a process per core, the application loaded before they part."""
+"""The web server: granian with one process per core; the application is loaded before the fork."""
 
 import errno
 import gc

@@ -1,4 +1,4 @@
-"""The start of the whole product on one machine: prepare, say where things are, run it all."""
+"""The start of the whole product on one machine: prepare, print the addresses, run."""
 
 import os
 import shlex

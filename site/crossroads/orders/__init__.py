@@ -1,1 +1,1 @@
-"""What was bought: orders, seats, refunds, disputes, enrollments."""
+"""Orders: seats, refunds, disputes, enrollments."""

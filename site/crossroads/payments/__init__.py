@@ -1,4 +1,4 @@
-"""The Stripe gateway, the only importer of stripe: its objects end here, ours begin.
+"""The Stripe gateway, the only importer of stripe: it returns dataclasses of our own.
 
 Every call may have worked at Stripe's end although it failed at ours. Calls that create carry an
 idempotency key, so that asking again finds what was made.

@@ -1,4 +1,4 @@
-"""What is set up at Stripe: the account behind the key, and where it sends its events."""
+"""The Stripe account of a key, and its webhook endpoints."""
 
 from __future__ import annotations
 

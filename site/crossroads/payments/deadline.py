@@ -1,4 +1,4 @@
-"""A total limit for each call: for its headers and its body together, however slowly they come.
+"""A total time limit for each call: headers and body together.
 
 The timeout of requests holds for each read, so an answer that trickles byte by byte would hold its
 caller for as long as it trickles. https://requests.readthedocs.io/en/latest/user/quickstart/#timeouts

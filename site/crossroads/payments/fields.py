@@ -1,4 +1,4 @@
-"""The fields of Stripe's answers, read by what Stripe says of each: always there, null, left out.
+"""Reads fields of Stripe's answers: always there, nullable, or left out.
 
 What is not as it says raises NotUnderstood with the field's name and never its value.
 """

@@ -1,4 +1,4 @@
-"""Invoices that Stripe writes for what was paid."""
+"""Invoices that Stripe creates for payments."""
 
 from __future__ import annotations
 

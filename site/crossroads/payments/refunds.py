@@ -1,4 +1,4 @@
-"""Refunds and the charges they come out of, as Stripe has them now."""
+"""Refunds and their charges, as Stripe returns them."""
 
 from __future__ import annotations
 

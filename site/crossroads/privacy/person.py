@@ -1,4 +1,4 @@
-"""A person: all that is stored under one address, as one file, or taken out of everything."""
+"""One person: export all data stored about an address, or erase it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

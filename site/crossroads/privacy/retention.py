@@ -1,4 +1,4 @@
-"""Retention: deletes unconfirmed leads, and the names of replaced participants, in time."""
+"""Retention: deletes unconfirmed leads and names of replaced participants after a set time."""
 
 from datetime import datetime
 

@@ -1,1 +1,1 @@
-"""Accounts of staff."""
+"""Staff accounts."""

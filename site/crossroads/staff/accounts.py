@@ -1,4 +1,4 @@
-"""People who work at the desk: their accounts, their passwords, the sign-ins that are open."""
+"""Staff accounts: passwords, roles and open sign-ins."""
 
 import base64
 import secrets

@@ -1,4 +1,4 @@
-"""Exceptions become a page and a status here, and nowhere else."""
+"""Error pages: the only place where an exception becomes a page and a status."""
 
 import traceback
 from collections.abc import Callable, Sequence

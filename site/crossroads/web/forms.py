@@ -1,4 +1,4 @@
-"""The forms of the public pages. Their guard is the origin of the request, not a token."""
+"""Forms of the public pages. The origin of the request is checked instead of a token."""
 
 import re
 import unicodedata

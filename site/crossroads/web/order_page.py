@@ -1,4 +1,4 @@
-"""The page of an order, whichever form of it was sent: where it stands, and what can be done."""
+"""Loads the page of an order, and takes its forms."""
 
 import time
 from datetime import timedelta

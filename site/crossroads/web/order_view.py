@@ -1,4 +1,4 @@
-"""What the page of an order asks: its state, what there is to say and what can be done."""
+"""The view of an order for its page: state, texts and possible actions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Sign-up forms: what a page shows of one, and what a posted one stores."""
+"""Sign-up forms: the state of the form on a page, and the handling of a posted one."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Announcements at the desk: write, look, try, queue, pause, and see how it goes."""
+"""Announcements at the desk: write, preview, test, queue, pause and follow."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""Enrollments at the desk: who sits where, and the export."""
+"""Enrollments at the desk: participants of each seat, and the export."""
 
 from flask import Response, render_template, request
 

@@ -1,4 +1,4 @@
-"""The desk's first page: who signed up, what was sold, what needs a hand."""
+"""The home page of the desk: new leads, sales, and problems to solve."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Payments at the desk whose orders are not in this database: enroll the buyer, or refund."""
+"""Payments without an order in this database: enroll the buyer, or refund."""
 
 import structlog
 from flask import abort, flash, redirect, render_template, request, url_for

@@ -1,4 +1,4 @@
-"""The outbox at the desk: what is owed and how it went, and sending again what was given up."""
+"""The outbox at the desk: queued and sent mail, and resending."""
 
 from typing import Any
 

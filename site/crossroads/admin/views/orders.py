@@ -1,4 +1,4 @@
-"""Orders at the desk: the list, what is disputed, one order, its refunds, the export."""
+"""Orders at the desk: list, disputes, one order, refunds, export."""
 
 import structlog
 from flask import (

@@ -1,4 +1,4 @@
-"""One person at the desk: all that is stored of them, to look at, to hand over, to erase.
+"""One person at the desk: show, export or erase all data about them.
 
 For the owner alone: it is about mail and about money.
 """

@@ -1,4 +1,4 @@
-"""The door of the desk: sign in, sign out, change the password."""
+"""Sign in, sign out, change the password."""
 
 from contextlib import suppress
 from hashlib import sha256

@@ -1,1 +1,1 @@
-"""Lists from other programs: read, judged, imported, taken back."""
+"""Imports of lists from other programs: read, check, add, undo."""

@@ -1,4 +1,4 @@
-"""Imports that were made: which they are, and how one is taken back."""
+"""Past imports: list them, and undo one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

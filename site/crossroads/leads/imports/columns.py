@@ -1,4 +1,4 @@
-"""What the columns of a list are called in other programs, and what each is for us."""
+"""Column names of other programs, and the field that each one fills."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""CSV as other programs write it: its encoding, its separator, and its rows with their lines."""
+"""CSV files of other programs: encoding, separator, and rows with line numbers."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A CSV file of leads, from our own export or from elsewhere, read and checked line by line."""
+"""A CSV file of leads, from our export or another program, checked line by line."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

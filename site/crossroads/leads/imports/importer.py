@@ -1,4 +1,4 @@
-"""The import of leads who agreed elsewhere: staged apart, weighed, then taken.
+"""Adds leads from a file: staged in a temporary table, assessed, then added.
 
 An import makes nobody mailable who is known here, or whose address is suppressed. It takes off
 those who confirmed here and are gone by the file.

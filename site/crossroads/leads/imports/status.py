@@ -1,4 +1,4 @@
-"""What columns of other programs' lists say of a person: agreed, left, bounced, never confirmed.
+"""Status columns of other programs: agreed, unsubscribed, bounced or never confirmed.
 
 Known names and values are tables below. Where one was seen in a program's documentation or in its
 own tests the program is named; "believed" marks what we have not seen.

@@ -1,4 +1,4 @@
-"""A first look at a whole file of leads: which of its columns could say who left, and how."""
+"""Surveys a whole file before the import: which columns may mark people as unsubscribed."""
 
 import re
 import shlex

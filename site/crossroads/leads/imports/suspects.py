@@ -1,4 +1,4 @@
-"""Columns that nobody named for what they are, and that could say who left all the same."""
+"""Finds unknown columns that may mark people as unsubscribed."""
 
 import re
 import unicodedata

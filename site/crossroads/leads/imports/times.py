@@ -1,4 +1,4 @@
-"""Times as other programs write them."""
+"""Parses times in the formats of other programs."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A database as after a good year: leads, what they agreed to, and what some of them bought.
+"""Demo data: a database as after a good year, with leads, consent and orders.
 
 Everything is made up, and nobody can be reached at these addresses. What is drawn follows from
 the seed, the rows that are there already, and the day.

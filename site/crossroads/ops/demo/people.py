@@ -1,4 +1,4 @@
-"""Names for people who do not exist, as they are spread over the countries of our readers."""
+"""Names of people who do not exist, spread over countries."""
 
 import unicodedata
 from itertools import product

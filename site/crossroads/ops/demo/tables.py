@@ -1,4 +1,4 @@
-"""The tables that made-up people fill: how a million rows get into them soonest."""
+"""Bulk inserts of demo rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The doctor: looks at settings, database, mail, Stripe and content, and names what is wrong.
+"""The doctor: checks settings, database, mail, Stripe and content.
 
 What it says never holds a key or a password. It sends no mail and moves no money; with a test key
 it opens a checkout at Stripe, of no order, and ends it.

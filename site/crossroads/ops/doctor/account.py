@@ -1,4 +1,4 @@
-"""The account at Stripe: whether its key works and may do what the site asks, mode, and clock."""
+"""Checks the Stripe account: the key, its rights, mode, and clock."""
 
 import re
 from collections.abc import Callable, Generator, Iterator

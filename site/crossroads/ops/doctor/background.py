@@ -1,4 +1,4 @@
-"""Background work: whether mail, events and sweeps are late."""
+"""Checks whether mail, events and sweeps are late."""
 
 from collections.abc import Iterator
 

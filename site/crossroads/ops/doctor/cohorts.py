@@ -1,4 +1,4 @@
-"""Content against orders: cohorts that are no longer as they were sold."""
+"""Checks content against orders: cohorts that differ from what was sold."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

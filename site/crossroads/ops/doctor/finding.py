@@ -1,4 +1,4 @@
-"""What the doctor says: one line for each thing that was looked at."""
+"""A finding of the doctor: one line per check."""
 
 from dataclasses import dataclass
 from typing import Literal

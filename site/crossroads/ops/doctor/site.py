@@ -1,4 +1,4 @@
-"""This site at Stripe: whether the account is the one its orders were made in, and what is lost."""
+"""Checks this site at Stripe: the account of its orders, and lost payments."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A trial at Stripe: whether a checkout opens, and whether this site understands what it answers.
+"""Opens and expires a trial checkout, to check that this site understands the answer.
 
 It goes through the code that sells, so that an operator hears of what is wrong before a buyer does.
 """

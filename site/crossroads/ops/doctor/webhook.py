@@ -1,4 +1,4 @@
-"""The webhook at Stripe: whether its events come here, all of them, and verify.
+"""Checks the webhook: its address, its events and its secret.
 
 Stripe shows a signing secret once and never again, so whether ours is the right one is told by what
 happened: an event that came and verified, or one that came, did not, and that Stripe knows.

@@ -1,4 +1,4 @@
-"""From the course page to Stripe and back: the order's summary, its start, its page."""
+"""From the course page to Stripe and back: order summary, checkout and order page."""
 
 import time
 from logging import ERROR, WARNING

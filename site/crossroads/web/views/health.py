@@ -1,4 +1,4 @@
-"""What machines ask: is the process up, can it serve, how is it doing."""
+"""Health checks: is the process up, can it serve, and its metrics."""
 
 import hmac
 

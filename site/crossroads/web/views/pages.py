@@ -1,4 +1,4 @@
-"""The public pages: the same bytes for every visitor, kept in memory in front of this module."""
+"""The public pages: the same bytes for every visitor, served from memory by the page cache."""
 
 from collections.abc import Callable
 from io import BytesIO

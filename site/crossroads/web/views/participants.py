@@ -1,4 +1,4 @@
-"""Who takes the seats of an order: named, replaced and invited again by the buyer.
+"""Participants of an order: the buyer names, replaces and invites them.
 
 As for the order's page itself, whoever knows its address may act: no other site does.
 """

@@ -1,4 +1,4 @@
-"""The student's page, behind the link that was mailed."""
+"""The student page, behind a mailed link."""
 
 from flask import Blueprint, Response, abort, make_response, render_template
 from werkzeug.utils import redirect

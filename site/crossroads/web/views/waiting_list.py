@@ -1,4 +1,4 @@
-"""The waiting list of full dates: its form as a page, and the page behind the mailed link."""
+"""The waiting list of a full cohort: its form, and the page behind the mailed link."""
 
 from functools import partial
 

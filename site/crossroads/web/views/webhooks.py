@@ -1,4 +1,4 @@
-"""Where Stripe tells what happened: verify, note it as a job, answer. The worker does the rest."""
+"""The Stripe webhook: verify the event, store it as a job, answer."""
 
 import time
 from typing import Final
