@@ -28,7 +28,7 @@ NAMING = {
 }
 
 CONNECT_SECONDS = 5  # a PostgreSQL server that takes longer counts as away
-LOCK_SECONDS = 10  # whoever waits longer for a lock gives up, and says so
+LOCK_SECONDS = 10  # a longer wait for a lock ends with an error
 # What PostgreSQL is told at the start of each connection. The first only shows that it arrived.
 ARRIVED = "crossroads.session"
 SESSION = {

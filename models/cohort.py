@@ -9,8 +9,8 @@ from models.base import Base
 class Cohort(Base):
     """Seats of one cohort that are not on offer: `reserved` ones were given away off the site.
 
-    `seats` is how many the content had when seats were last asked for, for whoever has no content
-    at hand; None where nobody has asked since it is noted.
+    `seats` is the number in the content when seats were last counted, for code without the
+    content; None if they have not been counted since this column exists.
     """
 
     __tablename__ = "cohort"

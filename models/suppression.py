@@ -17,7 +17,7 @@ class SuppressionReason(Labeled):
 
 
 class Suppression(Base):
-    """One address that no list may mail since then, until its owner confirms anew.
+    """One address that no list may mail since then, until its owner confirms again.
 
     `address_hash` is the address's HMAC under SUPPRESSION_KEY: the row outlives the person's
     data, and tells nobody who they were.

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("word", "lead_id", name=op.f("pk_lead_word")),
         sqlite_with_rowid=False,
     )
-    # Whoever is there already is indexed by the worker, as those who come.
+    # Leads that are already stored are indexed by the worker, like new ones.
     op.add_column("lead", sa.Column("words", sa.Text(), nullable=True))
     for name in NARROWED:
         op.create_index(f"ix_lead_{name}_created_at", "lead", [name, "created_at"])

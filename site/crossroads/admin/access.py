@@ -113,12 +113,12 @@ def blueprint(
 
 
 def staff() -> Staff | None:
-    """Return who is signed in."""
+    """Return the signed-in account, or None."""
     return current_user._get_current_object() if current_user.is_authenticated else None
 
 
 def signed_in() -> Staff:
-    """Return who is signed in, in a view that nobody else reaches."""
+    """Return the signed-in account, in a view that requires one."""
     found = staff()
     if found is None:
         abort(401)
@@ -126,7 +126,7 @@ def signed_in() -> Staff:
 
 
 def menu() -> list[tuple[str, str, bool]]:
-    """Return label and address of each room open to who is signed in, and whether it is this."""
+    """Return label, address and whether it is current, for each page in the account's menu."""
     found = staff()
     return [
         (label, url_for(endpoint), request.blueprint == endpoint.partition(".")[0])
@@ -136,13 +136,13 @@ def menu() -> list[tuple[str, str, bool]]:
 
 
 def sign_in(found: Staff) -> None:
-    """Start the browser's session anew for someone who has just proved who they are."""
+    """Start a new browser session for an account whose password was just checked."""
     session.clear()
     login_user(found)
 
 
 def sign_out() -> None:
-    """Forget who was signed in, in the browser's session."""
+    """Remove the account from the browser's session."""
     logout_user()
     session.clear()
 

@@ -243,7 +243,7 @@ def _choices(
 
 
 class RefundForm(DeskForm):
-    """What to give back of an order: all that is left, so many seats, or an amount."""
+    """What to refund of an order: the rest, a number of seats, or an amount."""
 
     what = SelectField("What to return")
     seat = SelectMultipleField("Which seats, if you return some", coerce=int, validate_choice=False)

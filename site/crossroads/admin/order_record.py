@@ -48,7 +48,7 @@ class Record:
     """All that is known of an order. `undone` are events of Stripe that should be followed by now.
 
     `drift` says that Stripe sold it at another price than the order's, codes and tax aside.
-    `enrollments` are by seat: who has it now, then who had it before.
+    `enrollments` are by seat: the present participant, then earlier ones.
     """
 
     balance: Balance

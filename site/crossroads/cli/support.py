@@ -64,7 +64,7 @@ def write_export(sheet: Sheet, which: Filter, kind: str, output: str, noun: str)
             return
         with progress(f"{noun.capitalize()}s") as advance:
             written = export.write_whole(db.engine, sheet, which, kind, Path(output), advance)
-    except BrokenPipeError:  # whoever read it had enough
+    except BrokenPipeError:  # the reader has closed the pipe
         raise
     except OSError as error:
         fail(f"{output}: cannot be written: {error.strerror}")

@@ -14,7 +14,7 @@ from crossroads.content import Content, ContentError
 class ContentStore:
     """Content and static files, both read once, so that the site stays of one piece.
 
-    With `watch` (development) refresh() reads them anew when a file has changed: called before
+    With `watch` (development) refresh() reads them again when a file has changed: called before
     every request, it lets an edit show on the next reload.
     """
 

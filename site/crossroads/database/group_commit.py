@@ -1,8 +1,8 @@
 """Group commit: writes of concurrent requests of one process share a transaction.
 
-SQLite takes one writer at a time, and a commit waits for the disk however little it holds. Whoever
-comes while another commits queues what it has; the next one to commit takes along all that is
-queued. Each request goes on when its own is durable, as if it had been alone.
+SQLite takes one writer at a time, and every commit waits for the disk. A request that arrives
+during a commit queues its entry; the next commit takes all queued entries. Each request continues
+when its own entry is durable, as if it had been alone.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ Entry = tuple[Store, Any, "Future[None]"]
 
 
 class GroupCommit:
-    """Commits what several threads bring, each through the session of whoever happens to do it.
+    """Commits entries of several threads together, in the session of one of them.
 
     Processes take turns at `file`. Without one everybody commits alone: PostgreSQL groups commits
     by itself.
@@ -43,7 +43,7 @@ class GroupCommit:
 
         `store` is given all items that are queued for it, and a session in a transaction that
         writes. Raises what it raises for this item alone. `session` gives one that has begun no
-        transaction yet; it is asked for by whoever commits, and by nobody else.
+        transaction yet; only the committing thread requests it.
         """
         entry = (store, item, Future[None]())
         if self._file is None:

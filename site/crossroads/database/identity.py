@@ -82,7 +82,7 @@ def raise_to_live(session: AnySession, *, live: bool) -> bool:
     """Let test orders count no more, and release their seats, once a live key is used.
 
     Return whether that is so from now on: the caller then advances the site version, as the last
-    thing that it locks, because whoever places an order locks a cohort before it. It is never
+    thing that it locks, because placing an order locks a cohort before it. It is never
     lowered: a test key on a database that sells changes nothing there.
     """
     row = of(session)

@@ -81,12 +81,12 @@ def release(session: AnySession, owner: str) -> int:
 
 
 def free(kind: type[Job], at: datetime) -> ColumnElement[bool]:
-    """Return the condition that nobody has a row, or that whoever has it has run out of time."""
+    """Return the condition that a row has no lease, or an expired one."""
     return or_(kind.lease_until.is_(None), kind.lease_until <= at)
 
 
 def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
-    """Return how long to wait after so many tries: twice as long each time, and up to a quarter
+    """Return the wait after this number of tries: twice as long each time, and up to a quarter
     more at random, so that a server that comes back is not met by everything at once.
     """
     doubled: timedelta = first * 2 ** min(attempts - 1, 30)

@@ -13,7 +13,7 @@ from models.base import AnySession
 from models.folding import fold, folded
 
 PAGE_SIZE = 50
-COUNTED = 2_500  # rows; who wants to know of more than that asks
+COUNTED = 2_500  # rows; a larger count is made on request
 MANY = 20_000  # entries of an index: how many more there are makes no difference
 # Rows looked at in order, before those that are meant are put in order instead. A row that lies
 # anywhere takes as long as ten side by side.
@@ -87,7 +87,7 @@ class Narrowed:
 class Page(Generic[Row]):
     """One page of a list. `first` counts from 1; it is 0 when the page is empty.
 
-    `total` is None when so many rows are meant that they were not counted; then `first` is None
+    `total` is None when too many rows match to count them; then `first` is None
     too, but for the first page.
     """
 

@@ -1,7 +1,7 @@
 """A file lock between processes of one machine, with a timeout.
 
-SQLite has whoever finds its file locked look again after 1, 2, 5 … 100 ms. Where processes write
-all the time, many wait much longer than the file is held. Whoever waits for a turn looks every
+SQLite retries a locked file after 1, 2, 5 … 100 ms. Where processes write
+all the time, many wait much longer than the file is held. With this lock a process looks every
 fifth of a millisecond, and a process that is killed has none. It only saves time: what protects the
 data is SQLite's own lock.
 """
@@ -22,7 +22,7 @@ LOOK_SECONDS: Final = 0.0002
 
 @contextmanager
 def hold(lock: Path, *, patience: float) -> Iterator[None]:
-    """Wait until no other process has its turn at this file, for so many seconds at the most."""
+    """Wait until no other process holds this file, at most `patience` seconds."""
     file = None
     with suppress(OSError):  # then it goes without a turn, and SQLite has it wait
         file = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)

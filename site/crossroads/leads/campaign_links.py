@@ -26,7 +26,8 @@ WITHIN = re.compile(
     rf"(?:&{AMPERSAND.removesuffix('*')}+|\\u0026{AMPERSAND}){ANY}|[&?;#]{AMPERSAND}{OURS}",
     re.IGNORECASE,
 )
-# The same where an equals sign of the value is not encoded: whoever encodes a value encodes both.
+# The same where an equals sign of the value is not encoded: a program that encodes a value
+# encodes both.
 WITHIN_MANGLED = re.compile(rf"&{AMPERSAND}{ANY}|{WITHIN.pattern}", re.IGNORECASE)
 ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);")
 

@@ -44,7 +44,7 @@ class Touch:
 class Submission:
     """What a form brought: who signs up, where they came from, what they agreed to and the proof.
 
-    A `suspect` one, which a robot may have sent, is kept and owed nothing: autofill trips traps
+    A `suspect` one, which a bot may have sent, is stored and gets no mail: autofill trips traps
     too, so it must not be lost.
     """
 
@@ -57,7 +57,7 @@ class Submission:
 
 
 def capture(session: AnySession, signups: Sequence[Submission]) -> None:
-    """Record sign-ups: of each the lead if new, the consent event, and the mail that is owed.
+    """Record sign-ups: of each the lead if new, the consent event, and the mail to send.
 
     A known address keeps its name, its first touch and its state: only the owner of the
     mailbox can change that, with the link that is mailed.
@@ -66,7 +66,7 @@ def capture(session: AnySession, signups: Sequence[Submission]) -> None:
     new: list[tuple[int, Submission]] = []
     known = []
     for signup in signups:
-        number = numbers.pop(signup.address.key, None)  # the first of equal ones is who was added
+        number = numbers.pop(signup.address.key, None)  # of equal ones, the first was added
         if number is None:
             known.append(signup)
         else:
@@ -100,7 +100,7 @@ def _add(session: AnySession, signups: Sequence[Submission]) -> dict[str, int]:
 
 
 def _begin(session: AnySession, added: Sequence[tuple[int, Submission]]) -> None:
-    """Open the ledgers of leads that were added just now, and owe them the first mail."""
+    """Open the ledgers of leads that were just added, and queue their first mail."""
     if not added:
         return
     events = [
@@ -278,7 +278,7 @@ def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Out
 def bounced(session: AnySession, message: Message) -> None:
     """Mail no list to an address any more that the mail server says does not exist.
 
-    Whoever signs up with it anew and confirms is mailed again; what a buyer is owed is sent.
+    A new sign-up that is confirmed is mailed again; mail about orders is still sent.
     """
     if not message.address_hash:  # a mail to the staff
         return
@@ -325,7 +325,7 @@ def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
 def _void_links(session: AnySession, lead: Lead) -> None:
     """Make links to confirm with void: an old one must not bring back someone who is gone.
 
-    Signing up anew mails a new one.
+    A new sign-up mails a new one.
     """
     lead.confirm_token = new_token()
     for waiting in _waiting(session, lead):

@@ -1,8 +1,8 @@
 """The waiting list of a cohort: join, confirm, count. To unsubscribe is to leave it.
 
-Whoever types an address asks; only its owner, with the link that is mailed, is put on the list.
-That holds for an address that is confirmed for something else too. Whoever paid for a place when
-the last one was gone has asked for it with their money, and need not ask again.
+Anyone may enter an address; only its owner, with the mailed link, joins the list.
+That holds for an address that is confirmed for something else too. A buyer whose payment arrived
+after the last seat was sold joins without confirming: the payment proves the request.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def named(content: Content, course: str, cohort: str) -> tuple[str, str]:
 def join(
     session: AnySession, signups: Sequence[Submission], *, course: Course, cohort: Cohort
 ) -> None:
-    """Record who asks for a place on the list: consent event, and mail that is owed."""
+    """Record a request to join the list: consent event and mail."""
     for signup in signups:
         kind = ConsentKind.HELD_TO_WAIT if signup.suspect else ConsentKind.ASKED_TO_WAIT
         lead = leads.record(session, signup, kind)

@@ -69,7 +69,7 @@ def cleaned(text: str) -> str:
     RFC 5321 section 2.4 allows mailboxes that differ in case alone, and discourages them; we know
     of no provider that has them.
     What is no single address comes back without unseen signs and outer spaces, and nothing else is
-    changed: whoever typed it sees it again.
+    changed: the form shows the value as it was entered.
     """
     if PLAIN.fullmatch(text):
         return text

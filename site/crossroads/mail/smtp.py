@@ -41,7 +41,7 @@ class TemporaryFailure(Exception):
 
 
 class ServerAway(TemporaryFailure):
-    """The mail server takes no mail from us now, whoever it is for."""
+    """The mail server accepts no mail from us now, for any receiver."""
 
 
 class PermanentFailure(Exception):

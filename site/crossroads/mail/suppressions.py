@@ -33,7 +33,7 @@ def add(session: AnySession, address_hash: str, reason: str) -> None:
 def inherit(session: AnySession, address: Address) -> None:
     """Hold back a lead just added as its address was held back under its former key, if it was.
 
-    An erased person's address is not known, so the migration could not store it anew.
+    An erased person's address is not known, so the migration could not store it again.
     """
     former = find(session, address.former) if address.former else None
     if former is not None:

@@ -133,7 +133,7 @@ class Reader:
     def result(self, seconds: float) -> bytes | None:
         """Return what the stream holds, None when the client went away.
 
-        Raises queue.Empty after so many seconds, and Evicted.
+        Raises queue.Empty after this number of seconds, and Evicted.
         """
         result = self._results.get(timeout=seconds)
         if isinstance(result, Evicted):

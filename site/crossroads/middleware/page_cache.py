@@ -31,7 +31,7 @@ ENCODINGS = ("br", "gzip", "identity")
 ALREADY_SMALL = ("image/png", "image/jpeg", "font/woff2")
 POLL_SECONDS = 2.0
 AFTER_FAILURE = 4  # polls until pages that could not be rendered are tried again
-# Dropped from what Flask answered: made anew here, or true of one request only.
+# Dropped from Flask's answer: made again here, or true of one request only.
 OWN = {
     *("accept-ranges", "content-length", "date", "etag", "last-modified"),
     *("set-cookie", "x-request-id"),
@@ -288,7 +288,7 @@ def _names(header: str, etag: str) -> bool:
     """Tell whether If-None-Match names the ETag, by the weak comparison it asks for.
 
     Of the variant that would be sent, and no other: a cache that holds the brotli bytes must
-    not take our "unchanged" for leave to send them to whoever cannot read them.
+    not take our "unchanged" for permission to send them to a client that cannot read them.
     https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
     """
     return parse_etags(header).contains_weak(etag.strip('"'))

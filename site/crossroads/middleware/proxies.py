@@ -40,7 +40,7 @@ class Watch:
 
 
 def mismatch(trusted: int, hops: int) -> str | None:
-    """Return what is wrong with TRUSTED_PROXIES where requests come over so many hops, or None.
+    """Return what is wrong with TRUSTED_PROXIES for this number of hops, or None.
 
     A request without the header tells nothing: a health check asks past the proxy. More hops than
     proxies are the visitor's own words.

@@ -47,7 +47,7 @@ ON CONFLICT (key) DO UPDATE SET
 """
 HIGHEST = 2**62
 # One statement, which commits itself: between two of a transaction another thread would take its
-# turn, and whoever counts would wait for that.
+# turn, and the counting thread would wait for that.
 COUNT = """
 WITH asked AS (
   SELECT key AS place, json_extract(value, '$[0]') AS name,
@@ -214,7 +214,7 @@ class CounterFile(Storage):
 
 
 def client_network() -> str:
-    """Return who is counted: the IPv4 address, or the /64 that one IPv6 subscriber has."""
+    """Return the counted network: the IPv4 address, or the /64 of one IPv6 subscriber."""
     ip = client_ip()
     if ip is None:
         return "unknown"  # whatever a proxy wrote instead: one count for all of them
@@ -222,7 +222,7 @@ def client_network() -> str:
 
 
 class TooMany(Exception):
-    """A limit is reached: so many `seconds` have to pass before one more is taken."""
+    """A limit is reached: the next request is accepted after this number of `seconds`."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"one more in {seconds} seconds")
@@ -243,7 +243,7 @@ def count(*limits: tuple[str, str, str]) -> None:
     """Count one more under each of these limits. Raises TooMany when that is over one of them.
 
     Each is given by its windows, its scope, and the name that is counted in it. In the windows
-    after the one that is over it is not counted: who is too fast for a minute loses no hour.
+    after the one that is over it is not counted: a client too fast for a minute keeps its hour.
 
     By the fixed windows and the counters of the limiter. What a context or decorator of it looks up
     for each request besides is known here, and to count in one window after the other would take

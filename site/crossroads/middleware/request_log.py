@@ -12,7 +12,7 @@ from crossroads.metrics import DURATION, REQUESTS
 ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # Set in the WSGI environment of a request that nobody made: it is neither logged nor counted.
 NO_VISIT = "crossroads.no_visit"
-# Whoever asks names the method, and every new label of a counter is kept for good.
+# The client chooses the method, and every new label of a counter is kept for good.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 log = structlog.get_logger()

@@ -89,7 +89,7 @@ def count(session: AnySession, announcement: Announcement) -> int:
 
 
 def queue(session: AnySession, announcement: Announcement, at: datetime) -> bool:
-    """Have a draft sent to everyone who is meant at this moment. False when it is none."""
+    """Queue a draft for its present receivers. False when it is not a draft."""
     if announcement.state != AnnouncementState.DRAFT:
         return False
     announcement.receivers = count(session, announcement)
@@ -186,7 +186,7 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
 def credit(session: AnySession, token: str, reference: str, at: datetime | None) -> None:
     """Note on the mail whose link is used that its receiver is leaving now; None takes it back.
 
-    Call before the lead itself is changed: who has left already leaves through no mail again.
+    Call before the lead itself is changed: an unsubscribed lead cannot unsubscribe by another mail.
     """
     lead = select(Lead.id).where(Lead.unsubscribe_token == token)
     if at is not None:
@@ -204,7 +204,7 @@ def credit(session: AnySession, token: str, reference: str, at: datetime | None)
 
 
 def _meant(announcement: Announcement) -> Select[Lead, Waiting]:
-    """Return the query for who is meant, those among them whose mail something holds back."""
+    """Return the query for the receivers, including suppressed ones."""
     meant = LeadFilter.of(page=announcement.page, campaign=announcement.campaign).conditions()
     query = select(Lead, Waiting)
     if announcement.waiting:
@@ -223,19 +223,19 @@ def _meant(announcement: Announcement) -> Select[Lead, Waiting]:
 
 
 def _rest(announcement: Announcement) -> Select[Lead, Waiting]:
-    """Return the query for those who have no message yet, in the order they are written to."""
+    """Return the query for receivers without a message, in sending order."""
     held_back = exists().where(Suppression.address_hash == Lead.address_hash)
     rest = _meant(announcement).where(Lead.id > announcement.reached_id, ~held_back)
     return rest.order_by(Lead.id)
 
 
 def _counted(session: AnySession, query: Select[Lead, Waiting]) -> int:
-    """Count who of them may be mailed: all but the few who are held back.
+    """Count the receivers that may be mailed: all but the suppressed ones.
 
     To look for each one among those would take a second and more with a million.
     """
     number = query.with_only_columns(func.count(Lead.id))
-    other = aliased(Lead)  # or SQLite would look at each of those who are meant
+    other = aliased(Lead)  # or SQLite would read each receiver
     held_back = select(other.id).where(other.address_hash.in_(select(Suppression.address_hash)))
     held = number.where(Lead.id.in_(held_back))
     return (session.scalar(number) or 0) - (session.scalar(held) or 0)

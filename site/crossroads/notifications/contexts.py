@@ -44,7 +44,7 @@ class Unpaid:
 
 @dataclass(frozen=True, kw_only=True)
 class Participant:
-    """Someone who was given a seat, and the order that paid for it."""
+    """A participant, and the order that paid for the seat."""
 
     enrollment: Enrollment
     order: Order
@@ -160,7 +160,7 @@ def _purchase(bought: Bought, content: Content, base_url: str) -> dict[str, obje
 
 
 def _participant(to: Participant, content: Content, base_url: str) -> dict[str, object]:
-    """Return the words for who was given a seat. They hear of the buyer's name, and of no money."""
+    """Return the values for a participant: the buyer's name, but no amounts."""
     course = content.course(to.order.course)
     cohort = course.cohort(to.order.cohort) if course else None
     link = f"{base_url}/enrollments/{to.enrollment.token}"

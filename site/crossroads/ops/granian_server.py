@@ -75,9 +75,10 @@ class Persistent(Server):  # type: ignore[misc, valid-type] # its class depends 
         return self._due[idx] - at
 
     def _spawn_worker(self, idx: int, target: Any, callback_loader: Loader) -> Any:
-        # One listener that all workers share gives most connections of a burst to whoever wakes
-        # first; the kernel spreads them evenly over several. Each is bound here and listens once
-        # its worker has come up. It stays when that ends: what waits there, the next one answers.
+        # One listener that all workers share gives most connections of a burst to the worker that
+        # wakes first; the kernel spreads them evenly over several. Each is bound here and listens
+        # once its worker has come up. It stays open when the worker ends: the next worker answers
+        # the connections that wait there.
         if sys.platform == "linux":
             if idx not in self._listeners:
                 holder = self._ssp.build()

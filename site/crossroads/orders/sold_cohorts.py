@@ -42,7 +42,7 @@ class Affected:
 
     @property
     def who(self) -> str:
-        """Describe who is affected, without addresses."""
+        """Describe the affected people, without addresses."""
         parts = [_count(self.seats, "seat")]
         if self.order_count:
             numbers = ", ".join(map(str, self.orders))

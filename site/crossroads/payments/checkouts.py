@@ -93,7 +93,7 @@ class Checkout:
     `paid` counts what needed no payment too, then `free` says so. `failed`: a later payment did
     not come. `recovered_from` names the expired checkout that this one is a copy of; `recovery_url`
     leads from an expired one to such a copy. `made_for` is the `reference` once more, from where
-    only who has the key can write it. `quantity` counts the first ten lines: ours have one.
+    only the owner of the key can write it. `quantity` counts the first ten lines: ours have one.
     `site`, `number`, `course` and `cohort` are the metadata's; checkouts from before have none.
     `email` and `name` are what the buyer typed at Stripe, or what was filled in for them.
     """

@@ -63,7 +63,7 @@ class Connection:
         self._until: float | None = None
 
     def within(self, seconds: float) -> Self:
-        """Return this gateway for one request, all of whose calls end in so many seconds.
+        """Return this gateway for one request, whose calls all end within this number of seconds.
 
         What is left of them bounds each call, which is made once, in the background too; one for
         which nothing is left raises PaymentsAway.
@@ -113,7 +113,7 @@ class Connection:
         return self._background and self._until is None
 
     def _patiently(self, call: Callable[[], R]) -> R:
-        """Return what the call does. Who is patient makes it again when Stripe is busy.
+        """Return the result of the call. A patient gateway retries when Stripe is busy.
 
         The SDK never does that. https://docs.stripe.com/rate-limits#handling-limiting-gracefully
         """

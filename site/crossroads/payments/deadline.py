@@ -26,7 +26,7 @@ _until: ContextVar[float | None] = ContextVar("until", default=None)
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Have no read of an answer last beyond so many seconds from now, by the monotonic clock."""
+    """Limit every read of an answer to this number of seconds from now, by the monotonic clock."""
     token = _until.set(time.monotonic() + seconds)
     try:
         yield

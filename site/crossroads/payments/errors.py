@@ -102,7 +102,7 @@ def ours(error: Exception) -> bool:
 
 
 def why(error: PaymentsError) -> Why:
-    """Return what kept Stripe from doing what was asked, for those who are to be told."""
+    """Return why Stripe did not do what was requested, as a text for staff."""
     return "refused" if isinstance(error, PaymentsRefused) else "ours" if ours(error) else "away"
 
 

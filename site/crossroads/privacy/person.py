@@ -67,7 +67,7 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
     """
     bought = select(Order).where(Order.address_hash == address_hash, Order.email != "")
     bought = bought.order_by(Order.id)
-    # Orders before the lead, as whoever fulfills one locks them: no two wait for each other.
+    # Orders before the lead, the order in which fulfillment locks them: no deadlock.
     theirs = session.scalars(bought.with_for_update() if lock else bought).all()
     query = select(Lead).where(Lead.address_hash == address_hash, Lead.state != LeadState.ERASED)
     lead = session.scalar(query.with_for_update() if lock else query)
@@ -102,7 +102,7 @@ def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
     """Take a person found under lock out of everything that is stored here.
 
     What stays names nobody: the bare events of the ledger, the amounts of the orders, and the
-    keyed hash of the address, which keeps a later import from mailing it. Whoever signs up with
+    keyed hash of the address, which keeps a later import from mailing it. A sign-up with
     it again is a new lead.
     """
     outbox.erase(session, person.address_hash)
@@ -150,7 +150,7 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
       quantity, amount, currency, email, name, stripe_session, stripe_payment, made_at, paid_at,
       settled_at, how
 
-    What is not known is null. Keys of mailed links are left out: whoever has the file must not be
+    What is not known is null. Keys of mailed links are left out: the holder of the file must not be
     able to act with it.
     """
     suppression = person.suppression

@@ -24,7 +24,7 @@ from models.consent import ConsentKind
 from models.lead import LeadState
 
 AT_ONCE = 500
-# Whoever did one of these once was the owner of the address, and is not forgotten unasked.
+# Events that prove ownership: such leads are never deleted automatically.
 OWNERS = (
     ConsentKind.CONFIRMED,
     ConsentKind.WAITING,
@@ -53,7 +53,7 @@ def purge(session: AnySession, before: datetime) -> int:
         )
         .where(~known, ~bought, ~seated)
         .limit(AT_ONCE)
-        .with_for_update()  # whoever signs up at this moment waits, and is a new lead then
+        .with_for_update()  # a sign-up at this moment waits, and is then a new lead
     )
     numbers = session.scalars(query).all()
     for model in (Message, ConsentEvent, Waiting):

@@ -39,7 +39,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Staff:
-    """Who is signed in, as plain facts that outlive the transaction they were read in."""
+    """The signed-in account, as plain values that outlive their transaction."""
 
     id: int
     email: str
@@ -182,7 +182,7 @@ def seen(session: AnySession, token: str, at: datetime) -> None:
 
 
 def close_session(session: AnySession, token: str) -> None:
-    """Sign out: from here on the token is worth nothing, whoever has a copy."""
+    """Sign out: every copy of the token is invalid from now on."""
     session.execute(delete(StaffSession).where(StaffSession.token_hash == _digest(token)))
 
 

@@ -35,7 +35,7 @@ NEVER_SENT_AGAIN = {"password", "csrf_token"}
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 LINKS = [("Comparisons", "/compare"), ("Home", "/")]
 SIGNUP = ("Open the sign-up page", "/signup")
-DESK = "crossroads.desk"  # returns the desk's pages that are open to who is signed in
+DESK = "crossroads.desk"  # returns the desk's pages for the signed-in account
 THE_DESK = ("The desk", "/admin/")
 
 WORDS = {
@@ -216,13 +216,13 @@ def _to_a_buyer(status: int) -> tuple[str, str]:
 
 
 def _links() -> list[tuple[str, str]]:
-    """Return where to go from here, at the desk as far as the role of who is signed in leads."""
+    """Return links onward; at the desk, those that the account's role may open."""
     if not request.path.startswith("/admin"):
         back = _buying() and request.method == "GET"
         return [("Try again", request.path), *LINKS] if back else LINKS
     try:
         pages = current_app.extensions[DESK]()
-    except DATABASE_AWAY:  # which knows who is signed in
+    except DATABASE_AWAY:  # the sign-in is stored there
         pages = []
     return [*(page for page in pages if page[1] != THE_DESK[1]), THE_DESK]
 

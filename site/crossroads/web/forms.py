@@ -78,7 +78,7 @@ def _short_lived(email: str) -> str | None:
     if not domain_hints.disposable(email_key(email).rpartition("@")[2]):
         return None
     meant = domain_hints.meant(email)
-    if meant:  # whoever has a slip of gmail.com registered is on the list, too
+    if meant:  # domains that imitate gmail.com are on the list, too
         return f"Did you mean {meant}? Use an address you check"
     return "Use a permanent address: disposable mailboxes stop working"
 

@@ -136,7 +136,7 @@ def _seats(order: Order, balance: Balance, cohort: Cohort | None, naming: Naming
 
 
 def fresh(seat: participants.Seat) -> ParticipantForm:
-    """Return the form for a seat with nothing typed: with who has it, if anyone does."""
+    """Return the form for a seat, with its present participant if there is one."""
     known = {"name": seat.participant.name, "email": seat.participant.email}
     return ParticipantForm(formdata=None, prefix=f"seat{seat.number}", data=known)
 

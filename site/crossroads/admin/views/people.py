@@ -51,7 +51,7 @@ def erase(address_hash: str) -> AnyResponse:
     db.session.commit()
     scrub(db.engine)
     log.info("person erased", user=access.signed_in().id, lead=lead)
-    flash("The person is erased. The address is not mailed again unless it signs up anew.", "ok")
+    flash("The person is erased. The address is not mailed again unless it signs up again.", "ok")
     return redirect(
         url_for("admin_leads.lead", lead_id=lead) if lead else url_for(access.ORDERS), 303
     )

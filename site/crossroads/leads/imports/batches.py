@@ -84,7 +84,7 @@ def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, 
     the highest number that was looked at. Returns how many were removed and the highest number now,
     None at the end.
     """
-    # Whoever signs up at this moment waits for the lock, or is seen below.
+    # A sign-up at this moment waits for the lock, or is seen below.
     locked = select(Lead.id).where(Lead.import_id == record.id, Lead.id > after)
     locked = locked.order_by(Lead.id).limit(AT_ONCE).with_for_update()
     numbers = session.scalars(locked).all()

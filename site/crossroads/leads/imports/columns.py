@@ -90,9 +90,9 @@ class Plan:
     """What each column of a file is read for.
 
     `reads` has for each name of ours the columns that hold it, the preferred first. `judges` are
-    the columns that tell who left; `suspects` could, and nobody knows; `rest` is not read,
-    and of it the places in `ignored` by order of whoever imports the file. `ours` is set when the
-    heads are those of our own export.
+    the columns that tell who left; `suspects` could, and nobody knows; `rest` is not read.
+    `ignored` are the columns named with --ignore. `ours` is set when the heads are those of our
+    own export.
     """
 
     reads: Mapping[str, Sequence[Column]]
@@ -109,7 +109,7 @@ class Plan:
 
 
 def fits(heads: Sequence[str], named: Iterable[str]) -> int:
-    """Return how many heads are known, or named by whoever imports the file."""
+    """Return how many heads are known, or named with --column."""
     known = KNOWN | {fold(head) for head in named}
     return sum(fold(head) in known or rule_of(fold(head)) is not None for head in heads)
 

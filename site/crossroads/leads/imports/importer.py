@@ -101,7 +101,7 @@ class Outcome:
 def stage(session: AnySession, rows: Iterable[Mapping[str, Any]]) -> int:
     """Fill a temporary table of the session's connection with rows of a LeadFile.
 
-    Someone who is named twice is there once, and has left if any line says so. Returns how many
+    A person on several lines is added once, as unsubscribed if any line says so. Returns how many
     lines named someone again.
     """
     connection = session.connection()
@@ -182,7 +182,7 @@ def add(session: AnySession, part: range, import_id: int | None = None) -> int:
     insert = insert_for(session, Lead).from_select([*COPIED, "import_id"], fresh)
     # Someone may sign up at this moment.
     session.execute(insert.on_conflict_do_nothing(index_elements=[Lead.email_key]))
-    # The tokens were made for this import: whoever has this one was added by it.
+    # The tokens were made for this import: a lead with this one was added by it.
     added = select(Lead.id).join(STAGED, Lead.unsubscribe_token == STAGED.c.unsubscribe_token)
     added = added.where(meant)
     _record(session, added, STAGED.c.kind)
@@ -202,7 +202,7 @@ def unsubscribe(session: AnySession, part: range) -> int:
         state=LeadState.UNSUBSCRIBED, unsubscribed_at=at, confirm_token=STAGED.c.confirm_token
     )
     session.execute(leave, execution_options={"synchronize_session": False})
-    # Who was added just now has both tokens of the import.
+    # A lead that was just added has both tokens of the import.
     left = select(Lead.id).join(STAGED, Lead.confirm_token == STAGED.c.confirm_token)
     left = left.where(
         meant,
@@ -245,7 +245,7 @@ def _record(session: AnySession, leads: Select[int], kind: ColumnElement[str]) -
 
 
 def _suppress(session: AnySession, leads: Select[int]) -> None:
-    """Suppress the addresses of those of these leads of whom the file says so."""
+    """Suppress the addresses that the file marks as suppressed, of these leads."""
     held = {
         "address_hash": STAGED.c.address_hash,
         "reason": STAGED.c.suppressed,

@@ -30,7 +30,7 @@ from models.order import OrderEventKind, OrderState
 PART = 25_000  # leads that are drawn at once
 YEAR: Final = 365 * 86_400
 DAY: Final = 86_400
-# Who has not answered by then is as good as deleted by retention.
+# Retention deletes leads that have not confirmed by then.
 ANSWERED_AFTER: Final = 20 * DAY
 ONE_ORDER_IN: Final = 40  # leads
 SEATS_TAKEN: Final = 0.6  # of a cohort that is still ahead
@@ -97,7 +97,7 @@ def fill(
     suppression_key: str,
     progress: Callable[[int], object] = lambda _done: None,
 ) -> dict[str, int]:
-    """Add so many leads, their consent and orders; return how many rows each table got.
+    """Add this number of leads, with consent and orders; return the rows added to each table.
 
     The caller commits all of it at once. `progress` is called with the number of leads of each
     part.

@@ -90,9 +90,9 @@ def number_on(connection: Connection) -> None:
 def tidy(engine: Engine) -> None:
     """Leave what was filled as the database's own housekeeping would have left it by now.
 
-    SQLite's write-ahead log holds all of it once more, and whoever opens the database next reads
-    that from end to end: with 10,000,000 leads it took more than a minute. PostgreSQL knows nothing
-    of the values yet, and who reads a row first has to write its page.
+    SQLite's write-ahead log holds all of it once more, and the next process that opens the
+    database reads that from end to end: with 10,000,000 leads it took more than a minute.
+    PostgreSQL has no statistics yet, and the first read of a row has to write its page.
     """
     if engine.dialect.name == "sqlite":
         scrub(engine)

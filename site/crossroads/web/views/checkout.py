@@ -116,7 +116,7 @@ def order(token: str) -> AnyResponse:
 @bp.post("/orders/<token>")
 def act(token: str) -> AnyResponse:
     """Go on to pay, or cancel an order that is not paid. Raises TooMany."""
-    # Whoever knows the address may act: the page that was sent to it is of no other site. (Its
+    # Anyone with the address may act: the page that was sent to it is of no other site. (Its
     # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
     found = order_page.detached(order_page.find(token))
     rate_limits.count((current.settings().order_look_limit, "order", found.token))

@@ -50,7 +50,7 @@ def ready() -> Response:
 
 @bp.get("/metrics")
 def numbers() -> Response:
-    """Return the counters to this machine, or to whoever has the token; to others, nothing."""
+    """Return the counters to this machine, or to a client with the token; 404 for others."""
     settings = current.settings()
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     token = settings.metrics_token

@@ -1,6 +1,6 @@
 """Participants of an order: the buyer names, replaces and invites them.
 
-As for the order's page itself, whoever knows its address may act: no other site does.
+As on the order's page itself, anyone with its address may act: no other site does.
 """
 
 from flask import Blueprint, request
@@ -50,7 +50,7 @@ def name(token: str) -> Response:
 
 @bp.post("/orders/<token>/participants/<int:number>/invitation")
 def invite(token: str, number: int) -> Response:
-    """Send who has a seat the link to their page once more."""
+    """Send the participant of a seat the link to their page again."""
     order = _locked(token)
     try:
         participants.invite(db.session, order, number, _turn(request.form.get("turn")))
