@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from crossroads.mail import outbox
 from crossroads.mail.kinds import MailKind
 from crossroads.notifications import announcements
 from models import Announcement, Message, now, writing
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
+from tests.support.queued_mail import queue_mail
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = 200
@@ -45,7 +45,7 @@ def test_every_mail_arrives_however_often_workers_are_killed(
         for number in range(ASKED):
             person = lead(f"person{number}@example.com")
             session.add(person)
-            outbox.enqueue(session, MailKind.CONFIRM, person)
+            queue_mail(session, MailKind.CONFIRM, person)
         at = now() - timedelta(days=1)
         session.add_all(
             lead(f"reader{number}@example.com", state="confirmed", confirmed_at=at)

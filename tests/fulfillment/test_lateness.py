@@ -9,7 +9,6 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import lateness
-from crossroads.mail import outbox
 from crossroads.mail.kinds import MailKind
 from models import (
     Announcement,
@@ -26,6 +25,7 @@ from models.message import MessageState
 from tests.support.databases import plans
 from tests.support.desk_visits import desk, lead
 from tests.support.order_states import bring
+from tests.support.queued_mail import queue_mail
 
 SOON = timedelta(seconds=5)
 Lag = Callable[[Session, timedelta], None]
@@ -41,7 +41,7 @@ def mail(session: Session, age: timedelta, **given: Any) -> None:
     person = lead()
     session.add(person)
     session.flush()
-    outbox.enqueue(session, MailKind.CONFIRM, person, due_at=now() - age)
+    queue_mail(session, MailKind.CONFIRM, person, due_at=now() - age)
     session.flush()
 
 

@@ -25,7 +25,7 @@ from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import Touch
 from crossroads.leads.waiting_list import ask_all, join
 from crossroads.leads.waiting_list import confirm as confirm_place
-from crossroads.mail import eligibility, outbox, suppressions
+from crossroads.mail import eligibility, suppressions
 from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person, retention
 from models import Base, ConsentEvent, Lead, Message, Waiting, now, writing
@@ -34,6 +34,7 @@ from tests.support.consent import PROOF, WORDING, capture
 from tests.support.databases import opened
 from tests.support.orders import COURSE, SMALL
 from tests.support.people import address, hashed, import_
+from tests.support.queued_mail import queue_mail
 
 START = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -281,7 +282,7 @@ class Sequences(RuleBasedStateMachine):
     def mailable(self, lead: Lead) -> bool:
         """Tell whether the gate lets a newsletter of now through, without leaving a trace."""
         with self.session.begin_nested() as trial:
-            outbox.enqueue(self.session, MailKind.ALREADY, lead)
+            queue_mail(self.session, MailKind.ALREADY, lead)
             self.session.flush()
             message = self.session.scalars(select(Message).order_by(Message.id.desc())).first()
             assert message is not None

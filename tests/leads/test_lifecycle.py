@@ -17,6 +17,7 @@ from crossroads.mail.addresses import email_key
 from crossroads.mail.kinds import MailKind
 from models import ConsentEvent, Lead, Message, now, writing
 from tests.support.people import address
+from tests.support.queued_mail import queue_mail
 
 PROOF = Evidence(form="signup", page="/compare", ip="192.0.2.0", user_agent="Tester")
 
@@ -150,7 +151,7 @@ def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
     assert question.kind == "confirm"
     assert not held(question)
     leads.confirm(session, lead.confirm_token, PROOF)
-    outbox.enqueue(session, MailKind.ALREADY, lead)
+    queue_mail(session, MailKind.ALREADY, lead)
     session.flush()
     news = session.scalars(select(Message).where(Message.kind == "already")).one()
     assert not held(news)

@@ -11,13 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from crossroads.cli import processes
-from crossroads.mail import mx, outbox
+from crossroads.mail import mx
 from crossroads.mail.kinds import MailKind
 from crossroads.mail.mx import Domains
 from models import Message, db, writing
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
 from tests.support.name_server import BROKEN, SILENT, NameServer
+from tests.support.queued_mail import queue_mail
 from tests.support.workers import make_worker
 
 ZONE: dict[str, list[str] | str] = {
@@ -88,7 +89,7 @@ def test_first_mail_to_a_domain_that_takes_none_is_given_up_unsent(
             for domain in ("good.org", "no-such-domain.org", "broken.org"):
                 one = lead(f"maria@{domain}")
                 session.add(one)
-                outbox.enqueue(session, MailKind.CONFIRM, one)
+                queue_mail(session, MailKind.CONFIRM, one)
             session.commit()
             worker = make_worker(db.engine, server.url, domains=Domains(names.resolver()))
             delivery = worker.deliver_due()
@@ -112,7 +113,7 @@ def test_worker_asks_only_when_told_to(
                 one = lead()
                 session.add(one)
                 one.email = f"maria{one.id}@null-mx.org"
-                outbox.enqueue(session, MailKind.CONFIRM, one)
+                queue_mail(session, MailKind.CONFIRM, one)
                 session.commit()
             processes._worker().deliver_due()
         assert bool(names.asked) == bool(given)

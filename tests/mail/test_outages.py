@@ -27,6 +27,7 @@ from models.announcement import AnnouncementState
 from tests.support.databases import opened, plans
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
+from tests.support.queued_mail import queue_mail
 from tests.support.workers import make_worker
 
 MINUTE = timedelta(minutes=1)
@@ -45,7 +46,7 @@ def owe(engine: Engine, *people: str) -> None:
         for name in people:
             person = lead(f"{name}@example.com")
             session.add(person)
-            outbox.enqueue(session, MailKind.CONFIRM, person)
+            queue_mail(session, MailKind.CONFIRM, person)
         session.commit()
 
 
@@ -213,7 +214,7 @@ def test_thousands_are_brought_forward_some_at_once_from_an_index(engine: Engine
         session.flush()
         at = now()
         for number in range(5):
-            outbox.enqueue(session, MailKind.CONFIRM, person, due_at=at + (number + 1) * MINUTE)
+            queue_mail(session, MailKind.CONFIRM, person, due_at=at + (number + 1) * MINUTE)
         for message in session.scalars(select(Message)):
             message.awaits_server_since = at
         session.commit()

@@ -18,6 +18,7 @@ from models.message import MessageState
 from tests.support.databases import opened, plans
 from tests.support.order_states import bring
 from tests.support.people import hashed
+from tests.support.queued_mail import queue_mail
 
 LEASE = timedelta(minutes=5)
 
@@ -43,7 +44,7 @@ def lead(session: Session, key: str = "maria", **values: Any) -> Lead:
 
 def owed(session: Session, kind: MailKind = MailKind.CONFIRM, **values: Any) -> Message:
     """Queue one message for a new lead, and take it."""
-    outbox.enqueue(session, kind, lead(session, **values))
+    queue_mail(session, kind, lead(session, **values))
     message = outbox.claim(session, "worker", now())
     assert message is not None
     return message
@@ -57,7 +58,7 @@ def stored(session: Session, message: Message) -> Message:
 def test_message_is_owed_only_when_the_caller_commits(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
-        outbox.enqueue(session, MailKind.CONFIRM, lead(session))
+        queue_mail(session, MailKind.CONFIRM, lead(session))
         session.rollback()
         assert outbox.claim(session, "worker", now()) is None
 
@@ -73,7 +74,7 @@ def test_message_goes_to_the_address_as_typed(session: Session) -> None:
 
 def test_message_due_later_is_not_taken_before(session: Session) -> None:
     tomorrow = now() + timedelta(days=1)
-    outbox.enqueue(session, MailKind.CONFIRM, lead(session), due_at=tomorrow)
+    queue_mail(session, MailKind.CONFIRM, lead(session), due_at=tomorrow)
     assert outbox.claim(session, "worker", now()) is None
     assert outbox.claim(session, "worker", tomorrow) is not None
 
@@ -81,14 +82,14 @@ def test_message_due_later_is_not_taken_before(session: Session) -> None:
 def test_message_due_longest_is_taken_first(session: Session) -> None:
     for minutes in (1, 3, 2):
         due_at = now() - timedelta(minutes=minutes)
-        outbox.enqueue(session, MailKind.CONFIRM, lead(session, f"m{minutes}"), due_at=due_at)
+        queue_mail(session, MailKind.CONFIRM, lead(session, f"m{minutes}"), due_at=due_at)
     taken = [outbox.claim(session, "worker", now()) for _ in range(3)]
     assert [message.recipient[:2] for message in taken if message] == ["m3", "m2", "m1"]
 
 
 def test_claimed_message_is_nobody_elses_until_the_lease_runs_out(session: Session) -> None:
     at = now()
-    outbox.enqueue(session, MailKind.CONFIRM, lead(session), due_at=at)
+    queue_mail(session, MailKind.CONFIRM, lead(session), due_at=at)
     first = outbox.claim(session, "first", at)
     assert first is not None
     assert first.attempts == 1
@@ -225,8 +226,8 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
 ) -> None:
     maria, start = lead(session), now()
     for hours in range(5):
-        outbox.enqueue(session, MailKind.CONFIRM, maria, due_at=start - hours * outbox.HOUR)
-    outbox.enqueue(session, MailKind.CONFIRM, lead(session, "other"))
+        queue_mail(session, MailKind.CONFIRM, maria, due_at=start - hours * outbox.HOUR)
+    queue_mail(session, MailKind.CONFIRM, lead(session, "other"))
     outbox.enqueue_for_order(
         session, MailKind.RECEIPT, bring(session, "paid", email="maria@example.com")
     )
@@ -268,7 +269,7 @@ def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> Non
         writing(session)
         receiver = lead(session)
         for _ in range(60):
-            outbox.enqueue(session, MailKind.CONFIRM, receiver)
+            queue_mail(session, MailKind.CONFIRM, receiver)
         session.commit()
 
     def claim_all(owner: str) -> list[int]:

@@ -26,6 +26,7 @@ from models.message import MessageState
 from tests.support.databases import opened
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
+from tests.support.queued_mail import queue_mail
 from tests.support.workers import make_worker
 
 PAGE = "/compare/one"
@@ -186,7 +187,7 @@ def test_pause_acts_at_once_and_other_mail_goes_on(session: Session) -> None:
     assert first.recipient == people[0].email
     outbox.mark_sent(session, first, "worker")
     announcements.pause(announcement)
-    outbox.enqueue(session, MailKind.WELCOME, people[2])
+    queue_mail(session, MailKind.WELCOME, people[2])
     session.flush()
     other = outbox.claim(session, "worker", later)
     assert other is not None

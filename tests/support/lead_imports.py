@@ -12,12 +12,13 @@ from crossroads.leads import lifecycle as leads
 from crossroads.leads.consent import Evidence
 from crossroads.leads.imports import importer
 from crossroads.leads.lifecycle import Touch
-from crossroads.mail import eligibility, outbox
+from crossroads.mail import eligibility
 from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person
 from models import Base, Lead, Message, writing
 from models.base import AnySession
 from tests.support.people import address, hashed
+from tests.support.queued_mail import queue_mail
 
 PROOF = Evidence(form="signup")
 
@@ -71,7 +72,7 @@ def mailable(session: Session) -> set[str]:
     """Return whom the gate of the outbox lets a mail to all pass to."""
     found = set()
     for lead in session.scalars(select(Lead).where(Lead.email != "")).all():
-        outbox.enqueue(session, MailKind.ALREADY, lead)
+        queue_mail(session, MailKind.ALREADY, lead)
         session.flush()
         message = session.scalars(select(Message).order_by(Message.id.desc())).first()
         assert message is not None

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.mail import outbox
 from crossroads.mail.kinds import MailKind
 from models import Lead, Message, now, writing
 from models.lead import LeadState
 from tests.support.people import hashed
+from tests.support.queued_mail import queue_mail
 
 
 def queue(
@@ -29,7 +29,7 @@ def queue(
                 **values,
             )
             session.add(lead)
-            outbox.enqueue(session, kind, lead)
+            queue_mail(session, kind, lead)
         session.commit()
 
 

@@ -28,6 +28,7 @@ from tests.support.databases import opened
 from tests.support.mail_server import Mail, MailServer
 from tests.support.paths import ROOT
 from tests.support.queue import let_time_pass, messages, queue
+from tests.support.queued_mail import queue_mail
 from tests.support.workers import BASE_URL, WORDS, make_worker
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
@@ -200,7 +201,7 @@ def test_address_that_bounced_gets_no_more_mail_and_one_that_refused_this_mail_d
         writing(session)
         person = session.scalars(select(Lead)).one()
         for kind in (MailKind.ALREADY, MailKind.WELCOME):
-            outbox.enqueue(session, kind, person)
+            queue_mail(session, kind, person)
         draft = Announcement(subject="News", body="Hello.", rate=60)
         meant = announcements.count(session, draft)
         session.commit()

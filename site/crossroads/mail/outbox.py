@@ -47,7 +47,6 @@ ERASED = "the receiver was erased"
 
 
 _MESSAGE: Final = table_of(Message)
-_QUEUE: Final = insert(_MESSAGE)
 _LIMITED_SINCE: Final = select(func.count()).where(
     _MESSAGE.c.address_hash == bindparam("address"),
     _MESSAGE.c.created_at >= bindparam("since"),
@@ -68,22 +67,6 @@ _QUEUE_LIMITED: Final = insert(_MESSAGE).from_select(
 _QUEUE_LIMITED_RETURNING: Final = _QUEUE_LIMITED.returning(_MESSAGE.c.id)
 
 
-def enqueue(
-    session: AnySession,
-    kind: MailKind,
-    lead: Lead,
-    *,
-    waiting: Waiting | None = None,
-    due_at: datetime | None = None,
-) -> None:
-    """Queue a mail of this kind to the lead, due at `due_at` (now, when not given).
-
-    `waiting` is the entry on a waiting list that it is about.
-    """
-    session.flush()  # a lead added a moment ago has no id before that
-    session.execute(_QUEUE, _to(lead, kind, waiting, due_at or now()))
-
-
 def enqueue_rate_limited(
     session: AnySession,
     kind: MailKind,
@@ -99,7 +82,7 @@ def enqueue_rate_limited(
     time are counted one after the other. Returns whether the mail was queued.
     """
     session.flush()  # mail that was queued a moment ago counts, too
-    values = _within(_to(lead, kind, waiting, now()), most)
+    values = _within(_to(lead, kind, waiting), most)
     return session.scalar(_QUEUE_LIMITED_RETURNING, values) is not None
 
 
@@ -126,9 +109,9 @@ def _within(values: dict[str, Any], most: int) -> dict[str, Any]:
     return {**values, **lately}
 
 
-def _to(lead: Lead, kind: MailKind, waiting: Waiting | None, due_at: datetime) -> dict[str, Any]:
+def _to(lead: Lead, kind: MailKind, waiting: Waiting | None) -> dict[str, Any]:
     waiting_id = waiting.id if waiting else None
-    return _values(kind, lead.id, lead.email, lead.address_hash, due_at, waiting_id)
+    return _values(kind, lead.id, lead.email, lead.address_hash, now(), waiting_id)
 
 
 def _values(
