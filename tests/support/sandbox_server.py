@@ -145,7 +145,7 @@ def _as_thread(server: SandboxServer) -> SandboxServer:
 def _as_process(server: SandboxServer) -> SandboxServer:
     setup = repr(server.setup).replace("PosixPath", "Path")
     code = (
-        "from pathlib import Path; from sandbox.server import serve; from sandbox.stripe "
+        "from pathlib import Path; from sandbox.server import serve; from sandbox.stripe.app "
         f"import StripeSetup; serve(Path({str(server.mail)!r}), {server.port}, {setup})"
     )
     process = subprocess.Popen(
