@@ -1,4 +1,4 @@
-"""What every test shares. The fixtures are in tests/support, by what they set up."""
+"""Setup shared by every test. The fixtures are in tests/support, by what they set up."""
 
 import os
 
@@ -6,7 +6,8 @@ import pytest
 
 from crossroads.settings import Settings
 
-# A module comes after those that it imports: pytest rewrites the assertions of what it loads.
+# A module comes after the modules that it imports: pytest rewrites the assertions of a module when
+# it is loaded.
 pytest_plugins = [
     "tests.support.compiled",
     "tests.support.memory",
@@ -21,13 +22,13 @@ pytest_plugins = [
     "tests.support.accounts_at_stripe",
 ]
 
-# Nothing of the machine's environment may steer a test.
+# No environment variable of the machine may influence a test.
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run one test process more than there are processors: each waits at times, as for a browser.
+    """Run one test process more than there are processors, because each waits at times.
 
     https://pytest-xdist.readthedocs.io/en/stable/distribution.html
     """

@@ -1,4 +1,4 @@
-"""The rules of the house, checked on the code itself."""
+"""Rules of the architecture, checked on the code and the docs."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from crossroads.database import schema
 from crossroads.settings import Settings
 from tests.support.paths import ROOT
 
-# Packages whose verbs work in their caller's transaction.
+# Packages whose functions work in their caller's transaction.
 DOMAIN = {"content", "export", "leads", "mail", "notifications", "orders", "payments", "privacy",
           "staff"}  # fmt: skip
 HEAVY = {"alembic", "dns", "flask_migrate", "icalendar", "markdown_it", "nh3", "psycopg",
@@ -28,7 +28,7 @@ FLASKS_OWN = {"db", "limiter", "routes", "run", "shell"}  # commands of Flask an
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Yield the dotted name and the file of each module of ours."""
+    """Yield the dotted name and the file of each module of the product."""
     for root, folder in (("site", "crossroads"), ("site", "sandbox"), ("", "models")):
         for file in sorted((ROOT / root / folder).rglob("*.py")):
             if "migrations" not in file.parts:
@@ -55,8 +55,8 @@ def test_domain_never_commits() -> None:
     assert wrong == []
 
 
-def test_web_server_starts_without_what_others_need() -> None:
-    """Each of these takes as long to import as a good part of the site."""
+def test_web_server_imports_no_heavy_library_at_start() -> None:
+    """Importing one of these takes a large part of the time that the whole site takes."""
     script = f"import sys, wsgi; print(*set(sys.modules) & {HEAVY})"
     with TemporaryDirectory() as instance:
         done = subprocess.run(
@@ -66,7 +66,7 @@ def test_web_server_starts_without_what_others_need() -> None:
     assert done.stdout.split() == []
 
 
-def test_site_is_a_source_root_that_git_sees() -> None:
+def test_site_is_a_source_root_tracked_by_git() -> None:
     assert not (ROOT / "site" / "__init__.py").exists()
     ignored = subprocess.run(
         ["git", "check-ignore", "site/crossroads/__init__.py", "site"],
@@ -107,7 +107,7 @@ def test_every_desk_route_asks_for_sign_in(app: Flask, client: FlaskClient) -> N
 
 
 def test_every_view_is_part_of_the_site(app: Flask) -> None:
-    """A view that nobody registers is green in every other test."""
+    """No other test fails for a view that is not registered."""
     registered = {view.__module__ for view in app.view_functions.values()}
     views = {
         f"crossroads.{file.parts[-3]}.views.{file.stem}"
@@ -181,7 +181,7 @@ def links() -> Iterator[tuple[str, str]]:
                     yield name, target
 
 
-def test_every_link_between_pages_leads_somewhere() -> None:
+def test_every_link_between_pages_has_a_target() -> None:
     wrong = []
     for name, target in links():
         file, _, heading = target.partition("#")
@@ -191,7 +191,7 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     assert wrong == []
 
 
-def test_every_test_that_the_docs_name_is_there() -> None:
+def test_every_test_named_in_the_docs_exists() -> None:
     named = {
         one
         for name in tracked()
@@ -244,7 +244,7 @@ def test_every_address_is_in_the_docs_and_the_other_way_round(app: Flask) -> Non
     assert documented == routes
 
 
-def test_modules_fit_in_the_head() -> None:
+def test_modules_have_at_most_350_lines() -> None:
     long = {
         module: lines
         for module, file in modules()
@@ -253,8 +253,8 @@ def test_modules_fit_in_the_head() -> None:
     assert long == {}
 
 
-def test_lines_of_templates_fit_on_a_screen() -> None:
-    """Text files are left out: a line of theirs is a paragraph of a mail."""
+def test_template_lines_have_at_most_160_characters() -> None:
+    """Text files are left out: each of their lines is one paragraph of a mail."""
     long = [
         f"{file.relative_to(ROOT)}:{number}"
         for file in (ROOT / "templates").rglob("*")
@@ -265,7 +265,7 @@ def test_lines_of_templates_fit_on_a_screen() -> None:
     assert long == []
 
 
-def test_packages_of_the_sandbox_fit_in_the_head() -> None:
+def test_sandbox_packages_have_at_most_12_modules() -> None:
     packages = Counter(
         file.parent.relative_to(ROOT).as_posix()
         for module, file in modules()
@@ -275,8 +275,8 @@ def test_packages_of_the_sandbox_fit_in_the_head() -> None:
     assert len(packages) >= 7
 
 
-# What the site is not there for is left to libraries that are well kept, even where a few lines
-# of our own would be quicker: one that makes a start slow is imported where it is needed.
+# General work is left to well-maintained libraries, even where a few lines of our own would be
+# faster. A library that slows the start is imported only where it is needed.
 LEFT_TO_LIBRARIES = {
     "limiting rates": "flask-limiter",
     "migrating tables": "flask-migrate",
@@ -286,7 +286,7 @@ LEFT_TO_LIBRARIES = {
 
 
 @pytest.mark.parametrize(("work", "library"), LEFT_TO_LIBRARIES.items())
-def test_work_that_is_not_ours_is_left_to_its_library(work: str, library: str) -> None:
+def test_general_work_is_left_to_a_library(work: str, library: str) -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     names = {re.split(r"[^\w-]", one)[0] for one in declared["project"]["dependencies"]}
     assert library in names, (

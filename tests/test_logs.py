@@ -1,4 +1,4 @@
-"""The logs: one JSON object a line that can be traced to its request and gives nobody away."""
+"""Logs: one JSON object per line, traceable to its request and without personal data."""
 
 import json
 import logging
@@ -39,12 +39,12 @@ def lines(said: Said) -> Lines:
 
 @pytest.fixture
 def app(make_app: Any) -> Flask:
-    """The site in production."""
+    """The site with production settings."""
     built: Flask = make_app(**PRODUCTION)
     return built
 
 
-def test_request_is_one_line_under_the_id_it_was_answered_with(
+def test_request_is_logged_as_one_line_with_its_response_id(
     client: FlaskClient, lines: Lines
 ) -> None:
     answer = client.get("/signup?utm_source=mail")
@@ -63,7 +63,7 @@ def test_two_requests_have_two_ids(client: FlaskClient, lines: Lines) -> None:
     assert first["request_id"] != second["request_id"]
 
 
-def test_error_page_carries_the_id_of_its_lines(app: Flask, lines: Lines) -> None:
+def test_error_page_shows_the_request_id_of_its_log_lines(app: Flask, lines: Lines) -> None:
     @app.get("/break")
     def break_down() -> str:
         raise RuntimeError("a fuse blew")
@@ -77,7 +77,7 @@ def test_error_page_carries_the_id_of_its_lines(app: Flask, lines: Lines) -> Non
     assert "fuse" not in answer.text
 
 
-def test_refusal_before_the_view_has_its_line_too(app: Flask, lines: Lines) -> None:
+def test_rate_limited_request_is_logged_with_its_id(app: Flask, lines: Lines) -> None:
     client = app.test_client()
     refused = {"base_url": "https://localhost"}
     for _ in range(10):
@@ -88,7 +88,7 @@ def test_refusal_before_the_view_has_its_line_too(app: Flask, lines: Lines) -> N
     assert lines()[-1]["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_id_from_outside_is_taken_from_a_proxy_alone(make_app: Any) -> None:
+def test_request_id_header_is_accepted_only_from_a_trusted_proxy(make_app: Any) -> None:
     given = {"X-Request-ID": "edge-0123456789"}
     direct = make_app().test_client().get("/signup", headers=given)
     assert direct.headers["X-Request-ID"] != given["X-Request-ID"]
@@ -99,7 +99,7 @@ def test_id_from_outside_is_taken_from_a_proxy_alone(make_app: Any) -> None:
         assert answer.headers["X-Request-ID"] != bad
 
 
-def test_path_with_a_token_is_logged_as_its_rule(client: FlaskClient, said: Said) -> None:
+def test_path_with_a_token_is_logged_as_its_route(client: FlaskClient, said: Said) -> None:
     token = new_token()
     rooms = ("confirm", "unsubscribe", "waiting-list", "nowhere")
     for path in (f"/{room}/{token}" for room in rooms):
@@ -137,7 +137,7 @@ def test_traceback_names_no_address_and_no_token(app: Flask, said: Said) -> None
     assert token not in text
 
 
-def test_no_address_that_is_a_key_is_told_whole(app: Flask, said: Said) -> None:
+def test_token_in_any_url_is_masked(app: Flask, said: Said) -> None:
     keys = {rule.rule for rule in app.url_map.iter_rules() if "<token>" in rule.rule}
     assert len(keys) >= 6
     token = new_token()
@@ -176,7 +176,7 @@ def test_database_error_shows_no_values(said: Said, make_app: Any, database_url:
     assert "Lopez" not in text
 
 
-def test_named_secrets_are_struck_out(app: Flask, lines: Lines) -> None:
+def test_values_of_secret_fields_are_masked(app: Flask, lines: Lines) -> None:
     structlog.get_logger().info(
         "settings",
         password="hunter2",
@@ -195,7 +195,7 @@ def test_named_secrets_are_struck_out(app: Flask, lines: Lines) -> None:
     assert line["count"] == 3
 
 
-def test_libraries_log_in_the_same_way(app: Flask, lines: Lines) -> None:
+def test_library_logs_have_the_same_format_and_masking(app: Flask, lines: Lines) -> None:
     log = logging.getLogger("some.library")
     log.warning("mail to %s bounced", ADDRESS)
     log.info("not worth a line")
@@ -209,21 +209,19 @@ def test_libraries_log_in_the_same_way(app: Flask, lines: Lines) -> None:
     assert ADDRESS not in json.dumps(broke)
 
 
-def test_page_from_memory_writes_no_line_and_its_rendering_none_either(
-    client: FlaskClient, lines: Lines
-) -> None:
+def test_page_served_from_memory_writes_no_log_line(client: FlaskClient, lines: Lines) -> None:
     for _ in range(3):
         assert client.get("/").status_code == 200
     assert lines() == []
 
 
-def test_what_machines_ask_all_day_writes_no_line(client: FlaskClient, lines: Lines) -> None:
+def test_health_checks_and_metrics_write_no_log_line(client: FlaskClient, lines: Lines) -> None:
     for address in ("/healthz", "/readyz", "/metrics"):
         client.get(address)
     assert lines() == []
 
 
-def test_developer_reads_lines_and_sees_no_address_either(said: Said, make_app: Any) -> None:
+def test_development_log_masks_addresses_too(said: Said, make_app: Any) -> None:
     app: Flask = make_app()
 
     @app.get("/break")
@@ -236,7 +234,7 @@ def test_developer_reads_lines_and_sees_no_address_either(said: Said, make_app: 
     assert ADDRESS not in text
 
 
-def test_log_that_cannot_be_written_fails_nobody(
+def test_request_succeeds_when_the_log_cannot_be_written(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path("/dev/full").open("w", buffering=1) as full:
@@ -264,5 +262,5 @@ def test_log_that_cannot_be_written_fails_nobody(
         ("three @ signs @ large", "three @ signs @ large"),
     ],
 )  # fmt: skip
-def test_address_is_cut_to_its_first_letter(text: str, masked: str) -> None:
+def test_address_is_masked_after_its_first_letter(text: str, masked: str) -> None:
     assert mask_email(text) == masked

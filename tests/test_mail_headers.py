@@ -1,7 +1,7 @@
-"""Subjects and names of a mail arrive as they were written, every space of them.
+"""Mail subjects and names arrive exactly as written, with every space.
 
-They are read from the bytes that a mail server received, by a strict reader of our own, by Python's
-older parser and by a parser that is not Python's (fast-mail-parser, which is Rust's mailparse).
+Three readers parse the bytes that a mail server received: a strict parser of our own, Python's
+older parser and one that is not Python's (fast-mail-parser, which is Rust's mailparse).
 """
 
 import re
@@ -68,7 +68,7 @@ ADDRESS = "hello@example.com"
 
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
-    """The templates of mail, with a subject that is whatever the caller says."""
+    """The mail templates, with a subject that each test chooses."""
     copy = tmp_path / "templates"
     shutil.copytree(ROOT / "templates/email", copy / "email")
     (copy / "email/welcome/subject.txt").write_text("{{ name }}")
@@ -98,7 +98,7 @@ def legacy(data: bytes, header: str) -> str:
 
 
 def subjects(data: bytes) -> set[str]:
-    """Return the subject as each reader has it: one, if they agree."""
+    """Return the subjects that the readers find: one if they agree."""
     return {
         rfc2047.text(rfc2047.raw(data, "Subject")),
         str(make_header(decode_header(legacy(data, "Subject")))),
@@ -107,7 +107,7 @@ def subjects(data: bytes) -> set[str]:
 
 
 def senders(data: bytes) -> set[tuple[str, str]]:
-    """Return name and address of the sender as each reader has them."""
+    """Return the sender's names and addresses that the readers find."""
     name, address = parseaddr(legacy(data, "From"))
     other = fast_mail_parser.parse_email(data).from_
     assert other
@@ -124,7 +124,7 @@ def test_subject_arrives_with_all_its_spaces(templates: Path, server: MailServer
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_name_of_the_sender_arrives_with_all_its_spaces(
+def test_sender_name_arrives_with_all_its_spaces(
     templates: Path, server: MailServer, name: str
 ) -> None:
     (data,) = send(templates, server, "Hello", mail_from=f"{quoted(name)} <{ADDRESS}>")
@@ -142,14 +142,14 @@ def test_name_of_the_sender_arrives_with_all_its_spaces(
         ("<hello@example.com>", ""),
     ],
 )
-def test_setting_is_read_as_a_person_types_it(
+def test_mail_from_setting_accepts_common_spellings(
     templates: Path, server: MailServer, typed: str, name: str
 ) -> None:
     (data,) = send(templates, server, "Hello", mail_from=typed)
     assert senders(data) == {(name, ADDRESS)}
 
 
-def test_line_breaks_and_control_characters_end_no_header(
+def test_line_breaks_and_control_characters_do_not_end_a_header(
     templates: Path, server: MailServer
 ) -> None:
     subject = "a\r\nBcc: x@example.com \n\t b\x00\x07\x1b\u2028c\x85d"
@@ -158,9 +158,7 @@ def test_line_breaks_and_control_characters_end_no_header(
     assert b"\nBcc" not in data.partition(b"\r\n\r\n")[0]
 
 
-def test_hundreds_of_generated_subjects_pass_a_mail_server(
-    templates: Path, server: MailServer
-) -> None:
+def test_generated_subjects_survive_a_mail_server(templates: Path, server: MailServer) -> None:
     draw = Random(16)
     signs = "aez09 ,.;:?=_()<>@[]\\\"'!ÄÖüßéłŻą–’„“課程开始\u00a0\u202f👩🎓\u200d\u0301"
     texts = [
@@ -175,7 +173,7 @@ def test_hundreds_of_generated_subjects_pass_a_mail_server(
 @walk
 @settings(max_examples=examples(2000, 300), deadline=None)
 @given(words=WORDS, gap=st.sampled_from([" ", " ", "  ", "\u00a0"]))
-def test_thousands_of_generated_subjects_are_read_back(words: list[str], gap: str) -> None:
+def test_generated_subjects_are_parsed_unchanged(words: list[str], gap: str) -> None:
     text = gap.join(words).strip(" ")
     assume(text)
     assert subjects(mail_headers.subject(text).encode() + REST) == {text}
@@ -184,8 +182,8 @@ def test_thousands_of_generated_subjects_are_read_back(words: list[str], gap: st
 @walk
 @settings(max_examples=examples(1000, 150), deadline=None)
 @given(words=WORDS, gap=st.sampled_from([" ", " ", "  ", "\u00a0"]))
-def test_thousands_of_generated_names_are_read_back(words: list[str], gap: str) -> None:
-    name = gap.join(words).strip()  # what trails is dropped by one of them
+def test_generated_sender_names_are_parsed_unchanged(words: list[str], gap: str) -> None:
+    name = gap.join(words).strip()  # one reader drops trailing spaces
     assume(name)
     address = Address(name, "hello", "example.com")
     folded = mail_headers.mailboxes("From", [address]).encode() + REST

@@ -1,4 +1,4 @@
-"""Amounts as people read them."""
+"""Amounts in display format."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ def test_money_is_shown_in_full_units(amount: int, currency: str, shown: str) ->
 
 
 @given(amount=st.integers(), currency=st.sampled_from(sorted(money.DIGITS)))
-def test_no_unit_is_lost_in_display(amount: int, currency: str) -> None:
+def test_displayed_amount_keeps_every_digit(amount: int, currency: str) -> None:
     shown = money.display(amount, currency)
     whole, _, rest = "".join(c for c in shown if c in "-.0123456789").partition(".")
     rest = rest or "0" * money.DIGITS[currency]
@@ -35,7 +35,7 @@ def test_no_unit_is_lost_in_display(amount: int, currency: str) -> None:
     assert len(rest) == money.DIGITS[currency]
 
 
-def test_an_unknown_currency_is_not_guessed() -> None:
+def test_unknown_currency_raises_key_error() -> None:
     with pytest.raises(KeyError):
         money.display(1, "XXX")
 
@@ -50,7 +50,7 @@ def test_an_unknown_currency_is_not_guessed() -> None:
         (1200005, "KWD", "1200.005"),
     ],
 )
-def test_money_for_machines_has_all_digits_and_no_sign(
+def test_decimal_amount_has_all_digits_and_no_currency_sign(
     amount: int, currency: str, written: str
 ) -> None:
     assert money.decimal(amount, currency) == written
@@ -59,10 +59,10 @@ def test_money_for_machines_has_all_digits_and_no_sign(
 @pytest.mark.parametrize(
     ("currency", "least"), [("USD", 50), ("EUR", 50), ("GBP", 30), ("JPY", 50), ("KWD", None)]
 )
-def test_the_least_that_stripe_charges_is_known(currency: str, least: int | None) -> None:
+def test_minimum_charge_at_stripe_is_known(currency: str, least: int | None) -> None:
     assert money.minimum(currency) == least
 
 
-def test_stripes_least_is_the_same_for_us_and_the_stand_in() -> None:
+def test_minimum_charge_is_the_same_in_site_and_sandbox() -> None:
     known = {code: money.minimum(code) for code in money.DIGITS}
     assert known == {code: currencies.MINIMUM.get(code.lower()) for code in money.DIGITS}

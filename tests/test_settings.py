@@ -1,4 +1,4 @@
-"""Settings: where they are read from, what is made once, and what stops the start."""
+"""Settings: their sources, the keys made once, and the values that stop the start."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ def problems(instance: Path, **given: Any) -> list[str]:
     return caught.value.problems
 
 
-def test_with_nothing_set_everything_needed_is_there(instance: Path) -> None:
+def test_defaults_are_complete_when_nothing_is_set(instance: Path) -> None:
     found = load(instance)
     assert not found.production
     assert found.database_url == f"sqlite:///{instance}/crossroads.db"
@@ -40,7 +40,7 @@ def test_with_nothing_set_everything_needed_is_there(instance: Path) -> None:
     assert found.secret_key != found.suppression_key
 
 
-def test_keys_are_made_once_and_for_their_owner_alone(instance: Path) -> None:
+def test_keys_are_made_once_and_readable_only_by_their_owner(instance: Path) -> None:
     first = load(instance)
     again = load(instance)
     assert (first.secret_key, first.suppression_key) == (again.secret_key, again.suppression_key)
@@ -49,29 +49,31 @@ def test_keys_are_made_once_and_for_their_owner_alone(instance: Path) -> None:
     assert not list(instance.glob(".*")), "drafts of keys were left"
 
 
-def test_starters_at_the_same_moment_get_the_same_key(instance: Path) -> None:
+def test_concurrent_starts_get_the_same_key(instance: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         keys = set(threads.map(lambda _: load(instance).suppression_key, range(32)))
     assert len(keys) == 1
 
 
-def test_key_file_that_lost_its_key_is_told_and_not_used(instance: Path) -> None:
+def test_empty_key_file_is_reported_and_not_overwritten(instance: Path) -> None:
     (instance / "secret_key").write_text("\n")
     (found,) = problems(instance)
     assert found.startswith(f"{instance}/secret_key: must hold 32 characters")
     assert (instance / "secret_key").read_text() == "\n"
 
 
-def test_environment_goes_before_the_file(instance: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_the_settings_file(
+    instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (instance / "settings.env").write_text("PORT=8100\nWORKERS=7\nSOMETHING_ELSE=1\n")
     monkeypatch.setenv("PORT", "8200")
-    monkeypatch.setenv("WORKERS", "")  # set to nothing is not set
+    monkeypatch.setenv("WORKERS", "")  # an empty value counts as not set
     found = load(instance)
     assert (found.port, found.workers) == (8200, 7)
     assert found.base_url == "http://127.0.0.1:8200"
 
 
-def test_instance_is_named_by_the_environment(
+def test_instance_folder_is_set_by_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSTANCE", "elsewhere/data")
@@ -80,7 +82,7 @@ def test_instance_is_named_by_the_environment(
     assert (tmp_path / "elsewhere" / "data" / "secret_key").exists()
 
 
-def test_instance_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_unusable_instance_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for instance in (tmp_path / "file", tmp_path / "file" / "below"):
         (found,) = problems(instance)
@@ -88,20 +90,20 @@ def test_instance_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         assert "cannot be used" in found
 
 
-def test_settings_file_that_cannot_be_read_is_told(instance: Path) -> None:
+def test_unreadable_settings_file_is_reported(instance: Path) -> None:
     (instance / "settings.env").write_bytes(b"PORT=\xff\n")
     (found,) = problems(instance)
     assert found.startswith(f"{instance}/settings.env: cannot be read: ")
 
 
-def test_production_takes_good_settings_and_makes_no_key(instance: Path) -> None:
+def test_production_accepts_valid_settings_and_makes_no_key(instance: Path) -> None:
     found = load(instance, **GOOD)
     assert found.production
     assert found.database_url.startswith("postgresql+psycopg://crossroads:hunter2@")
     assert list(instance.iterdir()) == []
 
 
-def test_production_names_all_that_is_missing_at_once(instance: Path) -> None:
+def test_production_names_all_missing_settings_at_once(instance: Path) -> None:
     found = problems(instance, env="production")
     assert [line.partition(":")[0] for line in found] == [
         "SECRET_KEY",
@@ -167,20 +169,22 @@ def test_bad_and_missing_settings_are_named_together_each_once(instance: Path) -
         ("mail_from", "The Team <hello>"),
     ],
 )
-def test_bad_value_is_one_line_without_a_secret(instance: Path, name: str, value: str) -> None:
+def test_invalid_value_is_reported_in_one_line_without_secrets(
+    instance: Path, name: str, value: str
+) -> None:
     (found,) = problems(instance, **{name: value})
     assert found.startswith(f"{name.upper()}: must ")
     assert "hunter2" not in found
     assert "\n" not in found
 
 
-# What ends the user or the password of an address, and so makes another host of the rest.
+# Characters that end the user or password in a URL, so that the rest is parsed as the host.
 ENDS = ["/", "#", "?"]
 
 
 @pytest.mark.parametrize("character", [*ENDS, "%"])
 @pytest.mark.parametrize("where", ["smtp://us{}er:pass@host:587", "smtps://user:pa{}ss@host"])
-def test_mail_password_with_a_reserved_character_says_how_to_write_it(
+def test_reserved_character_in_smtp_password_must_be_encoded(
     instance: Path, where: str, character: str
 ) -> None:
     (found,) = problems(instance, smtp_url=where.format(character))
@@ -191,7 +195,9 @@ def test_mail_password_with_a_reserved_character_says_how_to_write_it(
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_database_address_as_hosts_give_it_is_taken(instance: Path, scheme: str) -> None:
+def test_database_url_formats_of_hosting_providers_are_accepted(
+    instance: Path, scheme: str
+) -> None:
     given = f"{scheme}://user:Se/cr#et@db.internal:5432/shop?sslmode=require&options=-c%20jit%3Don"
     url = make_url(load(instance, database_url=given).database_url)
     assert (url.drivername, url.password, url.host) == (
@@ -212,7 +218,7 @@ def test_database_address_as_hosts_give_it_is_taken(instance: Path, scheme: str)
         ("postgresql://u:hunter2@one,two/shop?host=three", "names hosts before the database and"),
     ],
 )
-def test_database_address_that_would_fail_later_is_refused(
+def test_database_url_that_would_fail_later_is_refused(
     instance: Path, value: str, told: str
 ) -> None:
     (found,) = problems(instance, database_url=value)
@@ -242,7 +248,7 @@ def test_unsafe_value_stops_production(instance: Path, name: str, value: str, to
     "base",
     ["https://stripe.internal/", "http://127.0.0.1:8001", "http://localhost:1", "http://[::1]:1"],
 )
-def test_stripe_may_be_stood_in_for_by_https_or_on_this_machine(instance: Path, base: str) -> None:
+def test_stripe_api_base_may_use_https_or_a_loopback_address(instance: Path, base: str) -> None:
     assert load(instance, **GOOD, stripe_api_base=base).stripe_api_base == base.rstrip("/")
 
 
@@ -255,7 +261,7 @@ def test_stripe_may_be_stood_in_for_by_https_or_on_this_machine(instance: Path, 
         ("sqlite:////var/lib/crossroads.db", "sqlite:////var/lib/crossroads.db"),
     ],
 )
-def test_database_address_gets_the_driver_that_is_installed(
+def test_database_url_gets_the_installed_driver(
     instance: Path, given: str, used: str | None
 ) -> None:
     expected = used or given.replace("postgresql:", "postgresql+psycopg:")
@@ -273,7 +279,7 @@ def test_database_address_gets_the_driver_that_is_installed(
         ("postgresql://u@/d?host=h1:1&host=h2:2", "h1,h2", "1,2"),
     ],
 )  # fmt: skip
-def test_several_hosts_reach_the_driver_as_libpq_takes_them(
+def test_several_hosts_reach_the_driver_in_libpq_format(
     instance: Path, given: str, hosts: str, ports: str
 ) -> None:
     url = make_url(load(instance, database_url=given).database_url)
@@ -286,15 +292,13 @@ def test_several_hosts_reach_the_driver_as_libpq_takes_them(
 @pytest.mark.parametrize(
     "given", ["POSTGRES://u:a,b@h/d", "PostgreSQL://u:a,b@h/d", "postgresql+psycopg://u:a,b@h/d"]
 )
-def test_scheme_of_the_database_has_no_case_and_a_comma_is_a_letter_of_a_password(
-    instance: Path, given: str
-) -> None:
+def test_scheme_case_is_ignored_and_password_may_have_a_comma(instance: Path, given: str) -> None:
     url = make_url(load(instance, database_url=given).database_url)
     assert (url.drivername, url.host, url.password) == ("postgresql+psycopg", "h", "a,b")
 
 
 @pytest.mark.parametrize("kind", ["sk_test_", "rk_test_"])
-def test_production_takes_a_test_key_only_when_told_so(instance: Path, kind: str) -> None:
+def test_production_accepts_a_test_key_only_with_stripe_test(instance: Path, kind: str) -> None:
     given = {**GOOD, "stripe_secret_key": kind + "51abc"}
     (found,) = problems(instance, **{**given, "stripe_test": "0"})
     assert found.startswith("STRIPE_SECRET_KEY: is a test key, and this is production")
@@ -302,7 +306,7 @@ def test_production_takes_a_test_key_only_when_told_so(instance: Path, kind: str
 
 
 @pytest.mark.parametrize("kind", ["sk_live_", "rk_live_"])
-def test_live_key_is_for_production_without_its_test_mode(instance: Path, kind: str) -> None:
+def test_live_key_needs_production_without_stripe_test(instance: Path, kind: str) -> None:
     key = kind + "51abc"
     (found,) = problems(instance, stripe_secret_key=key)
     assert found.startswith("STRIPE_SECRET_KEY: moves real money, and this is development")

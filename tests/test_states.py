@@ -1,6 +1,6 @@
-"""Every state, kind and role on its way through page, desk, export and mail.
+"""Every state, kind and role in pages, admin area, exports and mail.
 
-A member that was added and forgotten somewhere fails here, by its name.
+A new member that one of these places does not handle fails here under its name.
 """
 
 import csv
@@ -59,7 +59,7 @@ from tests.support.sandbox_server import SandboxServer
 from tests.support.workers import WORDS, make_worker
 
 TEST = Evidence(form="test")
-# How an event of an order begins at the desk where the label alone does not say it.
+# How the title of an order event begins in the admin area where it is not the event's label.
 TOLD = {
     OrderEventKind.REFUND: "Refund of",
     OrderEventKind.DUPLICATE: "Second payment of",
@@ -89,7 +89,7 @@ def option(state: Labeled) -> re.Pattern[str]:
 
 
 def exported(client: FlaskClient, path: str, state: Labeled) -> list[str]:
-    """Return the states of the rows of an export that is narrowed to one."""
+    """Return the states of the rows of an export that is filtered by one state."""
     with send(client, f"{path}/export", {"format": "csv", "state": state}, page=path) as answer:
         assert answer.status_code == 200, state
         rows = csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline=""))
@@ -163,7 +163,7 @@ def test_each_state_of_the_order_page_has_its_text(state: PageState, app: Flask)
     assert '<p class="lede">' in Path(source.filename).read_text(encoding="utf-8")
 
 
-def test_each_event_of_an_order_is_told_at_the_desk_and_by_the_sweep(
+def test_each_order_event_is_described_at_the_desk_and_by_the_sweep(
     app: Flask, owner: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -179,7 +179,7 @@ def test_each_event_of_an_order_is_told_at_the_desk_and_by_the_sweep(
 
 
 @pytest.mark.parametrize("status", RefundStatus)
-def test_each_status_of_a_refund_is_read_at_the_desk(
+def test_each_refund_status_is_shown_at_the_desk(
     status: RefundStatus, owner: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -192,7 +192,7 @@ def test_each_status_of_a_refund_is_read_at_the_desk(
 
 
 @pytest.mark.parametrize("status", DisputeStatus)
-def test_each_status_of_a_dispute_is_read_at_the_desk(
+def test_each_dispute_status_is_shown_at_the_desk(
     status: DisputeStatus, owner: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -206,7 +206,7 @@ def test_each_status_of_a_dispute_is_read_at_the_desk(
 
 
 def brought(session: Session, state: LeadState) -> Lead:
-    """Return a lead that was brought to this state by acts of consent."""
+    """Return a lead that consent events have brought to this state."""
     match state:
         case LeadState.PENDING:
             kinds = [ConsentKind.GIVEN]
@@ -269,7 +269,7 @@ def test_each_state_of_a_lead_reaches_page_list_record_export_and_mail(
         assert found_mail.state == (MessageState.SENT if sent else MessageState.HELD), state
 
 
-def test_each_act_of_consent_is_told_at_the_desk_and_in_the_file_of_the_person(
+def test_each_consent_event_is_at_the_desk_and_in_the_data_export(
     owner: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -285,7 +285,7 @@ def test_each_act_of_consent_is_told_at_the_desk_and_in_the_file_of_the_person(
     for kind, (number, address_hash) in found.items():
         assert f"<h3>{kind.label}</h3>" in page(owner, f"/admin/leads/{number}", kind), kind
         person = f"/admin/people/{address_hash}"
-        if kind != ConsentKind.ERASED:  # of whom there is no file
+        if kind != ConsentKind.ERASED:  # an erased person has no data export
             assert f'"{kind}"' in send(owner, f"{person}/data", {}, page=person).text, kind
 
 
@@ -330,7 +330,7 @@ def test_each_state_of_a_mail_reaches_list_record_and_order_page(
 
 
 @pytest.mark.parametrize("role", Role)
-def test_each_role_has_its_rooms_and_no_others(role: Role, app: Flask) -> None:
+def test_each_role_sees_only_its_sections(role: Role, app: Flask) -> None:
     client = desk(app, role)
     home = page(client, "/admin/", role)
     rooms = {label for label, _, roles in ROOMS if role in roles}
@@ -348,7 +348,7 @@ def test_each_state_of_an_announcement_reaches_list_and_record(
     one = Announcement(subject="News", body="Hello.", rate=60, state=stored, queued_at=now())
     session.add(one)
     session.flush()
-    if state == AnnouncementState.SENDING:  # its one mail is still to come
+    if state == AnnouncementState.SENDING:  # its one mail is not sent yet
         one.receivers = 1
         queued = mail(MailKind.ANNOUNCEMENT, "maria@example.com", MessageState.DUE)
         queued.announcement_id = one.id
@@ -378,7 +378,7 @@ def test_each_reason_of_a_suppression_reaches_record_person_and_mail(
 
 
 @pytest.mark.parametrize("state", EnrollmentState)
-def test_each_state_of_a_seat_is_read_at_the_desk(
+def test_each_seat_state_is_shown_at_the_desk(
     state: EnrollmentState, owner: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -403,7 +403,7 @@ def test_each_state_of_a_seat_is_read_at_the_desk(
 
 
 @pytest.mark.parametrize("state", WaitingState)
-def test_each_state_on_a_waiting_list_is_read_at_the_desk(
+def test_each_waiting_list_state_is_shown_at_the_desk(
     state: WaitingState, owner: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -425,7 +425,7 @@ def test_each_state_on_a_waiting_list_is_read_at_the_desk(
 
 
 @pytest.mark.parametrize("state", StripeEventState)
-def test_each_state_of_a_webhook_event_is_read_at_the_desk(
+def test_each_webhook_event_state_is_shown_at_the_desk(
     state: StripeEventState, owner: FlaskClient, session: Session
 ) -> None:
     writing(session)

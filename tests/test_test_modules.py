@@ -1,4 +1,4 @@
-"""The order of the tests: each module stands beside what it tests and leans on no other one."""
+"""Layout of the tests: each test module mirrors a module, and none imports another one."""
 
 import ast
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.support.paths import ROOT
 
 TESTS = ROOT / "tests"
-WHOLE_PRODUCT = {"benchmarks", "browser", "faults"}  # packages of journeys alone
-# Modules that follow something through several modules of the site, by the package it begins in.
+WHOLE_PRODUCT = {"benchmarks", "browser", "faults"}  # packages that hold only journeys
+# Journeys: test modules that cover several modules of the site, by the package they start in.
 JOURNEYS = {
     "": {"architecture", "states", "test_modules", "wheel", "wording"},
     "admin": {"announcement_forms", "disputes", "refunds"},
@@ -34,7 +34,7 @@ JOURNEYS = {
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Yield the dotted name of each module, or of what is in it, that a file imports."""
+    """Yield the dotted name of each module, or of each member of one, that a file imports."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -59,7 +59,7 @@ def test_no_module_imports_a_test_module() -> None:
     assert wrong == [], "what test modules share belongs to tests/support"
 
 
-def test_each_test_module_mirrors_a_module_or_is_a_named_journey() -> None:
+def test_each_test_module_mirrors_a_module_or_is_a_listed_journey() -> None:
     found: dict[str, set[str]] = {}
     for file in TESTS.rglob("test_*.py"):
         package = file.parent.relative_to(TESTS).as_posix().removeprefix(".")

@@ -1,4 +1,4 @@
-"""The wheel for production: the app and the tables, without the sandbox and the tests."""
+"""The production wheel: the app and the tables, without the sandbox and the tests."""
 
 from pathlib import Path
 from zipfile import ZipFile
@@ -9,7 +9,7 @@ from hatchling.build import build_wheel
 from tests.support.paths import ROOT
 
 
-def test_wheel_holds_the_app_and_the_tables_alone(
+def test_wheel_holds_only_the_app_and_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)

@@ -1,4 +1,4 @@
-"""The words that are kept out, and the check that finds them."""
+"""The list of words to avoid, and the check that finds them."""
 
 import subprocess
 import sys
@@ -10,15 +10,15 @@ from tests.support.wording import ROOT, found, plainer, problems
 WORDS = {"mend": "fix", "for ever": "how long"}
 
 
-def test_no_word_of_the_list_is_in_what_people_read() -> None:
+def test_no_listed_word_is_in_texts_for_readers() -> None:
     assert list(problems()) == []
 
 
-def test_word_of_the_screen_may_still_be_in_code() -> None:
+def test_code_has_fewer_listed_words_than_screen_text() -> None:
     assert plainer(screen=False).items() < plainer().items()
 
 
-def test_every_word_of_the_list_has_a_plainer_one() -> None:
+def test_every_listed_word_has_a_plainer_one() -> None:
     words = plainer()
     assert len(words) >= 20
     assert all(word == word.lower() and instead for word, instead in words.items())
@@ -39,11 +39,11 @@ def test_word_is_found_with_its_line(text: str, line: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["an amendment", "mend-it", "for everyone", "recommended"])
-def test_other_words_that_hold_one_are_left_alone(text: str) -> None:
+def test_longer_words_that_contain_a_listed_word_are_accepted(text: str) -> None:
     assert list(found("page.html", text, WORDS)) == []
 
 
-def test_command_says_nothing_when_all_is_well() -> None:
+def test_command_prints_no_error_when_no_word_is_found() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.wording"], cwd=ROOT, capture_output=True, check=False
     )
