@@ -1,5 +1,8 @@
-"""What was typed into an announcement survives: a link that leads nowhere, a sign-in that ended, an
-old token, a double click, and a colleague's save. On both databases."""
+"""Text typed into an announcement is never lost.
+
+Not by a broken link, an ended sign-in, an old token, a double click or a colleague's save. On both
+databases.
+"""
 
 import html
 import re
@@ -48,7 +51,7 @@ def app(make_app: Any, database_url: str) -> Flask:
 
 
 def fields(page: str) -> dict[str, str]:
-    """Return what the page's last form would send, as a browser reads it."""
+    """Return what a browser would send for the last form of the page."""
     form = re.findall(r'<form method="post".*?</form>', page, re.S)[-1]
     found = dict(
         re.findall(r'<input type="[a-z]+"[^>]*? name="([^"]+)"[^>]*? value="([^"]*)"', form)
@@ -63,7 +66,7 @@ def fields(page: str) -> dict[str, str]:
 
 
 def shown(page: str) -> dict[str, str]:
-    """Return what was typed, as the page's form has it."""
+    """Return the typed values as the page's form shows them."""
     return {name: value for name, value in fields(page).items() if name in WORDS}
 
 
@@ -121,7 +124,7 @@ def opened(client: FlaskClient, path: str = NEW) -> dict[str, str]:
         ("> - [q](www.example.com)", "did you mean https://www.example.com?"),
     ],
 )  # fmt: skip
-def test_link_that_leads_nowhere_is_refused_by_name(make_app: Any, source: str, error: str) -> None:
+def test_broken_link_is_refused_and_named(make_app: Any, source: str, error: str) -> None:
     app = make_app()
     answer = send(desk(app), NEW, WORDS | {"body": source})
     assert answer.status_code == 422
@@ -131,7 +134,7 @@ def test_link_that_leads_nowhere_is_refused_by_name(make_app: Any, source: str, 
 
 
 @pytest.mark.usefixtures("one_day")
-def test_every_address_that_may_be_linked_to_is_there(client: FlaskClient) -> None:
+def test_every_allowed_link_target_exists(client: FlaskClient) -> None:
     app = client.application
     with app.app_context():
         known = link_check.own_paths(current.content()) | current.store().addresses
@@ -140,7 +143,7 @@ def test_every_address_that_may_be_linked_to_is_there(client: FlaskClient) -> No
             assert answer.status_code == 200, path
 
 
-def test_every_wrong_link_is_named_at_once(make_app: Any) -> None:
+def test_all_broken_links_are_named_at_once(make_app: Any) -> None:
     app = make_app()
     source = "[a](www.one.example)\n\n[b](www.two.example)\n[c](https://three.example)"
     page = html.unescape(send(desk(app), NEW, WORDS | {"body": source}).text)
@@ -162,13 +165,13 @@ def test_every_wrong_link_is_named_at_once(make_app: Any) -> None:
         "[ours](http://localhost/terms) [ip](http://127.0.0.1:8000/)",
     ],
 )
-def test_good_links_are_saved(make_app: Any, source: str) -> None:
+def test_valid_links_are_saved(make_app: Any, source: str) -> None:
     app = make_app()
     assert send(desk(app), NEW, WORDS | {"body": source}).status_code == 303
     assert stored(app)[0].body == source
 
 
-def test_draft_from_before_with_a_wrong_link_is_not_sent(make_app: Any) -> None:
+def test_older_draft_with_a_broken_link_is_not_sent(make_app: Any) -> None:
     app = make_app()
     add_leads(app, lead(state="confirmed", confirmed_at=now()))
     client = desk(app)
@@ -184,7 +187,7 @@ def test_draft_from_before_with_a_wrong_link_is_not_sent(make_app: Any) -> None:
     assert stored(app)[0].state == "draft"
 
 
-def test_what_was_typed_survives_a_sign_in_that_ended(app: Flask) -> None:
+def test_typed_text_survives_an_ended_sign_in(app: Flask) -> None:
     add_user(app, "writer@example.com", "marketer")
     client = app.test_client()
     sign_in(client, "writer@example.com")
@@ -193,7 +196,7 @@ def test_what_was_typed_survives_a_sign_in_that_ended(app: Flask) -> None:
     answer = client.post(NEW, data=form)
     assert answer.status_code == 401
     assert "Your sign-in has ended" in answer.text
-    # A wrong password first: it is still there.
+    # A wrong password does not lose it either.
     form = fields(answer.text)
     wrong = client.post("/admin/login", data=form | {"email": "writer@example.com",
                                                      "password": "not this one"})  # fmt: skip
@@ -213,14 +216,14 @@ def test_what_was_typed_survives_a_sign_in_that_ended(app: Flask) -> None:
     assert stored(app)[0].body == BODY
 
 
-def test_sign_in_page_keeps_nothing_that_another_site_sent(app: Flask) -> None:
+def test_sign_in_page_drops_a_form_posted_by_another_site(app: Flask) -> None:
     client = app.test_client()
     answer = client.post(NEW, data=WORDS, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
     assert "January" not in answer.text
 
 
-def test_what_was_typed_survives_an_old_token(app: Flask) -> None:
+def test_typed_text_survives_an_old_token(app: Flask) -> None:
     client = desk(app)
     path = send(client, NEW, WORDS | {"body": "before"}).location + "/edit"
     for address in (NEW, path):
@@ -240,12 +243,12 @@ def test_double_click_makes_one_announcement(app: Flask) -> None:
     assert {answer.status_code for answer in answers} == {303}
     assert len({answer.location for answer in answers}) == 1
     assert len(stored(app)) == 1
-    # A new form is a new announcement, whatever it says.
+    # A newly opened form makes another announcement, even with the same text.
     assert client.post(NEW, data=opened(client) | WORDS).status_code == 303
     assert len(stored(app)) == 2
 
 
-def test_two_clicks_at_one_moment_make_one_announcement(app: Flask) -> None:
+def test_concurrent_clicks_make_one_announcement(app: Flask) -> None:
     client = desk(app)
     form = opened(client) | WORDS
     named = app.config["SESSION_COOKIE_NAME"]
@@ -269,11 +272,11 @@ def test_two_clicks_at_one_moment_make_one_announcement(app: Flask) -> None:
     assert len(stored(app)) == 1
 
 
-def test_form_sent_again_with_other_words_loses_neither(app: Flask) -> None:
+def test_form_resent_with_other_text_keeps_both_texts(app: Flask) -> None:
     client = desk(app)
     form = opened(client) | WORDS
     client.post(NEW, data=form)
-    answer = client.post(NEW, data=form | {"body": "Other words"})  # Back, changed, and sent
+    answer = client.post(NEW, data=form | {"body": "Other words"})  # Back, changed, saved
     assert answer.status_code == 409
     assert shown(answer.text)["body"] == "Other words"
     assert html.escape(BODY, quote=False).splitlines()[0] in answer.text
@@ -283,7 +286,7 @@ def test_form_sent_again_with_other_words_loses_neither(app: Flask) -> None:
     assert [one.body for one in stored(app)] == ["Other words"]
 
 
-def test_what_a_colleague_saved_meanwhile_is_shown_beside_what_was_typed(app: Flask) -> None:
+def test_edit_conflict_shows_the_saved_text_and_the_typed_text(app: Flask) -> None:
     one, other = desk(app, "owner"), desk(app, "marketer")
     path = send(one, NEW, WORDS | {"body": "At first"}).location + "/edit"
     mine, theirs = opened(one, path), opened(other, path)
@@ -296,13 +299,13 @@ def test_what_a_colleague_saved_meanwhile_is_shown_beside_what_was_typed(app: Fl
     assert stored(app)[0].body == "Their words"
     assert one.post(path, data=fields(answer.text)).status_code == 303
     assert stored(app)[0].body == "My words"
-    # Both saved the same: nobody is asked anything.
+    # Both saved the same text: there is no conflict.
     mine, theirs = opened(one, path), opened(other, path)
     for client, form in ((one, mine), (other, theirs)):
         assert client.post(path, data=form | {"body": "The same"}).status_code == 303
 
 
-def test_what_was_typed_survives_that_a_colleague_queued_it(app: Flask) -> None:
+def test_typed_text_survives_when_a_colleague_queues_the_announcement(app: Flask) -> None:
     add_leads(app, lead(state="confirmed", confirmed_at=now()))
     one, other = desk(app, "owner"), desk(app, "marketer")
     page = send(one, NEW, WORDS).location

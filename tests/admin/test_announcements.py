@@ -1,4 +1,4 @@
-"""Announcements at the desk: written, looked at, tried, queued after a question, paused, left."""
+"""Announcements in the admin area: write, preview, test mail, queue, pause, unsubscribe."""
 
 import re
 from datetime import timedelta
@@ -34,14 +34,14 @@ def add_people(app: Flask, *names: str) -> None:
 
 
 def written(client: FlaskClient, **given: str) -> str:
-    """Write an announcement and return the address of its page."""
+    """Write an announcement and return the path of its page."""
     answer = send(client, NEW, WORDS | given)
     assert answer.status_code == 303, answer.text
     return answer.location
 
 
 def deliver(app: Flask, server: MailServer) -> dict[str, Mail]:
-    """Deliver what is due, and what is to come too; return each mail by its receiver."""
+    """Deliver due mail, then mail that was due later; return each mail by its receiver."""
     with app.app_context():
         worker = make_worker(db.engine, server.url)
         worker.deliver_due()
@@ -59,15 +59,15 @@ def stored(app: Flask) -> Announcement:
 
 
 def figures(page: str) -> list[int]:
-    """Return sent, waiting, not delivered and unsubscribed."""
+    """Return the numbers sent, waiting, not delivered and unsubscribed."""
     return [int(number) for number in re.findall(r"<dd><b>(\d+)</b>", page)]
 
 
-def test_desk_that_announced_nothing_says_so(app: Flask) -> None:
+def test_empty_announcement_list_says_so(app: Flask) -> None:
     assert "Nothing was announced yet" in desk(app, "marketer").get("/admin/announcements").text
 
 
-def test_from_writing_to_the_last_mail(app: Flask, server: MailServer) -> None:
+def test_announcement_from_draft_to_last_mail(app: Flask, server: MailServer) -> None:
     add_people(app, "maria", "jon")
     client = desk(app, "marketer")
     page = written(client)
@@ -83,7 +83,7 @@ def test_from_writing_to_the_last_mail(app: Flask, server: MailServer) -> None:
     assert "List-Unsubscribe" in first.message
     assert figures(client.get(page).text) == [1, 0, 1, 0]
     assert "The January cohort is open" in client.get("/admin/announcements").text
-    # Queueing again, and changing what is on its way, does nothing.
+    # Queueing again has no effect, nor has an edit of a queued announcement.
     assert client.get(f"{page}/queue").status_code == 303
     send(client, f"{page}/queue", {}, page=page)
     send(client, f"{page}/edit", WORDS | {"subject": "Other words"}, page=page)
@@ -91,7 +91,7 @@ def test_from_writing_to_the_last_mail(app: Flask, server: MailServer) -> None:
     assert stored(app).subject == "The January cohort is open"
 
 
-def test_preview_is_the_mail_and_can_do_nothing(app: Flask) -> None:
+def test_preview_shows_the_mail_and_cannot_run_script(app: Flask) -> None:
     client = desk(app)
     page = written(client)
     answer = client.get(page)
@@ -106,7 +106,9 @@ def test_preview_is_the_mail_and_can_do_nothing(app: Flask) -> None:
     assert "<h1" in frame.text and "The January cohort is open</h1>" in frame.text
 
 
-def test_trial_goes_to_who_asked_alone_and_counts_nowhere(app: Flask, server: MailServer) -> None:
+def test_test_mail_goes_only_to_its_sender_and_is_not_counted(
+    app: Flask, server: MailServer
+) -> None:
     add_people(app, "maria")
     client = desk(app)
     page = written(client)
@@ -120,7 +122,7 @@ def test_trial_goes_to_who_asked_alone_and_counts_nowhere(app: Flask, server: Ma
     assert figures(client.get(page).text) == [0, 1, 0, 0]
 
 
-def test_pause_and_go_on(app: Flask, server: MailServer) -> None:
+def test_paused_announcement_is_sent_after_resuming(app: Flask, server: MailServer) -> None:
     add_people(app, "maria")
     client = desk(app)
     page = written(client)
@@ -132,7 +134,7 @@ def test_pause_and_go_on(app: Flask, server: MailServer) -> None:
     assert list(deliver(app, server)) == ["maria@example.com"]
 
 
-def test_receivers_can_be_narrowed_to_a_page(app: Flask) -> None:
+def test_receivers_can_be_filtered_by_page(app: Flask) -> None:
     add_people(app, "maria", "jon")
     client = desk(app)
     assert '<option value="/jon">' in client.get(NEW).text
@@ -142,7 +144,9 @@ def test_receivers_can_be_narrowed_to_a_page(app: Flask) -> None:
     assert "Send to 2 people<" in client.get(page).text
 
 
-def test_leaving_by_its_link_is_counted_and_undone(app: Flask, server: MailServer) -> None:
+def test_unsubscribe_through_its_link_is_counted_until_undone(
+    app: Flask, server: MailServer
+) -> None:
     add_people(app, "maria")
     client = desk(app)
     page = written(client)
@@ -159,14 +163,14 @@ def test_leaving_by_its_link_is_counted_and_undone(app: Flask, server: MailServe
     assert figures(client.get(page).text)[3] == 1
     reader.post(link, data={"action": "undo"})
     assert figures(client.get(page).text)[3] == 0
-    # Who leaves by another mail's link leaves not by this one's, though it is used later.
+    # Not counted: the person unsubscribed through another mail's link before using this one's.
     reader.post(link.partition("?")[0])
     reader.post(link)
     assert figures(client.get(page).text)[3] == 0
 
 
 @pytest.mark.parametrize("mail", ["", "x" * 5000, "\0", "'; DROP TABLE message", "%ED%A0%80"])
-def test_nonsense_in_the_link_still_unsubscribes(app: Flask, mail: str) -> None:
+def test_link_with_invalid_mail_parameter_still_unsubscribes(app: Flask, mail: str) -> None:
     add_people(app, "maria")
     with app.app_context(), Session(db.engine) as session:
         path = f"/unsubscribe/{session.scalars(select(Lead.unsubscribe_token)).one()}"
@@ -185,11 +189,11 @@ def test_nonsense_in_the_link_still_unsubscribes(app: Flask, mail: str) -> None:
         ({"rate": "0"}, "Enter a whole number from 1"),
         ({"rate": "many"}, "Enter a whole number from 1"),
         ({"rate": "1e9"}, "Enter a whole number from 1"),
-        # Longer than what the database holds, and not in the list.
+        # Longer than the database column, and not among the choices.
         *(({field: "x" * 300}, "Not a valid choice") for field in ("page", "campaign", "waiting")),
     ],
 )
-def test_mistakes_are_named_and_what_was_typed_is_kept(
+def test_mistakes_are_named_and_typed_text_is_kept(
     app: Flask, given: dict[str, str], error: str
 ) -> None:
     answer = send(desk(app), NEW, WORDS | {"body": "These words"} | given)
@@ -199,7 +203,7 @@ def test_mistakes_are_named_and_what_was_typed_is_kept(
     assert "<title>Error: " in answer.text
 
 
-def test_hostile_words_are_stored_and_shown_as_words(app: Flask) -> None:
+def test_hostile_text_is_stored_and_shown_as_plain_text(app: Flask) -> None:
     client = desk(app)
     page = written(client, subject="a\0b\nBcc: x@example.com", body="</textarea> é\0")
     assert stored(app).subject == "ab Bcc: x@example.com"
@@ -208,13 +212,13 @@ def test_hostile_words_are_stored_and_shown_as_words(app: Flask) -> None:
     assert client.get(page).status_code == 200
 
 
-def test_longest_announcement_stays_under_30_kb(app: Flask) -> None:
+def test_preview_of_longest_announcement_is_under_30_kb(app: Flask) -> None:
     client = desk(app)
     page = written(client, body="é" * 8000)
     assert len(client.get(f"{page}/preview").data) < 30 * 1024
 
 
-def test_a_look_changes_nothing_and_a_post_needs_the_token(app: Flask) -> None:
+def test_get_changes_nothing_and_post_needs_the_token(app: Flask) -> None:
     client = desk(app)
     page = written(client)
     for verb in ("trial", "pause", "resume"):
@@ -226,7 +230,7 @@ def test_a_look_changes_nothing_and_a_post_needs_the_token(app: Flask) -> None:
     assert client.get("/admin/announcements/4711").status_code == 404
 
 
-def test_finance_has_no_say(app: Flask) -> None:
+def test_finance_has_no_access_to_announcements(app: Flask) -> None:
     client = desk(app, "finance")
     form = {"csrf_token": token(client.get("/admin/password")), **WORDS}
     assert client.get("/admin/announcements").status_code == 403

@@ -1,4 +1,4 @@
-"""Disputes at the desk: the most urgent first, in words, with the way to Stripe."""
+"""Disputes in the admin area: the most urgent first, described in words, with a link to Stripe."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def app(make_app: Any, database_url: str) -> Flask:
 
 
 def disputed(app: Flask, *said: dict[str, Any], **given: Any) -> Order:
-    """Store a paid order of whose payment Stripe has said this, one after the other."""
+    """Store a paid order and these statuses of its dispute, in this order."""
     with app.app_context(), Session(db.engine, expire_on_commit=False) as session:
         writing(session)
         order = bring(session, "paid", **given)
@@ -51,7 +51,7 @@ def wanted(days: int, status: str = "needs_response") -> dict[str, Any]:
     return {"status": status, "due_by": NOON + timedelta(days=days)}
 
 
-def test_most_urgent_comes_first_and_what_the_bank_has_comes_last(app: Flask) -> None:
+def test_disputes_are_listed_by_urgency_and_decided_ones_last(app: Flask) -> None:
     late, with_the_bank, soon = (
         disputed(app, wanted(9)),
         disputed(app, wanted(2), wanted(2, "under_review")),
@@ -78,7 +78,7 @@ def test_most_urgent_comes_first_and_what_the_bank_has_comes_last(app: Flask) ->
         assert said in read
 
 
-def test_deadline_that_moves_is_the_one_that_counts(app: Flask) -> None:
+def test_latest_deadline_of_a_dispute_is_shown(app: Flask) -> None:
     order = disputed(app, wanted(9), wanted(9), wanted(2))
     staff = desk(app)
     for path in (PATH, "/admin/orders", f"/admin/orders/{order.id}"):
@@ -90,13 +90,13 @@ def test_deadline_that_moves_is_the_one_that_counts(app: Flask) -> None:
         assert len(rows) == 1
 
 
-def test_nothing_disputed_says_so(app: Flask) -> None:
+def test_empty_list_of_disputes_says_so(app: Flask) -> None:
     staff = desk(app)
     assert "No payment is disputed" in staff.get(PATH).text
     assert PATH not in staff.get("/admin/orders").text
 
 
-def test_list_home_and_record_say_until_when(app: Flask) -> None:
+def test_list_home_and_record_show_the_deadline(app: Flask) -> None:
     order = disputed(app, wanted(0))
     asked = disputed(app, wanted(3, "warning_needs_response"))
     staff = desk(app)
@@ -140,7 +140,7 @@ def test_dispute_of_a_second_payment_is_flagged_with_its_deadline(app: Flask) ->
         (SELLING, "stripe.com/payments/"),
     ],
 )
-def test_link_leads_to_stripes_dashboard_in_the_mode_of_the_key(
+def test_link_opens_stripes_dashboard_in_the_mode_of_the_key(
     make_app: Any, given: dict[str, str], where: str
 ) -> None:
     app = make_app(**given)
@@ -155,7 +155,7 @@ def test_disputes_are_for_owner_and_finance(app: Flask, role: str, status: int) 
 
 
 def refunded(app: Flask, status: str, amount: int = 40_000, **given: Any) -> Order:
-    """Store an order of two seats with a refund that Stripe made, and that then came to this."""
+    """Store an order of two seats with a refund that succeeded and then got this status."""
     order = disputed(app, number=2)
     with app.app_context(), Session(db.engine) as session:
         writing(session)
@@ -167,7 +167,7 @@ def refunded(app: Flask, status: str, amount: int = 40_000, **given: Any) -> Ord
     return order
 
 
-def test_failed_refund_is_shown_until_somebody_has_seen_to_it(app: Flask) -> None:
+def test_failed_refund_is_shown_until_it_is_acknowledged(app: Flask) -> None:
     order = refunded(app, "failed", failure_reason="expired_or_canceled_card")
     other = refunded(app, "canceled")
     staff, path = desk(app), f"/admin/orders/{order.id}"
@@ -192,7 +192,7 @@ def test_failed_refund_is_shown_until_somebody_has_seen_to_it(app: Flask) -> Non
 
 
 @pytest.mark.parametrize("status", ["elsewhere", "dismissed"])
-def test_failed_refund_of_a_second_payment_is_shown_until_somebody_has_seen_to_it(
+def test_failed_refund_of_second_payment_is_shown_until_acknowledged(
     app: Flask, status: str
 ) -> None:
     with app.app_context(), Session(db.engine, expire_on_commit=False) as session:
@@ -226,7 +226,7 @@ def balance_of(app: Flask, order: Order) -> ledger.Balance:
         return ledger.balance_of(session, session.get_one(Order, order.id))
 
 
-def test_refund_made_another_way_gives_the_seats_back_and_news_of_it_change_nothing(
+def test_refund_outside_stripe_releases_seats_and_ignores_late_events(
     app: Flask,
 ) -> None:
     order = refunded(app, "failed", amount=240_000)
@@ -248,7 +248,7 @@ def test_refund_made_another_way_gives_the_seats_back_and_news_of_it_change_noth
     assert (found.state, found.seats, found.returned) == ("refunded", 0, 240_000)
 
 
-def test_refund_that_was_made_again_is_not_returned_another_way_too(app: Flask) -> None:
+def test_repeated_refund_cannot_also_be_marked_as_made_elsewhere(app: Flask) -> None:
     order = refunded(app, "failed", amount=240_000)
     with app.app_context(), Session(db.engine) as session:
         writing(session)
@@ -263,7 +263,7 @@ def test_refund_that_was_made_again_is_not_returned_another_way_too(app: Flask) 
     assert balance_of(app, order).returned == 240_000
 
 
-def test_what_was_done_is_one_of_two_things(app: Flask) -> None:
+def test_failed_refund_accepts_only_the_two_outcomes(app: Flask) -> None:
     order = refunded(app, "failed")
     staff, path = desk(app), f"/admin/orders/{order.id}"
     given = {"refund": f"re_{order.id}", "status": "succeeded"}

@@ -1,4 +1,4 @@
-"""The desk's first page, as a marketer sees it."""
+"""The dashboard of the admin area, for each role."""
 
 import re
 from datetime import timedelta
@@ -17,14 +17,14 @@ def figures(page: str) -> list[str]:
     return re.findall(r"<dd><b>([\d,]+)</b>", page)
 
 
-def test_an_empty_desk_says_so(app: Flask) -> None:
+def test_empty_desk_says_so(app: Flask) -> None:
     page = desk(app).get("/admin/").text
     assert figures(page) == ["0"] * 8
     assert "Nobody has signed up yet" in page
     assert '<svg viewBox="0 0 600' not in page
 
 
-def test_four_figures_say_how_it_goes(app: Flask) -> None:
+def test_four_figures_sum_up_the_leads(app: Flask) -> None:
     week = [lead(created_at=now() - timedelta(days=day)) for day in (1, 2, 3)]
     before = [lead(created_at=now() - timedelta(days=8), state="confirmed")]
     add_leads(app, *week, *before)
@@ -34,7 +34,7 @@ def test_four_figures_say_how_it_goes(app: Flask) -> None:
     assert "25% of all leads" in page
 
 
-def test_the_bars_and_the_table_tell_the_same(app: Flask) -> None:
+def test_bar_chart_and_table_show_the_same_numbers(app: Flask) -> None:
     add_leads(app, *(lead(created_at=now() - timedelta(days=day)) for day in (1, 1, 1, 5)))
     page = desk(app).get("/admin/").text
     drawn = [int(n) for n in re.findall(r"<title>\w+ \d+: (\d+)</title></rect>", page)]
@@ -55,9 +55,7 @@ def test_the_newest_leads_link_to_their_pages(app: Flask) -> None:
     assert client.get(f"/admin/leads/{number}").status_code == 200
 
 
-def test_samples_are_named_until_they_are_replaced(
-    make_app: Any, app: Flask, site_root: Path
-) -> None:
+def test_sample_content_is_named_until_replaced(make_app: Any, app: Flask, site_root: Path) -> None:
     page = desk(app).get("/admin/").text
     assert "Visitors still see" in page
     assert "site/content/site.yaml" in page
@@ -71,7 +69,7 @@ def test_samples_are_named_until_they_are_replaced(
     assert "Visitors still see" not in desk(replaced).get("/admin/").text
 
 
-def test_mails_that_were_given_up_are_named_with_the_reason(app: Flask) -> None:
+def test_undelivered_mail_is_named_with_the_reason(app: Flask) -> None:
     (number,) = add_leads(app, lead("maria@example.com"))
     with app.app_context(), Session(db.engine) as session:
         for state, error in (("dead", "550 no such user"), ("sent", ""), ("due", "451 later")):

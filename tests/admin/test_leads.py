@@ -1,4 +1,4 @@
-"""Leads at the desk: list and record, as a marketer sees them."""
+"""Leads in the admin area: list and record."""
 
 import html
 import re
@@ -34,14 +34,14 @@ def link(page: str, words: str) -> str:
     return html.unescape(found[1])
 
 
-def test_an_empty_list_says_so_and_offers_no_filter_and_no_export(app: Flask) -> None:
+def test_empty_list_says_so_and_offers_no_filter_and_no_export(app: Flask) -> None:
     page = desk(app).get("/admin/leads").text
     assert "Nobody has signed up yet" in page
     assert "Export" not in page
     assert 'name="q"' not in page
 
 
-def test_nothing_found_is_not_nothing_there(app: Flask) -> None:
+def test_filter_without_matches_says_that_no_lead_matches(app: Flask) -> None:
     add_leads(app, lead())
     page = desk(app).get("/admin/leads?q=nobody").text
     assert "No lead matches" in page
@@ -64,12 +64,12 @@ def test_the_list_shows_the_newest_first_and_counts_all(app: Flask) -> None:
     assert "Maria Silva" in page
 
 
-def test_one_lead_is_not_leads(app: Flask) -> None:
+def test_count_of_one_lead_is_singular(app: Flask) -> None:
     add_leads(app, lead())
     assert "Export 1 lead<" in desk(app).get("/admin/leads").text
 
 
-def test_older_and_newer_lead_through_the_whole_list(app: Flask) -> None:
+def test_older_and_newer_links_page_through_the_whole_list(app: Flask) -> None:
     every = [lead(created_at=NOON + timedelta(minutes=i), page="/signup") for i in range(120)]
     names = [one.email for one in reversed(every)]
     add_leads(app, *every, lead(page="/compare"))
@@ -84,7 +84,7 @@ def test_older_and_newer_lead_through_the_whole_list(app: Flask) -> None:
     assert "@" not in link(second, "Older")
 
 
-def test_a_filter_in_use_is_a_chip_that_removes_it_alone(app: Flask) -> None:
+def test_chip_removes_only_its_own_filter(app: Flask) -> None:
     add_leads(
         app,
         lead("a@example.com", utm_campaign="spring & fall", state="confirmed"),
@@ -102,7 +102,7 @@ def test_a_filter_in_use_is_a_chip_that_removes_it_alone(app: Flask) -> None:
     ]
 
 
-def test_the_filter_form_keeps_what_was_chosen(app: Flask) -> None:
+def test_filter_form_keeps_the_chosen_values(app: Flask) -> None:
     add_leads(app, lead(page="/signup", utm_campaign="spring"), lead(page="/compare"))
     page = desk(app).get("/admin/leads?q=person&state=pending&page=/signup&sort=oldest").text
     assert 'name="q" value="person"' in page
@@ -121,7 +121,7 @@ def test_the_filter_form_keeps_what_was_chosen(app: Flask) -> None:
         ("email-down", "descending", "c"),
     ],
 )
-def test_a_head_sorts_says_how_and_turns_round(
+def test_column_head_shows_the_sort_order_and_reverses_it(
     app: Flask, sort: str, state: str, first: str
 ) -> None:
     add_leads(
@@ -153,7 +153,7 @@ HOSTILE = [
 ]
 
 
-def test_a_hostile_address_still_gets_a_page(app: Flask) -> None:
+def test_hostile_query_string_still_gets_a_page(app: Flask) -> None:
     add_leads(app, lead())
     client = desk(app)
     for query in HOSTILE:
@@ -162,7 +162,7 @@ def test_a_hostile_address_still_gets_a_page(app: Flask) -> None:
         assert "<script>" not in answer.text, query
 
 
-def test_what_people_typed_is_text_and_never_markup(app: Flask) -> None:
+def test_typed_text_is_never_shown_as_markup(app: Flask) -> None:
     evil = '"><script>alert(1)</script>'
     given = {"page": evil, "utm_campaign": evil, "utm_source": evil, "utm_term": evil}
     (number,) = add_leads(app, lead("evil@example.com", name=evil, **given))
@@ -189,14 +189,14 @@ def test_what_people_typed_is_text_and_never_markup(app: Flask) -> None:
     assert "&lt;script&gt;alert(1)" in client.get(f"/admin/leads/{number}").text
 
 
-def test_an_address_given_as_a_page_is_no_link(app: Flask) -> None:
+def test_touch_page_with_a_script_url_is_not_linked(app: Flask) -> None:
     (number,) = add_leads(app, lead(page="javascript:alert(1)"))
     client = desk(app)
     for path in ("/admin/", "/admin/leads", f"/admin/leads/{number}"):
         assert 'href="javascript:' not in client.get(path).text
 
 
-def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
+def test_lead_shows_the_exact_consent_text(app: Flask) -> None:
     one = lead("maria@example.com", created_at=NOON, utm_source="news", state="confirmed")
     one.confirmed_at = NOON + timedelta(hours=1)
     (number,) = add_leads(app, one)
@@ -250,14 +250,14 @@ def test_a_lead_shows_what_was_agreed_to_word_for_word(app: Flask) -> None:
     assert page.index("Signed up and agreed") < page.index("Confirmed the address")
 
 
-def test_a_held_lead_says_why(app: Flask) -> None:
+def test_held_lead_shows_the_reason(app: Flask) -> None:
     (number,) = add_leads(app, lead(state="held"))
     client = desk(app)
     assert "looks like one from a bot" in client.get(f"/admin/leads/{number}").text
     assert f'href="/admin/leads/{number}"' in client.get("/admin/leads?state=held").text
 
 
-def test_a_lead_that_is_not_there_is_not_found(app: Flask) -> None:
+def test_missing_lead_is_not_found(app: Flask) -> None:
     client = desk(app)
     for number in ("0", "7", "2147483648", "9" * 40):
         assert client.get(f"/admin/leads/{number}").status_code == 404
@@ -275,21 +275,21 @@ def test_the_desk_works_on_both_databases(make_app: Any, database_url: str) -> N
     assert client.get("/admin/leads?q=%00&page=%00").status_code == 200
 
 
-def test_page_that_is_not_there_leads_back_to_the_desk(app: Flask) -> None:
+def test_not_found_page_links_back_to_the_desk(app: Flask) -> None:
     client = desk(app, "marketer")
     answer = client.get("/admin/leads/999")
     assert answer.status_code == 404
     assert 'href="/admin/leads"' in answer.text
 
 
-def test_held_lead_is_asked_to_confirm_once_someone_says_it_is_a_person(app: Flask) -> None:
+def test_approved_lead_is_asked_once_to_confirm(app: Flask) -> None:
     visitor = app.test_client()
     form = {"email": "maria@example.com", "consent": "yes", "website": "https://auto.example"}
     visitor.post("/signup", data=form)
     client = desk(app, "marketer")
     page = "/admin/leads/1"
     assert "This is a person" in client.get(page).text
-    for _ in range(2):  # a second click finds nothing to do
+    for _ in range(2):  # the second click has no effect
         given = {"csrf_token": token(client.get("/admin/leads"))}
         assert client.post(f"{page}/release", data=given).status_code == 303
     with app.app_context(), Session(db.engine) as session:
@@ -301,7 +301,7 @@ def test_held_lead_is_asked_to_confirm_once_someone_says_it_is_a_person(app: Fla
     assert client.post("/admin/leads/99/release", data=given).status_code == 404
 
 
-def test_receipt_keeps_the_words_and_the_version_of_its_day(app: Flask) -> None:
+def test_consent_record_keeps_its_wording_and_page_version(app: Flask) -> None:
     app.test_client().post("/", data={"email": "maria@example.com", "consent": "yes"})
     with app.app_context(), Session(db.engine) as session:
         event = session.scalars(select(ConsentEvent)).one()
@@ -313,7 +313,9 @@ def test_receipt_keeps_the_words_and_the_version_of_its_day(app: Flask) -> None:
         assert fact in page
 
 
-def test_many_leads_are_counted_when_asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_leads_are_counted_only_on_request(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pagination, "COUNTED", 60)
     add_leads(app, *(lead(f"many{number}@example.com") for number in range(70)))
     browser = desk(app)

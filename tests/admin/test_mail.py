@@ -1,4 +1,4 @@
-"""The outbox at the desk: looking for a mail, and sending again what was given up."""
+"""The outbox in the admin area: find mail, and resend mail that was not delivered."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ def dead(lead_id: int | None = None, **given: Any) -> Message:
 
 
 def stored(app: Flask) -> dict[str, Message]:
-    """Return every message by its receiver's name."""
+    """Return every message by the local part of its receiver's address."""
     with app.app_context(), Session(db.engine, expire_on_commit=False) as session:
         found = session.scalars(select(Message)).all()
     return {message.recipient.partition("@")[0]: message for message in found}
@@ -46,11 +46,11 @@ def rows(page: str) -> list[str]:
     return re.findall(r"<tr>\n(.*?)</tr>", page.partition("<tbody>")[2], re.S)
 
 
-def test_desk_with_no_mail_says_so(app: Flask) -> None:
+def test_empty_outbox_says_so(app: Flask) -> None:
     assert "No emails yet" in desk(app).get("/admin/mail").text
 
 
-def test_list_tells_how_each_mail_went(app: Flask) -> None:
+def test_list_shows_the_state_of_each_mail(app: Flask) -> None:
     (number,) = add_leads(app, lead("maria@example.com"))
     add_mails(
         app,
@@ -78,7 +78,7 @@ def test_list_tells_how_each_mail_went(app: Flask) -> None:
         ("?kind=nonsense&state=nonsense", ["c", "b", "a"]),
     ],
 )
-def test_list_is_narrowed_by_state_kind_and_receiver(
+def test_list_is_filtered_by_state_kind_and_receiver(
     app: Flask, query: str, found: list[str]
 ) -> None:
     add_mails(
@@ -91,7 +91,7 @@ def test_list_is_narrowed_by_state_kind_and_receiver(
     assert re.findall(r'class="address">(\w)<wbr>', page) == found
 
 
-def test_one_dead_mail_is_sent_again_as_the_same_mail(app: Flask, server: MailServer) -> None:
+def test_resent_mail_keeps_its_message_id(app: Flask, server: MailServer) -> None:
     (number,) = add_leads(app, lead("maria@example.com"))
     (before, _) = add_mails(app, dead(number), dead(number, recipient="other@example.com"))
     with app.app_context():
@@ -111,7 +111,7 @@ def test_one_dead_mail_is_sent_again_as_the_same_mail(app: Flask, server: MailSe
     assert stored(app)["maria"].state == "sent"
 
 
-def test_all_dead_mails_of_a_filter_are_sent_again_and_no_others(app: Flask) -> None:
+def test_only_undelivered_mail_of_the_filter_is_resent(app: Flask) -> None:
     add_mails(
         app,
         dead(recipient="one@example.com"),
@@ -137,7 +137,7 @@ def test_all_dead_mails_of_a_filter_are_sent_again_and_no_others(app: Flask) -> 
     assert stored(app)["other"].state == "dead"
 
 
-def test_who_may_not_be_mailed_stays_held(app: Flask, server: MailServer) -> None:
+def test_resent_mail_to_ineligible_receivers_is_held(app: Flask, server: MailServer) -> None:
     numbers = add_leads(app, lead(state="unsubscribed", unsubscribed_at=now()), lead(state="held"))
     add_mails(
         app,
@@ -152,7 +152,7 @@ def test_who_may_not_be_mailed_stays_held(app: Flask, server: MailServer) -> Non
     assert "Resend" not in "".join(rows(client.get("/admin/mail").text))
 
 
-def test_a_look_sends_nothing_again(app: Flask) -> None:
+def test_get_resends_nothing_and_post_needs_the_token(app: Flask) -> None:
     (message,) = add_mails(app, dead())
     client = desk(app)
     for path in ("/admin/mail/again", f"/admin/mail/{message.id}/again"):
@@ -161,7 +161,7 @@ def test_a_look_sends_nothing_again(app: Flask) -> None:
     assert stored(app)["maria"].state == "dead"
 
 
-def test_mail_to_buyers_is_not_the_marketers(app: Flask, session: Session) -> None:
+def test_marketer_does_not_see_or_resend_mail_to_buyers(app: Flask, session: Session) -> None:
     order = place(session)
     session.commit()
     (theirs,) = add_mails(app, dead(order_id=order.id, kind="receipt", recipient=order.email))
@@ -178,7 +178,7 @@ def test_mail_to_buyers_is_not_the_marketers(app: Flask, session: Session) -> No
     assert desk(app, "finance").get("/admin/mail").status_code == 403
 
 
-def test_home_leads_to_what_was_not_delivered(app: Flask) -> None:
+def test_home_links_to_undelivered_mail(app: Flask) -> None:
     add_mails(app, dead())
     assert 'href="/admin/mail?state=dead"' in desk(app, "marketer").get("/admin/").text
     assert "/admin/mail" not in desk(app, "finance").get("/admin/").text

@@ -1,4 +1,4 @@
-"""Orders and seats at the desk: lists, records and notices, as staff see them."""
+"""Orders and seats in the admin area: lists, records and notices."""
 
 import html
 import re
@@ -41,12 +41,12 @@ def link(page: str, words: str) -> str:
 
 
 def text(page: str) -> str:
-    """Return what the page says, without its markup."""
+    """Return the text of the page's main part, without its markup."""
     main = page.partition("<main")[2].partition("</main>")[0]
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
 
 
-def test_nothing_sold_says_so_and_offers_no_filter_and_no_export(app: Flask) -> None:
+def test_empty_lists_say_so_and_offer_no_filter_and_no_export(app: Flask) -> None:
     client = desk(app)
     orders, seats = client.get("/admin/orders").text, client.get("/admin/enrollments").text
     assert "Nobody has ordered yet" in orders
@@ -56,14 +56,14 @@ def test_nothing_sold_says_so_and_offers_no_filter_and_no_export(app: Flask) -> 
         assert 'name="q"' not in page
 
 
-def test_nothing_found_is_not_nothing_there(app: Flask) -> None:
+def test_filter_without_matches_says_that_nothing_matches(app: Flask) -> None:
     add_orders(app, "paid")
     client = desk(app)
     assert "No order matches" in client.get("/admin/orders?q=nobody").text
     assert "No seat matches" in client.get("/admin/enrollments?q=nobody").text
 
 
-def test_each_state_is_a_word_and_a_shape(app: Flask) -> None:
+def test_each_order_state_has_its_word_and_its_style(app: Flask) -> None:
     add_orders(app, *STATES)
     page = desk(app).get("/admin/orders").text
     for state in STATES:
@@ -72,7 +72,7 @@ def test_each_state_is_a_word_and_a_shape(app: Flask) -> None:
     assert f"Export {len(STATES)} orders" in page
 
 
-def test_amount_is_what_was_paid_or_else_the_price_with_its_currency(app: Flask) -> None:
+def test_amount_is_the_paid_amount_or_else_the_price(app: Flask) -> None:
     add_orders(app, "paid", total=100_050)
     add_orders(app, "open", number=2)
     page = desk(app).get("/admin/orders").text
@@ -80,7 +80,7 @@ def test_amount_is_what_was_paid_or_else_the_price_with_its_currency(app: Flask)
     assert f"{COURSE.price.amount * 2 // 100:,} USD" in page
 
 
-def test_filters_show_as_chips_that_say_it_in_words(app: Flask) -> None:
+def test_filters_are_shown_as_chips_in_words(app: Flask) -> None:
     add_orders(app, "unseated", "paid", email="maria@example.com")
     page = desk(app).get(f"/admin/orders?q=maria&state=unseated&course={quote(NARROW)}").text
     assert "State: <b>Paid, no seat</b>" in page
@@ -89,7 +89,7 @@ def test_filters_show_as_chips_that_say_it_in_words(app: Flask) -> None:
     assert emails(desk(app).get(link(page, "State")).text) == ["maria@example.com"] * 2
 
 
-def test_older_and_newer_lead_through_all_orders(app: Flask) -> None:
+def test_older_and_newer_links_page_through_all_orders(app: Flask) -> None:
     add_orders(app, *["open"] * 60)
     client = desk(app)
     first = client.get("/admin/orders").text
@@ -99,7 +99,7 @@ def test_older_and_newer_lead_through_all_orders(app: Flask) -> None:
     assert emails(client.get(link(second, "Newer")).text) == emails(first)
 
 
-def test_record_tells_what_happened_when_and_by_what(app: Flask, session: Session) -> None:
+def test_record_lists_events_with_time_and_cause(app: Flask, session: Session) -> None:
     order = bring(session, "paid", email="maria@example.com", name="Maria Silva", number=2)
     session.execute(update(OrderEvent).values(created_at=NOON + timedelta(minutes=2)))
     session.execute(update(OrderEvent).where(OrderEvent.kind == "placed").values(created_at=NOON))
@@ -144,7 +144,7 @@ def test_record_tells_what_happened_when_and_by_what(app: Flask, session: Sessio
     assert 'class="notice' not in page
 
 
-def test_open_order_shows_its_hold_and_that_nothing_is_paid(app: Flask) -> None:
+def test_open_order_shows_its_hold_and_no_payment(app: Flask) -> None:
     (number,) = add_orders(app, "open", number=3)
     said = text(desk(app).get(f"/admin/orders/{number}").text)
     assert "Seats held 3, while the order is open" in said
@@ -160,7 +160,7 @@ def test_open_order_shows_its_hold_and_that_nothing_is_paid(app: Flask) -> None:
         ({"sandbox_port": 8123}, "http://127.0.0.1:8123/stripe/#{}"),
     ],
 )
-def test_payment_links_to_where_it_was_made(
+def test_payment_links_to_its_page_at_stripe(
     make_app: Any, settings: dict[str, Any], address: str
 ) -> None:
     app = make_app(**settings)
@@ -192,7 +192,7 @@ def test_event_that_fails_is_shown_with_its_error(app: Flask, session: Session) 
 
 
 @pytest.mark.parametrize(("waited", "said"), [(2, False), (90, True)])
-def test_event_is_missed_when_a_worker_would_have_followed_it(
+def test_event_is_reported_as_late_only_after_a_while(
     app: Flask, session: Session, waited: int, said: bool
 ) -> None:
     order = bring(session)
@@ -211,7 +211,7 @@ def test_event_is_missed_when_a_worker_would_have_followed_it(
     assert ("not followed yet: refund.created" in record) is said
 
 
-def test_money_without_a_seat_is_said_at_home_and_on_the_record(app: Flask) -> None:
+def test_payment_without_a_seat_is_shown_at_home_and_on_the_record(app: Flask) -> None:
     (number,) = add_orders(app, "unseated")
     client = desk(app)
     home = client.get("/admin/").text
@@ -221,7 +221,7 @@ def test_money_without_a_seat_is_said_at_home_and_on_the_record(app: Flask) -> N
     assert "Paid, and no seat was left" in client.get(f"/admin/orders/{number}").text
 
 
-def test_home_counts_orders_for_owner_and_finance_alone(app: Flask) -> None:
+def test_home_counts_orders_only_for_owner_and_finance(app: Flask) -> None:
     add_orders(app, "paid", "paid", total=120_000)
     add_orders(app, "open", number=2)
     for role in ("owner", "finance"):
@@ -234,7 +234,7 @@ def test_home_counts_orders_for_owner_and_finance_alone(app: Flask) -> None:
     assert "Revenue" not in said and "orders" not in said
 
 
-def test_undelivered_receipt_is_named_to_those_who_see_orders(app: Flask) -> None:
+def test_undelivered_receipt_is_shown_only_to_roles_that_see_orders(app: Flask) -> None:
     (number,) = add_orders(app, "paid", email="maria@example.com")
     with app.app_context():
         db.session.execute(
@@ -249,7 +249,7 @@ def test_undelivered_receipt_is_named_to_those_who_see_orders(app: Flask) -> Non
     assert "Emails not delivered 0 none given up" in text(other)
 
 
-def test_seats_are_listed_with_who_sits_there(app: Flask) -> None:
+def test_seats_are_listed_with_their_participants(app: Flask) -> None:
     (number,) = add_orders(app, "paid", email="maria@example.com", name="Maria Silva", number=2)
     page = desk(app).get(f"/admin/enrollments?course={quote(NARROW)}").text
     said = text(page)
@@ -261,9 +261,9 @@ def test_seats_are_listed_with_who_sits_there(app: Flask) -> None:
     assert f"{seats - 2} of {seats} seats left" in said
 
 
-def test_links_that_open_a_buyers_pages_stay_with_the_buyer(app: Flask, session: Session) -> None:
+def test_desk_shows_no_token_of_a_buyers_pages(app: Flask, session: Session) -> None:
     order = bring(session, "paid", number=2)
-    # As Stripe names them, and not after our token as the factory does.
+    # Stripe's ids do not contain the order's token; those of the test factory do.
     order.session_id, order.payment_intent = "cs_test_1", "pi_1"
     session.execute(update(OrderEvent).values(stripe_id=None))
     session.commit()
@@ -275,7 +275,7 @@ def test_links_that_open_a_buyers_pages_stay_with_the_buyer(app: Flask, session:
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 200), ("finance", 200), ("marketer", 403)])
-def test_rooms_of_money_are_for_owner_and_finance(app: Flask, role: str, status: int) -> None:
+def test_orders_and_seats_are_for_owner_and_finance(app: Flask, role: str, status: int) -> None:
     add_orders(app, "paid")
     client = desk(app, role)
     for path in PATHS:
@@ -285,14 +285,14 @@ def test_rooms_of_money_are_for_owner_and_finance(app: Flask, role: str, status:
         assert (f'<a href="{room}">' in home) is (status == 200)
 
 
-def test_one_room_at_a_time_is_the_current_one(app: Flask) -> None:
+def test_menu_marks_one_section_as_current(app: Flask) -> None:
     client = desk(app)
     for path in ("/admin/", "/admin/leads", "/admin/orders", "/admin/enrollments"):
         page = client.get(path).text
         assert re.findall(r'href="([^"]+)" aria-current="page"', page) == [path]
 
 
-def test_what_people_typed_is_text_and_never_markup(app: Flask) -> None:
+def test_typed_text_is_never_shown_as_markup(app: Flask) -> None:
     evil = '"><script>alert(1)</script>'
     (number,) = add_orders(app, "paid", name=evil)
     client = desk(app)
@@ -302,7 +302,7 @@ def test_what_people_typed_is_text_and_never_markup(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/admin/orders", "/admin/enrollments"])
-def test_hostile_address_still_gets_a_page(app: Flask, path: str) -> None:
+def test_hostile_query_string_still_gets_a_page(app: Flask, path: str) -> None:
     add_orders(app, "paid")
     client = desk(app)
     for query in (
@@ -318,13 +318,13 @@ def test_hostile_address_still_gets_a_page(app: Flask, path: str) -> None:
         assert "<script>" not in answer.text
 
 
-def test_order_that_is_not_there_is_not_found(app: Flask) -> None:
+def test_missing_order_is_not_found(app: Flask) -> None:
     client = desk(app)
     for number in ("0", "7", "2147483648", "9" * 40):
         assert client.get(f"/admin/orders/{number}").status_code == 404
 
 
-def test_order_of_a_course_that_has_left_the_content_is_still_shown(app: Flask) -> None:
+def test_order_of_a_deleted_course_is_still_shown(app: Flask) -> None:
     (number,) = add_orders(app, "paid")
     with app.app_context():
         db.session.execute(update(Order).values(course="gone", cohort="long-ago"))
@@ -337,7 +337,7 @@ def test_order_of_a_course_that_has_left_the_content_is_still_shown(app: Flask) 
         assert len(emails(client.get(f"{path}?course=gone/long-ago").text)) == 1
 
 
-def test_rooms_work_on_both_databases(make_app: Any, database_url: str) -> None:
+def test_order_pages_work_on_both_databases(make_app: Any, database_url: str) -> None:
     app = make_app(database_url=database_url)
     add_orders(app, *STATES, name="Maria", number=2)
     client = desk(app)

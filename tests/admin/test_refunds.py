@@ -1,4 +1,4 @@
-"""Refunds from the desk and the command line, and what buyer and student see of them."""
+"""Refunds from the admin area and the command line, and the pages of buyer and participants."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def made(order: Order, sandbox: SandboxServer) -> list[Refund]:
 
 
 def refund(staff: FlaskClient, order: Order, **chosen: str) -> str:
-    """Choose, look at the page that names the amount, press its button; return the order's page."""
+    """Choose, open the page that names the amount, press its button; return the order's page."""
     path = f"/admin/orders/{order.id}/refund"
     named = staff.get(path, query_string=chosen)
     answer = staff.post(path, data={**hidden(named.text), **chosen})
@@ -56,7 +56,7 @@ def refund(staff: FlaskClient, order: Order, **chosen: str) -> str:
 
 
 def students(client: FlaskClient, session: Session, order: Order) -> list[tuple[int, str, int]]:
-    """Return status and words of each student's page, and the status of its calendar."""
+    """Return for each participant's page its status and text, and the status of its calendar."""
     session.rollback()
     query = select(Enrollment.token).where(Enrollment.order_id == order.id)
     found = []
@@ -68,21 +68,21 @@ def students(client: FlaskClient, session: Session, order: Order) -> list[tuple[
 
 
 def run(app: Flask, *arguments: str, **given: Any) -> tuple[int, str]:
-    """Run a flask command and return its exit code and what it said."""
+    """Run a flask command and return its exit code and output."""
     runner = app.test_cli_runner()
-    assert runner.invoke(args=["db", "stamp", "head"]).exit_code == 0  # commands ask for it
+    assert runner.invoke(args=["db", "stamp", "head"]).exit_code == 0  # commands check the revision
     result = runner.invoke(args=arguments, **given)
     return result.exit_code, result.output
 
 
-def test_whole_order_is_returned_after_its_amount_was_seen(
+def test_whole_order_is_refunded_after_showing_the_amount(
     app: Flask, client: FlaskClient, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     staff = desk(app, "finance")
     page = staff.get(f"/admin/orders/{order.id}/refund?what=all").text
     assert heading(page) == "Return $2,400?"
     assert "2 seats go back on offer, and access to them ends" in words(page)
-    assert made(order, sandbox) == []  # looking does nothing
+    assert made(order, sandbox) == []  # opening the page has no effect
     said = refund(staff, order, what="all")
     assert "Refund of $2,400 USD, 2 seats: asked for at Stripe" in said
     assert "Refund of $2,400 USD: done" in said
@@ -93,10 +93,10 @@ def test_whole_order_is_returned_after_its_amount_was_seen(
         assert (status, calendar) == (200, 303)
         assert "This seat was canceled and refunded" in text
     again = staff.get(f"/admin/orders/{order.id}/refund")
-    assert again.status_code == 303  # nothing is left to return
+    assert again.status_code == 303  # nothing is left to refund
 
 
-def test_one_seat_is_returned_and_the_last_one_goes(
+def test_refund_of_one_seat_releases_the_last_seat(
     app: Flask, client: FlaskClient, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     said = refund(desk(app), order, what="1")
@@ -110,7 +110,7 @@ def test_one_seat_is_returned_and_the_last_one_goes(
     assert "Returned $1,200" in words(page)
 
 
-def test_amount_is_typed_as_people_write_it_and_takes_no_seat(
+def test_refund_of_a_typed_amount_releases_no_seat(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     staff = desk(app)
@@ -124,7 +124,7 @@ def test_amount_is_typed_as_people_write_it_and_takes_no_seat(
     assert (fresh(session, order).state, order.seats_kept) == ("partly-refunded", 2)
 
 
-def test_amount_that_changed_since_the_page_was_opened_is_named_anew(
+def test_amount_that_changed_meanwhile_is_shown_for_a_new_review(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     staff, path = desk(app), f"/admin/orders/{order.id}/refund"
@@ -139,7 +139,7 @@ def test_amount_that_changed_since_the_page_was_opened_is_named_anew(
     assert [one.amount for one in made(order, sandbox)] == [40_000]
 
 
-def test_button_that_is_pressed_twice_returns_one_seat(
+def test_second_click_refunds_no_second_seat(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     staff, path = desk(app), f"/admin/orders/{order.id}/refund"
@@ -152,7 +152,7 @@ def test_button_that_is_pressed_twice_returns_one_seat(
     assert fresh(session, order).seats_kept == 1
 
 
-def test_refund_is_noted_while_stripe_is_away_and_shown_when_it_is_refused(
+def test_refund_waits_for_stripe_and_a_refusal_is_shown(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     staff = desk(app)
@@ -170,7 +170,7 @@ def test_refund_is_noted_while_stripe_is_away_and_shown_when_it_is_refused(
     assert "1 payment is disputed" in words(staff.get("/admin/").text)
 
 
-def test_dispute_pauses_the_students_calmly_until_it_is_won(
+def test_dispute_pauses_access_until_it_is_won(
     app: Flask, client: FlaskClient, session: Session, order: Order
 ) -> None:
     for status, said, calendar in (
@@ -206,7 +206,7 @@ def ledger_of(app: Flask, order: Order) -> list[projections.RefundState]:
         return list(ledger.balance_of(session, session.get_one(Order, order.id)).refunds)
 
 
-def test_command_returns_seats_and_amounts(
+def test_command_refunds_seats_and_amounts(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     number = str(order.id)
@@ -229,11 +229,11 @@ def test_command_returns_seats_and_amounts(
     assert "the full payment is refunded already" in refund(number, "--yes")[1]
 
 
-def test_command_that_is_run_again_after_trouble_returns_nothing_twice(
+def test_command_repeated_after_an_error_refunds_nothing_twice(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     arguments = ("orders", "refund", str(order.id), "--amount", "5", "--yes")
-    # It asks three times by itself, and gets no answer though Stripe has made the refund.
+    # The client tries three times and gets no answer, though Stripe has made the refund.
     sandbox.control("fault", kind="reset", method="POST", path="/v1/refunds", after=True, times=3)
     code, said = run(app, *arguments)
     assert code == 1 and "the refund is noted, and flask worker asks again" in said
@@ -244,7 +244,7 @@ def test_command_that_is_run_again_after_trouble_returns_nothing_twice(
     assert fresh(session, order).state == "partly-refunded"
 
 
-def test_seat_is_chosen_by_who_has_it_and_the_others_stay(
+def test_chosen_seat_is_refunded_and_the_other_is_kept(
     app: Flask, session: Session, order: Order, sandbox: SandboxServer
 ) -> None:
     session.rollback()
@@ -258,7 +258,7 @@ def test_seat_is_chosen_by_who_has_it_and_the_others_stay(
     wrong = staff.get(f"{path}?what=1&seat=1&seat=2")
     assert wrong.status_code == 422 and "to refund, but" in wrong.text
     page = words(staff.get(f"{path}?what=1").text)
-    assert "Seat 2: Ben" in page and "Seat 1: Maria" not in page  # who was named last
+    assert "Seat 2: Ben" in page and "Seat 1: Maria" not in page  # the seat named last
     said = refund(staff, order, what="1", seat="1")
     assert "Refund of $1,200 USD, seat 1: asked for at Stripe" in said
     assert "Seat 2 named" in said

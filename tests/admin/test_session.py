@@ -1,4 +1,4 @@
-"""The desk's door: who comes in, who does not, and what ends a sign-in."""
+"""Sign-in to the admin area: who gets in, who does not, and when a session ends."""
 
 import re
 from datetime import timedelta
@@ -38,14 +38,14 @@ def test_every_address_of_the_desk_asks_for_sign_in(app: Flask, client: FlaskCli
             assert answer.location.startswith("/admin/login"), (method, path)
 
 
-def test_no_address_of_the_desk_takes_a_form_without_its_token(app: Flask) -> None:
+def test_no_address_of_the_desk_accepts_a_form_without_its_token(app: Flask) -> None:
     client = desk(app)
     for method, path in rules(app):
         if method == "POST":
             answer = client.post(path, data={"format": "csv"})
             assert answer.status_code in (303, 400), path
             assert answer.mimetype == "text/html"
-    assert client.get("/admin/").status_code == 200  # sign-out had no effect either
+    assert client.get("/admin/").status_code == 200  # the sign-out had no effect either
 
 
 def test_the_right_password_opens_the_desk(app: Flask, client: FlaskClient) -> None:
@@ -58,7 +58,9 @@ def test_the_right_password_opens_the_desk(app: Flask, client: FlaskClient) -> N
     assert page.headers["Cache-Control"] == "no-store"
 
 
-def test_the_cookie_stays_under_admin_and_out_of_reach(app: Flask, client: FlaskClient) -> None:
+def test_cookie_is_limited_to_admin_and_hidden_from_scripts(
+    app: Flask, client: FlaskClient
+) -> None:
     add_user(app)
     cookie = sign_in(client).headers["Set-Cookie"]
     assert cookie.startswith("crossroads_desk=")
@@ -80,7 +82,7 @@ def test_a_public_page_sets_no_cookie_even_for_staff(app: Flask) -> None:
     assert "Cookie" not in answer.headers.get("Vary", "")
 
 
-def test_a_wrong_password_and_an_unknown_address_look_the_same(
+def test_wrong_password_and_unknown_address_get_the_same_answer(
     app: Flask, client: FlaskClient
 ) -> None:
     add_user(app)
@@ -102,7 +104,7 @@ def test_an_empty_form_is_answered_field_by_field(app: Flask, client: FlaskClien
     assert "Correct 2 things to sign in" in answer.text
 
 
-def test_the_address_may_be_spelled_otherwise_but_the_password_is_taken_as_typed(
+def test_address_ignores_case_and_spaces_but_the_password_does_not(
     app: Flask, client: FlaskClient
 ) -> None:
     add_user(app)
@@ -111,7 +113,7 @@ def test_the_address_may_be_spelled_otherwise_but_the_password_is_taken_as_typed
 
 
 @pytest.mark.parametrize("typed", ["\x00", "a@b@c", "x" * 5000, "é@exämple.com", "' OR 1=1 --"])
-def test_hostile_input_is_only_a_wrong_password(client: FlaskClient, typed: str) -> None:
+def test_hostile_input_is_treated_as_a_wrong_password(client: FlaskClient, typed: str) -> None:
     assert sign_in(client, typed, typed).status_code == 422
 
 
@@ -129,7 +131,7 @@ def test_signing_in_starts_a_new_session(app: Flask, client: FlaskClient) -> Non
     assert client.get("/admin/").status_code == 200
 
 
-def test_signing_in_again_ends_the_sign_in_before(app: Flask) -> None:
+def test_second_sign_in_ends_the_first_session(app: Flask) -> None:
     client = desk(app)
     add_user(app, "other@example.com")
     cookie = client.get_cookie("crossroads_desk", path="/admin")
@@ -142,7 +144,7 @@ def test_signing_in_again_ends_the_sign_in_before(app: Flask) -> None:
     assert "other@example.com" in client.get("/admin/").text
 
 
-def test_a_copied_cookie_is_dead_after_sign_out(app: Flask) -> None:
+def test_copied_cookie_is_useless_after_sign_out(app: Flask) -> None:
     client = desk(app)
     cookie = client.get_cookie("crossroads_desk", path="/admin")
     assert cookie
@@ -156,13 +158,13 @@ def test_a_copied_cookie_is_dead_after_sign_out(app: Flask) -> None:
     assert copy.get("/admin/").status_code == 303
 
 
-def test_a_link_cannot_sign_anyone_out(app: Flask) -> None:
+def test_get_request_does_not_sign_out(app: Flask) -> None:
     client = desk(app)
     assert client.get("/admin/logout").status_code == 405
     assert client.get("/admin/").status_code == 200
 
 
-def test_an_idle_sign_in_runs_out_and_a_used_one_does_not(app: Flask) -> None:
+def test_idle_session_expires_and_an_active_one_does_not(app: Flask) -> None:
     client = desk(app)
     at = now()
     for hours in (8, 16, 24):
@@ -172,7 +174,7 @@ def test_an_idle_sign_in_runs_out_and_a_used_one_does_not(app: Flask) -> None:
         assert client.get("/admin/").status_code == 303
 
 
-def test_after_signing_in_one_arrives_where_one_was_going(app: Flask, client: FlaskClient) -> None:
+def test_sign_in_returns_to_the_requested_page(app: Flask, client: FlaskClient) -> None:
     add_user(app)
     asked = client.get("/admin/leads?state=pending&q=a%20b")
     form = client.get(asked.location)
@@ -197,7 +199,7 @@ def test_after_signing_in_one_arrives_where_one_was_going(app: Flask, client: Fl
         "javascript:alert(1)",
     ],
 )
-def test_nobody_is_sent_out_of_the_desk_after_signing_in(
+def test_sign_in_redirects_only_within_the_desk(
     app: Flask, client: FlaskClient, address: str
 ) -> None:
     add_user(app)
@@ -205,7 +207,7 @@ def test_nobody_is_sent_out_of_the_desk_after_signing_in(
     assert client.get("/admin/login", query_string={"next": address}).location == "/admin/"
 
 
-def test_ten_failures_close_the_door_to_that_address_from_everywhere(app: Flask) -> None:
+def test_ten_failures_block_the_account_from_every_network(app: Flask) -> None:
     add_user(app)
     spellings = ("Owner@example.com", " owner@EXAMPLE.com ", "ｏwner@example.com")
     for number in range(10):
@@ -224,7 +226,7 @@ def test_ten_failures_close_the_door_to_that_address_from_everywhere(app: Flask)
     assert sign_in(other, "other@example.com").status_code == 303
 
 
-def test_ten_failures_close_the_door_to_that_network_for_every_address(app: Flask) -> None:
+def test_ten_failures_block_the_network_for_every_account(app: Flask) -> None:
     add_user(app)
     for number in range(10):
         client = app.test_client()
@@ -234,7 +236,7 @@ def test_ten_failures_close_the_door_to_that_network_for_every_address(app: Flas
     assert elsewhere.status_code == 303
 
 
-def test_the_door_opens_again_after_five_minutes(app: Flask, client: FlaskClient) -> None:
+def test_block_ends_after_five_minutes(app: Flask, client: FlaskClient) -> None:
     add_user(app)
     for _ in range(10):
         sign_in(client, password="wrong")
@@ -243,7 +245,7 @@ def test_the_door_opens_again_after_five_minutes(app: Flask, client: FlaskClient
         assert sign_in(client).status_code == 303
 
 
-def test_signing_in_rightly_is_never_too_often(app: Flask) -> None:
+def test_successful_sign_ins_are_not_limited(app: Flask) -> None:
     add_user(app)
     for _ in range(12):
         assert sign_in(app.test_client()).status_code == 303
@@ -258,9 +260,7 @@ def test_a_stale_form_offers_a_fresh_one(app: Flask, client: FlaskClient) -> Non
     assert client.post("/admin/login", data={**data, "csrf_token": token(answer)}).location
 
 
-def test_a_one_time_password_has_to_be_changed_before_anything_else(
-    app: Flask, client: FlaskClient
-) -> None:
+def test_one_time_password_must_be_changed_first(app: Flask, client: FlaskClient) -> None:
     add_user(app, must_change=True)
     sign_in(client)
     for path in ("/admin/", "/admin/leads", "/admin/leads/1"):
@@ -286,7 +286,7 @@ def test_a_one_time_password_has_to_be_changed_before_anything_else(
         ({"repeat": "something else"}, "Type the same new password twice"),
     ],
 )
-def test_a_password_that_cannot_be_is_refused_with_what_to_do(
+def test_invalid_new_password_is_refused_with_advice(
     app: Flask, form: dict[str, str], words: str
 ) -> None:
     client = desk(app)
@@ -298,7 +298,7 @@ def test_a_password_that_cannot_be_is_refused_with_what_to_do(
     assert NEW not in answer.text
 
 
-def test_a_new_password_ends_the_sign_ins_in_other_browsers(app: Flask) -> None:
+def test_new_password_ends_sessions_in_other_browsers(app: Flask) -> None:
     add_user(app)
     here, there = app.test_client(), app.test_client()
     sign_in(here)
@@ -308,7 +308,7 @@ def test_a_new_password_ends_the_sign_ins_in_other_browsers(app: Flask) -> None:
     assert there.get("/admin/").status_code == 303
 
 
-def test_guessing_the_current_password_is_throttled_too(app: Flask) -> None:
+def test_guesses_of_the_current_password_are_limited(app: Flask) -> None:
     client = desk(app)
     form = {"current": "wrong", "new": NEW, "repeat": NEW}
     for _ in range(10):
@@ -330,6 +330,6 @@ def test_leads_are_for_owners_and_marketers(app: Flask, role: str, status: int) 
     assert ("/admin/leads" in home.text) is (status == 200)
 
 
-def test_someone_signed_in_does_not_see_the_sign_in_form(app: Flask) -> None:
+def test_signed_in_user_skips_the_sign_in_form(app: Flask) -> None:
     answer = desk(app).get("/admin/login?next=/admin/leads")
     assert (answer.status_code, answer.location) == (303, "/admin/leads")

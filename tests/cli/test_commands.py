@@ -1,4 +1,4 @@
-"""The flask commands: what they print, where, and with which exit code."""
+"""Flask commands: their output, its stream, and their exit codes."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def app(make_app: Any) -> Flask:
 
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail, rather than wait for ever, where a command starts what it should have refused."""
+    """Fail at once where a command starts something that it should have refused."""
 
     def started(*_: object) -> None:
         raise AssertionError("it started")
@@ -48,7 +48,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Server, "serve", started)
     monkeypatch.setattr(Supervisor, "run", started)
     monkeypatch.setattr(Worker, "run", started)
-    # A server that is about to start changes how this process counts: undone after the test.
+    # A starting server changes how this process counts: undone after the test.
     monkeypatch.setattr(values, "ValueClass", values.ValueClass)
     monkeypatch.setenv(metrics.VARIABLE, "")
     monkeypatch.delenv(metrics.VARIABLE)
@@ -56,7 +56,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """A port that something listens on, as ready to share it as another web server is."""
+    """A port in use by a listener that allows others to share it, as web servers do."""
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
         yield server.getsockname()[1]
 
@@ -66,21 +66,22 @@ def flask(app: Flask, *arguments: str, typed: str | None = None) -> Result:
 
 
 def refusal(result: Result) -> str:
-    """Return the one line with which a command refused."""
+    """Return the one error line of a command that refused."""
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == 1
     assert result.stdout == ""
-    # The server thread of an earlier test may still write there: what counts is the command's line.
+    # The server thread of an earlier test may still write to stderr: only the command's line
+    # counts.
     lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1, result.stderr
     assert "hunter2" not in result.stderr
     return lines[0].removeprefix("Error: ")
 
 
-# What stops a start
+# Reasons not to start
 
 
-def test_bad_settings_stop_the_start_with_a_line_each(instance: Path) -> None:
+def test_each_invalid_setting_is_one_line_and_stops_the_start(instance: Path) -> None:
     given = {**PRODUCTION, "instance": str(instance), "base_url": "example", "smtp_url": ""}
     ended = run(ROOT, "serve", **given, port="many", database_url=AWAY)
     assert ended.returncode == 1
@@ -100,7 +101,7 @@ def test_busy_port_stops_every_start(make_app: Any, command: str, busy_port: int
 
 
 @pytest.mark.parametrize("command", ["sandbox", "up"])
-def test_busy_port_of_the_mailbox_too(make_app: Any, command: str, busy_port: int) -> None:
+def test_busy_sandbox_port_stops_the_start(make_app: Any, command: str, busy_port: int) -> None:
     told = refusal(flask(make_app(sandbox_port=busy_port, port=free_port()), command))
     assert told.startswith(f"port {busy_port} is in use: ")
     assert "set SANDBOX_PORT to another" in told
@@ -113,7 +114,7 @@ def test_sandbox_is_refused_in_production(make_app: Any, busy_port: int) -> None
     )
 
 
-def test_up_leaves_the_sandbox_out_in_production(
+def test_up_does_not_start_the_sandbox_in_production(
     make_app: Any, busy_port: int, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
@@ -126,7 +127,7 @@ def test_up_leaves_the_sandbox_out_in_production(
     assert "  Desk " in told and "Mailbox" not in told
 
 
-def test_address_that_is_not_ours_cannot_be_listened_on(make_app: Any) -> None:
+def test_foreign_listen_address_is_refused_in_one_line(make_app: Any) -> None:
     told = refusal(flask(make_app(host="192.0.2.1", port=18123), "serve"))
     assert told == "cannot listen on 192.0.2.1 port 18123: Cannot assign requested address"
 
@@ -142,7 +143,7 @@ DATABASE_COMMANDS = [
 
 
 @pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])
-def test_database_that_does_not_answer_is_one_line(make_app: Any, command: list[str]) -> None:
+def test_unreachable_database_is_reported_in_one_line(make_app: Any, command: list[str]) -> None:
     app = make_app(database_url=AWAY, port=free_port(), sandbox_port=free_port())
     told = refusal(flask(app, *command, typed="a long password\n"))
     assert told.startswith("the database cannot be used: connection failed: ")
@@ -150,7 +151,7 @@ def test_database_that_does_not_answer_is_one_line(make_app: Any, command: list[
 
 
 @pytest.mark.parametrize("command", [["serve"], ["worker"], ["setup"]])
-def test_file_that_is_no_database_is_one_line(
+def test_file_that_is_not_a_database_is_reported_in_one_line(
     make_app: Any, command: list[str], empty_sqlite_url: str, instance: Path
 ) -> None:
     (instance / "crossroads.db").write_bytes(b"a letter to my aunt" * 500)
@@ -159,7 +160,7 @@ def test_file_that_is_no_database_is_one_line(
 
 
 @pytest.mark.parametrize("command", DATABASE_COMMANDS)
-def test_database_without_tables_is_told_what_to_do(
+def test_database_without_tables_is_reported_with_the_fix(
     make_app: Any, command: list[str], empty_sqlite_url: str
 ) -> None:
     app = make_app(database_url=empty_sqlite_url, port=free_port())
@@ -168,7 +169,7 @@ def test_database_without_tables_is_told_what_to_do(
 
 
 @pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])
-def test_database_from_a_newer_version_is_left_alone(
+def test_database_from_a_newer_version_is_refused(
     make_app: Any, command: list[str], database_url: str
 ) -> None:
     app = make_app(database_url=database_url, port=free_port(), sandbox_port=free_port())
@@ -178,7 +179,7 @@ def test_database_from_a_newer_version_is_left_alone(
     assert told.startswith("the database is from a newer version (revision later): ")
 
 
-def test_other_tables_of_the_same_name_stop_the_set_up(
+def test_setup_refuses_a_foreign_table_of_the_same_name(
     make_app: Any, empty_sqlite_url: str
 ) -> None:
     app = make_app(database_url=empty_sqlite_url)
@@ -188,7 +189,7 @@ def test_other_tables_of_the_same_name_stop_the_set_up(
     assert told == "the tables cannot be made: table lead already exists; check DATABASE_URL"
 
 
-def test_what_a_server_needs_lets_it_start(app: Flask) -> None:
+def test_serve_and_worker_start_with_a_ready_database(app: Flask) -> None:
     for command in ("serve", "worker"):
         assert "it started" in str(flask(app, command).exception)
 
@@ -196,7 +197,7 @@ def test_what_a_server_needs_lets_it_start(app: Flask) -> None:
 # flask content check
 
 
-def test_content_check_notes_what_to_look_at_and_passes(app: Flask) -> None:
+def test_content_check_prints_notes_and_passes(app: Flask) -> None:
     result = flask(app, "content", "check")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -255,14 +256,14 @@ def test_account_is_added_with_the_password_typed(app: Flask) -> None:
         (["TAKEN@example.org", "--role", "owner"], "a long password\n", "has an account already"),
     ],
 )
-def test_account_that_cannot_be_is_refused(
+def test_invalid_account_is_refused(
     app: Flask, arguments: list[str], typed: str, told: str
 ) -> None:
     add_user(app, "taken@example.org", "--role", "owner")
     assert told in refusal(add_user(app, *arguments, typed=typed))
 
 
-def test_role_is_one_of_three(app: Flask) -> None:
+def test_unknown_or_missing_role_is_refused(app: Flask) -> None:
     result = add_user(app, "maria@example.org", "--role", "king")
     assert result.exit_code == 2
     assert "'owner', 'marketer', 'finance'" in result.stderr
@@ -293,7 +294,9 @@ def filled(app: Flask) -> Flask:
     return app
 
 
-def test_export_goes_whole_into_a_file_for_its_owner(filled: Flask, tmp_path: Path) -> None:
+def test_export_file_is_complete_and_readable_only_by_its_owner(
+    filled: Flask, tmp_path: Path
+) -> None:
     target = tmp_path / "leads.csv"
     result = export(filled, str(target))
     assert (result.exit_code, result.stdout) == (0, "")
@@ -303,11 +306,11 @@ def test_export_goes_whole_into_a_file_for_its_owner(filled: Flask, tmp_path: Pa
     assert [file.name for file in tmp_path.iterdir() if "leads" in file.name] == ["leads.csv"]
 
 
-def test_export_to_a_pipe_is_the_file_and_nothing_else(filled: Flask, tmp_path: Path) -> None:
+def test_export_to_stdout_prints_only_the_file(filled: Flask, tmp_path: Path) -> None:
     export(filled, str(tmp_path / "leads.csv"))
     result = export(filled, "-")
     file = (tmp_path / "leads.csv").read_bytes()
-    # The mark that has Excel read UTF-8 is for files: programs behind a pipe do not expect it.
+    # Only files begin with a byte order mark, for Excel: programs behind a pipe do not expect it.
     assert file == b"\xef\xbb\xbf" + result.stdout_bytes
     assert result.stderr == ""
 
@@ -322,13 +325,13 @@ def test_export_to_a_pipe_is_the_file_and_nothing_else(filled: Flask, tmp_path: 
         (["--search", "nobody"], []),
     ],
 )
-def test_export_takes_the_filters_of_the_list(
+def test_export_accepts_the_filters_of_the_list(
     filled: Flask, arguments: list[str], expected: list[str]
 ) -> None:
     assert emails(export(filled, "-", *arguments).stdout_bytes) == expected
 
 
-def test_export_that_cannot_be_written_leaves_what_was_there(filled: Flask, tmp_path: Path) -> None:
+def test_export_that_cannot_be_written_changes_no_file(filled: Flask, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("old")
     for output in ("folder", "missing/leads.csv", "file/leads.csv"):
@@ -338,9 +341,7 @@ def test_export_that_cannot_be_written_leaves_what_was_there(filled: Flask, tmp_
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder", "instance"]
 
 
-def test_export_that_breaks_in_the_middle_leaves_the_old_file(
-    filled: Flask, tmp_path: Path
-) -> None:
+def test_export_that_fails_midway_keeps_the_old_file(filled: Flask, tmp_path: Path) -> None:
     target = tmp_path / "leads.csv"
     target.write_text("the export of yesterday")
     with filled.app_context(), db.engine.begin() as connection:
