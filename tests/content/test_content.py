@@ -1,4 +1,4 @@
-"""What is read from the content files."""
+"""Loading of the content files."""
 
 import shutil
 from datetime import date
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def as_seed(page: Comparison, brand: str) -> list[str]:
-    """Write a comparison down as the seed does: the same pieces in the same order."""
+    """Return a comparison as lines of text in the order of the seed."""
     keys = [option.key for option in page.options]
     lines = [brand, page.kicker, page.title, page.lede, page.verdict.label]
     lines += [page.verdict.headline, page.verdict.text, page.overview.heading, page.overview.text]
@@ -44,7 +44,7 @@ def as_seed(page: Comparison, brand: str) -> list[str]:
     return [*lines, page.cta.heading, page.cta.text, page.cta.label]
 
 
-def test_both_readers_of_yaml_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_yaml_loaders_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     files = [path.read_bytes() for path in sorted(REAL.rglob("*.yaml"))]
     quick = [yaml_document.load.__wrapped__(data) for data in files]
     assert all(document.spots and not document.mistakes for document in quick)
@@ -52,22 +52,20 @@ def test_both_readers_of_yaml_find_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert [yaml_document.load.__wrapped__(data) for data in files] == quick
 
 
-def test_the_page_holds_the_seed_word_for_word_and_in_its_order() -> None:
+def test_page_has_the_exact_text_of_the_seed_in_its_order() -> None:
     content = load(REAL)
     seed = [line for line in SEED.read_text("utf-8").splitlines() if line.strip()]
     assert as_seed(content.comparisons[0], content.site.brand) == seed
 
 
-def test_what_an_editor_hides_in_the_folder_is_not_read(folder: Folder) -> None:
+def test_hidden_files_of_editors_are_ignored(folder: Folder) -> None:
     (folder.path / "comparisons" / ".#draft.yaml").symlink_to("maria@laptop.4711:1")
     (folder.path / "courses" / "._ai-pm-bootcamp.yaml").write_bytes(b"\x00\x05\x16\x07")
     (folder.path / "courses" / ".old.yml").write_text("{", "utf-8")
     assert len(folder.read().comparisons) == 1
 
 
-def test_a_file_that_lies_elsewhere_is_read_through_its_link(
-    folder: Folder, tmp_path: Path
-) -> None:
+def test_symlinked_file_is_read(folder: Folder, tmp_path: Path) -> None:
     link = folder.path / COURSE
     link.symlink_to(link.rename(tmp_path / "elsewhere.yaml"))
     assert folder.read().course("ai-pm-bootcamp")
@@ -86,7 +84,7 @@ def test_a_changed_winner_changes_the_score(folder: Folder) -> None:
     assert (page.wins("ai"), page.even, page.wins("traditional")) == (3, 3, 2)
 
 
-def test_the_wins_of_a_stranger_are_not_counted_as_none() -> None:
+def test_wins_of_an_unknown_option_raise_key_error() -> None:
     with pytest.raises(KeyError):
         load(REAL).comparisons[0].wins("waterfall")
 
@@ -102,7 +100,7 @@ def test_pages_are_found_by_slug() -> None:
     assert course.cohort("2027-april") is course.cohorts[1]
 
 
-def test_what_is_still_a_sample_is_said(folder: Folder) -> None:
+def test_sample_content_is_listed_until_replaced(folder: Folder) -> None:
     before = load(REAL).samples
     assert any("price of AI PM Bootcamp" in sentence for sentence in before)
     assert any("contact email" in sentence and "site.yaml" in sentence for sentence in before)
@@ -114,7 +112,7 @@ def test_what_is_still_a_sample_is_said(folder: Folder) -> None:
     ]
 
 
-def test_comparisons_come_newest_first_and_topics_by_name(folder: Folder) -> None:
+def test_comparisons_are_newest_first_and_topics_sorted_by_name(folder: Folder) -> None:
     folder.edit(PAGE, "published: 2026-11-22", "published: 2026-11-20")
     text = folder.text(PAGE)
     for slug, topic, day in (("zebra", "Analytics", "2026-11-21"), ("ape", "Design", "2026-11-19")):
@@ -130,7 +128,7 @@ def test_comparisons_come_newest_first_and_topics_by_name(folder: Folder) -> Non
     ]
 
 
-def test_content_cannot_be_changed_after_it_is_read() -> None:
+def test_loaded_content_is_immutable() -> None:
     page = load(REAL).comparisons[0]
     with pytest.raises(ValidationError):
         page.rows[0].winner = "even"  # type: ignore[misc]
@@ -156,7 +154,7 @@ def test_a_row_with_its_source_is_not_named(folder: Folder) -> None:
     assert [one.field for one in found] == ["rows[2]"]
 
 
-def test_a_figure_expires_the_day_after_its_last(folder: Folder) -> None:
+def test_figure_expires_on_the_day_after_its_expiry_date(folder: Folder) -> None:
     folder.edit(PAGE, "    winner: ai\n", "    winner: ai\n    expires: 2027-05-22\n")
     content = folder.read()
     assert expired(content, date(2027, 5, 22)) == []
@@ -189,7 +187,7 @@ def test_legal_texts_name_the_addresses_of_the_site(folder: Folder) -> None:
     assert "{" not in site.privacy.html + site.terms.html
 
 
-def test_script_in_markdown_is_defused(folder: Folder) -> None:
+def test_script_in_markdown_is_removed_or_escaped(folder: Folder) -> None:
     hostile = "[a](javascript:alert(1)) <script>alert(2)</script> <img src=x onerror=alert(3)>"
     hostile += " ![b](https://evil.example/p.gif)"
     folder.edit("site.yaml", "{brand} keeps", f"{hostile} {{brand}} keeps")

@@ -1,4 +1,4 @@
-"""What is said about a mistake in the content files: where it is and what to do about it."""
+"""Errors in the content files: each is reported with its place and the fix."""
 
 import shutil
 from pathlib import Path
@@ -18,8 +18,8 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-# Each mistake: the file, what stands there, what to write instead, the words on the line that the
-# problem must name, its field, and a part of its message.
+# Each mistake: the file, the text to replace, its replacement, words on the line that must be
+# reported, the field, and a part of the message.
 MISTAKES = {
     "row without winner": (PAGE, "    winner: ai\n", "", "- label: Median Salary (US)",
         "rows[0].winner", "is missing"),
@@ -167,7 +167,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_by_file_line_and_field(folder: Folder, mistake: str) -> None:
+def test_mistake_is_reported_with_file_line_and_field(folder: Folder, mistake: str) -> None:
     file, old, new, words, field, message = MISTAKES[mistake]
     folder.edit(file, old, new)
     line = folder.line(file, words)
@@ -176,7 +176,7 @@ def test_a_mistake_is_named_by_file_line_and_field(folder: Folder, mistake: str)
     assert [one for one in found if one.startswith(start) and message in one], found
 
 
-def test_all_mistakes_of_all_files_are_told_at_once_and_each_once(folder: Folder) -> None:
+def test_all_mistakes_are_reported_at_once_without_repetition(folder: Folder) -> None:
     folder.edit("site.yaml", "brand: The AI", "brnad: The AI")
     folder.edit(COURSE, "seats: 24", "seats: 0")
     folder.edit(COURSE, "ends: 2027-03-11", "ends: 2026-03-11")
@@ -203,7 +203,7 @@ def test_a_copied_file_that_keeps_its_slug_names_the_other_file(folder: Folder) 
     assert found.endswith(f"which is the slug of site/content/{PAGE}")
 
 
-def test_one_topic_is_spelled_one_way(folder: Folder) -> None:
+def test_topic_spelled_in_two_ways_is_reported(folder: Folder) -> None:
     text = folder.text(PAGE).replace(PAGE_SLUG, "other", 1)
     (folder.path / "comparisons" / "other.yaml").write_text(
         text.replace("topic: Product management", "topic: Product Management"), "utf-8"
@@ -224,35 +224,37 @@ def test_one_topic_is_spelled_one_way(folder: Folder) -> None:
         (b"a: " + b"[" * 5000, "is nested too deeply"),
     ],
 )
-def test_a_file_that_is_no_content_file_says_why(folder: Folder, data: bytes, message: str) -> None:
+def test_unreadable_content_file_is_reported_with_the_reason(
+    folder: Folder, data: bytes, message: str
+) -> None:
     (folder.path / COURSE).write_bytes(data)
     assert any(
         one.startswith(f"site/content/{COURSE}:") and message in one for one in folder.problems()
     )
 
 
-def test_a_bomb_of_repetitions_is_refused_at_once(folder: Folder) -> None:
+def test_yaml_alias_bomb_is_refused(folder: Folder) -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [{f'*a{i - 1}, ' * 9}]" for i in range(1, 40)]
     (folder.path / COURSE).write_text("\n".join(lines), "utf-8")
     assert any("uses & or * to repeat a part" in one for one in folder.problems())
 
 
-def test_a_file_that_would_be_left_out_is_named(folder: Folder) -> None:
+def test_file_with_the_wrong_extension_is_reported(folder: Folder) -> None:
     (folder.path / PAGE).rename((folder.path / PAGE).with_suffix(".yml"))
     assert any("would be left out: end its name in .yaml" in one for one in folder.problems())
 
 
-def test_a_missing_site_file_is_named(folder: Folder) -> None:
+def test_missing_site_file_is_reported(folder: Folder) -> None:
     (folder.path / "site.yaml").unlink()
     assert folder.problems() == ["site/content/site.yaml:1: is missing"]
 
 
-def test_a_file_that_cannot_be_read_is_named(folder: Folder) -> None:
+def test_unreadable_path_is_reported(folder: Folder) -> None:
     (folder.path / "courses" / "folder.yaml").mkdir()
     assert any("courses/folder.yaml:1: cannot be read" in one for one in folder.problems())
 
 
-def test_a_site_without_comparisons_is_read(folder: Folder) -> None:
+def test_site_without_comparisons_is_valid(folder: Folder) -> None:
     (folder.path / PAGE).unlink()
     content = folder.read()
     assert content.comparisons == ()
@@ -260,7 +262,7 @@ def test_a_site_without_comparisons_is_read(folder: Folder) -> None:
 
 
 def read_or_refuse(folder: Folder) -> None:
-    """Read, and hold the promise: content, or problems that all name a file and a line."""
+    """Read the content: it must load, or every problem must name a file and a line."""
     try:
         content = folder.read()
     except ContentError as error:
@@ -288,7 +290,7 @@ ours = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], dea
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 @walk
 @settings(ours, max_examples=examples(100, 30))
-def test_no_bytes_bring_the_reader_down(folder: Folder, data: bytes) -> None:
+def test_any_bytes_are_read_or_reported(folder: Folder, data: bytes) -> None:
     (folder.path / COURSE).write_bytes(data)
     read_or_refuse(folder)
 
@@ -296,7 +298,7 @@ def test_no_bytes_bring_the_reader_down(folder: Folder, data: bytes) -> None:
 @given(value=anything, field=st.sampled_from([*Comparison.model_fields]))
 @walk
 @settings(ours, max_examples=examples(60, 20))
-def test_no_value_brings_the_reader_down(folder: Folder, value: object, field: str) -> None:
+def test_any_field_value_is_read_or_reported(folder: Folder, value: object, field: str) -> None:
     page = yaml.safe_load((REAL / PAGE).read_text("utf-8")) | {field: value}
     (folder.path / PAGE).write_text(yaml.safe_dump(page), "utf-8")
     read_or_refuse(folder)
@@ -307,7 +309,7 @@ def test_no_value_brings_the_reader_down(folder: Folder, value: object, field: s
 )
 @walk
 @settings(ours, max_examples=examples(60, 20))
-def test_no_slip_of_the_hand_brings_the_reader_down(
+def test_any_typing_error_is_read_or_reported(
     folder: Folder, at: float, cut: int, put: str
 ) -> None:
     text = (REAL / PAGE).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""A cohort's sessions: 6 pm stays 6 pm, in the calendar file and on the page."""
+"""A cohort's sessions keep their local time, in the calendar file and on the page."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 LINK = "https://www.example.com/enrollments/token"
-# Each run crosses a change of the clocks where there is one.
+# Each run includes a clock change, in zones that have one.
 RUNS = {
     "America/New_York": (date(2027, 3, 2), date(2027, 3, 25)),  # forward on March 14, 2027
     "Europe/Berlin": (date(2027, 10, 19), date(2027, 11, 11)),  # back on October 31, 2027
@@ -34,12 +34,12 @@ def weekly(day: str, starts: str, ends: str) -> Weekly:
 
 
 def written(run: Cohort) -> Any:
-    """Return the file as another program reads it."""
+    """Return the calendar file as another program parses it."""
     return Calendar.from_ical(schedule.write(COURSE, run, LINK))
 
 
 def occurrences(event: Any) -> list[datetime]:
-    """Return when an event takes place, by the file's own rule and the file's own time zone."""
+    """Return the start times of an event, from the file's own rule and time zone."""
     first, last = event["DTSTART"].dt, event["RRULE"]["UNTIL"][0]
     zone = first.tzinfo
     found, day = [], first.replace(tzinfo=None)
@@ -50,7 +50,7 @@ def occurrences(event: Any) -> list[datetime]:
 
 
 @pytest.mark.parametrize("zone", RUNS)
-def test_six_in_the_evening_stays_six_when_the_clocks_change(zone: str) -> None:
+def test_session_keeps_its_local_time_over_a_clock_change(zone: str) -> None:
     run = cohort(zone)
     met = schedule.meetings(run)
     assert len(met) == 8
@@ -62,7 +62,7 @@ def test_six_in_the_evening_stays_six_when_the_clocks_change(zone: str) -> None:
 
 
 @pytest.mark.parametrize("zone", RUNS)
-def test_calendar_file_says_what_the_page_says(zone: str) -> None:
+def test_calendar_file_has_the_sessions_of_the_page(zone: str) -> None:
     run = cohort(zone)
     events = written(run).walk("VEVENT")
     listed = sorted(moment for event in events for moment in occurrences(event))
@@ -72,21 +72,21 @@ def test_calendar_file_says_what_the_page_says(zone: str) -> None:
 
 
 @pytest.mark.parametrize("zone", [zone for zone in RUNS if zone != "UTC"])
-def test_calendar_file_carries_the_rules_of_its_zone(zone: str) -> None:
+def test_calendar_file_includes_the_rules_of_its_zone(zone: str) -> None:
     run = cohort(zone)
     file = written(run)
     (rules,) = file.walk("VTIMEZONE")
     assert rules["TZID"] == zone
     for event in file.walk("VEVENT"):
         assert event["DTSTART"].params["TZID"] == zone
-    # A program that knows no zones by name has these rules alone.
+    # A program that knows no zone names has only these rules.
     alone = rules.to_tz(lookup_tzid=False)
     for meeting in schedule.meetings(run):
         assert meeting.starts.replace(tzinfo=alone).utcoffset() == meeting.starts.utcoffset()
 
 
-def test_last_session_is_part_of_the_series_and_the_next_week_is_not() -> None:
-    run = cohort(ends=date(2027, 3, 25))  # a Thursday on which the group still meets
+def test_series_ends_with_the_last_session() -> None:
+    run = cohort(ends=date(2027, 3, 25))  # a Thursday with a session
     series = {f"{one['DTSTART'].dt:%A}": occurrences(one) for one in written(run).walk("VEVENT")}
     assert series["Thursday"][-1].date() == date(2027, 3, 25)
     assert series["Tuesday"][-1].date() == date(2027, 3, 23)
@@ -101,7 +101,7 @@ def test_session_past_midnight_ends_on_the_next_day() -> None:
     assert event["DTSTART"].dt.date() == date(2027, 3, 5)
 
 
-def test_day_on_which_the_run_never_falls_is_left_out() -> None:
+def test_weekday_outside_a_short_cohort_has_no_session() -> None:
     week: Any = {"starts": date(2027, 3, 2), "ends": date(2027, 3, 4)}  # Tuesday to Thursday
     days = (weekly("Monday", "18:00", "19:00"), weekly("Wednesday", "18:00", "19:00"))
     run = cohort(**week, weekly=days)
@@ -110,14 +110,14 @@ def test_day_on_which_the_run_never_falls_is_left_out() -> None:
     assert event["DTSTART"].dt.date() == date(2027, 3, 3)
 
 
-def test_cohort_without_weekly_sessions_is_one_event_over_all_its_days() -> None:
+def test_cohort_without_weekly_sessions_is_one_long_event() -> None:
     run = cohort(weekly=())
     assert schedule.meetings(run) == []
     (event,) = written(run).walk("VEVENT")
     assert (event["DTSTART"].dt, event["DTEND"].dt) == (run.starts, run.ends + timedelta(days=1))
 
 
-def test_calendar_file_names_the_course_and_leads_to_the_page() -> None:
+def test_calendar_file_names_the_course_and_links_to_the_page() -> None:
     file = schedule.write(COURSE, cohort(), LINK)
     assert max(map(len, file.split(b"\r\n"))) <= 75  # RFC 5545 section 3.1
     events: Any = Calendar.from_ical(file).walk("VEVENT")
@@ -129,7 +129,7 @@ def test_calendar_file_names_the_course_and_leads_to_the_page() -> None:
     assert [str(event["UID"]) for event in again] == names
 
 
-def test_next_session_is_the_one_that_is_on_until_it_ends() -> None:
+def test_next_session_is_the_running_one_until_it_ends() -> None:
     run = cohort()
     first, second = schedule.meetings(run)[:2]
     assert schedule.upcoming(run, first.starts - timedelta(days=30)) == first
@@ -138,7 +138,7 @@ def test_next_session_is_the_one_that_is_on_until_it_ends() -> None:
     assert schedule.upcoming(run, schedule.meetings(run)[-1].ends) is None
 
 
-def test_cohort_starts_and_ends_by_the_calendar_of_its_own_zone() -> None:
+def test_cohort_starts_and_ends_at_midnight_of_its_own_zone() -> None:
     run = cohort("Asia/Kolkata")  # midnight is at 18:30 UTC
     assert schedule.state(run, datetime(2027, 3, 1, 18, 29, tzinfo=UTC)) == "ahead"
     assert schedule.state(run, datetime(2027, 3, 1, 18, 30, tzinfo=UTC)) == "running"

@@ -1,4 +1,4 @@
-"""Share pictures: drawn from the page's own words, and only when those change."""
+"""Share images: drawn from the text of a page, and only when that text changes."""
 
 import struct
 import zlib
@@ -32,7 +32,7 @@ def _retitled(content: Content, title: str) -> Content:
     return content.model_copy(update={"comparisons": (comparison,)})
 
 
-def test_every_page_with_words_of_its_own_gets_a_picture(content: Content, tmp_path: Path) -> None:
+def test_each_page_with_its_own_text_gets_an_image(content: Content, tmp_path: Path) -> None:
     drawn = share_images.write(content, tmp_path)
     assert {file.relative_to(tmp_path).as_posix() for file in drawn} == {
         "site.png",
@@ -42,12 +42,12 @@ def test_every_page_with_words_of_its_own_gets_a_picture(content: Content, tmp_p
     assert {_size(file.read_bytes()) for file in drawn} == {(1200, 630)}
 
 
-def test_nothing_is_drawn_twice(content: Content, tmp_path: Path) -> None:
+def test_unchanged_page_is_not_drawn_again(content: Content, tmp_path: Path) -> None:
     share_images.write(content, tmp_path)
     assert share_images.write(content, tmp_path) == []
 
 
-def test_a_changed_title_draws_its_picture_alone(content: Content, tmp_path: Path) -> None:
+def test_changed_title_redraws_only_its_image(content: Content, tmp_path: Path) -> None:
     share_images.write(content, tmp_path)
     before = (tmp_path / COMPARISON).read_bytes()
     drawn = share_images.write(_retitled(content, "Data Scientist vs Data Analyst"), tmp_path)
@@ -55,26 +55,26 @@ def test_a_changed_title_draws_its_picture_alone(content: Content, tmp_path: Pat
     assert (tmp_path / COMPARISON).read_bytes() != before
 
 
-def test_a_lost_picture_is_drawn_again(content: Content, tmp_path: Path) -> None:
+def test_missing_image_is_drawn_again(content: Content, tmp_path: Path) -> None:
     share_images.write(content, tmp_path)
     (tmp_path / COURSE).unlink()
     assert share_images.write(content, tmp_path) == [tmp_path / COURSE]
 
 
-def test_a_broken_digest_file_only_costs_a_drawing(content: Content, tmp_path: Path) -> None:
+def test_broken_digest_file_redraws_all_images(content: Content, tmp_path: Path) -> None:
     share_images.write(content, tmp_path)
     (tmp_path / "drawn.json").write_text("{")
     assert len(share_images.write(content, tmp_path)) == 3
 
 
-def test_the_picture_of_a_page_that_is_gone_goes_too(content: Content, tmp_path: Path) -> None:
+def test_image_of_a_deleted_page_is_deleted(content: Content, tmp_path: Path) -> None:
     share_images.write(content, tmp_path)
     share_images.write(content.model_copy(update={"courses": ()}), tmp_path)
     assert not (tmp_path / COURSE).exists()
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_letters_are_drawn_and_markup_in_a_title_is_only_letters(content: Content) -> None:
+def test_title_is_drawn_and_its_markup_is_plain_text(content: Content) -> None:
     def draw(title: str) -> bytes:
         return share_images.draw_comparison(_retitled(content, title).comparisons[0], "Brand")
 
@@ -91,7 +91,7 @@ def test_letters_are_drawn_and_markup_in_a_title_is_only_letters(content: Conten
     width=st.integers(100, 1072),
     height=st.integers(40, 300),
 )
-def test_no_line_leaves_its_box(parts: list[str], width: int, height: int) -> None:
+def test_text_lines_stay_inside_their_box(parts: list[str], width: int, height: int) -> None:
     block = share_images.fit(parts, Box(width, height, 10, range(96, 35, -4), middle=True))
     assert block.lines
     for line in block.lines:
@@ -101,7 +101,7 @@ def test_no_line_leaves_its_box(parts: list[str], width: int, height: int) -> No
     assert whole.startswith(words.replace(" ", "").removesuffix("…"))
 
 
-def test_the_widest_title_stays_on_the_paper(content: Content) -> None:
+def test_widest_title_stays_inside_the_margins(content: Content) -> None:
     comparison = _retitled(content, "W" * 300).comparisons[0]
     rows = _rows(share_images.draw_comparison(comparison, "Brand"), 420)[120:]
     columns = (*range(0, 60 * 4, 4), *range(1140 * 4, 1200 * 4, 4))

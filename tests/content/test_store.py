@@ -1,4 +1,4 @@
-"""What the site serves of its files: from memory, under lasting names, as they are now."""
+"""The content store: pages from memory, static files under versioned URLs, reload on change."""
 
 import gzip
 import re
@@ -27,7 +27,7 @@ STYLE = re.compile(r'<link rel="stylesheet" href="(/static/([0-9a-f]+)/site\.css
 
 
 def style_of(client: FlaskClient, path: str = "/") -> tuple[str, str]:
-    """Return the address of a page's style sheet, and the digest in it."""
+    """Return the URL of a page's style sheet, and the digest in it."""
     found = STYLE.search(client.get(path).text)
     assert found
     return found[1], found[2]
@@ -38,7 +38,7 @@ def addresses(app: Flask) -> list[str]:
     return pages.paths(shelf.content, shelf.digest)
 
 
-def test_every_public_address_comes_from_memory(app: Flask, client: FlaskClient) -> None:
+def test_every_public_page_is_served_from_memory(app: Flask, client: FlaskClient) -> None:
     for address in addresses(app):
         answer = client.get(address, headers={"Cookie": "crossroads_desk=abc"})
         assert answer.status_code == 200
@@ -50,7 +50,7 @@ def test_every_public_address_comes_from_memory(app: Flask, client: FlaskClient)
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-def test_visits_are_counted_and_renderings_are_not(client: FlaskClient) -> None:
+def test_metrics_count_visits_and_not_renderings(client: FlaskClient) -> None:
     def count(label: str) -> float:
         found = re.search(
             rf"^crossroads_requests_total{{{label}}} (\S+)$", client.get("/metrics").text, re.M
@@ -70,7 +70,7 @@ def test_visits_are_counted_and_renderings_are_not(client: FlaskClient) -> None:
     assert count(rendered) == before[2]
 
 
-def test_static_file_under_its_present_name_is_kept_for_good(client: FlaskClient) -> None:
+def test_static_file_with_current_digest_is_cached_forever(client: FlaskClient) -> None:
     address, digest = style_of(client)
     with client.get(address) as answer:
         assert answer.headers["Cache-Control"] == FOREVER
@@ -80,7 +80,7 @@ def test_static_file_under_its_present_name_is_kept_for_good(client: FlaskClient
         assert answer.headers["Cache-Control"] == FOREVER
 
 
-def test_static_file_under_an_old_name_is_there_and_not_kept(client: FlaskClient) -> None:
+def test_static_file_with_old_digest_is_served_without_caching(client: FlaskClient) -> None:
     for digest in ("000000000000", "anything"):
         with client.get(f"/static/{digest}/site.css") as answer:
             assert answer.status_code == 200
@@ -90,8 +90,10 @@ def test_static_file_under_an_old_name_is_there_and_not_kept(client: FlaskClient
         assert client.get(f"/static/{digest}/site.css", headers=known).status_code == 304
 
 
-def test_last_pages_stay_while_the_database_is_away(make_app: Any, postgresql_url: str) -> None:
-    """Nobody can sign up then, and everybody can read."""
+def test_last_pages_are_served_while_the_database_is_away(
+    make_app: Any, postgresql_url: str
+) -> None:
+    """Pages can still be read, but forms cannot be sent."""
     app: Flask = make_app(database_url=postgresql_url)
     current.of(app).pages.poll = POLL
     client = app.test_client()
@@ -129,7 +131,7 @@ def test_static_text_is_sent_compressed(client: FlaskClient, name: str) -> None:
             assert len(answer.data) < len(whole)
 
 
-def test_font_is_sent_as_it_is(client: FlaskClient) -> None:
+def test_font_is_sent_uncompressed(client: FlaskClient) -> None:
     _, digest = style_of(client)
     address = f"/static/{digest}/fonts/familjen-grotesk.woff2"
     with client.get(address, headers={"Accept-Encoding": "br"}) as answer:
@@ -141,7 +143,7 @@ def test_font_is_sent_as_it_is(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     "name", ["../content/site.yaml", "%2e%2e/content/site.yaml", "/etc/passwd", "fonts", ".", ""]
 )
-def test_nothing_but_static_files_is_served_as_such(client: FlaskClient, name: str) -> None:
+def test_paths_outside_the_static_folder_are_not_served(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/x/{name}", follow_redirects=True).status_code == 404
     bare = {"PATH_INFO": f"/static/x/{name}"}
     assert client.get("/", environ_overrides=bare).status_code in (308, 404)
@@ -181,7 +183,7 @@ def test_edit_of_a_template_shows_on_the_next_reload(make_app: Any, site_root: P
     assert "<hr>" in client.get("/").text
 
 
-def test_edit_of_the_style_sheet_has_a_new_name(make_app: Any, site_root: Path) -> None:
+def test_edited_style_sheet_gets_a_new_url(make_app: Any, site_root: Path) -> None:
     client = make_app(root=site_root).test_client()
     file = site_root / "site" / "static" / "site.css"
     old, _ = style_of(client)
@@ -194,7 +196,7 @@ def test_edit_of_the_style_sheet_has_a_new_name(make_app: Any, site_root: Path) 
             assert answer.headers["Cache-Control"] == rule
 
 
-def test_what_an_editor_leaves_for_a_moment_is_no_trouble(make_app: Any, site_root: Path) -> None:
+def test_temporary_files_of_editors_are_ignored(make_app: Any, site_root: Path) -> None:
     client = make_app(root=site_root).test_client()
     assert client.get("/").status_code == 200
     for folder in ("site/static", "templates/pages"):
@@ -203,7 +205,7 @@ def test_what_an_editor_leaves_for_a_moment_is_no_trouble(make_app: Any, site_ro
     assert client.get("/").status_code == 200
 
 
-def test_production_stays_as_it_was_at_start(make_app: Any, site_root: Path) -> None:
+def test_production_ignores_edits_after_the_start(make_app: Any, site_root: Path) -> None:
     client = make_app(root=site_root, **PRODUCTION).test_client()
     before = client.get(COURSE)
     style = style_of(client)
@@ -231,8 +233,8 @@ def test_mistake_in_the_content_stops_the_start(make_app: Any, site_root: Path) 
         assert any(line.startswith("site/content/courses/second.yaml:1: ") for line in lines)
 
 
-def test_threads_never_see_half_an_edit(site_root: Path) -> None:
-    """Readers ask while files change: each gets the old words, the new ones or the mistake."""
+def test_threads_never_see_a_partial_edit(site_root: Path) -> None:
+    """While files change, each reader gets the old text, the new text or the mistake."""
     folder = site_root / "site" / "content"
     shelf = ContentStore(folder, site_root / "site" / "static", site_root / "templates", watch=True)
     file = folder / "courses" / "ai-pm-bootcamp.yaml"

@@ -1,4 +1,4 @@
-"""The calendar file is right in every time zone for a program that reads no RDATE, as Outlook."""
+"""The calendar file is right in every time zone for programs that ignore RDATE, such as Outlook."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -14,7 +14,8 @@ from tests.support.walks import each, walk
 
 COURSE = load(ROOT / "site" / "content").courses[0]
 LINK = "https://www.example.com/enrollments/token"
-# A summer in the north, one in the south, and a whole year: each is in another zone's bad days.
+# A northern summer, a southern summer and two longer runs: each covers the difficult days of other
+# zones.
 RUNS = [
     (date(2027, 2, 1), date(2027, 6, 30)),
     (date(2026, 9, 1), date(2027, 5, 31)),
@@ -24,7 +25,7 @@ RUNS = [
 WEEKLY = (
     Weekly(day="Tuesday", starts="18:00", ends="19:30"),
     Weekly(day="Saturday", starts="23:00", ends="00:30"),
-    Weekly(day="Sunday", starts="01:15", ends="03:45"),  # over the change itself
+    Weekly(day="Sunday", starts="01:15", ends="03:45"),  # over the clock change
 )
 BY_RULE = ["America/New_York", "Europe/Berlin", "Europe/Dublin", "Australia/Sydney",
            "Australia/Lord_Howe", "Pacific/Auckland", "Asia/Jerusalem"]  # fmt: skip
@@ -32,7 +33,7 @@ BY_RULE = ["America/New_York", "Europe/Berlin", "Europe/Dublin", "Australia/Sydn
 
 @cache
 def signature(name: str) -> tuple[timedelta | None, ...]:
-    """Return what tells two zones apart in these years: most names are one zone's second one."""
+    """Return the offsets that distinguish a zone in these years: most zone names are aliases."""
     zone, start = ZoneInfo(name), datetime(2025, 1, 1, tzinfo=UTC)
     hours = range(0, 7 * 365 * 24, 12)
     return tuple((start + timedelta(hours=hour)).astimezone(zone).utcoffset() for hour in hours)
@@ -44,7 +45,7 @@ def cohort(zone: str, run: tuple[date, date], weekly: tuple[Weekly, ...] = WEEKL
 
 
 def held(run: Cohort) -> set[tuple[datetime, datetime]]:
-    """Return each session by the clocks of its zone, worked out apart from calendars.py."""
+    """Return the sessions in UTC, computed here without the code under test."""
     zone, found = ZoneInfo(run.timezone), set()
     day = run.starts
     while day <= run.ends:
@@ -61,7 +62,7 @@ def held(run: Cohort) -> set[tuple[datetime, datetime]]:
 
 
 def zones() -> list[str]:
-    """Return one zone of each kind, by the way its clocks go."""
+    """Return one zone for each pattern of offsets."""
     kinds: dict[tuple[timedelta | None, ...], str] = {}
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
         kinds.setdefault(signature(name), name)
@@ -70,7 +71,7 @@ def zones() -> list[str]:
 
 @walk
 @pytest.mark.parametrize("run", RUNS, ids=str)
-def test_every_zone_is_right_without_rdate(run: tuple[date, date]) -> None:
+def test_sessions_are_right_in_every_zone_without_rdate(run: tuple[date, date]) -> None:
     names = zones()
     assert len(names) > 60
     wrong = []
@@ -82,14 +83,14 @@ def test_every_zone_is_right_without_rdate(run: tuple[date, date]) -> None:
 
 
 @pytest.mark.parametrize("zone", BY_RULE)
-def test_zone_with_yearly_rules_stays_one_series_by_its_clocks(zone: str) -> None:
+def test_zone_with_yearly_rules_keeps_one_local_time_series(zone: str) -> None:
     evening = (Weekly(day="Tuesday", starts="18:00", ends="19:30"),)
     file = schedule.write(COURSE, cohort(zone, RUNS[2], evening), LINK)
     assert file.count(b"BEGIN:VEVENT") == 1
     assert f"DTSTART;TZID={zone}:20280104T180000".encode() in file
 
 
-def test_zone_that_follows_the_moon_is_written_in_utc() -> None:
+def test_zone_without_yearly_rules_is_written_in_utc() -> None:
     evening = (Weekly(day="Tuesday", starts="18:00", ends="19:30"),)
     file = schedule.write(COURSE, cohort("Africa/Casablanca", RUNS[2], evening), LINK)
     assert b"VTIMEZONE" not in file and b"TZID" not in file
@@ -98,7 +99,7 @@ def test_zone_that_follows_the_moon_is_written_in_utc() -> None:
     assert len(set(uids)) == 3
 
 
-def test_new_york_in_april_is_on_time() -> None:
+def test_april_session_in_new_york_has_the_right_time() -> None:
     evening = (Weekly(day="Tuesday", starts="18:00", ends="19:30"),)
     run = cohort("America/New_York", (date(2027, 4, 6), date(2027, 5, 25)), evening)
     found = calendar_reader.sessions(schedule.write(COURSE, run, LINK))

@@ -1,4 +1,4 @@
-"""Group commit: together when they come together, each as if alone, by turns with others."""
+"""Group commit: concurrent writes share a commit, and each succeeds or fails alone."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
 
 
 def store(session: AnySession, names: Sequence[str]) -> None:
-    """Write a row for each name. Raises ValueError for a bad one, and when the database does."""
+    """Write a row for each name. Raises ValueError for a "bad" name, and database errors."""
     for name in names:
         session.add(Suppression(address_hash=name, reason=SuppressionReason.BOUNCED, since=now()))
         session.flush()
@@ -52,13 +52,13 @@ def stored(engine: Engine) -> set[str]:
 
 
 def bring(engine: Engine, group: GroupCommit, name: str, how: Store = store) -> str:
-    """Commit a name as a request does; return what became of it."""
+    """Commit a name as a request does; return the result."""
     with Session(engine) as session:
         try:
             group.commit(lambda: session, how, name)
         except Exception as error:
             return f"{type(error).__name__}: {first_line(error)}"
-        if how is store:  # it is there for everyone when commit returns
+        if how is store:  # others see it as soon as commit returns
             assert name in stored(engine)
         return "stored"
 
@@ -79,7 +79,7 @@ def commits(engine: Engine) -> Iterator[list[int]]:
 def at_once(
     engine: Engine, group: GroupCommit, names: Sequence[str], how: Store = store
 ) -> tuple[list[str], int]:
-    """Bring all names while somebody else has the turn; return what became of them, and commits."""
+    """Commit all names while another commit runs; return results and the number of commits."""
     begun, go_on = Event(), Event()
 
     def slowly(session: AnySession, items: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ def at_once(
         return [one.result() for one in coming], len(found) - 1
 
 
-def test_what_comes_while_another_commits_is_committed_at_once(
+def test_writes_queued_during_a_commit_share_the_next_commit(
     sqlite_engine: Engine, group: GroupCommit
 ) -> None:
     names = [f"n{number}" for number in range(20)]
@@ -115,15 +115,13 @@ def test_what_comes_while_another_commits_is_committed_at_once(
     assert stored(sqlite_engine) == {"first", *names}
 
 
-def test_one_that_fails_takes_none_of_the_others_with_it(
-    sqlite_engine: Engine, group: GroupCommit
-) -> None:
+def test_failed_write_does_not_affect_the_others(sqlite_engine: Engine, group: GroupCommit) -> None:
     said, _ = at_once(sqlite_engine, group, ["a", "bad one", "b", "bad two"])
     assert said == ["stored", "ValueError: bad one", "stored", "ValueError: bad two"]
     assert stored(sqlite_engine) == {"first", "a", "b"}
 
 
-def test_threads_without_a_pause_lose_nothing(engine: Engine, instance: Path) -> None:
+def test_concurrent_threads_lose_no_write(engine: Engine, instance: Path) -> None:
     sqlite = engine.dialect.name == "sqlite"
     group = GroupCommit(instance / "writer.lock" if sqlite else None)
     names = [f"n{number}" for number in range(200)]
@@ -133,7 +131,7 @@ def test_threads_without_a_pause_lose_nothing(engine: Engine, instance: Path) ->
     assert stored(engine) == set(names)
 
 
-def test_only_on_sqlite_processes_take_turns(
+def test_lock_file_is_used_only_with_sqlite(
     make_app: Any, instance: Path, database_url: str
 ) -> None:
     form = {"email": "maria@example.com", "consent": "yes"}
@@ -142,7 +140,7 @@ def test_only_on_sqlite_processes_take_turns(
     assert (instance / "writer.lock").exists() == database_url.startswith("sqlite")
 
 
-def test_who_gets_no_session_leaves_nothing_behind(
+def test_failure_to_open_a_session_does_not_block_later_writes(
     sqlite_engine: Engine, group: GroupCommit
 ) -> None:
     def away() -> Session:
@@ -154,7 +152,7 @@ def test_who_gets_no_session_leaves_nothing_behind(
     assert stored(sqlite_engine) == {"taken"}
 
 
-def test_a_locked_database_is_waited_for_once_for_all(
+def test_queued_writes_share_one_wait_for_a_locked_database(
     sqlite_engine: Engine, group: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "LOCK_SECONDS", 1)
@@ -171,7 +169,7 @@ def test_a_locked_database_is_waited_for_once_for_all(
     assert stored(sqlite_engine) == {"later"}
 
 
-def test_processes_take_turns_and_a_killed_one_has_none(
+def test_killed_process_releases_the_lock(
     sqlite_engine: Engine, group: GroupCommit, instance: Path
 ) -> None:
     with another_turn(instance / "writer.lock") as other, ThreadPoolExecutor(1) as pool:
@@ -182,7 +180,7 @@ def test_processes_take_turns_and_a_killed_one_has_none(
         assert coming.result(5) == "stored"
 
 
-def test_a_process_that_keeps_the_turn_is_not_waited_for_for_ever(
+def test_wait_for_the_lock_has_a_timeout(
     sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.3)
@@ -192,11 +190,13 @@ def test_a_process_that_keeps_the_turn_is_not_waited_for_for_ever(
         assert 0.3 <= time.monotonic() - began < 5
 
 
-def test_turns_that_cannot_be_seen_hold_nobody_up(sqlite_engine: Engine, instance: Path) -> None:
+def test_write_succeeds_when_the_lock_file_cannot_be_opened(
+    sqlite_engine: Engine, instance: Path
+) -> None:
     assert bring(sqlite_engine, GroupCommit(instance / "no folder" / "lock"), "n") == "stored"
 
 
-def test_a_row_that_was_taken_back_leaves_its_number_to_another(
+def test_id_of_a_rolled_back_row_may_be_reused_in_the_same_commit(
     sqlite_engine: Engine, group: GroupCommit
 ) -> None:
     def join(session: AnySession, names: Sequence[str]) -> None:

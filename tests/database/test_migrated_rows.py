@@ -1,4 +1,4 @@
-"""Rows from before a migration are what they would be if they were stored after it."""
+"""A migration gives older rows the values that they would have if stored today."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def app(make_app: Any, empty_database_url: str) -> Flask:
     return built
 
 
-def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
+def test_migration_adds_address_hashes(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "db", "upgrade", "0005")
     asked, asked_again = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in (1, 9))
@@ -79,7 +79,7 @@ def test_people_stored_before_they_were_hashed_are_hashed(app: Flask) -> None:
     assert set(leads(engine)) == {"Maria@example.com"}
 
 
-def test_orders_from_before_stand_where_their_events_say(app: Flask) -> None:
+def test_migration_computes_order_state_from_events(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "db", "upgrade", "0006")
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_orders_from_before_stand_where_their_events_say(app: Flask) -> None:
             "order_id": 5,
             "kind": "paid",
             "cause": "x",
-        }  # what no older version could note
+        }  # older versions could not store this
         refund: dict[str, Any] = {
             "order_id": 3,
             "kind": "refund",
@@ -131,7 +131,7 @@ def test_orders_from_before_stand_where_their_events_say(app: Flask) -> None:
     assert [kind for number, kind in left if number == 5] == ["placed", "paid"]
 
 
-def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
+def test_migration_separates_addresses_of_different_mailboxes(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "setup")
     flask(app, "db", "downgrade", "0015")
@@ -142,7 +142,7 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
     with Session(engine) as session:
         writing(session)
         email = "Straße@example.com"
-        values = {  # of the columns that there were
+        values = {  # the columns of that version
             "email": email,
             "email_key": "strasse@example.com",
             "address_hash": folded,
@@ -172,7 +172,7 @@ def test_addresses_that_are_two_mailboxes_become_two_people(app: Flask) -> None:
         assert tuple(lead) == ("strasse@example.com", folded)
 
 
-def test_holds_of_one_address_are_merged_on_the_way_down(app: Flask) -> None:
+def test_downgrade_merges_holds_of_one_address(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "db", "upgrade")
     with Session(engine) as session:
@@ -193,7 +193,7 @@ def test_holds_of_one_address_are_merged_on_the_way_down(app: Flask) -> None:
         assert session.get(Hold, b) is None
 
 
-def test_keys_of_erased_orders_tell_nothing_any_more(app: Flask) -> None:
+def test_migration_replaces_request_keys_of_erased_orders(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "db", "upgrade")
     with Session(engine) as session:
@@ -223,7 +223,7 @@ def test_keys_of_erased_orders_tell_nothing_any_more(app: Flask) -> None:
     ],
     ids=["both", "test", "none"],
 )
-def test_orders_from_before_have_the_mode_of_their_session(
+def test_migration_reads_the_order_mode_from_its_session_id(
     app: Flask, sessions: list[str | None], modes: list[str], counting: str | None
 ) -> None:
     engine = engine_of(app)
@@ -251,7 +251,7 @@ def test_orders_from_before_have_the_mode_of_their_session(
         assert list(left) == sessions
 
 
-def test_imports_of_people_erased_before_name_them_no_more(app: Flask) -> None:
+def test_migration_removes_erased_people_from_imports(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "db", "upgrade", "0023")
     kept = add_lead(engine)

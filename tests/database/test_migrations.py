@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again on both databases, and no drift from the models."""
+"""Migrations: up, down and up again on both databases, and no difference from the models."""
 
 import shutil
 from pathlib import Path
@@ -47,11 +47,11 @@ def app(make_app: Any, empty_database_url: str) -> Flask:
 
 
 def shape(engine: Engine) -> dict[str, Any]:
-    """Return all that the database knows of its tables, but for Alembic's own."""
+    """Return the database's definition of its tables, without Alembic's own."""
     found = inspect(engine)
     return {
         table: {
-            "columns": sorted(  # one that was added later stands at the end
+            "columns": sorted(  # a column added later is the last one
                 (column["name"], str(column["type"]), column["nullable"])
                 for column in found.get_columns(table)
             ),
@@ -67,7 +67,7 @@ def shape(engine: Engine) -> dict[str, Any]:
 
 
 def plain(found: Any) -> str:
-    """Return a constraint or an index as text that is equal when it is."""
+    """Return a constraint or an index as text to compare."""
     options = {name: str(value) for name, value in found.get("dialect_options", {}).items()}
     return str(sorted({**found, "dialect_options": options}.items()))
 
@@ -108,7 +108,7 @@ def test_check_finds_a_table_that_no_migration_makes(app: Flask) -> None:
     assert result.exit_code != 0
 
 
-def test_set_up_twice_keeps_what_is_there(app: Flask) -> None:
+def test_second_setup_keeps_existing_rows(app: Flask) -> None:
     flask(app, "setup")
     lead = add_lead(engine_of(app))
     flask(app, "setup")
@@ -116,8 +116,8 @@ def test_set_up_twice_keeps_what_is_there(app: Flask) -> None:
     assert leads(engine_of(app)) == [lead]
 
 
-def test_table_is_rebuilt_with_its_rows_and_their_children(app: Flask, tmp_path: Path) -> None:
-    """A step that alters a table keeps its rows both ways: SQLite makes the table anew for it."""
+def test_rebuilt_table_keeps_its_rows_and_their_children(app: Flask, tmp_path: Path) -> None:
+    """SQLite rebuilds a table to alter it: up and down must both keep its rows."""
     folder = str(tmp_path / "migrations")
     shutil.copytree(schema.FOLDER, folder)
     engine = engine_of(app)
@@ -135,7 +135,7 @@ def test_table_is_rebuilt_with_its_rows_and_their_children(app: Flask, tmp_path:
     assert schema.mismatch(engine) is None
 
 
-def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:
+def test_failed_migration_leaves_no_partial_change(app: Flask, tmp_path: Path) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(schema.FOLDER, folder)
     (first,) = (folder / "versions").glob("0001_*.py")
@@ -147,9 +147,7 @@ def test_failed_step_leaves_no_half_of_it(app: Flask, tmp_path: Path) -> None:
     flask(app, "db", "upgrade")
 
 
-def test_a_database_that_is_not_utf_8_is_refused_before_it_has_tables(
-    make_app: Any, postgres: str
-) -> None:
+def test_database_that_is_not_utf_8_is_refused_before_setup(make_app: Any, postgres: str) -> None:
     with administering(postgres) as connection:
         connection.execute(
             text(
@@ -167,7 +165,7 @@ def test_a_database_that_is_not_utf_8_is_refused_before_it_has_tables(
     assert ready.status_code == 503
 
 
-def test_fault_says_what_to_do(app: Flask) -> None:
+def test_schema_mismatch_message_has_the_fix(app: Flask) -> None:
     engine = engine_of(app)
     assert "run flask db upgrade" in str(schema.mismatch(engine))
     flask(app, "db", "upgrade")

@@ -18,7 +18,7 @@ def count(engine: Engine) -> int:
         return session.scalar(select(func.count(Lead.id))) or 0
 
 
-def test_what_the_block_did_is_committed_also_when_it_returns_early(engine: Engine) -> None:
+def test_block_that_returns_early_is_committed(engine: Engine) -> None:
     def add() -> str:
         with writing_session(engine, expire_on_commit=False) as session:
             person = lead("maria@example.com")
@@ -30,7 +30,7 @@ def test_what_the_block_did_is_committed_also_when_it_returns_early(engine: Engi
     assert count(engine) == 1
 
 
-def test_an_exception_in_the_block_takes_back_all_of_it(engine: Engine) -> None:
+def test_exception_in_the_block_rolls_back_all_of_it(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), writing_session(engine) as session:
         session.add(lead())
         session.flush()
@@ -39,7 +39,7 @@ def test_an_exception_in_the_block_takes_back_all_of_it(engine: Engine) -> None:
 
 
 def test_the_write_lock_is_taken_before_the_first_statement(sqlite_url: str) -> None:
-    """A transaction that reads first fails later when another one writes in between."""
+    """Otherwise a transaction that reads first would fail when another one writes in between."""
     file = make_url(sqlite_url).database
     assert file
     with (
