@@ -1,4 +1,4 @@
-"""Addresses on their way from the form to the mail server: one person, one mailbox."""
+"""Addresses from the form to the mail server: one person has one lead and one mailbox."""
 
 import unicodedata
 
@@ -36,7 +36,7 @@ def sign_up(app: Flask, email: str, **typed: str) -> int:
         ["用户@例子.公司", "用户@xn--fsqu00a.xn--55qx5d"],
     ],
 )
-def test_spellings_of_one_address_are_one_person_and_one_mailbox(
+def test_spellings_of_one_address_make_one_lead_and_one_mailbox(
     app: Flask, engine: Engine, server: MailServer, spellings: list[str]
 ) -> None:
     for spelling in spellings:
@@ -46,7 +46,7 @@ def test_spellings_of_one_address_are_one_person_and_one_mailbox(
     make_worker(engine, server.url).deliver_due()
     mailbox, _, domain = stored.partition("@")
     assert mailbox == unicodedata.normalize("NFC", spellings[1].lower()).partition("@")[0]
-    domain = domain.encode("idna").decode()  # what every mail server understands
+    domain = domain.encode("idna").decode()  # the form that every mail server accepts
     assert {mail.recipient for mail in server.mails} == {f"{mailbox}@{domain}"}
     assert ("SMTPUTF8" in server.options) == (not mailbox.isascii())
 
@@ -62,7 +62,7 @@ def test_line_break_in_an_address_or_name_is_refused_at_the_form(
         assert session.scalar(select(func.count(Lead.id))) == 0
 
 
-def test_nothing_that_a_person_types_adds_a_header_to_any_mail(
+def test_typed_text_adds_no_header_to_any_mail(
     app: Flask, engine: Engine, server: MailServer
 ) -> None:
     assert sign_up(app, "plain@example.com", name="Maria") == 200

@@ -1,4 +1,4 @@
-"""What is known of mail providers: slips in their names, and mailboxes that are thrown away."""
+"""Hints about mail domains: typing mistakes in known domains, and disposable mailboxes."""
 
 import pytest
 
@@ -25,14 +25,12 @@ from crossroads.mail import domain_hints
         ("protonmial.com", "protonmail.com"),
     ],
 )
-def test_slip_in_a_known_domain_is_seen_and_the_mailbox_kept_as_typed(
-    typed: str, meant: str
-) -> None:
+def test_typo_in_a_known_domain_is_corrected_and_mailbox_unchanged(typed: str, meant: str) -> None:
     assert domain_hints.meant(f"Maria.L+News@{typed}") == f"Maria.L+News@{meant}"
 
 
 @pytest.mark.parametrize("domain", [*domain_hints.KNOWN, "GMAIL.com"])
-def test_known_domain_is_what_was_meant(domain: str) -> None:
+def test_known_domain_gets_no_hint(domain: str) -> None:
     assert domain_hints.meant(f"maria@{domain}") is None
 
 
@@ -45,12 +43,12 @@ def test_known_domain_is_what_was_meant(domain: str) -> None:
         "company-with-a-long-name.com", "x" * 250, "",
     ],
 )  # fmt: skip
-def test_nobody_is_asked_about_a_domain_of_their_own(domain: str) -> None:
+def test_other_domain_gets_no_hint(domain: str) -> None:
     assert domain_hints.meant(f"maria@{domain}") is None
 
 
 @pytest.mark.parametrize("domain", ["mailinator.com", "YOPMAIL.com", "any.where.mailinator.com"])
-def test_thrown_away_mailboxes_are_known_at_subdomains_too(domain: str) -> None:
+def test_disposable_domain_is_recognized_at_subdomains_too(domain: str) -> None:
     assert domain_hints.disposable(domain)
 
 
@@ -62,5 +60,5 @@ def test_thrown_away_mailboxes_are_known_at_subdomains_too(domain: str) -> None:
         "privaterelay.appleid.com", "simplelogin.com",
     ],
 )  # fmt: skip
-def test_lasting_mailboxes_and_forwarders_are_not(domain: str) -> None:
+def test_permanent_mailboxes_and_forwarders_are_not_disposable(domain: str) -> None:
     assert not domain_hints.disposable(domain)

@@ -1,6 +1,6 @@
-"""The registry of mail kinds: each kind has its templates, its rule, and a name at the desk.
+"""The registry of mail kinds: each kind has its templates, its rule, and a label at the desk.
 
-Every test runs once for each kind and names it, so that no part of a new kind can be forgotten.
+Every test runs once for each kind and names it, so that no part of a new kind is forgotten.
 """
 
 import re
@@ -33,7 +33,7 @@ TEMPLATES = ROOT / "templates/email"
 FOLDERS = sorted(folder.name for folder in TEMPLATES.iterdir() if folder.is_dir())
 BEN = "ben@example.com"
 by_kind = pytest.mark.parametrize("kind", MailKind, ids=str)
-# A buyer gets mail about an order in whatever state the order or the address is.
+# Mail about an order goes to its buyer in any state of the order or the address.
 by_conditional_kind = pytest.mark.parametrize(
     "kind", [kind for kind in MailKind if kind.send_if is not SendIf.BUYER], ids=str
 )
@@ -64,7 +64,7 @@ def test_folder_of_templates_belongs_to_a_kind(folder: str) -> None:
 
 
 @by_kind
-def test_kind_is_delivered_to_a_receiver_that_it_is_for(
+def test_kind_is_delivered_to_a_receiver_in_the_required_state(
     session: Session, engine: Engine, instance: Path, kind: MailKind
 ) -> None:
     queue(session, kind, fits=True)
@@ -76,7 +76,7 @@ def test_kind_is_delivered_to_a_receiver_that_it_is_for(
 
 
 @by_conditional_kind
-def test_kind_is_held_for_a_receiver_that_it_is_not_for(
+def test_kind_is_held_for_a_receiver_in_another_state(
     session: Session, engine: Engine, instance: Path, kind: MailKind
 ) -> None:
     queue(session, kind, fits=False)
@@ -84,7 +84,7 @@ def test_kind_is_held_for_a_receiver_that_it_is_not_for(
     assert not list((instance / "mail").glob("*.eml"))
 
 
-def test_every_kind_has_its_name_at_the_desk_and_in_its_filter(app: Flask) -> None:
+def test_desk_shows_the_label_of_every_kind_in_list_and_filter(app: Flask) -> None:
     with app.app_context(), Session(db.engine) as session:
         session.add_all(
             Message(kind=kind, recipient=BEN, address_hash=hashed(BEN)) for kind in MailKind
@@ -101,7 +101,7 @@ def test_names_at_the_desk_differ() -> None:
     assert len({kind.label for kind in MailKind}) == len(MailKind)
 
 
-def test_kind_of_another_version_waits_for_a_worker_that_knows_it(
+def test_unknown_kind_is_postponed_for_a_newer_worker(
     session: Session, engine: Engine, instance: Path
 ) -> None:
     session.add(Message(kind="postcard", recipient=BEN, address_hash=hashed(BEN)))
@@ -133,7 +133,7 @@ def test_mail_cannot_be_queued_for_what_it_is_not_about(session: Session) -> Non
 
 
 def queue(session: Session, kind: MailKind, *, fits: bool) -> None:
-    """Queue one mail of a kind to a receiver in the state that it is for, or in another."""
+    """Queue one mail to a receiver in the state that its kind requires (`fits`), or in another."""
     match kind.send_if:
         case SendIf.BUYER:
             order = bring(session, "partly-refunded")
@@ -188,7 +188,7 @@ def add_lead(session: Session, *, confirmed: bool) -> Lead:
 
 
 def named(session: Session) -> Enrollment:
-    """Return a seat whose participant was named, and invited by a mail that was sent."""
+    """Return a seat whose participant was named and has been sent the invitation."""
     order = bring(session, "paid", number=2)
     ben = participants.name(session, order, 2, 0, address=address(BEN), called="Ben", cohort=COHORT)
     clear(session, keep=MailKind.INVITATION)
@@ -198,6 +198,6 @@ def named(session: Session) -> Enrollment:
 
 
 def clear(session: Session, keep: MailKind | None = None) -> None:
-    """Take the mails of the order's own story out of the outbox."""
+    """Delete the mails of the order from the outbox, except those of the kind `keep`."""
     session.flush()
     session.execute(delete(Message).where(Message.kind != (keep or "")))

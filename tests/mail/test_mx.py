@@ -1,4 +1,4 @@
-"""Domains that take no mail: asked of a DNS server, and what the worker makes of it."""
+"""Domains that accept no mail: the DNS check, and its effect on delivery by the worker."""
 
 import time
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def names() -> Iterator[NameServer]:
         ("broken.org", None),
     ],
 )
-def test_domain_is_refused_only_when_the_dns_says_that_it_takes_no_mail(
+def test_domain_is_refused_only_when_dns_shows_that_it_accepts_no_mail(
     names: NameServer, domain: str, refusal: str | None
 ) -> None:
     said = Domains(names.resolver()).refusal(f"maria@{domain}")
@@ -61,7 +61,7 @@ def test_domain_is_refused_only_when_the_dns_says_that_it_takes_no_mail(
     assert names.asked
 
 
-def test_server_that_does_not_answer_refuses_nobody_and_costs_little_time(
+def test_dns_timeout_refuses_no_address_and_ends_soon(
     names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mx, "PATIENCE", 0.3)
@@ -72,16 +72,14 @@ def test_server_that_does_not_answer_refuses_nobody_and_costs_little_time(
     assert Domains(away).refusal("maria@good.org") is None
 
 
-def test_answer_is_remembered(names: NameServer) -> None:
+def test_dns_answer_is_cached(names: NameServer) -> None:
     looking = Domains(names.resolver())
     for name in ("maria", "jon"):
         assert looking.refusal(f"{name}@good.org") is None
     assert names.asked == ["good.org MX"]
 
 
-def test_first_mail_to_a_domain_that_takes_none_is_given_up_unsent(
-    app: Flask, names: NameServer
-) -> None:
+def test_mail_to_a_domain_without_mail_is_given_up_unsent(app: Flask, names: NameServer) -> None:
     server = MailServer().start()
     try:
         with app.app_context(), Session(db.engine) as session:
@@ -101,7 +99,7 @@ def test_first_mail_to_a_domain_that_takes_none_is_given_up_unsent(
     assert {mail.recipient for mail in server.mails} == {"maria@good.org", "maria@broken.org"}
 
 
-def test_worker_asks_only_when_told_to(
+def test_worker_asks_dns_only_with_mx_check(
     make_app: Any, names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mx, "_of_machine", names.resolver)

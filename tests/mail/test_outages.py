@@ -1,4 +1,4 @@
-"""After an outage: mail that waited for its server goes at once, and so does a dead worker's."""
+"""Recovery after an outage: waiting mail is sent at once, and leases of dead workers end."""
 
 import os
 import signal
@@ -56,17 +56,17 @@ def messages(engine: Engine) -> list[Message]:
 
 
 @pytest.mark.parametrize("outage", [timedelta(minutes=10), timedelta(hours=3)])
-def test_all_mail_is_there_two_minutes_after_the_server_is_back(
+def test_all_mail_arrives_within_two_minutes_after_the_server_is_back(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch, outage: timedelta
 ) -> None:
-    # One clock for all: what the worker counts its own minutes by is otherwise not travelled.
+    # Both clocks must travel: the worker measures its pauses with time.monotonic.
     monkeypatch.setattr(time, "monotonic", time.time)
     delivering = make_worker(engine, server.url)
     server.stop()
     began = now()
     step = outage / 36
     with time_machine.travel(began, tick=False) as clock:
-        for number in range(36):  # a mail comes every now and then
+        for number in range(36):  # a new mail at every third step
             if number % 3 == 0:
                 owe(engine, f"person{number}")
             delivering.deliver_due()
@@ -82,7 +82,7 @@ def test_all_mail_is_there_two_minutes_after_the_server_is_back(
     assert all(one.awaits_server_since is None for one in messages(engine))
 
 
-def test_one_mail_alone_waits_out_any_outage(
+def test_single_mail_survives_an_outage(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "monotonic", time.time)
@@ -102,7 +102,7 @@ def test_one_mail_alone_waits_out_any_outage(
 
 
 @pytest.mark.parametrize("stage", ["connection", "mail"])
-def test_tries_of_many_mails_outlast_a_server_that_is_away_for_three_days(
+def test_attempts_are_not_used_up_by_a_three_day_outage(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     monkeypatch.setattr(time, "monotonic", time.time)
@@ -120,7 +120,7 @@ def test_tries_of_many_mails_outlast_a_server_that_is_away_for_three_days(
         if stage == "connection":
             server.start(port=server.port)
         server.replies.clear()
-        # It still has each of its own tries, the next after half a minute.
+        # The mail still has all its attempts, the next after half a minute.
         server.replies["rcpt"] = ["450 4.7.1 greylisted"]
         clock.shift(MINUTE)
         delivering.deliver_due()
@@ -130,10 +130,10 @@ def test_tries_of_many_mails_outlast_a_server_that_is_away_for_three_days(
 
 
 @pytest.mark.parametrize("away", [True, False])
-def test_mail_ends_five_days_after_its_first_failed_try(
+def test_mail_is_given_up_five_days_after_its_first_failed_attempt(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch, away: bool
 ) -> None:
-    """Whatever the server answers last; sent again by the staff, it has five days more."""
+    """This holds for any last error; when staff send it again, it has five more days."""
     monkeypatch.setattr(time, "monotonic", time.time)
     server.replies["mail"] = ["421 4.3.2 come later"] * 10_000
     delivering = make_worker(engine, server.url)
@@ -160,7 +160,9 @@ def test_mail_ends_five_days_after_its_first_failed_try(
         assert delivering.deliver_due() == Delivery(postponed=1)
 
 
-def test_receivers_own_trouble_is_not_brought_forward(engine: Engine, server: MailServer) -> None:
+def test_mail_that_failed_for_its_receiver_is_not_brought_forward(
+    engine: Engine, server: MailServer
+) -> None:
     owe(engine, "greylisted", "full")
     delivering = make_worker(engine, server.url)
     server.replies["rcpt"] = ["450 4.7.1 greylisted", "452 4.2.2 mailbox full"]
@@ -171,10 +173,10 @@ def test_receivers_own_trouble_is_not_brought_forward(engine: Engine, server: Ma
     assert [one.due_at for one in messages(engine)][:2] == waiting
 
 
-def test_tries_that_the_server_failed_are_not_counted_once_it_takes_mail(
+def test_attempts_that_failed_because_of_the_server_are_not_counted(
     engine: Engine, server: MailServer
 ) -> None:
-    """A server that takes every other mail does not use up the tries of the rest."""
+    """A server that accepts every other mail does not use up the attempts of the rest."""
     owe(engine, "maria")
     for number in range(outbox.TRIES + 2):
         server.replies["mail"] = ["421 4.3.2 too many", "250 OK"]
@@ -190,7 +192,7 @@ def test_tries_that_the_server_failed_are_not_counted_once_it_takes_mail(
         assert first.attempts <= 2
 
 
-def test_paused_announcements_mail_is_not_what_is_tried(engine: Engine, server: MailServer) -> None:
+def test_mail_of_a_paused_announcement_is_no_probe(engine: Engine, server: MailServer) -> None:
     owe(engine, "maria")
     with Session(engine) as session:
         writing(session)
@@ -206,7 +208,7 @@ def test_paused_announcements_mail_is_not_what_is_tried(engine: Engine, server: 
     assert make_worker(engine, server.url).deliver_due() == Delivery()
 
 
-def test_thousands_are_brought_forward_some_at_once_from_an_index(engine: Engine) -> None:
+def test_mail_is_brought_forward_in_batches_from_an_index(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         person = lead()
@@ -239,7 +241,7 @@ time.sleep(600)
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Another worker of this machine, and its name."""
+    """Another worker process of this machine, and its owner name."""
     words = [sys.executable, "-c", HOLD, str(tmp_path / "workers")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -248,7 +250,7 @@ def other(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 def take_all(engine: Engine, owner: str) -> None:
-    """Have this owner take a mail, an event of Stripe and the sweep, as if at work on them."""
+    """Claim a message, a webhook event and the reconciliation for this owner."""
     owe(engine, "maria")
     with Session(engine) as session:
         writing(session)
@@ -266,7 +268,7 @@ def in_hand(engine: Engine) -> list[str | None]:
         return [session.scalars(select(kind.owner)).one() for kind in kinds]
 
 
-def test_what_a_killed_worker_had_in_hand_is_taken_over_at_once(
+def test_leases_of_a_killed_worker_are_taken_over_at_once(
     engine: Engine, server: MailServer, tmp_path: Path, other: tuple["subprocess.Popen[str]", str]
 ) -> None:
     process, owner = other
@@ -286,13 +288,13 @@ def test_what_a_killed_worker_had_in_hand_is_taken_over_at_once(
     assert list((tmp_path / "workers").iterdir()) == []
 
 
-def test_worker_of_another_machine_or_folder_is_left_to_its_lease(
+def test_leases_of_another_machine_or_folder_are_respected(
     engine: Engine, server: MailServer, tmp_path: Path
 ) -> None:
     alive = Presence(tmp_path / "workers")
     elsewhere = f"elsewhere-1-{os.urandom(4).hex()}"
     (tmp_path / "workers" / f"{elsewhere}.lock").touch()
-    for owner in (elsewhere, leases.new_owner()):  # the second has no lock here
+    for owner in (elsewhere, leases.new_owner()):  # the second has no lock file in this folder
         with Session(engine) as session:
             writing(session)
             for table in (Message, StripeEvent, Reconciliation, Lead):
@@ -304,7 +306,7 @@ def test_worker_of_another_machine_or_folder_is_left_to_its_lease(
     alive.close()
 
 
-def test_worker_without_room_for_its_lock_delivers_all_the_same(
+def test_worker_delivers_without_its_lock_file(
     sqlite_url: str, server: MailServer, tmp_path: Path
 ) -> None:
     (tmp_path / "workers").write_text("in the way")
@@ -315,7 +317,7 @@ def test_worker_without_room_for_its_lock_delivers_all_the_same(
     alive.close()
 
 
-def test_probe_is_no_more_often_than_once_a_minute(
+def test_probe_runs_at_most_once_a_minute(
     sqlite_url: str, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "monotonic", time.time)

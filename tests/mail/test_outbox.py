@@ -1,4 +1,4 @@
-"""The outbox: what is owed is claimed by one worker at a time, and passes one gate."""
+"""The outbox: one worker at a time claims a message, and eligibility decides whether it is sent."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def lead(session: Session, key: str = "maria", **values: Any) -> Lead:
 
 
 def owed(session: Session, kind: MailKind = MailKind.CONFIRM, **values: Any) -> Message:
-    """Queue one message for a new lead, and take it."""
+    """Queue one message for a new lead, and claim it."""
     queue_mail(session, kind, lead(session, **values))
     message = outbox.claim(session, "worker", now())
     assert message is not None
@@ -55,7 +55,7 @@ def stored(session: Session, message: Message) -> Message:
     return session.get_one(Message, message.id)
 
 
-def test_message_is_owed_only_when_the_caller_commits(engine: Engine) -> None:
+def test_message_is_queued_only_when_the_caller_commits(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         queue_mail(session, MailKind.CONFIRM, lead(session))
@@ -72,14 +72,14 @@ def test_message_goes_to_the_address_as_typed(session: Session) -> None:
     )
 
 
-def test_message_due_later_is_not_taken_before(session: Session) -> None:
+def test_message_is_not_claimed_before_it_is_due(session: Session) -> None:
     tomorrow = now() + timedelta(days=1)
     queue_mail(session, MailKind.CONFIRM, lead(session), due_at=tomorrow)
     assert outbox.claim(session, "worker", now()) is None
     assert outbox.claim(session, "worker", tomorrow) is not None
 
 
-def test_message_due_longest_is_taken_first(session: Session) -> None:
+def test_message_due_longest_is_claimed_first(session: Session) -> None:
     for minutes in (1, 3, 2):
         due_at = now() - timedelta(minutes=minutes)
         queue_mail(session, MailKind.CONFIRM, lead(session, f"m{minutes}"), due_at=due_at)
@@ -87,7 +87,7 @@ def test_message_due_longest_is_taken_first(session: Session) -> None:
     assert [message.recipient[:2] for message in taken if message] == ["m3", "m2", "m1"]
 
 
-def test_claimed_message_is_nobody_elses_until_the_lease_runs_out(session: Session) -> None:
+def test_claimed_message_is_reserved_until_its_lease_expires(session: Session) -> None:
     at = now()
     queue_mail(session, MailKind.CONFIRM, lead(session), due_at=at)
     first = outbox.claim(session, "first", at)
@@ -113,7 +113,7 @@ def test_worker_that_lost_its_lease_changes_nothing(
     assert outbox.mark_sent(session, message, "other") is True
 
 
-def test_sent_message_is_closed_with_its_time(session: Session) -> None:
+def test_sent_message_has_its_time_and_is_not_claimed_again(session: Session) -> None:
     message = owed(session)
     assert outbox.mark_sent(session, message, "worker") is True
     after = stored(session, message)
@@ -123,7 +123,7 @@ def test_sent_message_is_closed_with_its_time(session: Session) -> None:
     assert outbox.claim(session, "worker", now() + timedelta(days=365)) is None
 
 
-def test_waits_between_tries_double_up_to_six_hours_and_the_twelfth_is_the_last(
+def test_pause_doubles_up_to_six_hours_and_twelfth_attempt_is_the_last(
     session: Session,
 ) -> None:
     message = owed(session)
@@ -169,7 +169,7 @@ def test_message_that_kills_every_worker_is_given_up(session: Session) -> None:
         (MailKind.ALREADY, "confirmed", True),
     ],
 )
-def test_gate_lets_mail_pass_only_to_who_may_get_it(
+def test_kind_is_admitted_only_in_the_lead_states_that_it_requires(
     session: Session, kind: MailKind, state: str, goes: bool
 ) -> None:
     message = owed(session, kind, state=state)
@@ -181,7 +181,7 @@ def test_gate_lets_mail_pass_only_to_who_may_get_it(
 
 
 @pytest.mark.parametrize("kind", [MailKind.CONFIRM, MailKind.WELCOME, MailKind.ALREADY])
-def test_nothing_is_sent_to_who_unsubscribed_after_it_was_queued(
+def test_queued_message_is_held_after_its_receiver_unsubscribed(
     session: Session, kind: MailKind
 ) -> None:
     message = owed(session, kind)
@@ -191,13 +191,13 @@ def test_nothing_is_sent_to_who_unsubscribed_after_it_was_queued(
     assert stored(session, message).state == "held"
 
 
-def test_who_unsubscribed_and_signs_up_again_is_asked_to_confirm(session: Session) -> None:
+def test_unsubscribed_lead_that_signs_up_again_gets_a_confirmation(session: Session) -> None:
     left = now() - timedelta(days=1)
     message = owed(session, state="unsubscribed", unsubscribed_at=left)
     assert eligibility.admit(session, message, "worker") is not None
 
 
-def test_nothing_is_sent_to_an_erased_lead(session: Session) -> None:
+def test_message_to_an_erased_lead_is_held(session: Session) -> None:
     message = owed(session)
     session.execute(update(Message).values(lead_id=None))
     session.expire_all()
@@ -205,7 +205,7 @@ def test_nothing_is_sent_to_an_erased_lead(session: Session) -> None:
     assert stored(session, message).state == "held"
 
 
-def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> None:
+def test_rate_limit_counts_mails_per_address_in_the_last_hour(session: Session) -> None:
     maria, other = lead(session), lead(session, "other")
     session.flush()
 
@@ -221,7 +221,7 @@ def test_rare_mail_is_counted_by_address_in_the_last_hour(session: Session) -> N
     assert [ask(maria) for _ in range(2)] == [True, False]
 
 
-def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_bearable(
+def test_backlog_after_an_outage_is_sent_within_the_hourly_limit(
     session: Session,
 ) -> None:
     maria, start = lead(session), now()
@@ -235,7 +235,7 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
     while message := outbox.claim(session, "worker", now()):
         if eligibility.admit(session, message, "worker"):
             passed.append(message.recipient)
-            if len(passed) != 2:  # the second stays in hand
+            if len(passed) != 2:  # the second one stays claimed
                 outbox.mark_sent(session, message, "worker")
     counts = Counter(passed)
     assert counts["other@example.com"] == 1
@@ -250,11 +250,11 @@ def test_what_piled_up_while_the_mail_server_was_away_leaves_no_faster_than_is_b
     limits = (start + outbox.HOUR, now() + outbox.HOUR)
     assert all(limits[0] <= one.due_at <= limits[1] for one in waiting)
     with time_machine.travel(now() + outbox.HOUR, tick=False):
-        # The one in hand was never noted: its lease is over, and it goes again.
+        # The claimed one was never recorded as sent: its lease is over, and it is claimed again.
         assert len(list(iter(lambda: outbox.claim(session, "worker", now()), None))) == 3
 
 
-def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -> None:
+def test_mail_about_an_order_is_neither_limited_nor_counted(session: Session) -> None:
     order = bring(session, "paid", email="maria@example.com")
     session.flush()
     for _ in range(5):
@@ -264,7 +264,7 @@ def test_what_a_buyer_is_owed_is_neither_limited_nor_counted(session: Session) -
     assert kinds.count("receipt") == 6
 
 
-def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> None:
+def test_concurrent_workers_claim_different_messages(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         receiver = lead(session)
@@ -290,8 +290,8 @@ def test_workers_claiming_at_once_each_get_other_messages(engine: Engine) -> Non
     assert set(times.values()) == {1}
 
 
-def test_looking_for_due_mail_reads_the_index_of_due_mail_alone(sqlite_url: str) -> None:
-    # On SQLite: with so few rows PostgreSQL rightly reads the table.
+def test_claim_reads_only_the_index_of_due_mail(sqlite_url: str) -> None:
+    # Only on SQLite: with so few rows PostgreSQL reads the table.
     with opened(sqlite_url) as engine, Session(engine) as session:
         found = plans(session, lambda: outbox.claim(session, "worker", now()))
     assert "ix_message_due" in found[-1]

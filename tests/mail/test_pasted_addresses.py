@@ -1,4 +1,4 @@
-"""Addresses as they are pasted: what nobody sees is taken out, and what cannot be is named."""
+"""Pasted addresses: invisible characters are removed, other mistakes are named."""
 
 import unicodedata
 from typing import Any
@@ -30,7 +30,7 @@ from tests.support.signups import shown
 
 ADA = "ada@example.org"
 SPACES = [sign for sign in SIGNS if unicodedata.category(sign) == "Zs"]
-# As other programs give an address.
+# Formats in which other programs copy an address.
 PASTED = [
     "\u200bada@example.org",
     "\u202aada@example.org\u202c",
@@ -64,26 +64,24 @@ def sign_up(client: FlaskClient, email: str) -> Any:
 
 
 @pytest.mark.parametrize("pasted", PASTED)
-def test_pasted_address_is_the_address(pasted: str) -> None:
+def test_pasted_address_is_cleaned_to_the_plain_address(pasted: str) -> None:
     assert cleaned(pasted) == ADA
     assert email_key(pasted) == ADA
 
 
-def test_no_sign_that_shows_nothing_is_part_of_an_address_wherever_it_stands() -> None:
+def test_invisible_character_is_removed_at_any_position() -> None:
     for sign in SHOWS_NOTHING:
         for place in range(len(ADA) + 1):
             assert cleaned(ADA[:place] + sign + ADA[place:]) == ADA, (hex(ord(sign)), place)
 
 
 @given(st.text(st.sampled_from([*SHOWS_NOTHING, *"ada@example.org"]), max_size=40))
-def test_what_is_left_has_no_sign_that_shows_nothing(text: str) -> None:
+def test_cleaned_text_has_no_invisible_character(text: str) -> None:
     assert not set(cleaned(text)) & set(SHOWS_NOTHING)
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_space_is_taken_out_at_the_ends_and_around_the_at_and_named_within(
-    client: FlaskClient, space: str
-) -> None:
+def test_outer_spaces_are_removed_and_inner_ones_refused(client: FlaskClient, space: str) -> None:
     for text in (f"{space}{ADA}{space}", f"ada{space}@{space}example.org"):
         assert cleaned(text) == ADA
     for text in (f"a{space}da@example.org", f"ada@exam{space}ple.org"):
@@ -93,7 +91,7 @@ def test_space_is_taken_out_at_the_ends_and_around_the_at_and_named_within(
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
-def test_cleaned_is_clean_and_an_address_has_one_mailbox(text: str) -> None:
+def test_cleaning_twice_changes_nothing_and_keeps_the_mailbox(text: str) -> None:
     once = cleaned(text)
     assert cleaned(once) == once
     try:
@@ -104,7 +102,7 @@ def test_cleaned_is_clean_and_an_address_has_one_mailbox(text: str) -> None:
 
 
 @given(st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=12))
-def test_spellings_of_one_key_are_mailed_alike(mailbox: str) -> None:
+def test_spellings_with_one_key_are_mailed_at_one_address(mailbox: str) -> None:
     typed = f"{mailbox}@example.org"
     spellings = {typed, typed.upper(), typed.title(), unicodedata.normalize("NFD", typed)}
     by_key: dict[str, set[str]] = {}
@@ -133,13 +131,15 @@ def test_spellings_of_one_key_are_mailed_alike(mailbox: str) -> None:
         "<@>",
     ],
 )
-def test_what_is_no_single_address_stays_as_it_was_typed(client: FlaskClient, text: str) -> None:
+def test_text_that_is_not_one_address_is_unchanged_and_refused(
+    client: FlaskClient, text: str
+) -> None:
     assert cleaned(text) == text or text == "<@>"
     assert sign_up(client, text).status_code == 422
 
 
 @pytest.mark.parametrize("sign", [sign for sign in SIGNS if at_signs(sign)])
-def test_sign_that_stands_for_an_at_is_a_second_one(client: FlaskClient, sign: str) -> None:
+def test_character_equivalent_to_an_at_sign_counts_as_one(client: FlaskClient, sign: str) -> None:
     for text in (f"a{sign}b.de@c.de", f"a@c.de{sign}b.de", f"a{sign}b.de{sign}c.de"):
         with pytest.raises(EmailNotValidError, match="single @"):
             email_key(text)
@@ -147,7 +147,7 @@ def test_sign_that_stands_for_an_at_is_a_second_one(client: FlaskClient, sign: s
 
 
 @pytest.mark.parametrize("around", ['""', "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", '" '])
-def test_quotes_in_an_address_are_named(client: FlaskClient, around: str) -> None:
+def test_address_with_quotes_is_refused_with_the_reason(client: FlaskClient, around: str) -> None:
     text = f"{around[0]}a{around[1].strip()}@c.de" if around[1] != " " else 'a"b@c.de'
     with pytest.raises(EmailNotValidError, match="no quotes"):
         email_key(text)
@@ -156,12 +156,12 @@ def test_quotes_in_an_address_are_named(client: FlaskClient, around: str) -> Non
     assert "without quotes" in answer.text
 
 
-def test_apostrophe_within_a_mailbox_stays() -> None:
+def test_apostrophe_inside_a_mailbox_is_kept() -> None:
     assert cleaned("o'neil@example.org") == "o'neil@example.org"
 
 
 @pytest.mark.parametrize("pasted", PASTED)
-def test_form_takes_it_and_names_the_address_that_gets_the_mail(
+def test_sign_up_accepts_a_pasted_address_and_shows_the_cleaned_one(
     client: FlaskClient, session: Session, pasted: str
 ) -> None:
     answer = sign_up(client, pasted)
@@ -175,14 +175,14 @@ def test_form_takes_it_and_names_the_address_that_gets_the_mail(
 @pytest.mark.parametrize(
     "path", [f"{COURSE}/enroll", f"{COURSE}/waiting-list?cohort={JANUARY.code}"]
 )
-def test_forms_of_a_course_clean_it_too(client: FlaskClient, path: str) -> None:
-    answer = client.post(path, data={"email": PASTED[1]})  # all else is still to be filled in
+def test_course_forms_clean_a_pasted_address(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, data={"email": PASTED[1]})  # the other fields are still empty
     assert answer.status_code == 422
     assert f'value="{ADA}"' in answer.text
 
 
 @pytest.mark.usefixtures("one_day")
-def test_participant_is_invited_at_the_address_that_was_meant(
+def test_participant_is_invited_at_the_cleaned_address(
     client: FlaskClient, session: Session
 ) -> None:
     writing(session)
@@ -196,7 +196,7 @@ def test_participant_is_invited_at_the_address_that_was_meant(
 
 
 @pytest.mark.parametrize("pasted", PASTED)
-def test_staff_sign_in_and_commands_find_the_person(
+def test_staff_accounts_and_commands_find_a_pasted_address(
     app: Flask, session: Session, pasted: str
 ) -> None:
     accounts.add(session, pasted, Role.OWNER, "a long password", must_change=False)
@@ -212,7 +212,7 @@ def test_staff_sign_in_and_commands_find_the_person(
 
 
 @pytest.mark.parametrize("pasted", [*PASTED, "\u200bada@exam", "\u200bada"])
-def test_search_at_the_desk_finds_what_was_pasted(
+def test_desk_search_finds_a_pasted_address(
     client: FlaskClient, session: Session, pasted: str
 ) -> None:
     sign_up(client, ADA)
@@ -222,15 +222,15 @@ def test_search_at_the_desk_finds_what_was_pasted(
     assert page == [ADA]
 
 
-def test_import_takes_pasted_addresses(session: Session) -> None:
+def test_import_accepts_pasted_addresses(session: Session) -> None:
     writing(session)
     assert import_(session, "\u202aAda@example.org\u202c") == 1
     session.commit()
     assert session.scalars(select(Lead.email)).all() == [ADA]
 
 
-def test_erased_person_known_by_the_former_key_stays_suppressed(engine: Any) -> None:
-    """What was erased before the key changed is known by its hash alone."""
+def test_person_erased_under_the_former_key_stays_suppressed(engine: Any) -> None:
+    """An address erased before migration 0016, which changed the keys, is known only by its hash."""
     email = "stra\u00dfe@example.org"
     former = address_hash(former_key(email_key(email)), SUPPRESSION_KEY)
     with Session(engine) as session:
@@ -251,10 +251,10 @@ def test_erased_person_known_by_the_former_key_stays_suppressed(engine: Any) -> 
         found = suppressions.find(session, lead.address_hash)
         assert found is not None
         assert found.reason == "erased"
-        # Who confirms is mailed again, and a further sign-up does not take that back.
+        # A confirmation ends the suppression, and a further sign-up does not restore it.
         assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
         leads.capture(session, [signup])
         assert suppressions.find(session, lead.address_hash) is None
-        # The other mailbox, whose hash it may have been, is held back as before.
+        # The hash may also be that of the other mailbox, so that one stays suppressed.
         assert suppressions.find(session, former) is not None
         session.commit()

@@ -1,4 +1,4 @@
-"""Names as they are typed and pasted: what nobody sees is taken out, wherever one is taken in."""
+"""Typed and pasted names: invisible characters are removed by every form and import."""
 
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,19 @@ from tests.support.signs import SHOWS_NOTHING
 
 PASTED = "\u202eAnn\u200b\u00a0Ex\u00adample\ufeff\u202c"
 NAME = "Ann Example"
-# A joiner between these letters is written, and so is which shape of the letter is meant.
+# Letters that need an invisible joiner or variation selector; both must be kept.
 AS_WRITTEN = ["علی\u200cرضا", "葛\U000e0100城", "Zoë O'Neil-Gruß", "李 小龍"]
 
 
 @given(st.lists(st.sampled_from([*"Ann E", *SHOWS_NOTHING])).map("".join))
-def test_what_is_left_of_a_name_shows_something_and_stays_as_it_is(text: str) -> None:
+def test_cleaned_name_is_visible_or_empty_and_cleaning_is_stable(text: str) -> None:
     found = cleaned_name(text)
     assert cleaned_name(found) == found
     assert found == "" or any(letter in found for letter in "AnE")
 
 
 @pytest.mark.parametrize("name", AS_WRITTEN)
-def test_sign_that_a_name_is_written_with_stays(name: str) -> None:
+def test_invisible_character_that_a_name_needs_is_kept(name: str) -> None:
     assert cleaned_name(f"\u200b{name} ") == name
 
 
@@ -44,7 +44,7 @@ def app(make_app: Any, sandbox: SandboxServer) -> Flask:
     return built
 
 
-def test_name_of_who_signs_up_or_waits_is_clean(client: FlaskClient, session: Session) -> None:
+def test_name_in_sign_up_and_waiting_list_is_cleaned(client: FlaskClient, session: Session) -> None:
     form = {"name": PASTED, "consent": "yes"}
     client.post("/signup", data={**form, "email": "a@example.org"})
     waiting = f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}"
@@ -53,9 +53,7 @@ def test_name_of_who_signs_up_or_waits_is_clean(client: FlaskClient, session: Se
 
 
 @pytest.mark.usefixtures("one_day")
-def test_name_of_a_buyer_and_of_a_participant_is_clean(
-    client: FlaskClient, session: Session
-) -> None:
+def test_name_of_buyer_and_participant_is_cleaned(client: FlaskClient, session: Session) -> None:
     buy(client, name=PASTED)
     assert session.scalars(select(Order.name)).one() == NAME
     session.rollback()
@@ -68,13 +66,13 @@ def test_name_of_a_buyer_and_of_a_participant_is_clean(
     assert session.scalars(select(Enrollment.name).where(Enrollment.seat == 2)).one() == NAME
 
 
-def test_name_that_shows_nothing_is_asked_for(client: FlaskClient) -> None:
+def test_invisible_name_counts_as_missing(client: FlaskClient) -> None:
     given = {"name": "\u200b\u3164\ufe0f", "email": "a@example.org"}
     answer = client.post(f"{COURSE_PAGE}/enroll", data=given)
     assert "Enter your name" in answer.text
 
 
-def test_imported_names_are_clean(app: Flask, session: Session, tmp_path: Path) -> None:
+def test_imported_names_are_cleaned(app: Flask, session: Session, tmp_path: Path) -> None:
     text = f"email,name,first_name,last_name\na@example.org,{PASTED},,\n"
     text += "b@example.org,,\u200bAnn,Ex\u00adample\u200e\n"
     result = take(app, tmp_path / "people.csv", text)

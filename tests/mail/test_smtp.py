@@ -1,4 +1,4 @@
-"""The mail gateway: what a mail server receives, and what its refusals become."""
+"""Composing and sending mail: the bytes that a mail server receives, and its refusals as errors."""
 
 import re
 import shutil
@@ -70,9 +70,7 @@ def delivered(server: MailServer) -> Mail:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_mail_says_the_same_in_text_and_in_html(
-    instance: Path, server: MailServer, kind: str
-) -> None:
+def test_text_and_html_have_the_same_facts(instance: Path, server: MailServer, kind: str) -> None:
     send(make_mailer(instance, server.url), kind)
     mail = delivered(server)
     assert mail.message.get_content_type() == "multipart/alternative"
@@ -88,7 +86,7 @@ def test_mail_says_the_same_in_text_and_in_html(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_html_is_small_dark_safe_and_asks_nothing_of_the_network(
+def test_html_is_small_supports_dark_mode_and_loads_nothing(
     instance: Path, server: MailServer, kind: str
 ) -> None:
     send(make_mailer(instance, server.url), kind)
@@ -99,7 +97,7 @@ def test_html_is_small_dark_safe_and_asks_nothing_of_the_network(
     assert not re.search(r"<(img|link|script|iframe)\b|url\(|\bsrc=", html)
 
 
-def test_headers_say_who_when_and_that_a_machine_wrote_it(
+def test_headers_name_sender_receiver_date_and_automatic_origin(
     instance: Path, server: MailServer
 ) -> None:
     send(make_mailer(instance, server.url, mail_from="The AI Internship <hello@example.com>"))
@@ -115,7 +113,7 @@ def test_headers_say_who_when_and_that_a_machine_wrote_it(
 
 
 @pytest.mark.parametrize("kind", ["welcome", "already"])
-def test_one_click_unsubscribe_arrives_on_one_line(
+def test_unsubscribe_header_arrives_on_one_line(
     instance: Path, server: MailServer, kind: str
 ) -> None:
     send(make_mailer(instance, server.url), kind)
@@ -126,20 +124,18 @@ def test_one_click_unsubscribe_arrives_on_one_line(
     assert UNSUBSCRIBE in delivered(server).part("plain")
 
 
-def test_request_to_confirm_carries_no_unsubscribe_header(
-    instance: Path, server: MailServer
-) -> None:
+def test_confirmation_mail_has_no_unsubscribe_header(instance: Path, server: MailServer) -> None:
     send(make_mailer(instance, server.url))
     assert b"list-unsubscribe" not in delivered(server).data.lower()
 
 
-def test_long_name_in_other_letters_arrives_whole_in_words_of_legal_length(
+def test_long_non_ascii_name_arrives_whole_within_the_line_limits(
     instance: Path, server: MailServer
 ) -> None:
     name = "Die KI-Werkstatt für Gründerinnen, Gründer & Co.: größer als fünfundsiebzig Zeichen"
     send(make_mailer(instance, server.url, mail_from=f'"{name}" <hello@example.com>'), "welcome")
     mail = delivered(server)
-    # Not the parser of email.message: it puts spaces between encoded words.
+    # Not the parser of email.message, which puts spaces between encoded words.
     shown = make_header(decode_header(Parser(policy=compat32).parsestr(mail.data.decode())["From"]))
     assert str(shown) == f"{name} <hello@example.com>"
     assert all(len(word) <= 75 for word in re.findall(rb"=\?[^?]*\?.\?[^?]*\?=", mail.data))
@@ -148,7 +144,7 @@ def test_long_name_in_other_letters_arrives_whole_in_words_of_legal_length(
     assert mail.data.isascii()
 
 
-def test_every_try_of_one_message_has_the_same_id(instance: Path, server: MailServer) -> None:
+def test_every_attempt_of_one_message_has_the_same_id(instance: Path, server: MailServer) -> None:
     sender = make_mailer(instance, server.url)
     send(sender, reference="same")
     send(sender, reference="same")
@@ -157,16 +153,14 @@ def test_every_try_of_one_message_has_the_same_id(instance: Path, server: MailSe
 
 
 @pytest.mark.parametrize("name", ["Zoë\r\nBcc: evil@example.com", "Zoë\n\nBcc: evil@example.com"])
-def test_line_break_in_a_name_makes_no_header(
-    instance: Path, server: MailServer, name: str
-) -> None:
+def test_line_break_in_a_name_adds_no_header(instance: Path, server: MailServer, name: str) -> None:
     send(make_mailer(instance, server.url), "welcome", name=name)
     mail = delivered(server)
     assert mail.message["Bcc"] is None
     assert all(not key.lower().startswith("bcc") for key in mail.message)
 
 
-def test_line_break_in_a_subject_makes_no_header(instance: Path, tmp_path: Path) -> None:
+def test_line_break_in_a_subject_adds_no_header(instance: Path, tmp_path: Path) -> None:
     templates = tmp_path / "templates"
     shutil.copytree(ROOT / "templates/email", templates / "email")
     (templates / "email/welcome/subject.txt").write_text("Hello {{ name }}\nBcc: x@example.com\n")
@@ -186,12 +180,12 @@ def test_line_break_in_a_subject_makes_no_header(instance: Path, tmp_path: Path)
         "",
     ],
 )
-def test_what_is_no_single_address_is_not_written_to(instance: Path, recipient: str) -> None:
+def test_recipient_that_is_not_one_address_is_refused(instance: Path, recipient: str) -> None:
     with pytest.raises(NoAddress):
         send(make_mailer(instance), recipient=recipient)
 
 
-def test_markup_in_a_name_stays_words(instance: Path, server: MailServer) -> None:
+def test_markup_in_a_name_is_shown_as_text(instance: Path, server: MailServer) -> None:
     send(make_mailer(instance, server.url), "welcome", name="<b>Zoë</b> & co")
     assert "&lt;b&gt;Zoë&lt;/b&gt; &amp; co" in delivered(server).part("html")
     assert "<b>Zoë</b> & co" in delivered(server).part("plain")
@@ -224,7 +218,7 @@ def test_markup_in_a_name_stays_words(instance: Path, server: MailServer) -> Non
         ("data", "554 5.6.0 maria@example.com takes no such mail", PermanentFailure),
     ],
 )
-def test_refusal_is_final_only_when_the_server_says_so_of_the_receiver(
+def test_reply_is_final_only_if_it_is_about_the_receiver_or_the_mail(
     instance: Path, server: MailServer, stage: str, reply: str, failure: type[Exception]
 ) -> None:
     server.replies[stage] = [reply]
@@ -235,7 +229,7 @@ def test_refusal_is_final_only_when_the_server_says_so_of_the_receiver(
     assert "maria@example.com" not in str(raised.value)
 
 
-def test_server_that_is_away_is_a_temporary_failure(instance: Path) -> None:
+def test_unreachable_server_is_a_temporary_failure(instance: Path) -> None:
     with pytest.raises(ServerAway, match="refused"):
         send(make_mailer(instance, f"smtp://127.0.0.1:{free_port()}"))
 
@@ -243,7 +237,7 @@ def test_server_that_is_away_is_a_temporary_failure(instance: Path) -> None:
 @pytest.mark.parametrize(
     "said", [b"421 4.3.2 come later\r\n", b"554 5.3.2 no\r\n", b"", b"HTTP/1.1"]
 )
-def test_server_that_does_not_greet_is_away(instance: Path, said: bytes) -> None:
+def test_server_without_a_valid_greeting_counts_as_away(instance: Path, said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -258,15 +252,13 @@ def test_server_that_does_not_greet_is_away(instance: Path, said: bytes) -> None
         answering.join()
 
 
-def test_rude_farewell_after_the_mail_was_taken_is_no_failure(
-    instance: Path, server: MailServer
-) -> None:
+def test_error_reply_to_quit_is_no_failure(instance: Path, server: MailServer) -> None:
     server.replies["quit"] = ["421 shutting down"]
     send(make_mailer(instance, server.url))
     assert len(server.mails) == 1
 
 
-def test_server_that_drips_is_cut_off_at_the_deadline(
+def test_slow_server_is_disconnected_at_the_deadline(
     instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp, "DEADLINE", 0.5)
@@ -291,7 +283,7 @@ def test_server_that_drips_is_cut_off_at_the_deadline(
         dripping.join()
 
 
-def test_receiver_with_other_letters_is_reached_where_the_server_can(
+def test_non_ascii_receiver_is_sent_to_a_server_with_smtputf8(
     instance: Path, server: MailServer
 ) -> None:
     send(make_mailer(instance, server.url), recipient="jörg@bücher.example")
@@ -301,7 +293,7 @@ def test_receiver_with_other_letters_is_reached_where_the_server_can(
     assert "To: jörg@xn--bcher-kva.example".encode() in mail.data
 
 
-def test_receiver_with_other_letters_is_refused_where_the_server_cannot(instance: Path) -> None:
+def test_non_ascii_receiver_is_refused_without_smtputf8(instance: Path) -> None:
     server = MailServer().start(enable_SMTPUTF8=False)
     try:
         with pytest.raises(PermanentFailure):
@@ -312,7 +304,7 @@ def test_receiver_with_other_letters_is_refused_where_the_server_cannot(instance
     assert delivered(server).recipient == "maria@xn--bcher-kva.example"
 
 
-def test_password_is_never_sent_in_the_clear(instance: Path) -> None:
+def test_password_is_not_sent_without_encryption(instance: Path) -> None:
     server = MailServer().start(auth_require_tls=False)
     try:
         url = f"smtp://me:p%40ss@127.0.0.1:{server.port}"
@@ -327,7 +319,7 @@ def test_password_is_never_sent_in_the_clear(instance: Path) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for localhost that nobody trusts, and a server's context with it."""
+    """An untrusted certificate for localhost, and the SSL context of a server that uses it."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs openssl to make a certificate: apt-get install openssl")
@@ -372,7 +364,7 @@ def test_login_is_encrypted_and_the_password_decoded(
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_password_is_not_told_to_a_server_with_an_unknown_certificate(
+def test_password_is_not_sent_to_a_server_with_an_unknown_certificate(
     instance: Path, certificate: tuple[Path, ssl.SSLContext], scheme: str
 ) -> None:
     server = start_with_tls(scheme, certificate[1])
@@ -384,7 +376,7 @@ def test_password_is_not_told_to_a_server_with_an_unknown_certificate(
     assert server.logins == []
 
 
-def test_relay_without_login_may_have_a_certificate_of_its_own(
+def test_relay_without_login_may_have_a_self_signed_certificate(
     instance: Path, certificate: tuple[Path, ssl.SSLContext]
 ) -> None:
     server = start_with_tls("smtp", certificate[1])
@@ -395,7 +387,7 @@ def test_relay_without_login_may_have_a_certificate_of_its_own(
     assert len(server.mails) == 1
 
 
-def test_without_mail_server_the_mail_becomes_a_file(instance: Path) -> None:
+def test_mail_is_written_to_a_file_without_a_mail_server(instance: Path) -> None:
     sender = make_mailer(instance)
     send(sender, reference="first")
     send(sender, "welcome", reference="second")
@@ -407,7 +399,7 @@ def test_without_mail_server_the_mail_becomes_a_file(instance: Path) -> None:
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
-def test_captured_again_it_replaces_the_first_file(instance: Path) -> None:
+def test_second_capture_of_a_mail_replaces_its_file(instance: Path) -> None:
     sender = make_mailer(instance)
     send(sender, recipient="first@example.com", reference="same")
     send(sender, recipient="second@example.com", reference="same")
@@ -415,7 +407,7 @@ def test_captured_again_it_replaces_the_first_file(instance: Path) -> None:
     assert b"To: second@example.com" in file.read_bytes()
 
 
-def test_folder_that_cannot_be_written_is_a_temporary_failure(instance: Path) -> None:
+def test_unwritable_capture_folder_is_a_temporary_failure(instance: Path) -> None:
     (instance / "mail").write_text("a file where the folder should be")
     with pytest.raises(ServerAway, match="captured mail"):
         send(make_mailer(instance))
