@@ -1,4 +1,4 @@
-"""What pages are compressed to: kept for the next start, never wrong, no trouble if spoiled."""
+"""Compressed pages are kept for the next start; a damaged file never changes a page."""
 
 import gzip
 from pathlib import Path
@@ -10,7 +10,7 @@ from crossroads.middleware.compression import compressed, digest, keep, kept
 BODIES = (b"<p>one page</p>" * 200, b"<p>another</p>" * 200)
 
 
-def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
+def test_kept_pages_are_equal_to_the_compressed_ones(tmp_path: Path) -> None:
     file = tmp_path / "compressed.zip"
     assert kept(file) == {}
     keep(file, [(body, compressed(body)) for body in BODIES])
@@ -20,11 +20,11 @@ def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
         made = found[digest(body)]
         assert brotli.decompress(made["br"]) == gzip.decompress(made["gzip"]) == body
     keep(file, [(BODIES[0], compressed(BODIES[0]))])
-    assert kept(file).keys() == {digest(BODIES[0])}  # and nothing of before
+    assert kept(file).keys() == {digest(BODIES[0])}  # the former pages are dropped
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_no_spoiled_byte_reaches_a_page(tmp_path: Path) -> None:
+def test_damaged_file_never_changes_a_page(tmp_path: Path) -> None:
     file = tmp_path / "compressed.zip"
     keep(file, [(BODIES[0], compressed(BODIES[0]))])
     whole, right = file.read_bytes(), kept(file)
@@ -38,7 +38,7 @@ def test_no_spoiled_byte_reaches_a_page(tmp_path: Path) -> None:
         assert kept(file) == {}
 
 
-def test_pages_are_made_where_nothing_can_be_kept(tmp_path: Path) -> None:
+def test_unwritable_folder_raises_no_error(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     keep(in_the_way / "compressed.zip", [(BODIES[0], compressed(BODIES[0]))])

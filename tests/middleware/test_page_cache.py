@@ -1,4 +1,4 @@
-"""Pages from memory: the bytes and headers a reader gets, and how they follow what they show."""
+"""The page cache: the bytes and headers of a response, and how pages follow their data."""
 
 import gzip
 import threading
@@ -17,14 +17,14 @@ from werkzeug.wrappers import Request, Response
 
 from crossroads.middleware.page_cache import PageCache
 
-SOON = 10.0  # seconds a test waits for another thread on a busy machine
+SOON = 10.0  # seconds that a test waits for another thread on a busy machine
 POLL = 0.02
 TEXT = "A page with the same words. " * 100
 
 
 @dataclass
 class Inner:
-    """The application behind the cache: it answers with `text`, and counts who asks."""
+    """The application behind the cache: it responds with `text` and records each request."""
 
     text: str = TEXT
     status: int = 200
@@ -49,7 +49,7 @@ class Inner:
 
 @contextmanager
 def caching(inner: Inner, **given: Any) -> Iterator[Client]:
-    """Put a cache before the application and return a browser."""
+    """Put a cache in front of the application and yield a browser."""
     options: dict[str, Any] = {
         "paths": lambda: ["/page"],
         "stamp": lambda: inner.stamp,
@@ -83,7 +83,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def plain(answer: Any) -> str:
-    """Return the words of an answer, whatever its encoding."""
+    """Return the text of a response in any encoding."""
     unpack = {"br": brotli.decompress, "gzip": gzip.decompress, None: bytes}
     body: bytes = unpack[answer.headers.get("Content-Encoding")](answer.data)
     return body.decode()
@@ -112,7 +112,7 @@ def plain(answer: Any) -> str:
         (",;,=;q", None),
     ],
 )
-def test_reader_gets_the_encoding_that_suits(
+def test_response_has_the_preferred_encoding(
     browser: Client, accepted: str | None, encoding: str | None
 ) -> None:
     headers = {} if accepted is None else {"Accept-Encoding": accepted}
@@ -127,7 +127,7 @@ def test_reader_gets_the_encoding_that_suits(
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", "identity"])
-def test_unchanged_page_is_not_sent_again(browser: Client, encoding: str) -> None:
+def test_known_etag_is_answered_with_not_modified(browser: Client, encoding: str) -> None:
     accepted = {"Accept-Encoding": encoding}
     first = browser.get("/page", headers=accepted)
     etag = first.headers["ETag"]
@@ -142,12 +142,12 @@ def test_unchanged_page_is_not_sent_again(browser: Client, encoding: str) -> Non
 
 
 @pytest.mark.parametrize("known", ['"other"', "", "nonsense", '"', 'W/"', ",,", '"a" "b"', "\xff"])
-def test_other_page_is_sent(browser: Client, known: str) -> None:
+def test_unknown_etag_is_answered_with_the_page(browser: Client, known: str) -> None:
     assert browser.get("/page", headers={"If-None-Match": known}).status_code == 200
 
 
-def test_each_encoding_has_a_name_of_its_own(browser: Client) -> None:
-    """What a cache holds in one encoding is not confirmed to a reader of another."""
+def test_each_encoding_has_its_own_etag(browser: Client) -> None:
+    """A page cached in one encoding must not be confirmed for a reader of another."""
     etags = {
         name: browser.get("/page", headers={"Accept-Encoding": name}).headers["ETag"]
         for name in ("br", "gzip", "identity")
@@ -158,7 +158,7 @@ def test_each_encoding_has_a_name_of_its_own(browser: Client) -> None:
     assert (answer.status_code, answer.headers["Content-Encoding"]) == (200, "gzip")
 
 
-def test_name_follows_the_bytes(inner: Inner, browser: Client) -> None:
+def test_etag_depends_only_on_the_bytes(inner: Inner, browser: Client) -> None:
     first = browser.get("/page").headers["ETag"]
     inner.text = "Other words"
     inner.stamp = 2
@@ -169,7 +169,7 @@ def test_name_follows_the_bytes(inner: Inner, browser: Client) -> None:
     assert browser.get("/page").headers["ETag"] == first
 
 
-def test_head_is_the_answer_without_its_body(browser: Client) -> None:
+def test_head_has_the_same_headers_without_the_body(browser: Client) -> None:
     accepted = {"Accept-Encoding": "br"}
     whole = browser.get("/page", headers=accepted)
     head = browser.head("/page", headers=accepted)
@@ -180,7 +180,7 @@ def test_head_is_the_answer_without_its_body(browser: Client) -> None:
     assert browser.head("/page", headers=known).status_code == 304
 
 
-def test_everyone_gets_the_same_bytes(inner: Inner, browser: Client) -> None:
+def test_every_visitor_gets_the_same_bytes(inner: Inner, browser: Client) -> None:
     browser.get("/page")
     wait_for(lambda: inner.asked)
     time.sleep(POLL * 3)
@@ -197,7 +197,7 @@ def test_everyone_gets_the_same_bytes(inner: Inner, browser: Client) -> None:
     assert len(inner.asked) == asked, "nobody asked the application"
 
 
-def test_nothing_that_belongs_to_one_request_is_kept(browser: Client) -> None:
+def test_headers_of_a_single_request_are_not_cached(browser: Client) -> None:
     headers = browser.get("/page").headers
     assert "Set-Cookie" not in headers
     assert "X-Request-ID" not in headers
@@ -205,7 +205,9 @@ def test_nothing_that_belongs_to_one_request_is_kept(browser: Client) -> None:
     assert headers["Cache-Control"] == "public, max-age=0, must-revalidate"
 
 
-def test_everything_else_passes_through(inner: Inner, browser: Client) -> None:
+def test_other_methods_and_paths_are_passed_to_the_application(
+    inner: Inner, browser: Client
+) -> None:
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         answer = browser.open("/page", method=method)
         assert answer.headers["X-Request-ID"]
@@ -215,7 +217,7 @@ def test_everything_else_passes_through(inner: Inner, browser: Client) -> None:
     assert browser.get("/PAGE").headers["X-Request-ID"]
 
 
-def test_picture_is_not_compressed_once_more(inner: Inner, browser: Client) -> None:
+def test_image_is_not_compressed(inner: Inner, browser: Client) -> None:
     inner.kind = "image/png"
     answer = browser.get("/page", headers={"Accept-Encoding": "br"})
     assert "Content-Encoding" not in answer.headers
@@ -223,7 +225,7 @@ def test_picture_is_not_compressed_once_more(inner: Inner, browser: Client) -> N
     assert answer.text == TEXT
 
 
-def test_page_that_cannot_be_made_is_not_kept(inner: Inner, browser: Client) -> None:
+def test_error_response_is_not_cached(inner: Inner, browser: Client) -> None:
     inner.status = 503
     answer = browser.get("/page")
     assert answer.status_code == 503
@@ -232,14 +234,16 @@ def test_page_that_cannot_be_made_is_not_kept(inner: Inner, browser: Client) -> 
     assert browser.get("/page").status_code == 200
 
 
-def test_page_follows_what_it_shows(inner: Inner, browser: Client) -> None:
+def test_page_changes_with_the_version_of_its_data(inner: Inner, browser: Client) -> None:
     assert browser.get("/page").text == TEXT
     inner.text = "23 places left"
     inner.version = 2
     wait_for(lambda: browser.get("/page").text == "23 places left")
 
 
-def test_reader_never_waits_for_a_new_rendering(inner: Inner, browser: Client) -> None:
+def test_reader_gets_the_old_page_while_a_new_one_is_rendered(
+    inner: Inner, browser: Client
+) -> None:
     assert browser.get("/page").text == TEXT
     rendering, done = threading.Event(), threading.Event()
 
@@ -258,7 +262,7 @@ def test_reader_never_waits_for_a_new_rendering(inner: Inner, browser: Client) -
     wait_for(lambda: browser.get("/page").text == "new words")
 
 
-def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
+def test_prefilled_pages_are_rendered_again_only_after_a_change(
     inner: Inner, tmp_path: Path
 ) -> None:
     cache = PageCache(
@@ -272,7 +276,7 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
     )
     before = threading.active_count()
     cache.fill(tmp_path / "compressed.zip")
-    assert threading.active_count() == before  # what is forked from here has none that is missing
+    assert threading.active_count() == before  # no thread yet: a fork would not copy it
     assert inner.asked == ["GET /page"]
     browser = Client(cache)
     try:
@@ -292,7 +296,7 @@ def test_pages_filled_beforehand_are_not_rendered_again_until_they_change(
         cache.close()
 
 
-def test_page_that_has_not_changed_is_not_compressed_again(
+def test_unchanged_page_is_not_compressed_again(
     inner: Inner, browser: Client, tmp_path: Path
 ) -> None:
     cache = cast(PageCache, browser.application)
@@ -305,8 +309,8 @@ def test_page_that_has_not_changed_is_not_compressed_again(
     assert cache.kept("/page") is before
 
 
-def test_late_rendering_does_not_replace_a_newer_one(inner: Inner) -> None:
-    """A reader's own rendering may have begun before a change and end after it."""
+def test_outdated_rendering_does_not_replace_a_newer_one(inner: Inner) -> None:
+    """A request may start to render before a change and finish after it."""
     begun, changed, released = threading.Event(), threading.Event(), threading.Event()
     reader: threading.Thread | None = None
     polls: list[int] = []
@@ -329,14 +333,14 @@ def test_late_rendering_does_not_replace_a_newer_one(inner: Inner) -> None:
         assert begun.wait(SOON)
         inner.text = "new words"
         changed.set()
-        wait_for(lambda: len(polls) > 1)  # after the first poll everything was rendered anew
+        wait_for(lambda: len(polls) > 1)  # the first poll rendered every page again
         assert browser.get("/page").text == "new words"
         released.set()
         reader.join(SOON)
         assert browser.get("/page").text == "new words"
 
 
-def test_last_bytes_stay_while_nothing_can_be_asked(inner: Inner) -> None:
+def test_last_page_is_served_while_the_version_query_fails(inner: Inner) -> None:
     away = threading.Event()
     asked = []
 
@@ -360,7 +364,7 @@ def test_last_bytes_stay_while_nothing_can_be_asked(inner: Inner) -> None:
     assert line["error"] == "the database is away, said m***@example.org"
 
 
-def test_last_bytes_stay_while_a_page_cannot_be_made(inner: Inner, browser: Client) -> None:
+def test_last_page_is_served_while_rendering_fails(inner: Inner, browser: Client) -> None:
     assert browser.get("/page").text == TEXT
     wait_for(lambda: len(inner.asked) >= 2)
     inner.status = 500
@@ -373,7 +377,7 @@ def test_last_bytes_stay_while_a_page_cannot_be_made(inner: Inner, browser: Clie
     wait_for(lambda: browser.get("/page").text == "mended")
 
 
-def test_changed_files_show_at_the_next_request(inner: Inner, browser: Client) -> None:
+def test_changed_files_are_rendered_at_the_next_request(inner: Inner, browser: Client) -> None:
     assert browser.get("/page").text == TEXT
     inner.text = "edited"
     assert browser.get("/page").text == TEXT
@@ -381,7 +385,7 @@ def test_changed_files_show_at_the_next_request(inner: Inner, browser: Client) -
     assert browser.get("/page").text == "edited"
 
 
-def test_addresses_follow_the_files_and_stay_while_those_cannot_be_read(inner: Inner) -> None:
+def test_cached_paths_follow_the_files_and_survive_an_error(inner: Inner) -> None:
     known = ["/page"]
 
     def paths() -> list[str]:
@@ -399,8 +403,8 @@ def test_addresses_follow_the_files_and_stay_while_those_cannot_be_read(inner: I
         assert "X-Request-ID" not in browser.get("/new").headers
 
 
-def test_answer_is_of_one_piece_while_pages_change(inner: Inner, browser: Client) -> None:
-    """Many readers at once, new words all the time: bytes, length and name always fit."""
+def test_response_is_consistent_while_pages_change(inner: Inner, browser: Client) -> None:
+    """With many concurrent readers and changes, bytes, length and ETag always match."""
     stop = time.monotonic() + 1.0
     broken: list[str] = []
     names: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Rate limits: counted by all processes together, and per network."""
+"""Rate limits: one count for all processes, per network and per address."""
 
 import re
 import sqlite3
@@ -31,20 +31,20 @@ def counters(instance: Path) -> CounterFile:
 
 
 def knock(client: FlaskClient, address: str = "192.0.2.1", **headers: str) -> int:
-    """Send the form from an address and return the status of the answer."""
+    """Send the sign-up form from an IP address and return the status code."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = client.post("/signup", data=FORM, environ_base={"REMOTE_ADDR": address}, headers=named)
     return answer.status_code
 
 
-def test_threads_count_together(counters: CounterFile) -> None:
+def test_threads_share_one_count(counters: CounterFile) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: counters.incr("shared", 60), range(200)))
     assert sorted(found) == list(range(1, 201))
     counters.close()
 
 
-def test_processes_take_turns_to_count_and_a_killed_one_has_none(
+def test_process_waits_for_the_lock_and_a_killed_holder_releases_it(
     counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_limits, "TURN_SECONDS", 30)
@@ -57,7 +57,7 @@ def test_processes_take_turns_to_count_and_a_killed_one_has_none(
     counters.close()
 
 
-def test_a_process_that_keeps_the_turn_does_not_stop_the_count(
+def test_count_goes_on_after_a_lock_timeout(
     counters: CounterFile, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_limits, "TURN_SECONDS", 0.3)
@@ -68,7 +68,7 @@ def test_a_process_that_keeps_the_turn_does_not_stop_the_count(
     counters.close()
 
 
-def test_counter_ends_with_its_window(counters: CounterFile) -> None:
+def test_counter_restarts_after_its_window(counters: CounterFile) -> None:
     with time_machine.travel(START, tick=False) as clock:
         assert [counters.incr("key", 60) for _ in range(3)] == [1, 2, 3]
         assert counters.get_expiry("key") == START.timestamp() + 60
@@ -81,13 +81,13 @@ def test_counter_ends_with_its_window(counters: CounterFile) -> None:
     counters.close()
 
 
-MOMENTS = [0, 1, 30, 60, 3599, 3600, 86_400]  # seconds from one to the next
+MOMENTS = [0, 1, 30, 60, 3599, 3600, 86_400]  # seconds between two requests
 WINDOWS = {"minute": (60, 1), "hour": (3600, 3), "day": (86_400, 5), "never": (10, 10**9)}
 
 
 @given(st.lists(st.tuples(st.sampled_from(MOMENTS), st.permutations(sorted(WINDOWS))), max_size=30))
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_counted_up_to_the_first_that_is_over(
+def test_limits_are_counted_up_to_the_first_exceeded_one(
     counters: CounterFile, asked: list[tuple[int, list[str]]]
 ) -> None:
     counters.reset()
@@ -110,7 +110,7 @@ def test_counted_up_to_the_first_that_is_over(
     counters.close()
 
 
-def test_counters_that_ran_out_are_cleared_away(counters: CounterFile, instance: Path) -> None:
+def test_expired_counters_are_deleted(counters: CounterFile, instance: Path) -> None:
     with time_machine.travel(START, tick=False) as clock:
         for number in range(400):
             counters.incr(f"old {number}", 60)
@@ -124,7 +124,7 @@ def test_counters_that_ran_out_are_cleared_away(counters: CounterFile, instance:
     assert rows == 400
 
 
-def test_too_many_sign_ups_are_stopped_until_the_window_ends(
+def test_sign_ups_over_the_limit_are_refused_until_the_window_ends(
     make_app: Any, session: Session
 ) -> None:
     client = make_app(signup_limit="2/minute").test_client()
@@ -135,7 +135,7 @@ def test_too_many_sign_ups_are_stopped_until_the_window_ends(
     assert session.scalar(select(func.count()).select_from(Lead)) == 1
 
 
-def test_who_is_too_fast_for_a_minute_does_not_lose_an_hour(
+def test_request_refused_by_one_limit_does_not_count_for_the_others(
     make_app: Any, session: Session
 ) -> None:
     client = make_app(signup_limit="2/minute;5/hour", address_limit="4/day").test_client()
@@ -147,7 +147,7 @@ def test_who_is_too_fast_for_a_minute_does_not_lose_an_hour(
         assert knock(client) == 429, "the address has had four today"
 
 
-def test_who_is_refused_begins_no_other_window(make_app: Any) -> None:
+def test_refused_request_starts_no_window_of_another_limit(make_app: Any) -> None:
     client = make_app(signup_limit="1/minute", address_limit="3/hour").test_client()
     with time_machine.travel(START, tick=False) as clock:
         other = {**FORM, "email": "someone@example.org"}
@@ -155,11 +155,11 @@ def test_who_is_refused_begins_no_other_window(make_app: Any) -> None:
         assert knock(client, "127.0.0.1") == 429, "the network has had its one"
         clock.shift(3590)
         assert [knock(client, f"192.0.2.{number}") for number in range(3)] == [200, 200, 200]
-        clock.shift(20)  # an hour after the refused one
+        clock.shift(20)  # an hour after the refused request
         assert knock(client, "192.0.2.9") == 429, "the hour began with the first that was taken"
 
 
-def test_reading_and_mending_a_typo_count_as_nothing(make_app: Any) -> None:
+def test_reading_the_form_and_correcting_an_address_are_not_counted(make_app: Any) -> None:
     client = make_app(signup_limit="2/minute").test_client()
     assert knock(client) == 200
     for _ in range(5):
@@ -170,13 +170,13 @@ def test_reading_and_mending_a_typo_count_as_nothing(make_app: Any) -> None:
     assert knock(client) == 429
 
 
-def test_one_limit_for_the_form_wherever_it_stands(make_app: Any) -> None:
+def test_form_has_one_limit_on_all_pages(make_app: Any) -> None:
     client = make_app(signup_limit="2/minute").test_client()
     for address, status in (("/", 200), ("/courses/ai-pm-bootcamp", 200), ("/signup", 429)):
         assert client.post(address, data=FORM).status_code == status
 
 
-def test_stopped_visitor_learns_the_seconds_and_loses_nothing(make_app: Any) -> None:
+def test_refused_form_shows_the_seconds_to_wait_and_keeps_its_fields(make_app: Any) -> None:
     client = make_app(signup_limit="1/minute").test_client()
     with time_machine.travel(START, tick=False):
         client.post("/signup?utm_source=mail", data=FORM)
@@ -193,7 +193,7 @@ def test_stopped_visitor_learns_the_seconds_and_loses_nothing(make_app: Any) -> 
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_one_subscriber_has_one_count_whatever_address_is_used(make_app: Any) -> None:
+def test_addresses_of_one_ipv6_network_share_one_count(make_app: Any) -> None:
     client = make_app(signup_limit="2/minute").test_client()
     assert knock(client, "2001:db8:1:2::1") == 200
     assert knock(client, "2001:db8:1:2:ffff::9") == 200
@@ -201,14 +201,14 @@ def test_one_subscriber_has_one_count_whatever_address_is_used(make_app: Any) ->
     assert knock(client, "2001:db8:1:3::1") == 200, "the next network is someone else"
 
 
-def test_addresses_of_version_4_stay_apart_on_a_socket_for_both(make_app: Any) -> None:
+def test_ipv4_addresses_on_a_dual_stack_socket_count_separately(make_app: Any) -> None:
     client = make_app(signup_limit="1/minute").test_client()
     assert knock(client, "::ffff:192.0.2.1") == 200
     assert knock(client, "::ffff:192.0.2.2") == 200
     assert knock(client, "192.0.2.1") == 429, "the same person by the other spelling"
 
 
-def test_header_is_not_believed_without_a_proxy(make_app: Any) -> None:
+def test_forwarded_header_is_ignored_without_a_trusted_proxy(make_app: Any) -> None:
     client = make_app(signup_limit="1/minute").test_client()
     assert knock(client, X_Forwarded_For="198.51.100.1") == 200
     assert knock(client, X_Forwarded_For="198.51.100.2") == 429
@@ -225,7 +225,7 @@ def test_header_is_not_believed_without_a_proxy(make_app: Any) -> None:
         (2, "198.51.100.1, 10.0.0.1", "203.0.113.77, 198.51.100.1, 10.0.0.1"),
     ],
 )
-def test_hops_made_up_by_the_visitor_do_not_help(
+def test_forged_hops_in_the_forwarded_header_are_ignored(
     make_app: Any, proxies: int, first: str, again: str
 ) -> None:
     client = make_app(signup_limit="1/minute", trusted_proxies=proxies).test_client()
@@ -238,23 +238,23 @@ def test_hops_made_up_by_the_visitor_do_not_help(
 @pytest.mark.parametrize(
     ("proxies", "one", "other"),
     [
-        # Fewer hops than proxies: the nearest proxy itself is asked about, not what it was told.
+        # Fewer hops than proxies: the address of the nearest proxy counts, not its header.
         (2, "198.51.100.1", "198.51.100.2"),
         (3, "203.0.113.1, 198.51.100.1", "203.0.113.2, 198.51.100.2"),
         (1, "", "  "),
-        # What is no address at all counts as one visitor, however it is varied.
+        # All invalid addresses count as one visitor, so that varying them does not help.
         (1, "unknown", "_hidden"),
         (1, "999.1.1.1", "1.2.3"),
         (1, "198.51.100.1.2", "::1::2"),
         (1, "[", "]"),
         (1, "x" * 5000, "\u00e9" * 50),
         (1, "fe80::1%eth0", "fe80::1%eth1"),
-        # The same IPv6 subscriber in other words.
+        # Two spellings of one IPv6 network or of one IPv4 address.
         (1, "2001:db8::1", "2001:0DB8:0:0:ffff::"),
         (1, "::ffff:198.51.100.1", "198.51.100.1"),
     ],
 )
-def test_header_that_tells_no_two_visitors_apart_counts_one(
+def test_unusable_forwarded_headers_count_as_one_visitor(
     make_app: Any, proxies: int, one: str, other: str
 ) -> None:
     client = make_app(signup_limit="1/minute", trusted_proxies=proxies).test_client()
@@ -262,14 +262,14 @@ def test_header_that_tells_no_two_visitors_apart_counts_one(
     assert knock(client, "10.0.0.9", X_Forwarded_For=other) == 429
 
 
-def test_header_in_several_lines_is_one_list(make_app: Any) -> None:
+def test_forwarded_header_in_several_lines_is_read_as_one_list(make_app: Any) -> None:
     client = make_app(signup_limit="1/minute", trusted_proxies=1).test_client()
     for made_up, status in (("203.0.113.1", 200), ("203.0.113.2", 429)):
         lines = [("X-Forwarded-For", made_up), ("X-Forwarded-For", "198.51.100.1")]
         assert client.post("/signup", data=FORM, headers=lines).status_code == status
 
 
-def test_windows_of_an_hour_are_kept_beside_those_of_a_minute(make_app: Any) -> None:
+def test_hour_limit_and_minute_limit_are_counted_separately(make_app: Any) -> None:
     client = make_app(signup_limit="2/minute;3/hour").test_client()
     with time_machine.travel(START, tick=False) as clock:
         assert [knock(client) for _ in range(3)] == [200, 200, 429]
@@ -280,12 +280,12 @@ def test_windows_of_an_hour_are_kept_beside_those_of_a_minute(make_app: Any) -> 
     assert 3500 <= int(answer.headers["Retry-After"]) <= 3541
 
 
-def test_counters_are_for_this_user_alone(client: FlaskClient, instance: Path) -> None:
+def test_counter_file_is_readable_only_by_its_owner(client: FlaskClient, instance: Path) -> None:
     client.post("/signup", data={"email": "x"})
     assert (instance / "limits.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_one_address_is_signed_up_so_often_from_anywhere_in_any_spelling(make_app: Any) -> None:
+def test_address_limit_counts_all_networks_and_spellings(make_app: Any) -> None:
     client = make_app(address_limit="2/hour").test_client()
     assert [knock(client, f"192.0.2.{number}") for number in range(3)] == [200, 200, 429]
     other = {**FORM, "email": "MARIA@example.org"}

@@ -1,4 +1,4 @@
-"""Rate limits while their file cannot be used: counted by each process, and never left out."""
+"""Rate limits while their file cannot be used: each process counts in memory."""
 
 import shutil
 import sqlite3
@@ -25,7 +25,7 @@ def damage(instance: Path, how: str) -> None:
         file.mkdir()
     elif how == "folder of its log":
         (instance / "limits.db-wal").mkdir()
-    else:  # it was used, and lost its table
+    else:  # a valid file whose table is missing
         CounterFile(f"{SCHEME}://{file}").incr("key", 60)
         with sqlite3.connect(file) as connection:
             connection.execute("DROP TABLE counter")
@@ -34,7 +34,7 @@ def damage(instance: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["junk", "folder", "folder of its log", "view"])
-def test_sign_in_and_sign_up_stay_limited_and_it_is_said_once(
+def test_sign_in_and_sign_up_stay_limited_and_error_is_logged_once(
     make_app: Any, instance: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     damage(instance, how)
@@ -52,7 +52,7 @@ def test_sign_in_and_sign_up_stay_limited_and_it_is_said_once(
     assert capsys.readouterr().err.count("limits cannot be counted in their file") == 1
 
 
-def test_what_was_counted_in_memory_is_added_to_the_file_once_it_can_be_written(
+def test_counts_in_memory_are_added_to_the_file_when_it_works_again(
     instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.2)
@@ -74,7 +74,7 @@ def test_what_was_counted_in_memory_is_added_to_the_file_once_it_can_be_written(
     counters.close()
 
 
-def test_windows_end_in_memory_too(instance: Path) -> None:
+def test_counter_in_memory_restarts_after_its_window(instance: Path) -> None:
     (instance / "limits.db").mkdir()
     counters = CounterFile(f"{SCHEME}://{instance / 'limits.db'}")
     assert counters.incr_up_to_the_first_over([("key", 1, 1)]) is None
