@@ -230,7 +230,7 @@ def test_import_accepts_pasted_addresses(session: Session) -> None:
 
 
 def test_person_erased_under_the_former_key_stays_suppressed(engine: Any) -> None:
-    """An address erased before migration 0016, which changed the keys, is known only by its hash."""
+    """Migration 0016 changed the keys: an address erased before it is known only by its hash."""
     email = "stra\u00dfe@example.org"
     former = address_hash(former_key(email_key(email)), SUPPRESSION_KEY)
     with Session(engine) as session:
