@@ -1,4 +1,4 @@
-"""The export: every lead that was meant, whole, and harmless in a spreadsheet."""
+"""CSV export of leads: complete, filtered, and safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -118,11 +118,11 @@ def test_a_lead_is_one_row_with_both_touches(engine: Engine) -> None:
     ]
 
 
-def test_no_lead_makes_a_file_with_its_head_alone(engine: Engine) -> None:
+def test_export_without_leads_has_only_the_header(engine: Engine) -> None:
     assert write(engine) == ",".join(HEAD).encode() + b"\r\n"
 
 
-def test_what_needs_quotes_is_quoted_and_unicode_stays(engine: Engine) -> None:
+def test_special_characters_are_quoted_and_unicode_is_kept(engine: Engine) -> None:
     names = ['Comma, "quoted"', "two\nlines", "carriage\r\nreturn", "Élodie 李 🎓", " spaced "]
     store(engine, *(lead(name=name) for name in names))
     body = write(engine)
@@ -151,7 +151,7 @@ def test_what_needs_quotes_is_quoted_and_unicode_stays(engine: Engine) -> None:
         ("", ""),
     ],
 )
-def test_a_cell_that_would_run_gets_one_quote(engine: Engine, name: str, cell: str) -> None:
+def test_cell_that_begins_a_formula_gets_one_quote(engine: Engine, name: str, cell: str) -> None:
     store(engine, lead(name=name, utm_source=name))
     (row,) = rows(write(engine))
     assert (row["name"], row["utm_source"]) == (cell, cell)
@@ -162,13 +162,13 @@ def test_a_cell_that_would_run_gets_one_quote(engine: Engine, name: str, cell: s
 @example("'=")
 @example("'''")
 @given(st.text(st.sampled_from("'=+-@\t\r\nab ,;|:\"") | st.characters(codec="utf-8")))
-def test_making_a_cell_safe_can_be_undone_and_never_leaves_it_running(text: str) -> None:
+def test_defused_cell_never_begins_a_formula_and_can_be_restored(text: str) -> None:
     safe = export.defuse(text)
     assert not RUNS.match(safe)
     assert export.undo(safe) == text
 
 
-def test_the_export_holds_what_the_filter_means(engine: Engine) -> None:
+def test_export_has_only_leads_that_match_the_filter(engine: Engine) -> None:
     store(
         engine,
         lead("a@example.com", state="confirmed", page="/signup"),
@@ -183,14 +183,14 @@ def test_the_export_holds_what_the_filter_means(engine: Engine) -> None:
     assert rows(write(engine, page="/signup", q="c_d")) == []
 
 
-def test_more_than_one_chunk_arrives_whole_and_in_order(engine: Engine) -> None:
+def test_export_of_several_chunks_is_complete_and_in_order(engine: Engine) -> None:
     fill(engine, 2 * csv_file.AT_ONCE + 1)
     numbers = [int(row["id"]) for row in rows(write(engine))]
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 2 * csv_file.AT_ONCE + 1
 
 
-def test_leads_that_come_during_an_export_wait_for_the_next(engine: Engine) -> None:
+def test_leads_added_during_an_export_are_not_in_it(engine: Engine) -> None:
     fill(engine, csv_file.AT_ONCE + 1)
     later = iter(range(10**6, 10**6 + 10))
     file = io.BytesIO()
@@ -200,19 +200,19 @@ def test_leads_that_come_during_an_export_wait_for_the_next(engine: Engine) -> N
         LeadFilter(),
         "csv",
         file,
-        progress=lambda _rows: fill(engine, 1, start=next(later)),  # fails if a lock is held
+        progress=lambda _rows: fill(engine, 1, start=next(later)),  # fails if it locks
     )
     assert count == csv_file.AT_ONCE + 1
 
 
-def test_an_export_that_the_database_ends_early_is_no_export(postgresql_url: str) -> None:
+def test_database_error_during_an_export_is_raised(postgresql_url: str) -> None:
     last = 2 * csv_file.AT_ONCE
     broken = export.Sheet(name="leads", columns={"id": Lead.id, "share": 1 / (Lead.id - last)})
     with opened(postgresql_url) as engine:
         fill(engine, last)
         with pytest.raises(psycopg.errors.DivisionByZero):
             export.write(engine, broken, LeadFilter(), "csv", io.BytesIO())
-        assert len(rows(write(engine))) == last  # the connection has come to itself
+        assert len(rows(write(engine))) == last  # the connection is usable again
 
 
 def test_the_callers_file_stays_open(sqlite_url: str) -> None:
@@ -223,7 +223,7 @@ def test_the_callers_file_stays_open(sqlite_url: str) -> None:
 
 
 class Nowhere(io.RawIOBase):
-    """A file that keeps nothing."""
+    """A file that discards its data."""
 
     def writable(self) -> bool:
         return True
@@ -244,7 +244,7 @@ def test_memory_does_not_grow_with_the_number_of_leads(sqlite_url: str) -> None:
 
     with opened(sqlite_url) as engine:
         fill(engine, 2 * csv_file.AT_ONCE)
-        peak(engine)  # caches are warm from here on
+        peak(engine)  # fills the caches
         two_chunks = peak(engine)
         fill(engine, 3 * csv_file.AT_ONCE, start=2 * csv_file.AT_ONCE)
         assert peak(engine) < two_chunks * 1.2
@@ -291,5 +291,5 @@ def test_an_unknown_format_is_refused(app: Flask, kind: str) -> None:
     assert answer.status_code == 400
 
 
-def test_a_link_exports_nothing(app: Flask) -> None:
+def test_get_request_exports_nothing(app: Flask) -> None:
     assert desk(app).get("/admin/leads/export").status_code == 405

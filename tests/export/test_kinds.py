@@ -1,4 +1,4 @@
-"""The export as a workbook and as JSON Lines: the same rows, whole, and nothing in them runs."""
+"""Export as XLSX and as JSON Lines: the same rows, complete, and no cell is a formula."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def test_workbook_holds_text_as_text_and_times_as_dates(engine: Engine) -> None:
     (sheet,) = sheets(written(engine, "xlsx"))
     assert sheet.title == "leads"
     found = cells(sheet)
-    # openpyxl leaves escapes as they are; a spreadsheet reads _x005F_ as the underscore it is.
+    # openpyxl does not decode escapes; a spreadsheet reads _x005F_ as an underscore.
     names = [name.replace("_x0041_", "_x005F_x0041_") for name in HOSTILE]
     assert [row["name"] for row in found] == names
     assert [row["utm_term"] for row in found] == names
@@ -65,13 +65,13 @@ def test_workbook_holds_text_as_text_and_times_as_dates(engine: Engine) -> None:
     assert not any(cell.data_type == "f" for row in sheet.iter_rows() for cell in row)
 
 
-def test_control_characters_leave_the_workbook_legal(engine: Engine) -> None:
+def test_control_characters_are_removed_from_the_workbook(engine: Engine) -> None:
     store(engine, lead(name="a\x01b\x1fc\uffff"), lead(name="carriage\rreturn"))
     (sheet,) = sheets(written(engine, "xlsx"))
     assert [row["name"] for row in cells(sheet)] == ["abc", "carriage\rreturn"]
 
 
-def test_a_cell_ends_where_a_spreadsheet_ends_it(engine: Engine) -> None:
+def test_cell_is_cut_at_the_length_limit_of_spreadsheets(engine: Engine) -> None:
     long = Sheet(name="leads", columns={"id": Lead.id, "all": literal("🎓" * 20_000, Text)})
     store(engine, lead())
     file = io.BytesIO()
@@ -80,7 +80,7 @@ def test_a_cell_ends_where_a_spreadsheet_ends_it(engine: Engine) -> None:
     assert row["all"] == "🎓" * 16_383
 
 
-def test_rows_beyond_what_a_sheet_holds_go_on_in_the_next(
+def test_rows_over_the_limit_continue_on_the_next_sheet(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xlsx_file, "ROWS_MAX", 4)
@@ -91,14 +91,14 @@ def test_rows_beyond_what_a_sheet_holds_go_on_in_the_next(
     assert [[row["id"] for row in cells(sheet)] for sheet in found] == [[1, 2, 3], [4, 5, 6], [7]]
 
 
-def test_no_row_makes_a_workbook_with_its_head_alone(engine: Engine) -> None:
+def test_workbook_without_rows_has_only_the_header(engine: Engine) -> None:
     body = written(engine, "xlsx")
     (sheet,) = sheets(body)
     assert cells(sheet) == [] and sheet["A1"].value == "id"
     assert ZipFile(io.BytesIO(body)).testzip() is None
 
 
-def test_json_lines_hold_what_is_stored(engine: Engine) -> None:
+def test_json_lines_have_the_stored_values(engine: Engine) -> None:
     store(engine, *(lead(name=name, created_at=NOON) for name in HOSTILE))
     found = [json.loads(line) for line in written(engine, "jsonl").splitlines()]
     assert [row["name"] for row in found] == HOSTILE
@@ -137,8 +137,8 @@ def test_desk_sends_each_kind_and_the_command_line_writes_it(make_app: Any, kind
     words = ["leads", "export", "--format", kind, "--output", "-"]
     result = app.test_cli_runner().invoke(args=words)
     assert result.exit_code == 0, result.stderr
-    if kind == "xlsx":  # a zip holds the time at which it was made
+    if kind == "xlsx":  # a zip file includes its creation time
         assert cells(sheets(result.stdout_bytes)[0]) == cells(sheets(body)[0])
     else:
-        signature = export.SIGNATURES.get(kind, b"")  # a pipe has none
+        signature = export.SIGNATURES.get(kind, b"")  # a pipe gets none
         assert signature + result.stdout_bytes == body

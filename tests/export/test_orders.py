@@ -1,4 +1,4 @@
-"""The exports of orders and of seats: what is in them, whole, and the same from every door."""
+"""Exports of orders and seats: columns, complete rows, and the same file from desk and CLI."""
 
 import csv
 import io
@@ -52,7 +52,7 @@ def write(engine: Engine, sheet: Sheet, which: Filter) -> bytes:
     return file.getvalue()
 
 
-def test_paid_order_is_a_row_that_an_accountant_can_use(engine: Engine, session: Session) -> None:
+def test_paid_order_has_all_amounts_and_times_in_its_row(engine: Engine, session: Session) -> None:
     order = bring(
         session, "paid", email="maria@example.com", name="Maria", number=2, cause="event evt_1"
     )
@@ -99,7 +99,7 @@ def test_paid_order_is_a_row_that_an_accountant_can_use(engine: Engine, session:
     }
 
 
-def test_states_are_those_of_the_list_and_only_paid_ones_have_amounts(
+def test_every_state_is_exported_and_only_paid_orders_have_amounts(
     engine: Engine, session: Session
 ) -> None:
     for state in STATES:
@@ -135,7 +135,7 @@ def test_amounts_have_the_digits_of_their_currency(
     assert (row["price"], row["paid_total"], row["currency"]) == (price, total, currency)
 
 
-def test_free_order_was_paid_with_nothing(engine: Engine, session: Session) -> None:
+def test_free_order_has_a_paid_total_of_zero(engine: Engine, session: Session) -> None:
     bring(session, "paid")
     session.execute(update(OrderEvent).where(OrderEvent.kind == "paid").values(amount_total=0))
     session.commit()
@@ -143,7 +143,7 @@ def test_free_order_was_paid_with_nothing(engine: Engine, session: Session) -> N
     assert row["paid_total"] == "0.00"
 
 
-def test_export_holds_what_the_filter_means(engine: Engine, session: Session) -> None:
+def test_export_has_only_rows_that_match_the_filter(engine: Engine, session: Session) -> None:
     paid = bring(session, "paid", email="maria@example.com", number=2)
     bring(session, "open", email="maria@elsewhere.example")
     bring(session, "paid", cohort=COHORT.model_copy(update={"code": "later"}))
@@ -157,7 +157,7 @@ def test_export_holds_what_the_filter_means(engine: Engine, session: Session) ->
     ]
 
 
-def test_seat_without_a_name_says_who_bought_it(engine: Engine, session: Session) -> None:
+def test_unnamed_seat_is_exported_with_its_buyer(engine: Engine, session: Session) -> None:
     order = bring(session, "paid", email="maria@example.com", name="=Maria", number=2)
     session.execute(update(Enrollment).values(created_at=NOON))
     session.commit()
@@ -170,7 +170,7 @@ def test_seat_without_a_name_says_who_bought_it(engine: Engine, session: Session
     ]
 
 
-def test_more_than_one_chunk_arrives_once_each(
+def test_export_of_several_chunks_has_each_row_once(
     engine: Engine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = [bring(session, state, number=3).id for state in (*STATES, "paid")]
@@ -185,7 +185,7 @@ def test_more_than_one_chunk_arrives_once_each(
 @pytest.mark.parametrize(
     ("room", "head", "count"), [("orders", ORDER_HEAD, 2), ("enrollments", SEAT_HEAD, 3)]
 )
-def test_desk_sends_the_whole_file_of_what_is_filtered(
+def test_desk_sends_a_complete_file_of_the_filtered_rows(
     app: Flask, room: str, head: str, count: int
 ) -> None:
     add_orders(app, "paid", email="maria@example.com", number=3)
@@ -206,9 +206,9 @@ def test_desk_sends_the_whole_file_of_what_is_filtered(
     )
 
 
-def test_no_export_holds_what_opens_a_buyers_page(engine: Engine, session: Session) -> None:
+def test_export_has_no_token_of_a_buyers_pages(engine: Engine, session: Session) -> None:
     order = bring(session, "paid")
-    # As Stripe names them, and not after our token as the factory does.
+    # Stripe's ids do not contain the order's token; those of the test factory do.
     order.session_id, order.payment_intent = "cs_test_1", "pi_1"
     session.commit()
     tokens = [order.token, *session.scalars(select(Enrollment.token))]
@@ -221,7 +221,7 @@ def test_no_export_holds_what_opens_a_buyers_page(engine: Engine, session: Sessi
 
 
 @pytest.mark.parametrize("room", ["orders", "enrollments"])
-def test_marketer_exports_no_money(app: Flask, room: str) -> None:
+def test_marketer_cannot_export_orders_or_seats(app: Flask, room: str) -> None:
     client = desk(app, "marketer")
     form = {"format": "csv"}
     answer = send(client, f"/admin/{room}/export", form, page="/admin/password")
@@ -251,7 +251,7 @@ def test_command_line_writes_the_same_bytes(sold: Flask, tmp_path: Path) -> None
     assert BOM_UTF8 + result.stdout_bytes == body
 
 
-def test_command_line_narrows_like_the_desk(sold: Flask) -> None:
+def test_command_line_has_the_filters_of_the_desk(sold: Flask) -> None:
     runner = sold.test_cli_runner()
 
     def states(*options: str) -> list[str]:
@@ -266,7 +266,7 @@ def test_command_line_narrows_like_the_desk(sold: Flask) -> None:
     assert refused.exit_code == 2
 
 
-def test_command_line_writes_who_sits_where(sold: Flask) -> None:
+def test_command_line_exports_seats_like_the_desk(sold: Flask) -> None:
     client = desk(sold)
     path = "/admin/enrollments"
     with send(client, f"{path}/export", {"format": "csv"}, page=path) as answer:
@@ -281,9 +281,7 @@ def test_command_line_writes_who_sits_where(sold: Flask) -> None:
         assert rows(runner.invoke(args=[*command, *options]).stdout_bytes) == []
 
 
-def test_file_that_cannot_be_written_is_one_line_and_leaves_nothing(
-    sold: Flask, tmp_path: Path
-) -> None:
+def test_unwritable_file_is_one_error_line_and_leaves_no_file(sold: Flask, tmp_path: Path) -> None:
     target = tmp_path / "no such folder" / "orders.csv"
     result = sold.test_cli_runner().invoke(args=["orders", "export", "--output", str(target)])
     assert result.exit_code == 1

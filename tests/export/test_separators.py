@@ -1,4 +1,4 @@
-"""CSV stays harmless and readable in programs that separate, quote and decode in other ways.
+"""CSV is safe and readable in programs that use another separator, quote or encoding.
 
 Where the decimal sign is a comma, Excel separates by `;`: then our quotes are ordinary characters.
 """
@@ -71,17 +71,17 @@ def written(engine: Engine, sheet: Sheet, which: Filter) -> str:
 
 
 def cells(text: str) -> Iterator[str]:
-    """Yield what a program may take for a cell, whichever sign it separates and quotes by."""
+    """Yield the cells that programs may find, with each separator and quoting."""
     for separator in SEPARATORS:
         for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
             file = io.StringIO(text, newline="")
             for row in csv.reader(file, delimiter=separator, quoting=quoting):
                 yield from row
-    yield from re.split(f"[{SEPARATORS}\r\n]", text)  # all of them at once, as LibreOffice offers
+    yield from re.split(f"[{SEPARATORS}\r\n]", text)  # all at once, an option of LibreOffice
 
 
 def running(text: str) -> set[str]:
-    """Return what a spreadsheet would run. A negative amount is none."""
+    """Return the cells that a spreadsheet would run as formulas. Negative amounts are not."""
     return {one for one in cells(text) if RUNS.match(one) and not NUMBER.fullmatch(one)}
 
 
@@ -121,7 +121,7 @@ def test_no_separator_opens_a_formula_in_an_export_of_orders_or_seats(
 @example(";\t=")
 @example("';='")
 @given(st.text(st.sampled_from("'=+-@＝\t\r\na ,;|:\"") | st.characters(codec="utf-8")))
-def test_any_cell_is_harmless_and_can_be_undone(text: str) -> None:
+def test_any_cell_is_safe_with_any_separator_and_can_be_restored(text: str) -> None:
     safe = export.defuse(text)
     quoted = io.StringIO()
     csv.writer(quoted, lineterminator="\r\n").writerow(["1", safe, "2"])
@@ -129,7 +129,7 @@ def test_any_cell_is_harmless_and_can_be_undone(text: str) -> None:
     assert export.undo(safe) == text
 
 
-def test_databases_write_what_the_sheet_says(engine: Engine, session: Session) -> None:
+def test_database_and_python_defuse_cells_in_the_same_way(engine: Engine, session: Session) -> None:
     session.add_all(lead(name=name) for name in HOSTILE)
     session.commit()
     text = written(engine, SHEET, LeadFilter())
@@ -137,9 +137,7 @@ def test_databases_write_what_the_sheet_says(engine: Engine, session: Session) -
     assert [row["name"] for row in rows] == [export.defuse(name) for name in HOSTILE]
 
 
-def test_download_begins_with_the_mark_by_which_excel_knows_utf_8(
-    app: Flask, tmp_path: Path
-) -> None:
+def test_download_begins_with_a_byte_order_mark_for_excel(app: Flask, tmp_path: Path) -> None:
     add_leads(app, lead("jose@example.com", name="José", state="confirmed"))
     client = desk(app)
     with send(client, "/admin/leads/export", {"format": "csv"}, page="/admin/leads") as answer:
@@ -153,7 +151,7 @@ def test_download_begins_with_the_mark_by_which_excel_knows_utf_8(
     assert piped.stdout_bytes == body.removeprefix(BOM_UTF8)
 
 
-def test_our_own_import_reads_the_download_again(make_app: Any, tmp_path: Path) -> None:
+def test_import_accepts_the_exported_file(make_app: Any, tmp_path: Path) -> None:
     app: Flask = make_app()
     hostile = [name for name in HOSTILE if not re.search(r"[\t\r\n]|^ ", name)]
     people = [lead(name=name, state="confirmed", utm_term=name) for name in ["José", *hostile]]
