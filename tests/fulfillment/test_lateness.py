@@ -1,4 +1,4 @@
-"""Late background work is noticed by whoever still runs: readiness, metrics, desk and doctor."""
+"""Late background work is reported by readiness, metrics, admin area and doctor."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -96,7 +96,7 @@ def gauges(app: Flask) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", LAGS)
-def test_what_is_late_is_said_everywhere_with_its_age(migrated: Flask, name: str) -> None:
+def test_late_work_is_reported_everywhere_with_its_age(migrated: Flask, name: str) -> None:
     work, how = LAGS[name]
     lag(migrated, how, lateness.LIMITS[work] + timedelta(minutes=3, seconds=5))
     minutes = f"{lateness.LIMITS[work] // timedelta(minutes=1) + 3} minutes"
@@ -117,7 +117,7 @@ def test_what_is_late_is_said_everywhere_with_its_age(migrated: Flask, name: str
 
 
 @pytest.mark.parametrize("name", LAGS)
-def test_what_is_in_time_is_not_said(migrated: Flask, name: str) -> None:
+def test_timely_work_is_not_reported(migrated: Flask, name: str) -> None:
     work, how = LAGS[name]
     lag(migrated, how, lateness.LIMITS[work] - timedelta(seconds=40))
     assert migrated.test_client().get("/readyz").text == "ok\n"
@@ -126,7 +126,7 @@ def test_what_is_in_time_is_not_said(migrated: Flask, name: str) -> None:
     assert "fine: mail, events and sweeps are in time" in result.output
 
 
-def test_what_is_to_come_later_or_held_is_not_late(migrated: Flask) -> None:
+def test_scheduled_held_and_paused_work_is_not_late(migrated: Flask) -> None:
     with migrated.app_context(), Session(db.engine) as session:
         writing(session)
         hour = timedelta(hours=1)
@@ -161,7 +161,7 @@ def test_what_is_to_come_later_or_held_is_not_late(migrated: Flask) -> None:
     assert set(gauges(migrated).values()) == {0.0}
 
 
-def test_metrics_without_a_database_keep_their_counters(make_app: Any) -> None:
+def test_metrics_without_a_database_still_have_counters(make_app: Any) -> None:
     app = make_app(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     answer = app.test_client().get("/metrics")
     assert answer.status_code == 200
@@ -191,5 +191,5 @@ def test_each_age_is_read_from_an_index(make_app: Any, sqlite_url: str) -> None:
         (timedelta(days=2), "2 days"),
     ],
 )
-def test_age_is_said_as_people_say_it(age: timedelta, words: str) -> None:
+def test_age_is_formatted_in_words(age: timedelta, words: str) -> None:
     assert lateness.in_words(age) == words

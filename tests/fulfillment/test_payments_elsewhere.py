@@ -1,4 +1,4 @@
-"""Orders whose payment or mode is not of the account that the site asks now."""
+"""Orders whose payment or mode does not belong to the Stripe account of the current key."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,7 +28,7 @@ from tests.support.sandbox_server import KEY, SandboxServer
 
 
 @pytest.mark.parametrize("way", ["sweep", "event", "cancel"])
-def test_order_whose_payment_is_on_its_way_elsewhere_keeps_its_seat_and_is_named(
+def test_order_with_a_pending_payment_elsewhere_keeps_its_seat(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer, way: str
 ) -> None:
     order, url = opened(engine, gateway)
@@ -54,7 +54,7 @@ def test_order_whose_payment_is_on_its_way_elsewhere_keeps_its_seat_and_is_named
 
 
 @pytest.mark.parametrize("was", ["open", "paid"])
-def test_event_of_an_order_that_is_elsewhere_is_done(
+def test_event_of_an_order_elsewhere_is_marked_done(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer, was: str
 ) -> None:
     order, url = opened(engine, gateway)
@@ -71,7 +71,7 @@ def test_event_of_an_order_that_is_elsewhere_is_done(
 def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
 ) -> None:
-    """The payment's own, and that of a second one where the first needed no money."""
+    """Also of a second payment whose order was free at first."""
     order, url = opened(engine, gateway)
     sandbox.pay(url)
     settlement.settle(engine, gateway, order.id, "event")
@@ -100,10 +100,10 @@ def test_refunds_of_a_payment_elsewhere_are_left_to_staff(
             ]
             assert found == [("asked", ""), ("refused", "not-in-this-account")]
         assert ledger.unsettled(session) == []
-        assert refunds.failed(session) == [order.id, number]  # the desk's list
+        assert refunds.failed(session) == [order.id, number]  # the list in the admin area
 
 
-def test_event_about_refunds_of_a_payment_elsewhere_is_done(
+def test_event_about_refunds_of_a_payment_elsewhere_is_marked_done(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -120,7 +120,7 @@ def test_event_about_refunds_of_a_payment_elsewhere_is_done(
         assert refunds.failed(session) == [order.id]
 
 
-def test_test_key_refuses_no_refund_of_a_live_payment(
+def test_test_key_does_not_fail_the_refund_of_a_live_payment(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     sandbox.control("mode", live=True)
@@ -146,7 +146,7 @@ def test_test_key_refuses_no_refund_of_a_live_payment(
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_order_from_before_the_mode_was_stored_has_that_of_its_checkout(
+def test_order_without_a_stored_mode_takes_the_mode_of_its_checkout(
     engine: Engine, live: bool
 ) -> None:
     with Session(engine) as session:
@@ -160,7 +160,7 @@ def test_order_from_before_the_mode_was_stored_has_that_of_its_checkout(
         assert session.get(Hold, order.id) is not None
 
 
-def test_order_from_before_that_a_test_key_opens_on_a_site_that_sells_holds_no_seat(
+def test_order_without_mode_gets_no_hold_from_test_checkout_on_live_site(
     engine: Engine,
 ) -> None:
     with Session(engine) as session:
@@ -175,10 +175,10 @@ def test_order_from_before_that_a_test_key_opens_on_a_site_that_sells_holds_no_s
 
 
 @pytest.mark.parametrize("code", ["one", "another"])
-def test_first_live_order_and_a_test_order_at_the_same_time_both_come_through(
+def test_first_live_order_and_concurrent_test_order_do_not_deadlock(
     engine: Engine, code: str
 ) -> None:
-    """Who places an order locks the cohort, then the version of the site: so does the first."""
+    """Every placement locks the cohort, then the site's page version: the first live order too."""
     with Session(engine) as session:
         writing(session)
         place(session, SMALL.model_copy(update={"code": "one"}))
@@ -198,6 +198,6 @@ def test_first_live_order_and_a_test_order_at_the_same_time_both_come_through(
         waits = pool.submit(first_live)
         with pytest.raises(TimeoutError):
             waits.result(timeout=0.5)
-        orders.end(session, tried, OrderEventKind.CANCELED, "buyer")  # the version of the site
+        orders.end(session, tried, OrderEventKind.CANCELED, "buyer")  # locks the version
         session.commit()
         assert waits.result(timeout=20) == "live"

@@ -1,4 +1,4 @@
-"""The sweep: whatever webhook was lost is found and healed, once, and it says what and why."""
+"""The sweep finds what lost webhooks would have reported, applies it once, and reports why."""
 
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -37,13 +37,13 @@ def make(engine: Engine, gateway: Gateway, owner: str = "a test") -> Sweep:
 
 
 def sweep(engine: Engine, gateway: Gateway) -> tuple[list[str], Sweep]:
-    """Sweep, and return what it said, and the sweep."""
+    """Run a sweep; return the lines of its drifts, and the sweep."""
     one = make(engine, gateway)
     return [str(drift) for drift in one.run()], one
 
 
 def rows(engine: Engine) -> dict[str, list[Any]]:
-    """Return all that is stored, but for how far the sweep has read."""
+    """Return all stored rows, without the position that the sweep has read to."""
     with engine.connect() as connection:
         return {
             table.name: [tuple(row) for row in connection.execute(select(table))]
@@ -53,7 +53,7 @@ def rows(engine: Engine) -> dict[str, list[Any]]:
 
 
 def mark(engine: Engine, at: datetime | None = None) -> datetime | None:
-    """Return until when the sweep has read, or set it."""
+    """Return the time that the sweep has read to, or set it."""
     with Session(engine) as session:
         if at:
             writing(session)
@@ -69,7 +69,7 @@ def listed(gateway: Gateway, kind: str) -> Event:
 
 
 def hear(engine: Engine, gateway: Gateway) -> None:
-    """Take and follow every event, as when all webhooks come."""
+    """Receive and process every event, as when all webhooks arrive."""
     with Session(engine) as session:
         writing(session)
         for event in gateway.events(now() - timedelta(days=1), sorted(webhook_events.FOLLOWED)):
@@ -79,7 +79,7 @@ def hear(engine: Engine, gateway: Gateway) -> None:
 
 
 def bought(engine: Engine, gateway: Gateway, sandbox: SandboxServer) -> tuple[Order, str]:
-    """Return a paid order all of whose webhooks have come, and its charge."""
+    """Return a paid order whose webhooks have all arrived, and its charge."""
     order, url = opened(engine, gateway)
     sandbox.pay(url)
     hear(engine, gateway)
@@ -89,7 +89,7 @@ def bought(engine: Engine, gateway: Gateway, sandbox: SandboxServer) -> tuple[Or
     return order, charge.id
 
 
-def test_lost_webhooks_heal_page_by_page_and_the_second_run_changes_nothing(
+def test_lost_webhooks_are_recovered_and_second_run_changes_nothing(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "PAGE", 2)
@@ -107,7 +107,7 @@ def test_lost_webhooks_heal_page_by_page_and_the_second_run_changes_nothing(
     assert rows(engine) == before
 
 
-def test_order_that_the_list_does_not_show_is_asked_for_however_old_it_is(
+def test_old_open_order_is_checked_when_the_event_list_fails(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -120,7 +120,7 @@ def test_order_that_the_list_does_not_show_is_asked_for_however_old_it_is(
     assert one.left == ["the events that Stripe lists were not read: APIError"]
 
 
-def test_refund_made_at_stripe_whose_webhooks_were_lost_is_found(
+def test_refund_at_stripe_is_found_without_its_webhooks(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -141,7 +141,7 @@ def test_refund_made_at_stripe_whose_webhooks_were_lost_is_found(
     assert sweep(engine, gateway)[0] == []
 
 
-def test_dispute_whose_webhooks_were_lost_is_found_from_its_first_day_to_its_last(
+def test_dispute_and_its_outcome_are_found_without_webhooks(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -157,7 +157,7 @@ def test_dispute_whose_webhooks_were_lost_is_found_from_its_first_day_to_its_las
     assert sweep(engine, gateway)[0] == []
 
 
-def test_event_that_came_and_waits_for_a_worker_is_followed(
+def test_received_event_that_waits_for_a_worker_is_processed(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -173,10 +173,10 @@ def test_event_that_came_and_waits_for_a_worker_is_followed(
     ]
 
 
-def test_webhook_that_comes_after_the_sweep_changes_nothing_but_that_it_came(
+def test_late_webhook_after_the_sweep_is_stored_and_changes_no_order(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
-    """The doctor tells by it whether webhooks come at all."""
+    """The doctor needs its row to know whether webhooks arrive at all."""
     _, url = opened(engine, gateway)
     sandbox.pay(url)
     sweep(engine, gateway)
@@ -193,10 +193,10 @@ def test_webhook_that_comes_after_the_sweep_changes_nothing_but_that_it_came(
     assert after == before
 
 
-def test_checkout_whose_id_was_never_stored_is_found_by_what_it_names(
+def test_checkout_without_a_stored_id_is_found_by_its_order_reference(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
-    """Stripe made it, and the process was ended before it could note it."""
+    """Stripe made the checkout, and the process ended before it stored the id."""
     order = placed(engine)
     lost = checkouts.open_checkout(engine, gateway, order, BASE)
     with Session(engine) as session:
@@ -209,7 +209,7 @@ def test_checkout_whose_id_was_never_stored_is_found_by_what_it_names(
 
 
 def strange(sandbox: SandboxServer) -> None:
-    """Sell, return and dispute something of another product on the account."""
+    """Sell, refund and dispute something of another product in the account."""
     sdk = sandbox.client()
     made = sdk.v1.checkout.sessions.create(
         session_params(client_reference_id="their-7", line_items=[line_item(900)])
@@ -221,7 +221,7 @@ def strange(sandbox: SandboxServer) -> None:
     sandbox.control("dispute", id=charge.id)
 
 
-def test_what_others_on_the_account_do_is_counted_once_and_touched_never(
+def test_events_of_other_products_are_counted_once_and_ignored(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = opened(engine, gateway)
@@ -236,7 +236,7 @@ def test_what_others_on_the_account_do_is_counted_once_and_touched_never(
     assert (again.events, again.foreign) == (one.events, 0)
 
 
-def test_mark_moves_when_all_was_read_and_not_before(
+def test_mark_moves_only_when_all_events_were_read(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "PAGE", 1)
@@ -259,7 +259,7 @@ def test_mark_moves_when_all_was_read_and_not_before(
     assert (mark(engine) or first) > first
 
 
-def test_next_sweep_reads_from_an_hour_before_the_mark_on(
+def test_next_sweep_reads_from_one_hour_before_the_mark(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     opened(engine, gateway)
@@ -269,10 +269,10 @@ def test_next_sweep_reads_from_an_hour_before_the_mark_on(
     with time_machine.travel(now() + timedelta(minutes=100)):
         assert sweep(engine, gateway)[1].events > 3
     with time_machine.travel(now() + timedelta(minutes=200)):
-        assert sweep(engine, gateway)[1].events == 1  # the checkout is over by now
+        assert sweep(engine, gateway)[1].events == 1  # the expired checkout
 
 
-def test_gap_longer_than_stripe_keeps_events_is_bridged_by_what_was_made_in_it(
+def test_sweep_after_stripes_event_retention_still_finds_changes(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     (first, charge), (second, url) = (
@@ -294,7 +294,7 @@ def test_gap_longer_than_stripe_keeps_events_is_bridged_by_what_was_made_in_it(
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Collects the seconds that are waited for Stripe, without waiting."""
+    """Collects the seconds of each wait for Stripe, without waiting."""
     waited: list[float] = []
     monkeypatch.setattr("crossroads.payments.connection.sleep", waited.append)
     return waited
@@ -304,7 +304,7 @@ def busy(sandbox: SandboxServer, times: int, seconds: int = 0) -> None:
     sandbox.control("fault", kind="429", times=times, seconds=seconds)
 
 
-def test_busy_stripe_is_asked_again_after_a_pause_that_grows(
+def test_rate_limited_call_is_retried_after_growing_pauses(
     engine: Engine, sandbox: SandboxServer, patient: list[float]
 ) -> None:
     gateway = Gateway(KEY, base=sandbox.url, background=True)
@@ -315,7 +315,7 @@ def test_busy_stripe_is_asked_again_after_a_pause_that_grows(
     assert all(low <= wait <= low * 1.25 for low, wait in zip((1, 2, 4), patient, strict=True))
 
 
-def test_busy_stripe_is_left_alone_as_long_as_it_says(
+def test_retry_waits_as_long_as_stripe_asks(
     engine: Engine, sandbox: SandboxServer, patient: list[float]
 ) -> None:
     gateway = Gateway(KEY, base=sandbox.url, background=True)
@@ -326,7 +326,7 @@ def test_busy_stripe_is_left_alone_as_long_as_it_says(
 
 
 @pytest.mark.parametrize("seconds", [0, 600])
-def test_stripe_that_stays_busy_is_left_for_the_next_sweep_with_what_was_done_kept(
+def test_sweep_stops_at_lasting_rate_limits_and_keeps_its_results(
     engine: Engine, sandbox: SandboxServer, patient: list[float], seconds: int
 ) -> None:
     gateway = Gateway(KEY, base=sandbox.url, background=True)
@@ -344,7 +344,7 @@ def test_stripe_that_stays_busy_is_left_for_the_next_sweep_with_what_was_done_ke
     assert len(sweep(engine, gateway)[0]) == 2
 
 
-def test_stripe_that_is_away_is_not_asked_about_every_order(
+def test_sweep_stops_calling_stripe_during_an_outage(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     for number in range(5):
@@ -355,7 +355,7 @@ def test_stripe_that_is_away_is_not_asked_about_every_order(
     assert len(sandbox.state()["calls"]) == asked + 3
 
 
-def test_second_sweep_leaves_the_first_alone_and_takes_over_when_that_is_dead(
+def test_second_sweep_runs_only_after_the_lease_of_the_first_expired(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep_lease, "RENEW_SECONDS", 0)
@@ -375,7 +375,7 @@ def test_second_sweep_leaves_the_first_alone_and_takes_over_when_that_is_dead(
     assert second.left == [] and count(engine, Enrollment) == 3
 
 
-def test_lease_is_renewed_while_the_sweep_goes_on(
+def test_lease_is_renewed_while_the_sweep_runs(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep_lease, "RENEW_SECONDS", 0)
@@ -389,7 +389,7 @@ def test_lease_is_renewed_while_the_sweep_goes_on(
                     list(make(engine, gateway, "the second").run())
 
 
-def test_sweeper_sweeps_at_once_then_rests_and_ends_when_told_to(
+def test_sweeper_runs_at_once_then_pauses_and_stops_on_request(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     sandbox.pay(opened(engine, gateway)[1])
@@ -413,7 +413,7 @@ def app(make_app: Any, sandbox: SandboxServer) -> Flask:
     return built
 
 
-def test_command_says_each_drift_what_it_did_and_how_it_ended(
+def test_command_prints_each_drift_its_totals_and_its_errors(
     app: Flask, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     with app.app_context():

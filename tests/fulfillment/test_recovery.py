@@ -1,4 +1,4 @@
-"""What a key of another account or mode must not lose: marks, payments on their way, numbers."""
+"""A key of another account or mode loses no data: marks, pending payments and lost payments."""
 
 from datetime import timedelta
 from typing import Any
@@ -50,17 +50,17 @@ def mark(engine: Engine) -> Any:
 
 
 def at_another(sandbox: SandboxServer, other: SandboxServer, app: Flask) -> Flask:
-    """Let the app's key be of the other account."""
+    """Give the app a key of the other account."""
     current.of(app).gateway = Gateway(KEY, base=other.url)
     return app
 
 
-# What was read.
+# The position read.
 
 
 @pytest.mark.parametrize("meant", [False, True])
 @pytest.mark.parametrize("told", [False, True])
-def test_order_that_another_account_ended_and_its_own_was_paid_for_is_found(
+def test_payment_is_found_after_another_account_ended_the_order(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer,
     meant: bool, told: bool,
 ) -> None:  # fmt: skip
@@ -75,7 +75,7 @@ def test_order_that_another_account_ended_and_its_own_was_paid_for_is_found(
             session.commit()
     sweep(engine, theirs)
     sandbox.pay(url)
-    if told:  # by the webhook of the account that the order is of
+    if told:  # the webhook of the order's own account
         receive(engine, order)
         Settler(engine, theirs, BASE).work()
     assert state(engine, order) == "expired"
@@ -90,10 +90,10 @@ def test_order_that_another_account_ended_and_its_own_was_paid_for_is_found(
     assert mark(engine) > before
 
 
-def test_order_that_a_restricted_key_ended_is_asked_for_again(
+def test_order_ended_by_a_restricted_key_is_checked_again(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
 ) -> None:
-    """Neither account is known, so the mark moves on."""
+    """Neither account is known, so the mark moves forward."""
     for each in (sandbox, other):
         each.control("deny", rights=["rak_accounts_kyc_basic_read"])
     restricted = "rk_test_" + "abc"
@@ -111,7 +111,7 @@ def test_order_that_a_restricted_key_ended_is_asked_for_again(
 
 @pytest.fixture
 def sold_live(engine: Engine, sandbox: SandboxServer) -> Gateway:
-    """A site that sells for real, whose database is restored to before the first sale."""
+    """A live site whose database is restored from before its first sale."""
     sandbox.control("mode", live=True)
     live = Gateway(LIVE_KEY, base=sandbox.url)
     with Session(engine, expire_on_commit=False) as session:
@@ -124,7 +124,7 @@ def sold_live(engine: Engine, sandbox: SandboxServer) -> Gateway:
 
 
 @pytest.mark.parametrize("mode", ["live", "test", None])
-def test_restored_database_that_a_test_key_saw_first_still_finds_what_was_sold_live(
+def test_lost_live_order_is_found_after_a_sweep_with_a_test_key(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, sold_live: Gateway, mode: str | None
 ) -> None:
     with Session(engine) as session:
@@ -133,14 +133,14 @@ def test_restored_database_that_a_test_key_saw_first_still_finds_what_was_sold_l
     sandbox.control("mode", live=False)
     with time_machine.travel(now() + timedelta(days=1), tick=True):
         assert sweep(engine, gateway)[1].lost == []
-        if mode is None:  # someone tries it
+        if mode is None:  # somebody places a test order
             opened(engine, gateway, "tries@example.com")
             sweep(engine, gateway)
         sandbox.control("mode", live=True)
         assert [one.mode for one in sweep(engine, sold_live)[1].lost] == ["live"]
 
 
-def test_first_order_after_the_restore_hides_no_lost_one(
+def test_first_order_after_the_restore_does_not_hide_lost_orders(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     sandbox.pay(opened(engine, gateway)[1])
@@ -157,7 +157,7 @@ def test_first_order_after_the_restore_hides_no_lost_one(
 
 
 @pytest.mark.parametrize("act", ["enroll", "refund"])
-def test_lost_payment_stays_raised_while_the_account_does_not_know_it(
+def test_lost_payment_stays_listed_while_its_account_is_not_connected(
     app: Flask, lost: Order, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer,
     act: str,
 ) -> None:  # fmt: skip
@@ -179,7 +179,7 @@ def test_lost_payment_stays_raised_while_the_account_does_not_know_it(
         assert len(session.scalars(select(Enrollment)).all()) == (act == "enroll")
 
 
-def test_order_that_was_made_again_and_is_not_paid_settles_nothing(
+def test_recreated_order_settles_a_lost_payment_only_when_paid(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -199,7 +199,7 @@ def test_order_that_was_made_again_and_is_not_paid_settles_nothing(
         assert session.get_one(LostCheckout, made.id).how == "enrolled"
 
 
-def test_unpaid_lost_checkout_of_another_account_is_deleted_and_found_when_it_is_back(
+def test_deleted_unpaid_checkout_is_found_when_its_account_returns(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
 ) -> None:
     _, url = opened(engine, gateway)
@@ -214,7 +214,7 @@ def test_unpaid_lost_checkout_of_another_account_is_deleted_and_found_when_it_is
         assert len(sweep(engine, gateway)[1].lost) == 1
 
 
-def test_paid_lost_checkout_of_another_account_is_named(
+def test_paid_lost_checkout_of_another_account_is_reported(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, other: SandboxServer
 ) -> None:
     sandbox.pay(opened(engine, gateway)[1])
@@ -225,9 +225,7 @@ def test_paid_lost_checkout_of_another_account_is_named(
     assert ["does not know the payment" in line for line in one.left] == [True]
 
 
-def test_lost_test_payments_are_not_raised_once_the_site_sells_and_purge_deletes_them(
-    app: Flask, lost: Order
-) -> None:
+def test_lost_test_payments_are_not_listed_on_a_live_site(app: Flask, lost: Order) -> None:
     run = app.test_cli_runner().invoke
     assert run(args=["reconcile"]).exit_code == 1
     with app.app_context(), Session(db.engine) as session:
@@ -243,7 +241,7 @@ def test_lost_test_payments_are_not_raised_once_the_site_sells_and_purge_deletes
 # Retention.
 
 
-def test_person_of_a_settled_lost_payment_is_forgotten_after_thirty_days(
+def test_personal_data_of_a_settled_lost_payment_is_kept_30_days(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     for email in ("settled@example.com", "waits@example.com"):
@@ -268,7 +266,7 @@ def test_person_of_a_settled_lost_payment_is_forgotten_after_thirty_days(
         assert known() == {"", "waits@example.com"}
 
 
-def test_name_of_a_payment_without_an_order_has_no_sign_that_shows_nothing(
+def test_name_on_a_lost_payment_has_no_invisible_characters(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     _, url = opened(engine, gateway)

@@ -1,6 +1,6 @@
-"""Every way Stripe can fail, at every call of a refund: the desk is told, and one is made.
+"""Every failure of Stripe at every call of a refund: the desk shows it, and one refund is made.
 
-All refunds are of one order, each of another amount.
+All refunds belong to one order, each with its own amount.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ Shop = Callable[[Flask], tuple[FlaskClient, Order]]
 
 @pytest.fixture(scope="module")
 def shop(sandbox: SandboxServer) -> Shop:
-    """Returns someone signed in at a site's desk, and its one paid order, of two seats."""
+    """Returns a client signed in at a site's desk, and the site's one paid order, of two seats."""
 
     @cache
     def opened(app: Flask) -> tuple[FlaskClient, Order]:
@@ -61,7 +61,7 @@ def made(sandbox: SandboxServer, order: Order, amount: int) -> int:
 
 
 def settle(app: Flask, sandbox: SandboxServer, order: Order) -> None:
-    """Ask Stripe, which may be busy with the first try, until it answers, as the worker does."""
+    """Settle as the worker does, again and again while Stripe is busy with the first try."""
     with app.app_context():
         engine = db.engine
 
@@ -77,7 +77,7 @@ def settle(app: Flask, sandbox: SandboxServer, order: Order) -> None:
 
 @walk
 @acting
-def test_refund_is_not_answered(
+def test_refund_without_an_answer_is_made_once(
     app: Flask, shop: Shop, sandbox: SandboxServer, trouble: Trouble
 ) -> None:
     noted_and_made_once(app, shop, sandbox, trouble, REFUND)
@@ -86,7 +86,7 @@ def test_refund_is_not_answered(
 @walk
 @looking
 @pytest.mark.parametrize("call", [REFUNDS, DISPUTES], ids=["refunds", "disputes"])
-def test_what_there_is_cannot_be_looked_at(
+def test_refund_is_made_once_when_its_checks_fail_at_first(
     app: Flask, shop: Shop, sandbox: SandboxServer, trouble: Trouble, call: tuple[str, str]
 ) -> None:
     noted_and_made_once(app, shop, sandbox, trouble, call)
@@ -110,7 +110,7 @@ def noted_and_made_once(
     for again in (staff.post(path, data=form), staff.get(path, query_string=chosen)):
         assert (again.status_code, again.location) == (303, f"/admin/orders/{order.id}")
     settle(app, sandbox, order)
-    staff.post(path, data=form)  # pressed once more, now that it was made
+    staff.post(path, data=form)  # once more, after the refund was made
     assert made(sandbox, order, amount) == 1
     with app.app_context(), Session(db.engine) as session:
         found = ledger.balance_of(session, order)

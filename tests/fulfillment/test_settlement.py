@@ -1,4 +1,4 @@
-"""Settling with Stripe: lost webhooks, trouble at every call, three callers at once."""
+"""Settling orders with Stripe: lost webhooks, failures of every call, concurrent callers."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -30,7 +30,7 @@ from tests.support.fulfillment import (
 from tests.support.sandbox_server import SandboxServer
 
 
-def test_lost_webhook_heals_and_the_second_sweep_changes_nothing(
+def test_lost_webhook_is_recovered_and_second_sweep_changes_nothing(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     for number in range(3):
@@ -42,7 +42,7 @@ def test_lost_webhook_heals_and_the_second_sweep_changes_nothing(
     assert sweep(engine, gateway) == []
 
 
-def test_lost_expiry_gives_the_seat_back(
+def test_sweep_releases_the_seat_of_an_expired_checkout(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = opened(engine, gateway)
@@ -54,7 +54,7 @@ def test_lost_expiry_gives_the_seat_back(
     assert left(engine) == 10
 
 
-def test_three_callers_at_once_enroll_once(
+def test_concurrent_callers_enroll_once(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -70,7 +70,7 @@ def test_three_callers_at_once_enroll_once(
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("kind", ["reset", "500", "truncated"])
-def test_checkout_whose_answer_was_lost_is_found_and_ended(
+def test_checkout_without_an_answer_is_found_and_ended(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, kind: str, after: bool
 ) -> None:
     order = placed(engine)
@@ -79,7 +79,7 @@ def test_checkout_whose_answer_was_lost_is_found_and_ended(
         checkouts.open_checkout(engine, gateway, order, BASE)
     assert left(engine) == 9
     older(engine)
-    assert sweep(engine, gateway) == []  # it is open at Stripe too, and the buyer may come back
+    assert sweep(engine, gateway) == []  # it is open at Stripe too, and the buyer may return
     with Session(engine) as session:
         assert session.get_one(Order, order.id).session_id is not None
     sandbox.control("advance", seconds=3600)
@@ -87,7 +87,7 @@ def test_checkout_whose_answer_was_lost_is_found_and_ended(
     assert left(engine) == 10
 
 
-def test_order_that_stripe_never_heard_of_ends_when_its_time_is_over(
+def test_order_without_a_checkout_at_stripe_expires(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = placed(engine)
@@ -98,7 +98,7 @@ def test_order_that_stripe_never_heard_of_ends_when_its_time_is_over(
     assert left(engine) == 10
 
 
-def test_order_of_somebody_erased_that_never_had_a_checkout_ends_too(
+def test_erased_order_without_a_checkout_expires(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = placed(engine)
@@ -112,7 +112,7 @@ def test_order_of_somebody_erased_that_never_had_a_checkout_ends_too(
     assert left(engine) == 10
 
 
-def test_address_that_stripe_refuses_is_typed_on_its_page(
+def test_checkout_is_made_without_an_address_that_stripe_refuses(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway, "maria@example。com")
@@ -122,11 +122,11 @@ def test_address_that_stripe_refuses_is_typed_on_its_page(
     assert len(list(gateway.checkouts(order.created_at - timedelta(hours=1)))) == 1
 
 
-def test_payment_link_that_was_given_the_name_of_an_order_does_not_pay_it(
+def test_payment_link_with_an_orders_reference_does_not_pay_it(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     """Source: https://docs.stripe.com/payment-links/url-parameters."""
-    order = placed(engine)  # its checkout was never made
+    order = placed(engine)  # it has no checkout yet
     pen = {"currency": "usd", "unit_amount": 100, "product_data": {"name": "A pen"}}
     link = sandbox.client().v1.checkout.sessions.create(
         {
@@ -145,7 +145,7 @@ def test_payment_link_that_was_given_the_name_of_an_order_does_not_pay_it(
         assert session.get_one(Order, order.id).session_id not in (None, link.id)
 
 
-def test_order_is_left_alone_while_stripe_is_away(
+def test_order_stays_open_during_an_outage_of_stripe(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -158,7 +158,7 @@ def test_order_is_left_alone_while_stripe_is_away(
     assert state(engine, order) == "paid"
 
 
-def test_canceling_asks_stripe_first_and_finds_a_payment_made_meanwhile(
+def test_cancel_finds_a_payment_made_meanwhile(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -169,7 +169,7 @@ def test_canceling_asks_stripe_first_and_finds_a_payment_made_meanwhile(
     assert left(engine) == 9
 
 
-def test_event_is_followed_and_done_in_one_commit(
+def test_event_is_processed_and_marked_done(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -204,9 +204,7 @@ def test_event_is_kept_until_stripe_answers(
     assert state(engine, order) == "paid"
 
 
-def test_event_of_another_site_on_the_account_is_done_without_effect(
-    engine: Engine, gateway: Gateway
-) -> None:
+def test_event_of_another_site_has_no_effect(engine: Engine, gateway: Gateway) -> None:
     stranger = placed(engine)
     stranger.session_id = "cs_test_of_someone_else"
     receive(engine, stranger)
@@ -216,7 +214,7 @@ def test_event_of_another_site_on_the_account_is_done_without_effect(
     assert state(engine, stranger) == "open"
 
 
-def test_hundred_shuffled_duplicates_enroll_once(
+def test_hundred_duplicate_events_enroll_once(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -236,7 +234,7 @@ NAMELESS = "refused: parameter_invalid_empty (line_items[0][price_data][product_
 
 
 def refused(engine: Engine, gateway: Gateway) -> Order:
-    """Return an order that Stripe makes no checkout for: what it sells has no name."""
+    """Return an order that Stripe refuses a checkout for, because its item has no name."""
     order = placed(engine)
     with Session(engine, expire_on_commit=False) as session:
         session.execute(update(Order).values(item=""))
@@ -248,26 +246,24 @@ def refused(engine: Engine, gateway: Gateway) -> Order:
 
 
 def end(engine: Engine, order: Order) -> tuple[str, str]:
-    """Return how an order ended, and why."""
+    """Return the kind and reason of an order's last event."""
     with Session(engine) as session:
         last = ledger.events(session, order)[-1]
     return last.kind, last.reason
 
 
-def test_order_that_stripe_refuses_is_canceled_at_once(engine: Engine, gateway: Gateway) -> None:
+def test_order_refused_by_stripe_can_be_canceled_at_once(engine: Engine, gateway: Gateway) -> None:
     order = refused(engine, gateway)
     assert checkouts.cancel(engine, gateway, order, BASE, "buyer") == "canceled"
     assert end(engine, order) == ("canceled", NAMELESS)
     assert left(engine) == 10
 
 
-def test_order_that_stripe_refuses_ends_once_its_time_is_over(
-    engine: Engine, gateway: Gateway
-) -> None:
+def test_order_refused_by_stripe_expires_after_its_time(engine: Engine, gateway: Gateway) -> None:
     order = refused(engine, gateway)
     older(engine)
     early = Sweep(engine, gateway, BASE, "a test")
-    assert list(early.run()) == []  # its buyer may try again
+    assert list(early.run()) == []  # the buyer may try again
     (said,) = early.left
     assert said.startswith(f"order {order.id}: {NAMELESS}")
     with time_machine.travel(now() + timedelta(minutes=36), tick=True):
@@ -278,10 +274,8 @@ def test_order_that_stripe_refuses_ends_once_its_time_is_over(
     assert left(engine) == 10
 
 
-def test_order_of_the_other_mode_is_no_order_that_stripe_refuses(
-    engine: Engine, gateway: Gateway
-) -> None:
-    """A checkout of it may be open in its own mode, where this key sees nothing."""
+def test_order_of_the_other_mode_cannot_be_canceled(engine: Engine, gateway: Gateway) -> None:
+    """Its checkout may be open in the other mode, which this key cannot see."""
     order = placed(engine)
     with Session(engine, expire_on_commit=False) as session:
         session.execute(update(Order).values(mode="live"))

@@ -1,4 +1,4 @@
-"""Whose orders these are: another account, test then live, and orders lost with a backup."""
+"""Which orders belong to a site: another account, test before live, orders lost in a backup."""
 
 import shutil
 import sqlite3
@@ -51,7 +51,7 @@ def site(engine: Engine) -> Site:
 # Another account.
 
 
-def test_orders_of_another_account_end_with_their_cause_and_the_next_sweep_is_done(
+def test_order_of_another_account_expires_with_its_reason(
     engine: Engine, gateway: Gateway, other: SandboxServer
 ) -> None:
     order, _ = opened(engine, gateway)
@@ -81,7 +81,7 @@ def test_paid_order_is_not_ended_by_another_account(
 
 
 @pytest.mark.parametrize("fault", ["500", "reset", "429", "truncated", "html"])
-def test_trouble_at_stripe_ends_no_order(
+def test_failed_call_to_stripe_ends_no_order(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, fault: str
 ) -> None:
     order, _ = opened(engine, gateway)
@@ -92,9 +92,7 @@ def test_trouble_at_stripe_ends_no_order(
 
 
 @pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", b"{}", b'{"error": {"code": 404}}'])
-def test_404_that_is_not_stripes_ends_no_order(
-    engine: Engine, gateway: Gateway, body: bytes
-) -> None:
+def test_404_from_a_proxy_ends_no_order(engine: Engine, gateway: Gateway, body: bytes) -> None:
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(404)
@@ -129,7 +127,7 @@ def test_key_without_rights_ends_no_order(
     assert state(engine, order) == "open"
 
 
-def test_buyer_of_another_account_is_not_locked_out(
+def test_order_of_another_account_can_be_canceled(
     engine: Engine, gateway: Gateway, other: SandboxServer
 ) -> None:
     order, _ = opened(engine, gateway)
@@ -138,7 +136,7 @@ def test_buyer_of_another_account_is_not_locked_out(
     assert left(engine) == 10
 
 
-def test_doctor_says_that_the_account_is_another_until_it_is_meant(
+def test_doctor_reports_another_account_until_it_is_accepted(
     make_app: Any, gateway: Gateway, other: SandboxServer, database_url: str
 ) -> None:
     app = make_app(
@@ -158,17 +156,17 @@ def test_doctor_says_that_the_account_is_another_until_it_is_meant(
     assert f"fine: Stripe account {Gateway(KEY, base=other.url).account_id()}" in said("doctor")
 
 
-def test_doctor_says_that_stripes_list_was_never_read(app: Flask) -> None:
+def test_doctor_reports_that_reconciliation_never_ran(app: Flask) -> None:
     run = app.test_cli_runner().invoke
     assert "run flask reconcile before flask serve" in run(args=["doctor"]).output
     run(args=["reconcile"])
     assert "before flask serve" not in run(args=["doctor"]).output
 
 
-# Test, then live.
+# Test before live.
 
 
-def test_test_orders_count_nowhere_once_the_site_sells(engine: Engine) -> None:
+def test_test_orders_are_not_counted_on_a_live_site(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         test = [bring(session, one, number=2) for one in ("open", "paid", "unseated", "disputed")]
@@ -187,7 +185,7 @@ def test_test_orders_count_nowhere_once_the_site_sells(engine: Engine) -> None:
         assert identity.others(session, "test") == len(test)
 
 
-def test_test_key_changes_nothing_on_a_site_that_sells(engine: Engine) -> None:
+def test_test_order_takes_no_seat_on_a_live_site(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         place(session, live=True, email="real@example.com")
@@ -201,7 +199,7 @@ def test_test_key_changes_nothing_on_a_site_that_sells(engine: Engine) -> None:
         assert identity.of(session).stripe_mode == "live"
 
 
-def test_open_test_order_ends_when_the_live_key_sweeps(
+def test_open_test_order_expires_in_a_sweep_with_a_live_key(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = opened(engine, gateway)
@@ -214,7 +212,7 @@ def test_open_test_order_ends_when_the_live_key_sweeps(
     assert left(engine) == 10
 
 
-def test_live_order_outlives_a_test_key(
+def test_live_order_stays_open_with_a_test_key(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     sandbox.control("mode", live=True)
@@ -237,7 +235,7 @@ def test_live_order_outlives_a_test_key(
     assert (state(engine, order), left(engine)) == ("open", 9)
 
 
-def test_purge_deletes_test_orders_alone(make_app: Any, database_url: str) -> None:
+def test_purge_deletes_only_test_orders(make_app: Any, database_url: str) -> None:
     app = make_app(database_url=database_url)
     run = app.test_cli_runner().invoke
     purge = ["orders", "purge", "--mode", "test"]
@@ -258,7 +256,7 @@ def test_purge_deletes_test_orders_alone(make_app: Any, database_url: str) -> No
 # Lost with a backup.
 
 
-def test_paid_order_that_the_backup_lacks_is_raised_and_its_number_kept(
+def test_paid_order_missing_from_the_backup_is_listed_with_its_number(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -278,7 +276,7 @@ def test_paid_order_that_the_backup_lacks_is_raised_and_its_number_kept(
     assert sweep(engine, gateway)[1].lost[0].session_id == found.session_id
 
 
-def test_payment_that_comes_days_after_the_backup_is_raised_then(
+def test_later_payment_of_a_lost_order_is_listed(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     _, url = opened(engine, gateway)
@@ -288,7 +286,7 @@ def test_payment_that_comes_days_after_the_backup_is_raised_then(
     assert len(sweep(engine, gateway)[1].lost) == 1
 
 
-def test_unpaid_order_that_the_backup_lacks_is_forgotten(
+def test_unpaid_order_missing_from_the_backup_is_deleted(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     opened(engine, gateway)
@@ -300,7 +298,7 @@ def test_unpaid_order_that_the_backup_lacks_is_forgotten(
         assert list(session.scalars(select(LostCheckout))) == []
 
 
-def test_other_sites_of_the_account_are_left_alone(
+def test_payments_of_other_sites_are_not_listed(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     notes = {"site": "another", "order": "token", "number": "900"}
@@ -337,7 +335,7 @@ def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
 
 
 @pytest.mark.usefixtures("one_day")
-def test_staff_enroll_the_buyer_and_their_page_works_again(app: Flask, lost: Order) -> None:
+def test_staff_enroll_the_buyer_of_a_lost_order(app: Flask, lost: Order) -> None:
     run = app.test_cli_runner().invoke
     result = run(args=["reconcile"])
     assert (result.exit_code, "maria@example.com paid $1,200" in result.stderr) == (1, True)
@@ -358,7 +356,7 @@ def test_staff_enroll_the_buyer_and_their_page_works_again(app: Flask, lost: Ord
         assert kinds == ["enrolled", "receipt"]
 
 
-def test_staff_refund_the_payment_once(
+def test_staff_refund_a_lost_payment_once(
     app: Flask, lost: Order, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     run = app.test_cli_runner().invoke
@@ -374,7 +372,7 @@ def test_staff_refund_the_payment_once(
     assert "Every payment has its order" in staff.get("/admin/orders/lost").text
 
 
-def test_refund_made_at_stripe_settles_it(
+def test_refund_at_stripe_settles_a_lost_payment(
     app: Flask, lost: Order, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     run = app.test_cli_runner().invoke
@@ -384,7 +382,7 @@ def test_refund_made_at_stripe_settles_it(
     assert run(args=["reconcile"]).exit_code == 0
 
 
-def test_person_of_a_lost_order_is_found_and_erased(app: Flask, lost: Order) -> None:
+def test_personal_data_of_a_lost_order_is_exported_and_erased(app: Flask, lost: Order) -> None:
     run = app.test_cli_runner().invoke
     run(args=["reconcile"])
     shown = run(args=["leads", "data", "maria@example.com", "--output", "-"]).output
@@ -395,7 +393,7 @@ def test_person_of_a_lost_order_is_found_and_erased(app: Flask, lost: Order) -> 
         assert (row.email, row.name, row.settled_at) == ("", "", None)
 
 
-def test_copy_of_the_database_that_is_restored_finds_what_was_sold_since(
+def test_restored_sqlite_backup_finds_later_sales(
     make_app: Any, instance: Path, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     """A real file, copied by SQLite's own backup before the sale."""
