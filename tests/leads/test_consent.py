@@ -1,4 +1,4 @@
-"""The ledger of consent: it lasts, it proves, and it alone tells every lead's state."""
+"""The consent ledger: events are immutable, prove what was agreed, and determine a lead's state."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ def test_database_refuses_to_rewrite_an_event(engine: Engine) -> None:
     events_stay(engine)
 
 
-def test_tables_as_the_models_make_them_refuse_it_too(empty_database_url: str) -> None:
+def test_tables_made_from_the_models_refuse_to_rewrite_an_event(empty_database_url: str) -> None:
     with opened(empty_database_url) as engine:
         Base.metadata.create_all(engine)
         events_stay(engine)
@@ -70,7 +70,7 @@ def events_stay(engine: Engine) -> None:
         session.commit()
         event = session.scalars(select(ConsentEvent)).one()
         assert (event.wording, event.ip, event.user_agent) == (WORDING, None, None)
-        # What a file said of a person can be taken out, and not be written over.
+        # The text from an import file can be removed, but not replaced.
         brought = ConsentEvent(
             lead_id=event.lead_id,
             address_hash="",
@@ -89,7 +89,7 @@ def events_stay(engine: Engine) -> None:
         assert brought.wording == ""
 
 
-def test_event_proves_what_was_shown_and_names_the_person(engine: Engine) -> None:
+def test_event_stores_the_shown_text_and_the_address_hash(engine: Engine) -> None:
     with Session(engine) as session:
         capture(session, "Maria@Example.com")
         lead = session.scalars(select(Lead)).one()
@@ -101,16 +101,16 @@ def test_event_proves_what_was_shown_and_names_the_person(engine: Engine) -> Non
 
 @dataclass
 class Known:
-    """What someone who watches an address knows of it, apart from the code under test."""
+    """The expected facts about an address, kept without the code under test."""
 
     confirmed: bool = False
     left: bool = False
     suppressed: bool = False
-    moved_on: datetime = START  # links mailed until then are void
+    moved_on: datetime = START  # links mailed until then are invalid
 
 
 class Sequences(RuleBasedStateMachine):
-    """Anything that people, robots and the desk can do, in any order, in one transaction."""
+    """All actions of people, robots and staff, in any order, in one transaction."""
 
     engine: Engine
     people = st.sampled_from(["maria@example.com", "MARIA@example.com", "jo@example.com"])
@@ -142,7 +142,7 @@ class Sequences(RuleBasedStateMachine):
         return found[number % len(found)] if found else None
 
     def after(self, seconds: float = 1) -> None:
-        """Collect the links of what was mailed, and let time pass."""
+        """Collect the links from new mail, and let time pass."""
         self.session.flush()
         query = select(Message).where(Message.id > self.mailed).order_by(Message.id)
         for message in self.session.scalars(query):
@@ -280,7 +280,7 @@ class Sequences(RuleBasedStateMachine):
             assert (suppressions.find(self.session, hashed(key)) is not None) == known.suppressed
 
     def mailable(self, lead: Lead) -> bool:
-        """Tell whether the gate lets a newsletter of now through, without leaving a trace."""
+        """Return whether a newsletter could be sent to the lead now, and roll back the trial."""
         with self.session.begin_nested() as trial:
             queue_mail(self.session, MailKind.ALREADY, lead)
             self.session.flush()
@@ -291,12 +291,13 @@ class Sequences(RuleBasedStateMachine):
         return admitted is not None
 
 
-def test_no_sequence_makes_anyone_mailable_who_did_not_confirm_since(engine: Engine) -> None:
+def test_only_confirmed_leads_are_mailable_after_any_sequence(engine: Engine) -> None:
     given = type("Given", (Sequences,), {"engine": engine})
     run_state_machine_as_test(
         given,
         settings=settings(
-            # What may follow what is no matter of the database; its slower one gets a few.
+            # The order of actions does not depend on the database: the slower one gets few
+            # examples.
             max_examples=20 if engine.dialect.name == "sqlite" else 6,
             stateful_step_count=25,
             deadline=None,

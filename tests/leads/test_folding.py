@@ -1,5 +1,7 @@
-"""A search finds a name without its accents and special letters, on both databases: leads, orders,
-seats, and leads that were indexed before accents were folded."""
+"""Search finds names without their accents and special letters, on both databases.
+
+In leads, orders and seats, and in leads that were indexed before accents were folded.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -74,7 +76,7 @@ def test_order_and_seat_are_found_by_a_name_without_its_accents(session: Session
     for name, _ in NAMES:
         numbers[name] = bring(session, "paid").id
         session.execute(update(Order).where(Order.id == numbers[name]).values(name=name))
-    # The buyer of the first has a participant with another name.
+    # The first order's participant has another name than its buyer.
     seat = update(Enrollment).where(Enrollment.order_id == numbers["José Núñez"])
     session.execute(seat.values(name="Zażółć Gęślą"))
     session.flush()
@@ -88,7 +90,7 @@ def test_order_and_seat_are_found_by_a_name_without_its_accents(session: Session
     assert seat_of_first.order_id == numbers["José Núñez"]
 
 
-def test_databases_fold_as_python_does(session: Session) -> None:
+def test_database_and_python_fold_letters_in_the_same_way(session: Session) -> None:
     letters = "".join(map(chr, [*range(0x20, 0x250), *range(0x370, 0x400), *range(0x1E00, 0x1EFF)]))
     single = [one for one in letters if one.isprintable() and len(fold(one)) == 1]
     for one in [*single, "ß", "ẞ", "æ", "Æ", "Œ", "Þ", "O'Neill", "100%"]:
@@ -102,7 +104,7 @@ def app(make_app: Any, empty_database_url: str) -> Flask:
     return built
 
 
-def test_leads_indexed_before_are_indexed_again(app: Flask) -> None:
+def test_migration_marks_leads_with_accents_for_indexing(app: Flask) -> None:
     runner = app.test_cli_runner()
     assert runner.invoke(args=["db", "upgrade"]).exit_code == 0
     with app.app_context(), Session(db.engine) as session:
@@ -111,7 +113,7 @@ def test_leads_indexed_before_are_indexed_again(app: Flask) -> None:
         session.add_all(people)
         session.flush()
         words = ["\x1fjose@\x1fexample.\x1fcom\n\x1fjosé \x1fnúñez", "\x1fana@\x1fex.\n\x1fana"]
-        for one, text in zip(people, words, strict=True):  # as they were indexed before
+        for one, text in zip(people, words, strict=True):  # the index before folding
             session.execute(update(Lead).where(Lead.id == one.id).values(words=text))
             rows = [{"word": word, "lead_id": one.id} for word in search_index.tokens(text)]
             session.execute(insert(LeadWord), rows)
@@ -120,7 +122,7 @@ def test_leads_indexed_before_are_indexed_again(app: Flask) -> None:
         assert runner.invoke(args=step).exit_code == 0
     with app.app_context(), Session(db.engine) as session:
         words_now = session.scalars(select(Lead.words).order_by(Lead.id)).all()
-        assert words_now == [None, words[1]]  # in ASCII alone it is as it was
+        assert words_now == [None, words[1]]  # ASCII text is unchanged
 
         def found() -> list[str]:
             rows = LEADS.page(session, LeadFilter.of(q="nunez")).rows

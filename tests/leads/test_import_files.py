@@ -1,4 +1,4 @@
-"""Files that other programs wrote: nobody is mailed whom they mark as gone, the rest is read."""
+"""Files of other programs: people marked as unsubscribed or bounced get no mail."""
 
 import re
 import shlex
@@ -39,7 +39,7 @@ def session(app: Flask) -> Iterator[Session]:
 
 @pytest.fixture
 def site(make_app: Any) -> Flask:
-    """A site for what does not depend on the database."""
+    """A site for tests that do not depend on the database."""
     built: Flask = make_app(suppression_key=SUPPRESSION_KEY)
     return built
 
@@ -58,7 +58,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_only_those_who_agreed_are_mailable_whatever_program_wrote_the_file(
+def test_only_consenting_people_are_mailable_for_every_program(
     site: Flask, there: Session, file: Path, program: str
 ) -> None:
     result = take(site, file, (DATA / f"{program}.csv").read_bytes())
@@ -71,7 +71,7 @@ def test_only_those_who_agreed_are_mailable_whatever_program_wrote_the_file(
         assert consent.state_of(consent.events_of(there, one.id)) == one.state
 
 
-def test_a_no_in_a_file_takes_off_those_who_confirmed_here(
+def test_unsubscribe_in_a_file_applies_to_confirmed_leads(
     app: Flask, session: Session, file: Path
 ) -> None:
     for name in ("left", "dead", "soon", "stays", "again"):
@@ -107,7 +107,7 @@ def test_a_no_in_a_file_takes_off_those_who_confirmed_here(
     assert everything(session) == after
 
 
-def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
+def test_bounced_addresses_of_our_export_are_suppressed(
     app: Flask, session: Session, file: Path
 ) -> None:
     join(session, "dead@example.com", "confirm")
@@ -132,7 +132,7 @@ def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
         ("Tags", ["vip", '"vip","unsubscribed"']),
         ("Bounces total", ["0", "3"]),
         ("Permission note", ["call first", ""]),
-        # Signs that are not known, and signs that may mean either.
+        # Unknown signs, and signs with two meanings.
         ("Unsubscribed", ["!", ""]),
         ("Unsubscribed", ["+", ""]),
         ("Unsubscribed", ["☒", ""]),
@@ -141,21 +141,21 @@ def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
         ("unsubscribed_at", ["✝", ""]),
         ("State", ["✗", ""]),
         ("Status", ["✓", "✗"]),
-        # Words that are states of a country as well.
+        # Words that are also codes of states or countries.
         ("Newsletter", ["ok", ""]),
         ("GDPR", ["OK", ""]),
         ("Valid", ["OK", ""]),
         ("Newsletter", ["NL", ""]),
         ("Mailing", ["ok", "de"]),
         ("Status", ["ACT", "IN"]),
-        # Another channel, and not that alone.
+        # Another channel, but not only that one.
         ("Opt out SMS/Mail", ["yes", ""]),
         ("Opt out (mail & phone)", ["yes", ""]),
         ("Unsubscribed (letter)", ["yes", ""]),
         ("Unsubscribed news letter", ["yes", ""]),
         ("Opt out SMS newsletter", ["yes", ""]),
         ("Opt out (phone and all)", ["yes", ""]),
-        # Yes and no, under a name that nobody knows.
+        # Yes and no, in a column with an unknown name.
         ("Darf angeschrieben werden", ["ja", "nein"]),
         ("Mail ok?", ["y", "n"]),
         ("Ok to mail", ["1", ""]),
@@ -167,7 +167,7 @@ def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
         ("How often", ["Weekly", "Never"]),
         ("Email Quality", ["undeliverable", "fine"]),
         ("Result", ["undeliverable", "fine"]),
-        # Words that say it, within others, in many languages and in letters not read here.
+        # Words for unsubscribed within longer text, in many languages and in scripts not read here.
         ("Group", ["Opted-out customers", "Customers"]),
         ("list", ["Unsubscribes", "Regulars"]),
         ("Notes", ["please do not email me", ""]),
@@ -187,7 +187,7 @@ def test_our_own_export_says_who_bounced_and_they_are_held_back_here(
         ("Memo", ["ναι", "όχι"]),
     ],
 )
-def test_column_that_could_say_who_left_stops_the_import_until_it_is_ignored(
+def test_ambiguous_column_stops_the_import_until_it_is_ignored(
     site: Flask, there: Session, file: Path, head: str, cells: list[str]
 ) -> None:
     quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells]
@@ -206,7 +206,7 @@ def test_column_that_could_say_who_left_stops_the_import_until_it_is_ignored(
 @pytest.mark.parametrize(
     "head", ["Why 'no'?", 'Said ""stop""', "Stopped `$HOME`", "Stop\\n", "--stop", "-y stop"]
 )
-def test_what_an_import_says_to_give_can_be_pasted_into_a_shell(
+def test_suggested_options_can_be_pasted_into_a_shell(
     site: Flask, there: Session, file: Path, head: str
 ) -> None:
     text = f'email,"{head}"\na@example.com,perhaps\nb@example.com,unsubscribed\n'
@@ -222,7 +222,7 @@ def test_what_an_import_says_to_give_can_be_pasted_into_a_shell(
     assert result.exit_code == 0, result.stderr
 
 
-def test_two_columns_of_addresses_are_told_with_what_can_be_pasted(
+def test_two_address_columns_are_reported_with_an_option_to_paste(
     site: Flask, there: Session, file: Path
 ) -> None:
     text = "E-mail,Email Address\na@example.com,b@example.com\n"
@@ -233,7 +233,7 @@ def test_two_columns_of_addresses_are_told_with_what_can_be_pasted(
 
 
 @pytest.mark.parametrize("sign", ["✓", "✔", "✔\ufe0f", " ☑ ", "✅", "x", "X"])
-def test_ticks_are_read_as_yes(site: Flask, there: Session, file: Path, sign: str) -> None:
+def test_tick_marks_count_as_yes(site: Flask, there: Session, file: Path, sign: str) -> None:
     text = f"email,Unsubscribed\ngone@example.com,{sign}\nyes@example.com,\n"
     assert take(site, file, text).exit_code == 0
     assert confirmed(there) == {"yes@example.com"}
@@ -243,7 +243,9 @@ def test_ticks_are_read_as_yes(site: Flask, there: Session, file: Path, sign: st
     assert confirmed(there) == {"yes@example.com", "yes2@example.com"}
 
 
-def test_crosses_beside_ticks_are_read_as_no(site: Flask, there: Session, file: Path) -> None:
+def test_crosses_count_as_no_in_a_column_with_ticks(
+    site: Flask, there: Session, file: Path
+) -> None:
     text = "email,Subscribed\nyes@example.com,✓\na@example.com,✗\nb@example.com,☐\n"
     assert take(site, file, text).exit_code == 0
     text = "email,Unsubscribed\nc@example.com,✓\nyes2@example.com,✘\nyes3@example.com,☐\n"
@@ -268,7 +270,7 @@ def test_crosses_beside_ticks_are_read_as_no(site: Flask, there: Session, file: 
     ],
     ids=["region", "other words", "few heads", "ours, other words", "ours, region", "ours, empty"],
 )
-def test_time_of_leaving_counts_but_in_our_own_export(
+def test_unsubscribe_time_counts_unless_our_export_says_confirmed(
     site: Flask, there: Session, file: Path, text: str
 ) -> None:
     result = take(site, file, text)
@@ -276,15 +278,13 @@ def test_time_of_leaving_counts_but_in_our_own_export(
     assert confirmed(there) == {"yes@example.com"}
 
 
-def test_column_that_is_named_as_the_time_of_leaving_counts(
-    site: Flask, there: Session, file: Path
-) -> None:
+def test_column_named_as_unsubscribe_time_counts(site: Flask, there: Session, file: Path) -> None:
     text = "email,Weg am\nno@example.com,2020-01-01T10:00:00Z\nyes@example.com,\n"
     take(site, file, text, "--column", "unsubscribed_at=Weg am")
     assert confirmed(there) == {"yes@example.com"}
 
 
-def test_who_signed_up_again_after_they_left_is_confirmed_by_our_own_export(
+def test_resubscribed_lead_of_our_export_is_confirmed(
     site: Flask, there: Session, file: Path
 ) -> None:
     text = (
@@ -319,7 +319,7 @@ def test_who_signed_up_again_after_they_left_is_confirmed_by_our_own_export(
         ("Remarks", ["-", ""]),
     ],
 )
-def test_column_that_says_nothing_of_mail_does_not_stop_the_import(
+def test_unrelated_column_does_not_stop_the_import(
     site: Flask, file: Path, head: str, cells: list[str]
 ) -> None:
     text = f'email,"{head}"\na@example.com,"{cells[0]}"\nb@example.com,"{cells[1]}"\n'
@@ -328,7 +328,9 @@ def test_column_that_says_nothing_of_mail_does_not_stop_the_import(
     assert result.stdout.endswith("2 leads added\n")
 
 
-def test_state_of_a_country_is_told_by_its_values(site: Flask, there: Session, file: Path) -> None:
+def test_state_column_is_a_region_or_a_status_by_its_values(
+    site: Flask, there: Session, file: Path
+) -> None:
     result = take(site, file, "email,State\na@example.com,CA\nb@example.com,New York\n")
     assert result.exit_code == 0, result.stderr
     assert confirmed(there) == {"a@example.com", "b@example.com"}
@@ -337,7 +339,7 @@ def test_state_of_a_country_is_told_by_its_values(site: Flask, there: Session, f
     assert 'holds both states of a country ("CA")' in result.stderr
 
 
-def test_value_that_is_not_known_is_told_with_its_line_and_column(site: Flask, file: Path) -> None:
+def test_unknown_value_is_reported_with_line_and_column(site: Flask, file: Path) -> None:
     result = take(site, file, "email,Status\na@example.com,active\nb@example.com,lapsed\n")
     assert result.exit_code == 1
     assert 'line 3: Status: "lapsed" is not known here: write active' in result.stderr
@@ -352,7 +354,7 @@ def test_names_and_times_of_consent_are_kept(site: Flask, there: Session, file: 
     assert lead.confirmed_at == datetime(2018, 2, 12, 18, 6, 58, tzinfo=UTC)
 
 
-def test_columns_may_be_named(site: Flask, there: Session, file: Path) -> None:
+def test_columns_can_be_set_by_options(site: Flask, there: Session, file: Path) -> None:
     text = "Wohin;Wer;Wann\nann@example.com;Ann;2.1.2026 10:00\n"
     options = ("--column", "email=Wohin", "--column", "name=Wer", "--column", "confirmed_at=Wann")
     result = take(site, file, text, *options, "--time-zone", "Europe/Berlin")

@@ -1,4 +1,4 @@
-"""Files as pipes, spreadsheets and other encodings bring them, and why one is refused."""
+"""Import files from pipes, spreadsheets and in other encodings, and the reasons for a refusal."""
 
 import os
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def session(app: Flask) -> Iterator[Session]:
 
 @pytest.fixture
 def site(make_app: Any) -> Flask:
-    """A site for what does not depend on the database."""
+    """A site for tests that do not depend on the database."""
     built: Flask = make_app(suppression_key=SUPPRESSION_KEY)
     return built
 
@@ -65,7 +65,7 @@ def test_pipe_is_read_like_a_file(site: Flask, there: Session, tmp_path: Path, d
     assert confirmed(there) == (set() if b"y" in data else {"ann@example.com"})
 
 
-def test_dash_reads_what_is_piped_in(site: Flask, there: Session) -> None:
+def test_dash_reads_standard_input(site: Flask, there: Session) -> None:
     arguments = ("leads", "import", "-", "--consent-source", "Fair in Ulm")
     result = site.test_cli_runner().invoke(args=arguments, input="email\nann@example.com\n")
     assert result.exit_code == 0, result.stderr
@@ -92,7 +92,7 @@ def test_dash_reads_what_is_piped_in(site: Flask, there: Session) -> None:
         *("blank lines", "empty rows", "blank and empty", "blank, sep, blank"),
     ],
 )
-def test_file_as_spreadsheets_write_it_is_read(
+def test_csv_variants_of_spreadsheets_are_read(
     site: Flask, there: Session, file: Path, data: bytes
 ) -> None:
     result = take(site, file, data)
@@ -124,7 +124,7 @@ def test_file_as_spreadsheets_write_it_is_read(
         (b"email,status,unsub time\na@example.com,active,2999-01-01T00:00:00Z\n", "in the future"),
     ],
 )  # fmt: skip
-def test_file_that_is_refused_is_told_the_true_reason(
+def test_refused_file_is_reported_with_the_right_reason(
     site: Flask, there: Session, file: Path, data: bytes, told: str
 ) -> None:
     result = take(site, file, data)
@@ -133,7 +133,7 @@ def test_file_that_is_refused_is_told_the_true_reason(
     assert there.scalars(select(Lead)).all() == []
 
 
-def test_other_encoding_and_order_of_dates_can_be_said(
+def test_encoding_and_date_order_can_be_set_by_options(
     site: Flask, there: Session, file: Path
 ) -> None:
     text = "email;Vorname;Created\nann@example.com;Zoë;1/2/2026 10:00\n".encode("cp1252")
@@ -146,7 +146,7 @@ def test_other_encoding_and_order_of_dates_can_be_said(
 def test_our_export_with_short_rows_and_other_separators_is_read(
     app: Flask, session: Session, file: Path
 ) -> None:
-    """Excel leaves out the empty cells at a row's end, from the 16th row on, and writes `;`."""
+    """Excel omits empty cells at the end of a row, from the 16th row on, and writes `;`."""
     join(session, "=p@example.com", "confirm")
     join(session, "gone@example.com", "confirm", "unsubscribe")
     join(session, "dead@example.com", "confirm", "bounce")
@@ -160,8 +160,10 @@ def test_our_export_with_short_rows_and_other_separators_is_read(
     assert everything(session) == before
 
 
-def test_only_our_own_export_has_quotes_taken_off(site: Flask, there: Session, file: Path) -> None:
+def test_protective_quotes_are_removed_only_from_our_export(
+    site: Flask, there: Session, file: Path
+) -> None:
     take(site, file, "email,name\n'=a@example.com,'=b\n")
     lead = there.scalars(select(Lead)).one()
-    # A quote before an address is never part of it, wherever it was typed.
+    # A quote before an address is never part of it, in any file.
     assert (lead.email, lead.name) == ("=a@example.com", "'=b")

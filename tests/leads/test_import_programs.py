@@ -1,6 +1,6 @@
-"""Exports of other programs by their heads: nobody whom the file marks as gone becomes mailable.
+"""Exports of other programs: people marked as unsubscribed or bounced never become mailable.
 
-"Seen" is a head that a reader of such files or the program's own code names. The rest is believed.
+"Seen" is a head that a reader of such files or the program's own code names. The rest is assumed.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ YES, GONE = "yes{}@example.com", "gone{}@example.com"
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """One program's file: its head, and lines of those who agreed and of those who are gone.
+    """A program's file: its head, and lines of people who agreed and of people who left.
 
-    {} stands for the number of the person, in a line and in its address.
+    {} is replaced by the person's address.
     """
 
     head: str
@@ -43,7 +43,7 @@ class Export:
 
 EXPORTS = {
     # Seen: email, status, tags, unsubscribed_at, acquisition_source and last_opened_at, in two
-    # readers of its file. States: the OpenAPI description of its subscriptions. Believed: the rest.
+    # readers of its file. States: the OpenAPI description of its subscriptions. Assumed: the rest.
     "beehiiv": Export(
         head="email,status,created_at,unsubscribed_at,subscription_tier,acquisition_source,"
         "open_rate,last_opened_at,tags,utm_source",
@@ -58,7 +58,7 @@ EXPORTS = {
         ),
     ),
     # Seen: the heads, in a script over active_leads.csv and inactive_leads.csv of a whole account.
-    # Believed: the values.
+    # Assumed: the values.
     "AWeber, account": Export(
         head="Email,Name 1,Status,Inactive Date,Date Added,Add Method,Verified,tags",
         agreed=("{},Ann,subscribed,,2026-01-02 10:00:00,Web form,yes,vip",),
@@ -69,7 +69,7 @@ EXPORTS = {
             "{},Bob,subscribed,,2026-01-02 10:00:00,Web form,no,",
         ),
     ),
-    # Believed: all of it.
+    # Assumed: all of it.
     "AWeber, list": Export(
         head="Name,Email,Date Added,Stop Time,Stop Status,Ad Tracking,IP Address",
         agreed=("Ann,{},01/13/2026 10:00 AM,,,web,192.0.2.1",),
@@ -79,7 +79,7 @@ EXPORTS = {
         ),
     ),
     # Seen: Subscriber, Name, Last name, Subscribed and Groups, in the notes of a reader of its
-    # file; the words of the status in its help pages. Believed: the rest.
+    # file; the words of the status in its help pages. Assumed: the rest.
     "MailerLite": Export(
         head="Subscriber,Status,Sent,Opens,Clicks,Subscribed,Unsubscribed,Location,Name,Last name,"
         "Groups",
@@ -92,7 +92,7 @@ EXPORTS = {
             "{},unconfirmed,0,0,0,,,,Bob,Example,News",
         ),
     ),
-    # Seen: the four states, at help.activecampaign.com. Believed: the heads.
+    # Seen: the four states, at help.activecampaign.com. Assumed: the heads.
     "ActiveCampaign": Export(
         head='"Email","First Name","Last Name","Phone","Account Name","Tags","Contact ID",'
         '"Date Created","IP Address","Status"',
@@ -103,8 +103,8 @@ EXPORTS = {
             '"{}","Bob","Example","","Firm","","4","2026-01-02 10:00:00","","Bounced"',
         ),
     ),
-    # Believed: all of it, after the fields that its interface (rest.cleverreach.com) has for a
-    # receiver: times as seconds, 0 for never.
+    # Assumed: all of it, from the fields that its API (rest.cleverreach.com) has for a receiver:
+    # times as seconds, 0 for never.
     "CleverReach": Export(
         head="email;registered;activated;deactivated;bounced;source;firstname;lastname",
         agreed=("{};1705312800;1705312900;0;0;Web;Ann;Example",),
@@ -123,7 +123,7 @@ EXPORTS = {
             "{};13.01.2026 10:00;;;inaktiv;Bob;Beispiel",
         ),
     ),
-    # Seen: Email Opt Out, in programs that read its records. Believed: the rest.
+    # Seen: Email Opt Out, in programs that read its records. Assumed: the rest.
     "Zoho CRM": Export(
         head="Record Id,First Name,Last Name,Email,Email Opt Out,Unsubscribed Mode,"
         "Unsubscribed Time,Created Time,Lead Source",
@@ -134,7 +134,7 @@ EXPORTS = {
         ),
     ),
     # Seen: bounced, blocked, unsubscribed, invalid and non-marketing contacts, at help.zoho.com.
-    # Believed: the heads.
+    # Assumed: the heads.
     "Zoho Campaigns": Export(
         head="Contact Email,First Name,Last Name,Contact Status,Added Time",
         agreed=("{},Ann,Example,Active,2026-01-02 10:00:00",),
@@ -147,7 +147,7 @@ EXPORTS = {
             "{},Bob,Example,Do-Not-Mail,2026-01-02 10:00:00",
         ),
     ),
-    # Seen: the heads, in several readers of its file. Who left is in other files: see below.
+    # Seen: the heads, in several readers of its file. Unsubscribes are in other files: see below.
     "SendGrid, contacts": Export(
         head="EMAIL,FIRST_NAME,LAST_NAME,ADDRESS_LINE_1,ADDRESS_LINE_2,CITY,STATE_PROVINCE_REGION,"
         "POSTAL_CODE,COUNTRY,ALTERNATE_EMAILS,PHONE_NUMBER,WHATSAPP,LINE,FACEBOOK,UNIQUE_NAME,"
@@ -160,7 +160,7 @@ EXPORTS = {
 
 @pytest.fixture
 def site(make_app: Any) -> Flask:
-    """A site for what does not depend on the database."""
+    """A site for tests that do not depend on the database."""
     built: Flask = make_app(suppression_key=SUPPRESSION_KEY)
     return built
 
@@ -174,7 +174,7 @@ def session(site: Flask) -> Iterator[Session]:
 
 
 @pytest.mark.parametrize("program", EXPORTS)
-def test_only_those_whom_the_file_does_not_mark_as_gone_become_mailable(
+def test_only_people_without_an_opt_out_mark_become_mailable(
     site: Flask, session: Session, tmp_path: Path, program: str
 ) -> None:
     export = EXPORTS[program]
@@ -188,16 +188,16 @@ def test_only_those_whom_the_file_does_not_mark_as_gone_become_mailable(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        # Seen: the head, in readers of the file. Its status is that of the mail server's answer.
+        # Seen: the head, in readers of the file. Its status is the reply code of the mail server.
         (
             "suppression_bounces.csv",
             'status,reason,email,created\n5.1.1,"550 no such user, sorry",{},1790083507\n',
         ),
-        # Believed: the heads of SendGrid's other files.
+        # Assumed: the heads of SendGrid's other files.
         ("suppression_unsubscribes.csv", "email,created\n{},1790083507\n"),
         ("suppression_spam_reports.csv", "email,ip,created\n{},192.0.2.1,1790083507\n"),
         ("suppression_invalid_emails.csv", "reason,email,created\nunknown domain,{},1790083507\n"),
-        # Seen: Sendy's code writes one file for each state, named by it, without a line of heads.
+        # Seen: Sendy's code writes one file for each state, named after it, without a head line.
         *(
             (f"news-{state}.csv", text)
             for state in ("unsubscribed", "bounced", "marked-as-spam", "unconfirmed", "all")
@@ -209,7 +209,7 @@ def test_only_those_whom_the_file_does_not_mark_as_gone_become_mailable(
         ("inactive_leads.csv", "Email,Name 1,Date Added\n{},Bob,2026-01-02 10:00:00\n"),
     ],
 )
-def test_file_of_people_who_left_is_refused_when_no_column_says_so(
+def test_file_named_after_an_opt_out_needs_a_status_column(
     site: Flask, session: Session, tmp_path: Path, name: str, text: str
 ) -> None:
     result = take(site, tmp_path / name, text.replace("{}", GONE.format(0)))
@@ -218,7 +218,7 @@ def test_file_of_people_who_left_is_refused_when_no_column_says_so(
     assert session.scalars(select(Lead)).all() == []
 
 
-def test_file_named_after_people_who_left_is_taken_when_a_column_says_so(
+def test_file_named_after_an_opt_out_is_read_with_a_status_column(
     site: Flask, session: Session, tmp_path: Path
 ) -> None:
     text = "name,email,status\nBob,{},unsubscribed\nAnn,{},active\n"

@@ -1,4 +1,4 @@
-"""An import is undone, but for those who did something since."""
+"""Undo of an import: its leads are removed, except those who acted since."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "people.csv"
 
 
-def test_import_is_undone_but_for_those_who_did_something_since(
+def test_undo_removes_only_leads_without_later_activity(
     app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "AT_ONCE", 2)
@@ -77,14 +77,14 @@ def test_import_is_undone_but_for_those_who_did_something_since(
         assert told.stderr.startswith(f"Error: no import has the number {number}: ")
 
 
-def test_undo_keeps_what_holds_an_address_back(app: Flask, session: Session, file: Path) -> None:
+def test_undo_keeps_suppressions(app: Flask, session: Session, file: Path) -> None:
     take(app, file, "email,state,suppressed\ndead@example.com,confirmed,bounced\n")
     flask(app, "leads", "undo", "1", "--yes")
     assert session.scalars(select(Lead)).all() == []
     assert session.scalars(select(Suppression.reason)).all() == ["bounced"]
 
 
-def test_long_file_that_takes_people_off_goes_in_by_parts(
+def test_long_file_of_unsubscribes_is_imported_in_parts(
     app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "PART", 2)

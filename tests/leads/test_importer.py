@@ -1,4 +1,4 @@
-"""The import: who agreed elsewhere comes in, whoever said no stays out, and mistakes are told."""
+"""The import: people with consent are added, people who refused are not, mistakes are reported."""
 
 import io
 import random
@@ -27,7 +27,7 @@ from tests.support.people import SUPPRESSION_KEY, address, hashed
 
 @pytest.fixture
 def app(make_app: Any, database_url: str) -> Flask:
-    """The site on a database that was brought up by its migrations."""
+    """The site on a migrated database."""
     built: Flask = make_app(database_url=database_url, suppression_key=SUPPRESSION_KEY)
     return built
 
@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "people.csv"
 
 
-def test_who_agreed_elsewhere_is_mailable_and_the_ledger_says_why(
+def test_imported_lead_is_mailable_with_its_consent_in_the_ledger(
     app: Flask, session: Session, file: Path
 ) -> None:
     result = take(app, file, "name,email\nMaria,Maria@Example.com\n,jo@example.com\n")
@@ -67,7 +67,9 @@ def test_who_agreed_elsewhere_is_mailable_and_the_ledger_says_why(
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 @pytest.mark.parametrize("sign", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_file_of_any_program_is_read(start: str, sign: str, end: str) -> None:
+def test_separators_line_ends_and_byte_order_mark_are_detected(
+    start: str, sign: str, end: str
+) -> None:
     lines = [["Note", "E-Mail", "Consent Source"], ["a,b;c", "zoë@example.com", "Shop"], [""] * 3]
     text = start + end.join(sign.join(f'"{cell}"' for cell in line) for line in lines)
     data = io.BytesIO(text.encode())
@@ -79,7 +81,7 @@ def test_file_of_any_program_is_read(start: str, sign: str, end: str) -> None:
     ]
 
 
-def test_every_mistake_is_told_with_its_line_and_nothing_is_taken(
+def test_every_mistake_is_reported_by_line_and_nothing_is_imported(
     app: Flask, session: Session, file: Path
 ) -> None:
     before = everything(session)
@@ -124,7 +126,7 @@ def test_many_mistakes_are_counted_after_the_first_fifty(app: Flask, file: Path)
         ("email\nmaria@example.com\n".encode("utf-16-le"), "not text in UTF-8"),
     ],
 )
-def test_file_that_is_no_list_is_refused_in_a_line(
+def test_file_without_an_address_column_is_refused_in_one_line(
     app: Flask, file: Path, text: str | bytes, told: str
 ) -> None:
     result = take(app, file, text)
@@ -133,7 +135,7 @@ def test_file_that_is_no_list_is_refused_in_a_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_nobody_is_taken_without_a_word_on_where_they_agreed(
+def test_lead_without_a_consent_source_is_not_imported(
     app: Flask, session: Session, file: Path
 ) -> None:
     result = take(app, file, "email\nmaria@example.com\n", "--consent-source", "")
@@ -144,7 +146,7 @@ def test_nobody_is_taken_without_a_word_on_where_they_agreed(
     assert session.scalar(select(func.count(Lead.id))) == 0
 
 
-def test_who_is_known_or_said_no_stays_what_they_are_and_is_counted(
+def test_known_and_suppressed_addresses_are_unchanged_and_counted(
     app: Flask, session: Session, file: Path
 ) -> None:
     join(session, "pending@example.com")
@@ -179,7 +181,7 @@ def test_who_is_known_or_said_no_stays_what_they_are_and_is_counted(
     assert everything(session) == after
 
 
-def test_who_left_elsewhere_comes_in_as_gone_and_never_confirmed_does_not(
+def test_unsubscribed_people_are_imported_and_pending_ones_are_not(
     app: Flask, session: Session, file: Path
 ) -> None:
     text = (
@@ -198,7 +200,7 @@ def test_who_left_elsewhere_comes_in_as_gone_and_never_confirmed_does_not(
     assert mailable(session) == set()
 
 
-def test_long_list_goes_in_by_parts_that_let_others_write(
+def test_long_list_is_imported_in_parts(
     app: Flask, session: Session, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "PART", 10)

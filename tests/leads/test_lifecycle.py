@@ -1,4 +1,4 @@
-"""Leads as the database keeps them, on SQLite and PostgreSQL."""
+"""Sign-up, confirmation and unsubscribe of leads, on SQLite and PostgreSQL."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def kinds(session: Session, model: type[ConsentEvent] | type[Message]) -> list[s
         ("maria@b\u00fccher.example", "maria@xn--bcher-kva.example"),
     ],
 )
-def test_two_spellings_of_an_address_are_one_person(one: str, other: str) -> None:
+def test_spellings_of_one_address_are_the_same_lead(one: str, other: str) -> None:
     assert email_key(one) == email_key(other)
 
 
@@ -66,13 +66,13 @@ def test_two_spellings_of_an_address_are_one_person(one: str, other: str) -> Non
         ("i\u0307da@example.com", "ida@example.com"),
     ],
 )
-def test_two_mailboxes_are_two_people(session: Session, one: str, other: str) -> None:
+def test_different_mailboxes_are_different_leads(session: Session, one: str, other: str) -> None:
     assert capture(session, one).id != capture(session, other).id
 
 
-def test_another_spelling_typed_first_takes_no_mail_from_the_owner(session: Session) -> None:
+def test_mail_goes_to_the_canonical_spelling_of_the_address(session: Session) -> None:
     lead = capture(session, "maria@example.com")
-    # As releases stored it that mailed the spelling typed first.
+    # As stored by releases that mailed the spelling typed first.
     lead.email, lead.words = "\uff2daria@example.com", None
     session.flush()
     for spelling in ("MARIA@example.com", "maria@example.com"):
@@ -83,7 +83,7 @@ def test_another_spelling_typed_first_takes_no_mail_from_the_owner(session: Sess
     assert mailed == {"maria@example.com"}
 
 
-def test_lead_consent_and_mail_come_together_or_not_at_all(engine: Engine) -> None:
+def test_lead_consent_and_mail_are_stored_in_one_transaction(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         capture(session)
@@ -93,7 +93,7 @@ def test_lead_consent_and_mail_come_together_or_not_at_all(engine: Engine) -> No
             assert session.scalar(select(func.count()).select_from(model)) == 0
 
 
-def test_same_address_from_many_at_once_makes_one_lead(engine: Engine) -> None:
+def test_concurrent_sign_ups_of_one_address_make_one_lead(engine: Engine) -> None:
     def sign_up(number: int) -> None:
         with Session(engine) as session:
             writing(session)
@@ -108,13 +108,13 @@ def test_same_address_from_many_at_once_makes_one_lead(engine: Engine) -> None:
         assert len(kinds(session, Message)) >= outbox.MAILS_AN_HOUR
 
 
-def test_first_touch_and_name_stay_when_the_person_comes_again(session: Session) -> None:
+def test_first_touch_is_kept_at_a_second_sign_up(session: Session) -> None:
     capture(session, page="/compare/a", utm_source="first")
     lead = capture(session, page="/compare/b", utm_source="second")
     assert (lead.page, lead.utm_source) == ("/compare/a", "first")
 
 
-def test_last_touch_is_kept_until_the_person_has_confirmed(session: Session) -> None:
+def test_last_touch_changes_only_until_the_lead_confirms(session: Session) -> None:
     capture(session, page="/compare/a", utm_source="first")
     lead = capture(session, page="/compare/b", utm_campaign="second")
     assert (lead.last_page, lead.last_utm_source, lead.last_utm_campaign) == (
@@ -128,7 +128,7 @@ def test_last_touch_is_kept_until_the_person_has_confirmed(session: Session) -> 
     assert (lead.last_page, lead.last_signup_at) == ("/compare/b", signed_up)
 
 
-def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
+def test_bounced_lead_is_mailable_after_confirming_again(
     session: Session,
 ) -> None:
     lead = capture(session)
@@ -157,7 +157,7 @@ def test_mailbox_that_bounced_is_mailed_again_once_its_owner_confirms_anew(
     assert not held(news)
 
 
-def test_confirming_sends_one_welcome_however_often(session: Session) -> None:
+def test_repeated_confirmation_sends_one_welcome(session: Session) -> None:
     lead = capture(session)
     for _ in range(3):
         assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
@@ -167,7 +167,7 @@ def test_confirming_sends_one_welcome_however_often(session: Session) -> None:
 
 
 @pytest.mark.parametrize("act", [leads.confirm, leads.unsubscribe], ids=["confirm", "unsubscribe"])
-def test_many_clicks_at_once_count_as_one(
+def test_concurrent_clicks_count_once(
     engine: Engine, act: Callable[[Session, str, Evidence], str]
 ) -> None:
     with Session(engine) as session:
@@ -179,18 +179,18 @@ def test_many_clicks_at_once_count_as_one(
         with Session(engine) as session:
             writing(session)
             outcome = act(session, token, PROOF)
-            time.sleep(0.02)  # as a slower machine would: the others come in between
+            time.sleep(0.02)  # as on a slower machine, so that the clicks overlap
             session.commit()
         return outcome
 
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(click, range(6))) == {"done"}
     with Session(engine) as session:
-        assert len(kinds(session, ConsentEvent)) == 2  # given, and what the click did
+        assert len(kinds(session, ConsentEvent)) == 2  # the sign-up and the click
         assert kinds(session, Message).count("welcome") == (1 if act is leads.confirm else 0)
 
 
-def test_twenty_requests_at_once_do_not_mail_more_than_is_bearable(engine: Engine) -> None:
+def test_concurrent_requests_stay_within_the_hourly_mail_limit(engine: Engine) -> None:
     with Session(engine) as session:
         token = capture(session).confirm_token
         session.commit()
@@ -211,7 +211,7 @@ def test_twenty_requests_at_once_do_not_mail_more_than_is_bearable(engine: Engin
         assert len(kinds(session, Message)) == outbox.MAILS_AN_HOUR
 
 
-def test_expired_link_confirms_nobody_and_offers_a_new_one(session: Session) -> None:
+def test_expired_link_does_not_confirm_and_can_be_renewed(session: Session) -> None:
     lead = capture(session)
     lead.confirm_until = now() - timedelta(seconds=1)
     assert leads.confirm(session, lead.confirm_token, PROOF) == "expired"
@@ -221,13 +221,13 @@ def test_expired_link_confirms_nobody_and_offers_a_new_one(session: Session) -> 
     assert leads.confirm(session, lead.confirm_token, PROOF) == "done"
 
 
-def test_link_lives_seven_days(session: Session) -> None:
+def test_confirmation_link_is_valid_for_seven_days(session: Session) -> None:
     lead = capture(session)
     assert not leads.link_expired(lead, now() + timedelta(days=6, hours=23))
     assert leads.link_expired(lead, now() + timedelta(days=7, hours=1))
 
 
-def test_unsubscribing_ends_the_old_confirmation_link(session: Session) -> None:
+def test_unsubscribe_invalidates_the_old_confirmation_link(session: Session) -> None:
     lead = capture(session)
     old = lead.confirm_token
     assert leads.unsubscribe(session, lead.unsubscribe_token, PROOF) == "done"
@@ -236,7 +236,7 @@ def test_unsubscribing_ends_the_old_confirmation_link(session: Session) -> None:
     assert leads.confirm(session, old, PROOF) == "unknown"
 
 
-def test_unsubscribing_twice_is_one_event_and_undo_brings_back_what_was(session: Session) -> None:
+def test_second_unsubscribe_has_no_effect_and_undo_restores_the_lead(session: Session) -> None:
     lead = capture(session)
     leads.confirm(session, lead.confirm_token, PROOF)
     confirmed_at = lead.confirmed_at
@@ -252,14 +252,14 @@ def test_unsubscribing_twice_is_one_event_and_undo_brings_back_what_was(session:
     assert kinds(session, ConsentEvent) == ["given", "confirmed", "unsubscribed", "resubscribed"]
 
 
-def test_undo_does_not_confirm_someone_who_never_did(session: Session) -> None:
+def test_undo_does_not_confirm_a_pending_lead(session: Session) -> None:
     lead = capture(session)
     leads.unsubscribe(session, lead.unsubscribe_token, PROOF)
     leads.undo_unsubscribe(session, lead.unsubscribe_token, PROOF)
     assert lead.state == "pending"
 
 
-def test_signing_up_again_after_leaving_needs_the_new_link(session: Session) -> None:
+def test_sign_up_after_unsubscribe_needs_a_new_confirmation(session: Session) -> None:
     lead = capture(session)
     leads.unsubscribe(session, lead.unsubscribe_token, PROOF)
     session.flush()
@@ -276,7 +276,7 @@ def test_unknown_token_does_nothing(session: Session, verb: object) -> None:
     assert kinds(session, ConsentEvent) == ["given"]
 
 
-def test_times_come_back_aware_and_in_utc(session: Session) -> None:
+def test_times_are_read_as_utc_with_a_time_zone(session: Session) -> None:
     capture(session)
     session.commit()
     session.expire_all()

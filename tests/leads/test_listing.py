@@ -1,4 +1,4 @@
-"""The list of leads and the counts of the desk, as the database answers, on both databases."""
+"""The list of leads and the counts of the dashboard, on both databases."""
 
 import random
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def found(session: Session, **which: str) -> list[str]:
 
 
 def walk(session: Session, sort: str, *, back: bool = False) -> list[list[int]]:
-    """Return the numbers on each page, from the first to the last or the other way round."""
+    """Return the lead numbers on each page, forward or backward."""
     shown = LEADS.page(session, LeadFilter(), sort=sort)
     pages = [shown]
     while pages[-1].after is not None:
@@ -57,9 +57,9 @@ def walk(session: Session, sort: str, *, back: bool = False) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("sort", LEADS.sorts)
-def test_paging_shows_every_lead_once_in_order_there_and_back(session: Session, sort: str) -> None:
+def test_paging_shows_every_lead_once_forward_and_backward(session: Session, sort: str) -> None:
     shuffled = random.Random(5)
-    # Many came in the same second: the moment alone is no order.
+    # Many have the same time, so that the time alone does not sort them.
     moments = [NOON + timedelta(seconds=shuffled.randrange(12)) for _ in range(130)]
     store(session, *(lead(created_at=moment) for moment in moments))
     descending, columns = LEADS.sorts[sort]
@@ -73,7 +73,7 @@ def test_paging_shows_every_lead_once_in_order_there_and_back(session: Session, 
     assert back[-1] == expected[:50]
 
 
-def test_a_page_says_which_leads_of_how_many_it_shows(session: Session) -> None:
+def test_page_has_its_first_and_last_position_and_the_total(session: Session) -> None:
     store(session, *(lead(created_at=NOON + timedelta(minutes=i)) for i in range(60)))
     first = LEADS.page(session, LeadFilter())
     assert (first.first, first.last, first.total, first.before) == (1, 50, 60, None)
@@ -82,7 +82,7 @@ def test_a_page_says_which_leads_of_how_many_it_shows(session: Session) -> None:
     assert LEADS.page(session, LeadFilter.of(q="nobody")).first == 0
 
 
-def test_a_lead_that_came_meanwhile_moves_nobody_to_another_page(session: Session) -> None:
+def test_new_lead_does_not_shift_later_pages(session: Session) -> None:
     store(session, *(lead(created_at=NOON + timedelta(minutes=i)) for i in range(60)))
     first = LEADS.page(session, LeadFilter())
     rest = LEADS.page(session, LeadFilter(), after=first.after)
@@ -93,7 +93,7 @@ def test_a_lead_that_came_meanwhile_moves_nobody_to_another_page(session: Sessio
 
 @pytest.mark.parametrize("place", ["after", "before"])
 @pytest.mark.parametrize("number", [0, -1, 999_999, 2**31, 2**70])
-def test_a_place_that_is_no_lead_leads_back_to_the_start(
+def test_invalid_page_position_shows_the_first_page(
     session: Session, place: str, number: int
 ) -> None:
     store(session, *(lead() for _ in range(60)))
@@ -118,7 +118,7 @@ def test_search_finds_a_part_of_address_or_name_in_any_case(session: Session) ->
     assert found(session, q="  silva ") == ["Maria.Silva@example.com"]
 
 
-def test_search_takes_every_character_for_itself(session: Session) -> None:
+def test_search_treats_wildcards_as_plain_characters(session: Session) -> None:
     store(
         session,
         lead("a_b@example.com"),
@@ -130,11 +130,11 @@ def test_search_takes_every_character_for_itself(session: Session) -> None:
     assert found(session, q="a_b") == ["a_b@example.com"]
     assert found(session, q="100%") == ["c@example.com"]
     assert found(session, q="back\\sl") == ["e@example.com"]
-    # What is no word finds nobody: each address has its @.
+    # A term without a letter or digit matches nobody, though each address has an @.
     assert found(session, q="%") == found(session, q="_") == found(session, q="@") == []
 
 
-def test_filters_narrow_the_list_together(session: Session) -> None:
+def test_filters_are_combined(session: Session) -> None:
     store(
         session,
         lead("a@example.com", state="confirmed", page="/signup", utm_campaign="spring"),
@@ -148,7 +148,7 @@ def test_filters_narrow_the_list_together(session: Session) -> None:
     assert found(session, page="/elsewhere") == []
 
 
-def test_many_matches_are_paged_like_few(session: Session) -> None:
+def test_more_than_a_thousand_matches_are_paged(session: Session) -> None:
     store(session, *(lead(f"many{number}@example.com") for number in range(1040)))
     shown = LEADS.page(session, LeadFilter.of(q="many"))
     later = LEADS.page(session, LeadFilter.of(q="many"), after=shown.after)
@@ -156,7 +156,7 @@ def test_many_matches_are_paged_like_few(session: Session) -> None:
     assert (later.first, later.last) == (51, 100)
 
 
-def test_the_choices_are_what_leads_came_with(session: Session) -> None:
+def test_filter_choices_are_the_pages_and_campaigns_of_leads(session: Session) -> None:
     store(
         session,
         lead(page="/signup", utm_campaign="spring"),
@@ -174,13 +174,13 @@ def test_the_choices_are_what_leads_came_with(session: Session) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(text=st.text(st.characters(codec=None), max_size=300))
-def test_no_text_breaks_the_search(session: Session, text: str) -> None:
+def test_search_accepts_any_text(session: Session, text: str) -> None:
     which = LeadFilter.of(q=text, state=text, page=text, campaign=text)
     assert LEADS.page(session, which).total == 0 or not which.active
     assert LEADS.page(session, LeadFilter.of(q=text)).rows == []
 
 
-def test_figures_count_two_weeks_apart(session: Session) -> None:
+def test_figures_count_this_week_and_the_week_before(session: Session) -> None:
     ages = [0.5, 1, 6.9, 7.1, 13.9, 14.1, 40]
     store(
         session,
@@ -192,9 +192,7 @@ def test_figures_count_two_weeks_apart(session: Session) -> None:
     assert (figures.confirmed, figures.confirmed_share) == (1, 12)
 
 
-def test_days_are_cut_in_utc_whatever_zone_the_database_is_in(
-    engine: Engine, session: Session
-) -> None:
+def test_days_are_utc_days_in_any_database_time_zone(engine: Engine, session: Session) -> None:
     if engine.dialect.name == "postgresql":
 
         @event.listens_for(engine, "connect")

@@ -1,4 +1,4 @@
-"""Search of leads by their words, on both databases: what it finds, and that it forgets."""
+"""The search index of leads, on both databases: its matches, and the removal of deleted leads."""
 
 import re
 import unicodedata
@@ -50,7 +50,7 @@ def session(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def known(session: Session) -> list[Lead]:
-    """People whom the index knows."""
+    """People in the index."""
     people = [lead(email, name=name) for email, name in PEOPLE]
     session.add_all(people)
     session.flush()
@@ -64,7 +64,7 @@ def found(session: Session, term: str, **given: str) -> set[int]:
 
 
 def plain(text: str) -> str:
-    """Return the text as a search compares it, told in another way than the code tells it."""
+    """Return the text as search compares it, computed without the code under test."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     apart = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", folded))
     for letter, other in folding.OTHERS.items():
@@ -77,7 +77,7 @@ def in_word(letter: str) -> bool:
 
 
 def stands_in(text: str, term: str) -> bool:
-    """Tell whether a plain text holds the term where a word begins."""
+    """Return whether a plain text has the term at the start of a word."""
     return any(
         in_word(letter) and not in_word((" " + text)[place]) and text.startswith(term, place)
         for place, letter in enumerate(text)
@@ -98,7 +98,7 @@ def expected(people: list[Lead], term: str) -> set[int]:
 
 @st.composite
 def parts(draw: st.DrawFn) -> str:
-    """Draw a piece of what is stored, in some case."""
+    """Draw a part of a stored text, in any case."""
     text = draw(st.sampled_from(TEXTS))
     start = draw(st.integers(0, len(text) - 1))
     piece = text[start : draw(st.integers(start + 1, len(text)))]
@@ -106,7 +106,7 @@ def parts(draw: st.DrawFn) -> str:
 
 
 def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
-    """Have more than so many rows found as more than thousands are."""
+    """Treat more than `most` rows like a very large number of rows."""
     patch.setattr(pagination, "COUNTED", min(most, pagination.COUNTED))
     for module in (pagination, search_index):
         patch.setattr(module, "MANY", most)
@@ -122,18 +122,18 @@ def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
 @given(
     term=parts() | st.text(st.characters(codec=None), max_size=6) | st.sampled_from("%_'\\\"@m1")
 )
-def test_search_finds_exactly_where_the_term_begins_a_word(
+def test_search_matches_exactly_at_the_start_of_words(
     session: Session, known: list[Lead], most: int, term: str
 ) -> None:
     assume(LeadFilter.of(q=term).q)
     with pytest.MonkeyPatch.context() as patch:
-        # With 1, what is few elsewhere is many: it is looked for in order, three rows, then anew.
+        # With 1, small results count as large: a scan in order of three rows, then a new query.
         few_are_many(patch, most)
         patch.setattr(pagination, "WALK", 3)
         assert found(session, term) == expected(known, term)
 
 
-def test_who_came_just_now_is_found_at_once(session: Session, known: list[Lead]) -> None:
+def test_new_lead_is_found_before_it_is_indexed(session: Session, known: list[Lead]) -> None:
     fresh = lead("fresh.silva@example.com", name="Ana Silva")
     session.add(fresh)
     session.commit()
@@ -144,7 +144,7 @@ def test_who_came_just_now_is_found_at_once(session: Session, known: list[Lead])
     assert found(session, "silva") == before
 
 
-def test_filters_narrow_a_search_whichever_is_rarest(
+def test_filtered_search_is_right_for_every_query_plan(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = [
@@ -172,7 +172,7 @@ def test_filters_narrow_a_search_whichever_is_rarest(
     assert LEADS.count(session, LeadFilter.of(q="silva", state="held")) == 3
 
 
-def test_many_leads_are_paged_without_being_counted(
+def test_many_matches_are_paged_without_a_total(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.add_all(lead(f"many{number}@example.com") for number in range(130))
@@ -192,7 +192,7 @@ def test_many_leads_are_paged_without_being_counted(
     assert LEADS.count(session, which) == 130
 
 
-def test_indexer_takes_everyone_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexer_indexes_each_lead_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with Session(engine) as session:
         session.add_all(lead(name=f"Number {number}") for number in range(1, 8))
         session.commit()
@@ -206,7 +206,7 @@ def test_indexer_takes_everyone_once(engine: Engine, monkeypatch: pytest.MonkeyP
         assert sorted(words) == sorted(session.scalars(select(Lead.id)))
 
 
-def test_who_is_deleted_leaves_no_word(engine: Engine, known: list[Lead]) -> None:
+def test_deleted_leads_leave_no_words_in_the_index(engine: Engine, known: list[Lead]) -> None:
     kept = known[0].id
     with Session(engine) as session:
         writing(session)
@@ -217,6 +217,6 @@ def test_who_is_deleted_leaves_no_word(engine: Engine, known: list[Lead]) -> Non
         assert set(session.scalars(select(LeadWord.lead_id))) == {kept}
 
 
-def test_a_word_is_as_long_as_the_index_has_it(session: Session, known: list[Lead]) -> None:
+def test_indexed_words_are_cut_at_the_maximum_length(session: Session, known: list[Lead]) -> None:
     longest = session.scalar(select(func.max(func.length(LeadWord.word))))
     assert longest == WORD_LENGTH
