@@ -1,4 +1,4 @@
-"""Announcements: who is meant, at which rate, paused, resumed, counted; each gets one mail."""
+"""Announcements: selection of receivers, rate, pause, progress, and one mail per receiver."""
 
 import re
 import time
@@ -61,12 +61,12 @@ def queued(session: Session, at: datetime, **given: Any) -> Announcement:
 
 
 def owed(session: Session) -> list[str]:
-    """Return the names of those whose message is in the outbox, in order of due time."""
+    """Return the names of the receivers in the outbox, in order of due time."""
     rows = session.scalars(select(Message.recipient).order_by(Message.due_at, Message.id))
     return [recipient.partition("@")[0] for recipient in rows]
 
 
-def test_goes_to_who_confirmed_and_has_not_left(session: Session) -> None:
+def test_announcement_goes_to_confirmed_leads_only(session: Session) -> None:
     session.add_all(
         confirmed(state, state=state) for state in ("pending", "confirmed", "unsubscribed", "held")
     )
@@ -86,7 +86,7 @@ def test_goes_to_who_confirmed_and_has_not_left(session: Session) -> None:
         ({"page": "/nowhere"}, []),
     ],
 )
-def test_page_and_campaign_narrow_it(
+def test_page_and_campaign_filter_the_receivers(
     session: Session, given: dict[str, str], names: list[str]
 ) -> None:
     session.add_all(
@@ -103,8 +103,8 @@ def test_page_and_campaign_narrow_it(
     assert owed(session) == names
 
 
-def test_waiting_list_gets_what_it_asked_for_and_nobody_else(session: Session) -> None:
-    """Who waits may have confirmed that alone; who only confirmed updates did not ask for it."""
+def test_waiting_list_announcement_goes_to_waiting_people_only(session: Session) -> None:
+    """Confirming updates does not select the waiting list, and waiting does not need updates."""
     at = now() - timedelta(hours=1)
     people = {name: confirmed(name) for name in ("updates", "asked", "left", "other", "waits")}
     people["waits"].state, people["waits"].confirmed_at = LeadState.WAITING, None
@@ -134,7 +134,7 @@ def test_waiting_list_gets_what_it_asked_for_and_nobody_else(session: Session) -
     assert eligibility.admit(session, message, "worker") is None
 
 
-def test_rate_is_kept_and_the_outbox_holds_a_minute_of_it_at_most(session: Session) -> None:
+def test_rate_is_kept_and_messages_are_queued_a_minute_ahead(session: Session) -> None:
     session.add_all(confirmed(f"p{number:03}") for number in range(40))
     at = now()
     announcement = queued(session, at, rate=10)
@@ -153,7 +153,7 @@ def test_rate_is_kept_and_the_outbox_holds_a_minute_of_it_at_most(session: Sessi
     assert owed(session) == [f"p{number:03}" for number in range(40)]
 
 
-def test_time_in_which_no_worker_ran_is_not_made_up_for_in_a_burst(session: Session) -> None:
+def test_pause_of_the_worker_is_not_followed_by_a_burst(session: Session) -> None:
     session.add_all(confirmed(f"p{number}") for number in range(40))
     at = now()
     announcement = queued(session, at, rate=10)
@@ -161,7 +161,7 @@ def test_time_in_which_no_worker_ran_is_not_made_up_for_in_a_burst(session: Sess
     assert announcements.feed(session, announcement.id, at + timedelta(hours=5)) == 10
 
 
-def test_nobody_is_added_to_an_announcement_that_is_queued(session: Session) -> None:
+def test_queued_announcement_gets_no_further_receivers(session: Session) -> None:
     session.add_all([confirmed("there"), confirmed("late", state="pending", confirmed_at=None)])
     at = now()
     announcement = queued(session, at)
@@ -176,7 +176,7 @@ def test_nobody_is_added_to_an_announcement_that_is_queued(session: Session) -> 
     assert not announcements.queue(session, announcement, now())
 
 
-def test_pause_acts_at_once_and_other_mail_goes_on(session: Session) -> None:
+def test_pause_stops_the_announcement_at_once_but_no_other_mail(session: Session) -> None:
     people = [confirmed(f"p{number}") for number in range(3)]
     session.add_all(people)
     at = now()
@@ -203,14 +203,14 @@ def test_pause_acts_at_once_and_other_mail_goes_on(session: Session) -> None:
     assert second.recipient == people[1].email
 
 
-def test_going_on_after_a_pause_keeps_the_rate(session: Session) -> None:
+def test_resumed_announcement_keeps_its_rate(session: Session) -> None:
     session.add_all(confirmed(f"p{number:02}") for number in range(20))
     at = now()
     announcement = queued(session, at, rate=6)
     announcements.feed(session, announcement.id, at)
     first = outbox.claim(session, "worker", at)
     assert first is not None
-    outbox.retry_later(session, first, "worker", "451 later")  # its time to come again stays
+    outbox.retry_later(session, first, "worker", "451 later")  # its time to retry stays
     announcements.pause(announcement)
     later = at + timedelta(hours=3)
     announcements.resume(session, announcement, later)
@@ -243,7 +243,7 @@ def test_progress_counts_every_receiver_once(session: Session) -> None:
     assert progress.state == AnnouncementState.SENDING
 
 
-def test_who_left_before_a_message_was_written_counts_as_held_back(session: Session) -> None:
+def test_receiver_who_unsubscribed_before_queueing_counts_as_held(session: Session) -> None:
     people = [confirmed(f"p{number}") for number in range(3)]
     session.add_all(people)
     announcement = queued(session, now())
@@ -268,7 +268,7 @@ def test_database_refuses_a_second_message_to_the_same_receiver(session: Session
         session.flush()
 
 
-def test_workers_that_feed_at_once_double_and_lose_nobody(engine: Engine) -> None:
+def test_concurrent_workers_queue_each_receiver_exactly_once(engine: Engine) -> None:
     at = now()
     with Session(engine) as session:
         writing(session)
@@ -282,7 +282,7 @@ def test_workers_that_feed_at_once_double_and_lose_nobody(engine: Engine) -> Non
                 writing(session)
                 announcements.feed(session, number, at + minute * MINUTE)
                 if (minute + worker) % 5 == 0:
-                    session.rollback()  # killed in the middle
+                    session.rollback()  # as if killed before its commit
                 else:
                     session.commit()
 
@@ -292,14 +292,14 @@ def test_workers_that_feed_at_once_double_and_lose_nobody(engine: Engine) -> Non
         assert Counter(owed(session)) == {f"p{number}": 1 for number in range(200)}
 
 
-def test_hundred_thousand_receivers_are_queued_at_the_cost_of_a_minute(sqlite_url: str) -> None:
+def test_statements_to_queue_depend_on_the_rate_not_on_receivers(sqlite_url: str) -> None:
     with opened(sqlite_url) as engine:
         queue_hundred_thousand(engine)
 
 
 @contextmanager
 def counted(engine: Engine) -> Iterator[list[str]]:
-    """List the statements that are sent to the database within the block."""
+    """Yield the list of statements that are sent to the database within the block."""
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -330,12 +330,14 @@ def queue_hundred_thousand(engine: Engine) -> None:
             session.flush()
             announcements.feed(session, announcement.id, now())
             session.commit()
-        assert len(statements) < 600 + 20  # by the rate, whatever the number of receivers
+        assert len(statements) < 600 + 20  # depends on the rate, not on the number of receivers
         assert announcement.receivers == 100_000
         assert session.scalar(select(func.count(Message.id))) == 600
 
 
-def test_worker_sends_it_with_a_way_out_that_is_its_own(engine: Engine, server: MailServer) -> None:
+def test_sent_announcement_has_an_unsubscribe_link_of_its_own(
+    engine: Engine, server: MailServer
+) -> None:
     with Session(engine) as session:
         writing(session)
         session.add_all([confirmed("maria"), confirmed("gone")])
@@ -394,7 +396,7 @@ def test_markdown_becomes_plain_text(source: str, words: str) -> None:
     assert markdown.to_text(source, "http://o") == words
 
 
-def test_markdown_becomes_html_that_does_no_harm() -> None:
+def test_markdown_becomes_safe_html() -> None:
     html = markdown.to_html(
         "<script>x</script> ![p](https://x.example/i.png) [a](javascript:x) [b](/b) [c](//c.c)",
         "http://o",
@@ -404,7 +406,7 @@ def test_markdown_becomes_html_that_does_no_harm() -> None:
     assert 'href="http://o//c.c"' not in html
 
 
-def test_bare_addresses_are_links_and_words_of_pictures_stay() -> None:
+def test_plain_urls_become_links_and_image_texts_are_kept() -> None:
     html = markdown.to_html(
         "See https://x.example/kurs, a@example.com, `https://code.example` and README.md.\n\n"
         "[call](tel:+15550100) ![Our team in Bern](https://x.example/team.png)"
@@ -429,7 +431,7 @@ def test_bare_addresses_are_links_and_words_of_pictures_stay() -> None:
         ("http://www.example.com", "http://www.example.com"),
     ],
 )
-def test_address_without_a_scheme_is_a_link(source: str, address: str) -> None:
+def test_url_without_a_scheme_becomes_a_link(source: str, address: str) -> None:
     assert re.findall(r'href="([^"]*)"', markdown.to_html(source)) == [address]
     assert address in markdown.to_text(source)
 
@@ -444,6 +446,6 @@ def test_address_without_a_scheme_is_a_link(source: str, address: str) -> None:
         "10.0.0.1/x, localhost/x, ../x, site/x.html",
     ],
 )
-def test_words_with_dots_are_no_links(source: str) -> None:
+def test_words_with_dots_do_not_become_links(source: str) -> None:
     assert "<a " not in markdown.to_html(source)
     assert markdown.to_text(source) == source.replace("`", "")

@@ -1,4 +1,4 @@
-"""The mails of a buyer: the receipt, the link to the student's page, and what went wrong."""
+"""Mails to a buyer: the receipt, the link to the participant's page, and what went wrong."""
 
 import re
 from dataclasses import replace
@@ -44,7 +44,7 @@ def delivered(
     return receipt, enrolled
 
 
-def test_receipt_has_every_fact_of_the_payment_in_text_and_in_html(
+def test_receipt_has_all_payment_facts_in_text_and_html(
     app: Flask, session: Session, instance: Path
 ) -> None:
     order = pay(session, number=3, name="Zoë")
@@ -69,7 +69,9 @@ def test_receipt_has_every_fact_of_the_payment_in_text_and_in_html(
         assert f"{BASE_URL}/orders/{order.token}" in part(receipt, kind)
 
 
-def test_receipt_counts_discount_and_tax(app: Flask, session: Session, instance: Path) -> None:
+def test_receipt_shows_the_discount_and_no_tax_line_without_tax(
+    app: Flask, session: Session, instance: Path
+) -> None:
     pay(session, amounts={"amount_discount": 20_000, "amount_tax": 0, "amount_total": 100_000})
     receipt, _ = delivered(app, instance)
     text, html = read(receipt)
@@ -78,7 +80,7 @@ def test_receipt_counts_discount_and_tax(app: Flask, session: Session, instance:
     assert "Tax:" not in text
 
 
-def test_welcome_leads_to_the_page_of_the_first_place_and_its_calendar(
+def test_welcome_links_to_the_page_and_calendar_of_the_first_seat(
     app: Flask, session: Session, instance: Path, client: FlaskClient
 ) -> None:
     order = pay(session, number=2)
@@ -106,7 +108,7 @@ def test_welcome_leads_to_the_page_of_the_first_place_and_its_calendar(
             assert fact in said
 
 
-def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
+def test_buyer_without_a_seat_is_told_about_the_refund(
     app: Flask, session: Session, instance: Path, client: FlaskClient
 ) -> None:
     order = unseated(session, number=2)
@@ -126,14 +128,14 @@ def test_buyer_left_without_a_place_is_told_that_the_money_is_returned(
     for kind in ("plain", "html"):
         body = part(mail, kind)
         assert f"{BASE_URL}/orders/{order.token}" in body
-        assert "/unsubscribe/" in body  # the way off the waiting list that the money led to
+        assert "/unsubscribe/" in body  # the late payment put the buyer on the waiting list
         assert "/enrollments/" not in body
     page = words(client.get(f"/orders/{order.token}").text)
     assert "We are refunding the whole amount to the card or account you paid with." in page
 
 
 def failed(session: Session, **given: Any) -> Order:
-    """Return an order whose money was to come later and did not."""
+    """Return an order whose delayed payment failed."""
     session.rollback()
     writing(session)
     order = with_checkout(session, **{"cohort": JANUARY, **given})
@@ -143,7 +145,7 @@ def failed(session: Session, **given: Any) -> Order:
     return order
 
 
-def test_buyer_whose_payment_did_not_come_is_told_once_and_how_to_order_anew(
+def test_buyer_gets_one_mail_about_a_failed_payment_with_a_new_link(
     app: Flask, session: Session, instance: Path
 ) -> None:
     order = failed(session, number=2)
@@ -164,7 +166,7 @@ def test_buyer_whose_payment_did_not_come_is_told_once_and_how_to_order_anew(
         assert again in unescape(part(mail, kind))
 
 
-def test_payment_that_did_not_come_for_a_course_that_has_left_leads_to_the_order(
+def test_failed_payment_for_a_removed_course_links_to_the_order(
     app: Flask, session: Session, instance: Path
 ) -> None:
     order = failed(session)
@@ -174,9 +176,7 @@ def test_payment_that_did_not_come_for_a_course_that_has_left_leads_to_the_order
         assert "/enroll?" not in part(mail, kind)
 
 
-def test_buyer_is_told_that_a_refund_did_not_arrive(
-    app: Flask, session: Session, instance: Path
-) -> None:
+def test_buyer_is_told_that_a_refund_failed(app: Flask, session: Session, instance: Path) -> None:
     order = pay(session)
     writing(session)
     found = ledger.lock(session, order.id)
@@ -195,17 +195,19 @@ def test_buyer_is_told_that_a_refund_did_not_arrive(
         assert f"{BASE_URL}/orders/{order.token}" in part(mail, kind)
 
 
-def test_mails_to_a_buyer_are_no_marketing(app: Flask, session: Session, instance: Path) -> None:
+def test_mails_to_a_buyer_have_no_unsubscribe_header(
+    app: Flask, session: Session, instance: Path
+) -> None:
     pay(session)
     unseated(session, email="late@example.com")
     for mail in mails(app, instance):
         assert mail["List-Unsubscribe"] is None
-        # Whose money came too late is on the waiting list, and told how to leave it.
+        # A buyer whose payment came too late is on the waiting list and gets a link to leave it.
         assert ("nsubscribe" in part(mail, "plain")) == (mail["To"] == "late@example.com")
         assert mail["Auto-Submitted"] == "auto-generated"
 
 
-def test_heading_is_the_subject_and_nothing_is_loaded(
+def test_heading_is_the_subject_and_mail_loads_nothing(
     app: Flask, session: Session, instance: Path
 ) -> None:
     pay(session)
@@ -221,7 +223,7 @@ def test_heading_is_the_subject_and_nothing_is_loaded(
         assert html.count('class="act-link"') == 1
 
 
-def test_name_that_could_become_a_link_is_not_greeted_and_markup_stays_words(
+def test_name_like_a_link_is_left_out_and_markup_is_not_rendered(
     app: Flask, session: Session, instance: Path
 ) -> None:
     pay(session, name="<b>www.example.com</b>")
@@ -230,7 +232,7 @@ def test_name_that_could_become_a_link_is_not_greeted_and_markup_stays_words(
         assert "<b>" not in part(mail, "html")
 
 
-def test_course_taken_off_the_site_still_gets_its_buyers_their_mail(
+def test_buyers_of_a_removed_course_still_get_their_mail(
     app: Flask, session: Session, instance: Path
 ) -> None:
     order = pay(session)
@@ -242,7 +244,7 @@ def test_course_taken_off_the_site_still_gets_its_buyers_their_mail(
             assert order.item in said
 
 
-def test_trouble_with_one_order_keeps_no_other_mail_from_going(
+def test_error_with_one_order_does_not_stop_other_mail(
     app: Flask, session: Session, instance: Path
 ) -> None:
     broken = pay(session, email="broken@example.com")

@@ -1,4 +1,4 @@
-"""flask mail preview: every kind of mail, as somebody will get it."""
+"""flask mail preview: every kind of mail as its receiver gets it."""
 
 import re
 from email import message_from_bytes
@@ -25,7 +25,7 @@ DARK = "@media (prefers-color-scheme: dark)"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every mail, written."""
+    """A folder with the preview of every kind of mail."""
     folder = tmp_path_factory.mktemp("preview")
     settings = Settings(instance=folder, base_url="https://www.example.com")
     preview.write(folder, Composer(settings, ROOT / "templates"), WORDS)
@@ -45,7 +45,7 @@ def part(mail: EmailMessage, kind: str) -> str:
     return str(body.get_content()).replace("\r\n", "\n")
 
 
-def test_every_kind_is_there_as_html_as_text_and_whole(folder: Path) -> None:
+def test_every_kind_is_written_as_html_text_and_eml(folder: Path) -> None:
     assert len(KINDS) >= 5
     expected = {f"{kind}.{ending}" for kind in KINDS for ending in ("html", "txt", "eml")}
     assert {file.name for file in folder.iterdir()} == expected | {"index.html"}
@@ -57,7 +57,7 @@ def test_every_kind_is_there_as_html_as_text_and_whole(folder: Path) -> None:
 
 
 def test_text_says_what_the_page_says(folder: Path) -> None:
-    """Sentences with a link are left out: it stands below them in the text."""
+    """Sentences with a link are left out: the text version puts the link below them."""
     for kind in KINDS:
         page = (folder / f"{kind}.html").read_text("utf-8")
         text = " ".join((folder / f"{kind}.txt").read_text("utf-8").split())
@@ -70,7 +70,7 @@ def test_text_says_what_the_page_says(folder: Path) -> None:
             assert " ".join(sentence.split()) in text, f"{kind}: {sentence}"
 
 
-def test_every_mail_is_small_and_plainly_named(folder: Path) -> None:
+def test_every_mail_is_small_and_has_a_plain_subject(folder: Path) -> None:
     for kind, mail in mails(folder).items():
         assert (folder / f"{kind}.eml").stat().st_size < LARGEST, kind
         assert mail.get_content_type() == "multipart/alternative"
@@ -99,7 +99,7 @@ def test_heading_of_every_mail_is_its_subject(folder: Path) -> None:
         (MailKind.WITHDRAWN, "Your seat was canceled and refunded"),
     ],
 )
-def test_subject_says_what_happened(folder: Path, kind: MailKind, subject: str) -> None:
+def test_subject_names_the_event(folder: Path, kind: MailKind, subject: str) -> None:
     assert mails(folder)[kind]["Subject"] == subject
 
 
@@ -111,21 +111,21 @@ def test_every_mail_has_one_design_with_its_css_inline(folder: Path) -> None:
         designs.add(style)
         shown = HIDDEN.sub("", html)
         assert re.search(r'class="column"[^>]* style="[^"]*max-width: ?560px', shown)
-        # One button: a cell with its color, for programs that know no style element.
+        # One button: a cell with its own color, for mail programs that ignore style elements.
         buttons = re.findall(r'class="act-cell"[^>]* style="[^"]*background-color', shown)
         assert len(buttons) == (kind_of(kind).about is not About.ANNOUNCEMENT)
         assert "<h1 style=" in shown
-        # A word longer than the line, such as an address, makes no phone scroll sideways.
+        # Breaks a word longer than the line, such as an address, so that phones need not scroll.
         assert re.search(r'class="words"[^>]* style="[^"]*word-break: ?break-word', shown)
     assert len(designs) == 1
 
 
-def test_every_mail_can_be_read_in_the_dark(folder: Path) -> None:
+def test_every_mail_supports_dark_mode(folder: Path) -> None:
     for mail in mails(folder).values():
         html = part(mail, "html")
         assert '<meta name="color-scheme" content="light dark">' in html
         (dark,) = re.findall(re.escape(DARK) + r"\s*{(.*)}\s*</style>", html, re.S)
-        # Each color that is written inline has another in the dark, which outweighs it.
+        # Each inline color has a dark one that overrides it.
         for selector in ("body", "td", ".brand", ".act-cell", ".act-link", ".foot"):
             assert re.search(rf"{re.escape(selector)}[^{{}}]*{{[^}}]*!important", dark), selector
 
@@ -137,7 +137,7 @@ def test_no_mail_loads_anything(folder: Path) -> None:
         assert not re.search(r"url\(|\bsrc=|background=|@import|@font-face", html)
 
 
-def test_command_makes_the_folder_or_says_in_one_line_why_not(app: Flask, tmp_path: Path) -> None:
+def test_command_writes_the_folder_or_reports_one_error_line(app: Flask, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "mails"
     result = app.test_cli_runner().invoke(args=["mail", "preview", str(folder)])
     assert result.output == f"{len(KINDS)} mails written: open {folder / 'index.html'}\n"
