@@ -1,4 +1,4 @@
-"""The made-up year: believable, the same again, and whole on both databases."""
+"""The demo data of a year: plausible, reproducible, and complete on both databases."""
 
 from collections import Counter
 from pathlib import Path
@@ -38,7 +38,7 @@ def people(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def rules(engine: Engine) -> set[str | None]:
-    """Return the names of what is indexed, unique and referred to."""
+    """Return the names of all indexes, keys and constraints."""
     found = inspect(engine)
     kinds = (found.get_indexes, found.get_unique_constraints, found.get_foreign_keys)
     names = {found.get_pk_constraint(table)["name"] for table in found.get_table_names()}
@@ -47,7 +47,7 @@ def rules(engine: Engine) -> set[str | None]:
     return names
 
 
-def test_what_is_filled_reads_like_what_the_site_writes(engine: Engine) -> None:
+def test_demo_rows_follow_the_rules_of_the_site(engine: Engine) -> None:
     before = rules(engine)
     made = fill(engine, 1500)
     assert rules(engine) == before
@@ -71,7 +71,7 @@ def test_what_is_filled_reads_like_what_the_site_writes(engine: Engine) -> None:
         assert events == made["consent_event"] > 1500
 
 
-def test_orders_add_up_and_leave_seats_to_sell(engine: Engine) -> None:
+def test_demo_orders_match_their_ledger_and_leave_free_seats(engine: Engine) -> None:
     made = fill(engine, 3000)
     with Session(engine) as session:
         orders = session.scalars(select(Order)).all()
@@ -87,16 +87,18 @@ def test_orders_add_up_and_leave_seats_to_sell(engine: Engine) -> None:
             assert all(kept[cohort.code] < cohort.seats for cohort in course.cohorts)
 
 
-def test_a_seed_draws_the_same_year_again(sqlite_url: str, postgresql_url: str) -> None:
+def test_same_seed_makes_the_same_people_on_both_databases(
+    sqlite_url: str, postgresql_url: str
+) -> None:
     with opened(sqlite_url) as one, opened(postgresql_url) as other:
         fill(one, 300)
         fill(other, 300)
         assert people(one) == people(other)
-        fill(one, 100)  # more people, not the same ones anew
+        fill(one, 100)  # adds other people, not the same ones again
         assert len({email for email, *_ in people(one)}) == 400
 
 
-def test_people_can_sign_up_after_it(engine: Engine) -> None:
+def test_sign_up_works_after_a_fill(engine: Engine) -> None:
     fill(engine, 50)
     with Session(engine) as session:
         lead = Lead(
@@ -107,7 +109,7 @@ def test_people_can_sign_up_after_it(engine: Engine) -> None:
         assert lead.id == 51
 
 
-def test_a_fill_that_breaks_leaves_nothing(engine: Engine) -> None:
+def test_interrupted_fill_leaves_no_rows(engine: Engine) -> None:
     def stop(_done: int) -> None:
         raise KeyboardInterrupt
 
@@ -118,20 +120,20 @@ def test_a_fill_that_breaks_leaves_nothing(engine: Engine) -> None:
     assert rules(engine) == before
 
 
-def test_command_says_what_it_added(app: Flask) -> None:
+def test_command_reports_what_it_added(app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["demo", "fill", "--leads", "120"])
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("120 leads, ")
 
 
-def test_no_log_is_left_for_the_next_start_to_read(app: Flask) -> None:
+def test_fill_leaves_an_empty_write_ahead_log(app: Flask) -> None:
     app.test_cli_runner().invoke(args=["demo", "fill", "--leads", "120"])
     with app.app_context():
         log = Path(f"{db.engine.url.database}-wal")
     assert not log.exists() or log.stat().st_size == 0
 
 
-def test_production_is_left_alone(make_app: Any) -> None:
+def test_command_refuses_to_run_in_production(make_app: Any) -> None:
     app: Flask = make_app(**PRODUCTION)
     result = app.test_cli_runner().invoke(args=["demo", "fill"])
     assert result.exit_code == 1

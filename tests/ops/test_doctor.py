@@ -1,4 +1,4 @@
-"""The doctor: what is wrong is named in one line each, and no secret is."""
+"""flask doctor: each problem is named in one line, and no secret is shown."""
 
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +22,7 @@ Examine = Callable[..., Verdict]
 
 @pytest.fixture
 def examine(make_app: Any, empty_sqlite_url: str) -> Examine:
-    """Lets the doctor look at an app with the given settings, which nobody has set up."""
+    """Run the doctor on an app with the given settings that was not set up."""
 
     def examine_one(**given: Any) -> Verdict:
         given.setdefault("stripe_api_base", f"http://127.0.0.1:{free_port()}")
@@ -41,7 +41,7 @@ def mail() -> Iterator[MailServer]:
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """The address of a server that knows no key, as Stripe answers then.
+    """The URL of a server that refuses every key, with the response that Stripe gives.
 
     https://docs.stripe.com/api/errors
     """
@@ -66,7 +66,7 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-def test_product_that_was_set_up_is_fine(
+def test_site_after_setup_has_no_problems(
     make_app: Any, empty_sqlite_url: str, sandbox: SandboxServer
 ) -> None:
     app = make_app(database_url=empty_sqlite_url, stripe_api_base=sandbox.url)
@@ -80,19 +80,19 @@ def test_product_that_was_set_up_is_fine(
     assert found.about(f"stands in for Stripe at {sandbox.url} takes the key, in test mode")
 
 
-def test_what_was_not_set_up_is_named_with_what_to_do(examine: Examine) -> None:
+def test_missing_setup_is_reported_with_the_fix(examine: Examine) -> None:
     found = examine()
     assert found.code == 1
     assert found.about("wrong: the database has no tables yet: run flask db upgrade")
     assert found.about("share pictures: drawn when first asked for: site.png")
 
 
-def test_database_that_is_away_is_named(examine: Examine, tmp_path: Path) -> None:
+def test_unusable_database_is_reported(examine: Examine, tmp_path: Path) -> None:
     found = examine(database_url=f"sqlite:///{tmp_path}/no/such.db")
     assert found.about("wrong: DATABASE_URL: the database cannot be used: unable to open")
 
 
-def test_samples_are_a_note_until_the_site_is_in_production(examine: Examine) -> None:
+def test_sample_content_is_a_note_but_an_error_in_production(examine: Examine) -> None:
     assert len(examine().about("note: The price of ")) == 1
     found = examine(**LIVE_SITE)
     assert len(found.about("wrong: The price of ")) == 1
@@ -108,7 +108,7 @@ def test_samples_are_a_note_until_the_site_is_in_production(examine: Examine) ->
         ("sk_test_schlüssel", "is no secret key of Stripe's"),
     ],
 )
-def test_key_that_cannot_be_right_is_named_and_not_shown_around(
+def test_malformed_key_is_reported_and_never_sent_to_stripe(
     examine: Examine, sandbox: SandboxServer, key: str, words: str
 ) -> None:
     found = examine(
@@ -119,18 +119,20 @@ def test_key_that_cannot_be_right_is_named_and_not_shown_around(
     assert sandbox.state()["calls"] == []
 
 
-def test_test_mode_of_production_is_noted(examine: Examine) -> None:
+def test_test_mode_in_production_is_a_note(examine: Examine) -> None:
     found = examine(**{**LIVE_SITE, "stripe_secret_key": RESTRICTED, "stripe_test": "1"})
     assert found.about("note: STRIPE_TEST: the site takes no real money")
 
 
-def test_production_talks_to_nobody_but_stripe(examine: Examine, sandbox: SandboxServer) -> None:
+def test_production_refuses_another_stripe_address(
+    examine: Examine, sandbox: SandboxServer
+) -> None:
     found = examine(**LIVE_SITE, stripe_api_base=sandbox.url)
     assert found.about(f"wrong: STRIPE_API_BASE: points to {sandbox.url}, and this is production")
     assert sandbox.state()["calls"] == []
 
 
-def test_key_that_stripe_refuses_is_named(examine: Examine, refusing: str) -> None:
+def test_key_refused_by_stripe_is_reported(examine: Examine, refusing: str) -> None:
     found = examine(
         stripe_secret_key=RESTRICTED, stripe_webhook_secret=SECRET, stripe_api_base=refusing
     )
@@ -138,7 +140,7 @@ def test_key_that_stripe_refuses_is_named(examine: Examine, refusing: str) -> No
     assert not found.about("51abc")
 
 
-def test_stripe_that_cannot_be_reached_is_named(examine: Examine) -> None:
+def test_unreachable_stripe_is_reported(examine: Examine) -> None:
     base = f"http://127.0.0.1:{free_port()}"
     found = examine(stripe_api_base=base)
     assert found.about(
@@ -155,37 +157,35 @@ def test_stripe_that_cannot_be_reached_is_named(examine: Examine) -> None:
         (f"{SECRET},{RESTRICTED}", "is no signing secret"),
     ],
 )
-def test_webhook_secret_that_cannot_be_right_is_named(
-    examine: Examine, secret: str, words: str
-) -> None:
+def test_malformed_webhook_secret_is_reported(examine: Examine, secret: str, words: str) -> None:
     found = examine(stripe_secret_key=RESTRICTED, stripe_webhook_secret=secret)
     assert found.about(f"wrong: STRIPE_WEBHOOK_SECRET: {words}")
     assert not found.about("51abc")
 
 
-def test_two_webhook_secrets_are_fine_while_one_is_rolled(examine: Examine) -> None:
+def test_two_webhook_secrets_are_accepted(examine: Examine) -> None:
     found = examine(stripe_webhook_secret=f"{SECRET}, {SECRET}6")
     assert found.about("fine: webhook secret")
     assert not found.about("5555")
 
 
-def test_mail_server_that_takes_us_is_fine_and_gets_no_mail(
-    examine: Examine, mail: MailServer
-) -> None:
+def test_working_mail_server_is_fine_and_gets_no_mail(examine: Examine, mail: MailServer) -> None:
     found = examine(smtp_url=mail.url, mail_from="The Team <hello@courses.internal>")
     assert found.about("fine: mail server")
     assert not found.about("MAIL_FROM")
     assert mail.mails == []
 
 
-def test_mail_server_that_refuses_the_sender_is_named(examine: Examine, mail: MailServer) -> None:
+def test_mail_server_that_refuses_the_sender_is_reported(
+    examine: Examine, mail: MailServer
+) -> None:
     mail.replies["mail"] = ["550 who are you"]
     found = examine(smtp_url=mail.url)
     assert found.about("wrong: SMTP_URL: the mail server refused MAIL_FROM: 550 who are you")
     assert found.about("wrong: MAIL_FROM: is a sample")
 
 
-def test_login_that_is_refused_is_named_without_the_password(examine: Examine) -> None:
+def test_refused_mail_login_is_reported_without_the_password(examine: Examine) -> None:
     server = MailServer(replies={"auth": ["535 no"]})
     server.start(auth_require_tls=False)
     url = server.url.replace("//", "//postman:hunter2@")
@@ -197,19 +197,19 @@ def test_login_that_is_refused_is_named_without_the_password(examine: Examine) -
     assert not found.about("hunter2")
 
 
-def test_mail_server_that_is_away_is_named(examine: Examine) -> None:
+def test_unreachable_mail_server_is_reported(examine: Examine) -> None:
     found = examine(smtp_url=f"smtp://postman:hunter2@127.0.0.1:{free_port()}")
     assert found.about("wrong: SMTP_URL: the mail server cannot be used: Connection refused")
     assert not found.about("hunter2")
 
 
-def test_folder_that_keeps_no_mail_is_named(examine: Examine, instance: Path) -> None:
+def test_unusable_mail_folder_is_reported(examine: Examine, instance: Path) -> None:
     (instance / "mail").write_text("in the way")
     found = examine()
     assert found.about("wrong: INSTANCE: the folder of captured mail cannot be used: File exists")
 
 
-def test_expired_claim_is_named_with_file_and_line(examine: Examine, site_root: Path) -> None:
+def test_expired_claim_is_reported_with_file_and_line(examine: Examine, site_root: Path) -> None:
     page = site_root / PAGE
     text = page.read_text("utf-8")
     at = text.index("    winner: ai\n")
@@ -221,7 +221,7 @@ def test_expired_claim_is_named_with_file_and_line(examine: Examine, site_root: 
     assert found.about(f"wrong: {PAGE}:{line}: rows[0].expires: ")
 
 
-def test_no_secret_of_the_settings_is_ever_said(examine: Examine, sandbox: SandboxServer) -> None:
+def test_no_secret_of_the_settings_is_shown(examine: Examine, sandbox: SandboxServer) -> None:
     secrets = {
         "secret_key": "hunter-" * 6,
         "suppression_key": "letmein-" * 6,
@@ -239,8 +239,8 @@ def test_no_secret_of_the_settings_is_ever_said(examine: Examine, sandbox: Sandb
         assert secret not in said
 
 
-def test_key_that_addresses_were_not_hashed_with_is_named(make_app: Any) -> None:
-    """With another key nobody who said no is known, and an import would make them mailable."""
+def test_changed_suppression_key_is_reported(make_app: Any) -> None:
+    """With another key no suppression is found, and an import would mail suppressed addresses."""
     app = make_app()
     assert not verdict(app).about("suppression key")
     add_leads(app, lead("first@example.com"), lead("second@example.com"))
@@ -250,7 +250,7 @@ def test_key_that_addresses_were_not_hashed_with_is_named(make_app: Any) -> None
     assert [line for line in other.wrong if line.startswith("SUPPRESSION_KEY: is not the one")]
 
 
-def test_proxy_that_the_setting_does_not_know_is_logged_once_and_named(
+def test_unexpected_proxy_is_logged_once_and_reported(
     make_app: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     app = make_app()
@@ -266,14 +266,14 @@ def test_proxy_that_the_setting_does_not_know_is_logged_once_and_named(
     assert not [one for one in right.wrong if one.startswith("TRUSTED_PROXIES")]
 
 
-def test_more_proxies_than_there_are_is_named_with_the_right_number(make_app: Any) -> None:
+def test_too_many_trusted_proxies_are_reported_with_the_right_number(make_app: Any) -> None:
     app = make_app(trusted_proxies=2)
     app.test_client().get("/signup", headers={"X-Forwarded-For": "198.51.100.1"})
     (told,) = [one for one in verdict(app).wrong if one.startswith("TRUSTED_PROXIES")]
     assert told.endswith("Set it to 1")
 
 
-def test_https_without_a_proxy_is_named(examine: Examine) -> None:
+def test_https_base_url_without_a_proxy_is_reported(examine: Examine) -> None:
     (told,) = [
         one
         for one in examine(**{**LIVE_SITE, "trusted_proxies": "0"}).wrong

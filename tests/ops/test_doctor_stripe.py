@@ -1,4 +1,4 @@
-"""The doctor on the Stripe side: each fault is seeded in the sandbox, and named."""
+"""flask doctor and Stripe: each fault is simulated in the sandbox and reported."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ Look = Callable[..., Verdict]
 
 @pytest.fixture
 def app(make_app: Any, sqlite_url: str, sandbox: SandboxServer) -> Flask:
-    """The site with a restricted key; Stripe's endpoint is set up rightly."""
+    """The site with a restricted key and a correct webhook endpoint at Stripe."""
     return shop(make_app, sqlite_url, sandbox)
 
 
@@ -58,12 +58,12 @@ def shop(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
 
 @pytest.fixture
 def look(app: Flask, sandbox: SandboxServer) -> Look:
-    """Has the doctor look once a fault is seeded."""
+    """Run the doctor after a fault is simulated."""
     return partial(examined, app, sandbox)
 
 
 def examined(app: Flask, sandbox: SandboxServer, **fault: Any) -> Verdict:
-    """Seed a fault, let the doctor look, and assert that it says no secret whatever it finds."""
+    """Simulate faults, run the doctor, and assert that it shows no secret."""
     for action, given in fault.items():
         sandbox.control(action, **given)
     found = verdict(app)
@@ -74,12 +74,12 @@ def examined(app: Flask, sandbox: SandboxServer, **fault: Any) -> Verdict:
 
 
 def stripes(found: Verdict) -> list[str]:
-    """Return what is wrong on the Stripe side."""
+    """Return the problems on the Stripe side."""
     words = ("STRIPE", "Stripe", "webhook", "clock")
     return [line for line in found.wrong if any(word in line for word in words)]
 
 
-def test_what_is_set_up_rightly_is_fine(look: Look) -> None:
+def test_correct_stripe_setup_has_no_problems(look: Look) -> None:
     found = look()
     assert stripes(found) == []
     assert found.about(f"fine: webhook endpoint {ADDRESS}, with every event")
@@ -105,16 +105,14 @@ def test_what_is_set_up_rightly_is_fine(look: Look) -> None:
         ({"endpoints": [ADDRESS, f"{ADDRESS}/"]}, "webhook endpoint {0}: is there 2 times"),
     ],
 )
-def test_endpoint_that_is_not_as_it_should_be_is_named(
-    look: Look, fault: dict[str, Any], words: str
-) -> None:
+def test_wrong_webhook_endpoint_is_reported(look: Look, fault: dict[str, Any], words: str) -> None:
     found = look(deliver_to=fault)
     assert len(found.about(words.format(ADDRESS))) == 1
     assert len(stripes(found)) == ("endpoints" not in fault or len(fault["endpoints"]) > 1)
     assert not found.about("fine: webhook endpoint")
 
 
-def test_endpoint_for_everything_is_fine(look: Look) -> None:
+def test_endpoint_for_all_events_is_fine(look: Look) -> None:
     assert stripes(look(deliver_to={"enabled_events": ["*"]})) == []
 
 
@@ -131,14 +129,14 @@ def test_endpoint_for_everything_is_fine(look: Look) -> None:
         "webhook_read",
     ],
 )
-def test_right_that_a_restricted_key_lacks_is_named(look: Look, right: str) -> None:
+def test_missing_right_of_a_restricted_key_is_reported(look: Look, right: str) -> None:
     assert stripes(look(deny={"rights": [f"rak_{right}"]})) == [
         f"STRIPE_SECRET_KEY: the restricted key lacks the right {right}: "
         "give it that in Stripe's dashboard"
     ]
 
 
-def test_looking_leaves_an_ended_checkout_of_no_order_at_stripe(
+def test_trial_checkout_is_expired_and_belongs_to_no_order(
     look: Look, sandbox: SandboxServer
 ) -> None:
     assert look().about("fine: checkout of ai-pm-bootcamp, opened at Stripe and ended")
@@ -149,10 +147,10 @@ def test_looking_leaves_an_ended_checkout_of_no_order_at_stripe(
     assert (trial["status"], trial["metadata"]) == ("expired", {"made_by": "flask doctor"})
 
 
-def test_what_a_look_leaves_at_stripe_is_nothing_here(
+def test_trial_checkout_leaves_no_rows_on_the_site(
     make_app: Any, database_url: str, sandbox: SandboxServer
 ) -> None:
-    """Its event comes, is followed, and is found by the sweep: there is no order for it."""
+    """Its webhook event and the sweep find no order for it."""
     app = shop(make_app, database_url, sandbox)
     assert examined(app, sandbox).about("fine: checkout of ai-pm-bootcamp")
     (told,) = sandbox.client().v1.events.list().data
@@ -169,9 +167,7 @@ def test_what_a_look_leaves_at_stripe_is_nothing_here(
     assert stripes(examined(app, sandbox, advance={"seconds": 30})) == []
 
 
-def test_answer_that_is_not_understood_is_named_before_a_buyer_meets_it(
-    look: Look, sandbox: SandboxServer
-) -> None:
+def test_unreadable_checkout_response_is_reported(look: Look, sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="wrong", method="POST", path="/v1/checkout/sessions")
     assert stripes(look()) == [
         "checkout of ai-pm-bootcamp: answer not understood: checkout.session.object: "
@@ -191,7 +187,7 @@ def test_answer_that_is_not_understood_is_named_before_a_buyer_meets_it(
         ("/v1/checkout/sessions", "newest checkout at Stripe: answer not understood: list.object"),
     ],
 )
-def test_whatever_is_not_understood_is_named_once(
+def test_unreadable_response_is_reported_once(
     make_app: Any, sandbox: SandboxServer, path: str, about: str
 ) -> None:
     sandbox.control("fault", kind="wrong", method="GET", path=path, times=9)
@@ -201,10 +197,10 @@ def test_whatever_is_not_understood_is_named_once(
     assert found.code == 1
 
 
-def test_checkout_that_stripe_refuses_is_named_with_what_it_minds(
+def test_refused_trial_checkout_is_reported_with_the_reason(
     make_app: Any, site_root: Any, sandbox: SandboxServer
 ) -> None:
-    """A total below the least is what the sandbox refuses as Stripe does."""
+    """Like Stripe, the sandbox refuses a total below the minimum."""
     page = site_root / COURSE
     page.write_text(page.read_text("utf-8").replace("amount: 120000", "amount: 49"), "utf-8")
     found = verdict(make_app(root=site_root, stripe_api_base=sandbox.url))
@@ -212,10 +208,10 @@ def test_checkout_that_stripe_refuses_is_named_with_what_it_minds(
 
 
 @pytest.mark.parametrize("taken", [False, True])
-def test_key_that_moves_money_reads_the_newest_and_creates_nothing(
+def test_live_key_only_reads_the_newest_objects(
     app: Flask, sandbox: SandboxServer, taken: bool
 ) -> None:
-    """Only at Stripe itself does the doctor ask with such a key: here its part is asked alone."""
+    """Only `trial.examine` runs here: the whole doctor uses such a key only with Stripe itself."""
     sandbox.control("mode", live=True)
     gateway = Gateway(LIVE_SITE["stripe_secret_key"], base=sandbox.url)
     sdk = sandbox.client(LIVE_SITE["stripe_secret_key"])
@@ -237,13 +233,13 @@ def test_key_that_moves_money_reads_the_newest_and_creates_nothing(
         assert after[kind] == before[kind]
 
 
-def test_clock_that_is_wrong_is_named(look: Look) -> None:
+def test_wrong_clock_is_reported(look: Look) -> None:
     found = look(advance={"seconds": 90})
     (line,) = stripes(found)
     assert line.startswith("clock: this machine's is ") and "seconds behind Stripe's" in line
 
 
-def test_key_of_the_other_mode_is_named(look: Look) -> None:
+def test_key_of_the_other_mode_is_reported(look: Look) -> None:
     found = look(mode={"live": True})
     assert stripes(found) == [
         "STRIPE_SECRET_KEY: Stripe refuses it: copy it again from the dashboard"
@@ -262,7 +258,7 @@ def test_key_of_the_other_mode_is_named(look: Look) -> None:
         "/v1/invoices",
     ],
 )
-def test_stripe_that_is_in_trouble_half_way_is_named_once(
+def test_stripe_failure_during_the_checks_is_reported_once(
     make_app: Any, sandbox: SandboxServer, path: str
 ) -> None:
     sandbox.control("fault", kind="500", path=path, times=9)
@@ -270,7 +266,7 @@ def test_stripe_that_is_in_trouble_half_way_is_named_once(
     assert len(found.about("wrong: Stripe does not answer")) == 1
 
 
-def test_secret_of_another_endpoint_is_told_by_an_event_that_stripe_knows(
+def test_secret_of_another_endpoint_is_found_by_a_refused_real_event(
     make_app: Any, database_url: str, sandbox: SandboxServer
 ) -> None:
     app = shop(make_app, database_url, sandbox)
@@ -282,14 +278,14 @@ def test_secret_of_another_endpoint_is_told_by_an_event_that_stripe_knows(
     found = look(advance={"seconds": 180})
     wrong = f"STRIPE_WEBHOOK_SECRET: is not that of the endpoint: Stripe's event {known['id']} came"
     assert len(found.about(wrong)) == 1
-    # The right secret is set, and an event comes.
+    # After the right secret is set, the next event verifies.
     assert send(client, event(id="evt_9"), SECRET) == 200
     found = look()
     assert not found.about("wrong: STRIPE_WEBHOOK_SECRET")
     assert found.about("fine: webhook secret, an event verified last on ")
 
 
-def test_what_strangers_send_says_nothing_and_floods_nothing(app: Flask, look: Look) -> None:
+def test_forged_webhooks_cause_no_report_and_store_one_row(app: Flask, look: Look) -> None:
     client = app.test_client()
     assert {send(client, event(number=n), OTHER) for n in range(50)} == {400}
     for body in (b"[]", b"\xff"):
@@ -299,11 +295,9 @@ def test_what_strangers_send_says_nothing_and_floods_nothing(app: Flask, look: L
         assert db.session.scalar(select(func.count(RefusedEvent.id))) == 1
 
 
-def test_events_that_stripe_cannot_deliver_are_counted(
-    app: Flask, look: Look, sandbox: SandboxServer
-) -> None:
+def test_undelivered_events_are_counted(app: Flask, look: Look, sandbox: SandboxServer) -> None:
     expired(sandbox)
-    assert not look().about("did not come")  # it is on its way, as is that of the look itself
+    assert not look().about("did not come")  # its event and that of the trial are still new
     found = look(advance={"seconds": 180})
     assert found.about("wrong: webhook: of Stripe's events, 2 did not come and are still tried")
     with app.app_context():
@@ -313,7 +307,7 @@ def test_events_that_stripe_cannot_deliver_are_counted(
     assert not look().about("did not come")
 
 
-def test_price_below_the_least_that_stripe_charges_is_named(
+def test_price_below_the_minimum_charge_is_reported(
     make_app: Any, site_root: Any, sandbox: SandboxServer
 ) -> None:
     page = site_root / COURSE
@@ -325,6 +319,6 @@ def test_price_below_the_least_that_stripe_charges_is_named(
 
 
 def expired(sandbox: SandboxServer) -> None:
-    """Have an event happen at Stripe: a session that expires."""
+    """Cause an event at Stripe: an expired checkout session."""
     made = sandbox.client().v1.checkout.sessions.create(session_params())
     sandbox.client().v1.checkout.sessions.expire(made.id)

@@ -1,4 +1,4 @@
-"""What the site uses of granian's private names belongs to one version of it, and to one module."""
+"""Private names of granian: checked against one version, and used in one module only."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 MODULE = ROOT / "site/crossroads/ops/granian_server.py"
 
 
-def test_version_is_the_one_whose_private_names_were_read() -> None:
+def test_granian_version_is_the_reviewed_one() -> None:
     installed = version("granian")
     assert installed == GRANIAN, (
         f"granian {installed} is installed, and ops/granian_server.py was written for {GRANIAN}: "
@@ -24,7 +24,7 @@ def test_version_is_the_one_whose_private_names_were_read() -> None:
     )
 
 
-def test_names_that_persistent_uses_are_granians() -> None:
+def test_private_names_that_persistent_uses_exist_in_granian() -> None:
     mine = _names(inspect.getsource(granian_server))
     own = _names(textwrap.dedent(inspect.getsource(Persistent.__init__)))
     granians = _names(inspect.getsource(common)) | _names(inspect.getsource(mp))
@@ -35,7 +35,7 @@ def test_names_that_persistent_uses_are_granians() -> None:
 
 
 def _names(source: str) -> set[str]:
-    """Return the names that a source uses of self."""
+    """Return the attributes of `self` that a source uses."""
     return {
         node.attr
         for node in ast.walk(ast.parse(source))
@@ -45,7 +45,7 @@ def _names(source: str) -> set[str]:
     }
 
 
-def test_no_other_module_imports_more_than_public_names_of_granian() -> None:
+def test_other_modules_import_only_public_names_of_granian() -> None:
     found = {
         (file.relative_to(ROOT / "site/crossroads").as_posix(), line.strip())
         for file in (ROOT / "site/crossroads").rglob("*.py")

@@ -1,4 +1,4 @@
-"""What the supervisor prints, and how its processes end; tests/faults has it with the real ones."""
+"""Output and shutdown of the supervisor; tests/faults covers it with the real processes."""
 
 import os
 import pty
@@ -25,7 +25,7 @@ def run(commands: str, folder: Path, stdout: int = subprocess.PIPE) -> "subproce
     return subprocess.Popen(words, env=environment, stdout=stdout, text=True)
 
 
-def test_lines_have_time_and_name_and_the_first_end_ends_all(tmp_path: Path) -> None:
+def test_lines_have_time_and_name_and_first_exit_stops_all(tmp_path: Path) -> None:
     commands = '{"one": "printf \'caf\\\\303\\\\251\\\\nhalf\'; exit 3", "longname": "sleep 60"}'
     with run(commands, tmp_path) as process:
         lines = process.communicate(timeout=60)[0].splitlines()
@@ -43,7 +43,7 @@ def test_lines_have_time_and_name_and_the_first_end_ends_all(tmp_path: Path) -> 
     }
 
 
-def test_process_that_does_not_stop_is_killed_with_what_it_started(tmp_path: Path) -> None:
+def test_process_that_does_not_stop_is_killed_with_its_children(tmp_path: Path) -> None:
     stubborn = "trap '' TERM; sleep 60 & echo $! > child; touch ready; wait"
     commands = f'{{"stubborn": "{stubborn}", "short": "until [ -e ready ]; do sleep 0.1; done"}}'
     with run(commands, tmp_path) as process:
@@ -54,7 +54,7 @@ def test_process_that_does_not_stop_is_killed_with_what_it_started(tmp_path: Pat
     assert not child.exists() or "State:\tZ" in (child / "status").read_text()
 
 
-def test_names_are_colored_on_a_terminal_alone(tmp_path: Path) -> None:
+def test_names_are_colored_only_on_a_terminal(tmp_path: Path) -> None:
     terminal, end = pty.openpty()
     with run('{"one": "echo hello", "two": "echo hello; sleep 60"}', tmp_path, stdout=end):
         os.close(end)
