@@ -1,4 +1,4 @@
-"""Made-up orders in every state, so that the desk's second room has something to show."""
+"""Sample orders in every state, for the pages of orders and seats in the admin area."""
 
 from datetime import datetime, timedelta
 
@@ -12,15 +12,15 @@ from tests.support.order_states import STATES, bring
 
 
 def sell(session: Session, at: datetime) -> Order:
-    """Add an order in each state, and one with all that an order can have; return that one.
+    """Add an order in each state, and one with every feature of an order; return that one.
 
-    It has the longest address, several seats, a mail that was lost, and an event not followed.
+    It has the longest address, several seats, an undelivered mail and an unprocessed event.
     """
     for state in STATES:
         bring(session, state)
     name = "Wilhelmina Featherstonehaugh-Chatterjee"
     order = bring(session, "paid", email=LONGEST, name=name, number=5)
-    # As long as Stripe's may be.
+    # As long as ids from Stripe can be.
     order.session_id = "cs_test_" + "a1b2C3d4E5" * 6
     order.payment_intent = "pi_3PqRsTuVwXyZ0123456789ab"
     lost = session.scalars(select(Message).where(Message.order_id == order.id)).all()[-1]
@@ -33,7 +33,7 @@ def sell(session: Session, at: datetime) -> Order:
             object_id=order.session_id,
             attempts=7,
             error="APIConnectionError",
-            due_at=at + timedelta(days=1),  # no worker takes it while it is looked at
+            due_at=at + timedelta(days=1),  # the worker must not process it during the test
         )
     )
     return order

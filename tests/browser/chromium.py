@@ -1,4 +1,4 @@
-"""The Chromium of this machine, driven by Playwright."""
+"""Chromium of this machine, driven by Playwright."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FLAGS = (
 
 
 class NoChromium(Exception):
-    """There is no Chromium to drive; the text says how to get one."""
+    """Chromium is not installed; the message says how to install it."""
 
 
 @contextmanager

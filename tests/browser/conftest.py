@@ -1,4 +1,4 @@
-"""What browser tests share: the product, a Chromium, and an eye on what pages ask for."""
+"""Fixtures of browser tests: the product, Chromium, and a watch on requests and errors."""
 
 import os
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ from tests.browser.product import Product
 
 LOC = "{http://www.sitemaps.org/schemas/sitemap/0.9}loc"
 STATUS = "Failed to load resource: the server responded with a status of"
-expect.set_options(timeout=10_000)  # a busy machine is slow, and a right page is never late
+expect.set_options(timeout=10_000)  # a busy machine is slow: slowness must not fail a test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let `pytest -m "not browser"` leave these out."""
+    """Mark these tests, so that `pytest -m "not browser"` leaves them out."""
     for item in items:
         if "tests/browser/" in item.nodeid:
             item.add_marker(pytest.mark.browser)
@@ -34,14 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Watch:
-    """What the pages of one browser profile asked for and complained about."""
+    """Requests and errors of the pages of one browser profile."""
 
     hosts: set[str]
     requests: list[Request] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
     def over(self, context: BrowserContext) -> None:
-        """Listen to every page of the profile, also to those that open later."""
+        """Watch every page of the profile, also pages that open later."""
         context.on("request", self._request)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.troubles.append(f"script: {error.error}"))
@@ -53,7 +53,7 @@ class Watch:
             self.troubles.append(f"asked another host: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
-        # Chromium reports a page with an error status as an error; the test looks at the page.
+        # Chromium reports pages with an error status as errors; the test checks their content.
         pages = {request.url for request in self.requests if request.is_navigation_request()}
         if message.text.startswith(STATUS) and urldefrag(message.location["url"]).url in pages:
             return
@@ -74,14 +74,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def product(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The running product. Needs Chromium first: without it nothing has to start."""
+    """The running product. Needs Chromium first: without it the product need not start."""
     with product_module.running(tmp_path_factory.mktemp("product")) as product:
         yield product
 
 
 @pytest.fixture(scope="session")
 def public_paths(product: Product) -> list[str]:
-    """Every address of the site map, and the form that stands alone."""
+    """Every path of the site map, and the stand-alone sign-up form."""
     with urlopen(f"{product.site}/sitemap.xml") as answer:
         addresses = [found.text or "" for found in ElementTree.parse(answer).iter(LOC)]
     assert len(addresses) >= 7
@@ -90,7 +90,7 @@ def public_paths(product: Product) -> list[str]:
 
 @pytest.fixture(scope="session")
 def crowd(product: Product) -> int:
-    """The number of a lead with every fact a lead can have, newest of many."""
+    """The number of the newest of many leads, which has every fact that a lead can have."""
     with product.session() as session:
         writing(session)
         gather(session, now())
@@ -101,7 +101,7 @@ def crowd(product: Product) -> int:
 
 @pytest.fixture(scope="session")
 def sold(product: Product) -> int:
-    """The number of an order that has all an order can have, among others in every state."""
+    """The number of an order with every feature of an order, among orders in every state."""
     with product.session() as session:
         writing(session)
         number = sell(session, now()).id
@@ -111,10 +111,10 @@ def sold(product: Product) -> int:
 
 @pytest.fixture
 def open_page(chromium: Browser, product: Product) -> Iterator[OpenPage]:
-    """Opens pages, each in a browser profile of its own: open_page(width=360, script=False).
+    """Opens pages, each in its own browser profile: open_page(width=360, script=False).
 
-    After the test none of them may have asked another host for anything, have an error in its
-    console (a breach of the content security policy is one), or hold a cookie outside the desk.
+    After the test, no page may have requested another host, have an error in its console (such as a
+    violation of the content security policy), or have a cookie outside the admin area.
     """
     watches: list[Watch] = []
     contexts: list[BrowserContext] = []
@@ -152,7 +152,7 @@ def open_page(chromium: Browser, product: Product) -> Iterator[OpenPage]:
 
 @pytest.fixture(scope="session")
 def signed_in(chromium: Browser, product: Product) -> Any:
-    """The cookies of the owner, who signed in with the password the product printed."""
+    """The cookies of the owner, signed in with the password that the product printed."""
     context = chromium.new_context(base_url=product.site)
     page = context.new_page()
     page.goto("/admin/")

@@ -1,4 +1,4 @@
-"""Made-up people who signed up over five weeks, so that the desk has something to show."""
+"""Sample leads of five weeks, so that the admin area has data to show."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -34,14 +34,14 @@ STATES = (
     LeadState.PENDING,
     LeadState.HELD,
 )
-# How many a day, the oldest first.
+# Sign-ups per day, the oldest first.
 DAYS = (2, 3, 1, 4, 3, 2, 0, 5, 4, 3, 6, 2, 1, 3, 4, 7, 5, 2, 3, 1, 4, 6, 8, 5, 3, 2, 4, 6, 9, 7)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0.0.0 Safari/537.36"
 LONGEST = "a.person.with.a.very.long.address.that.must.break@subdomain.example-company.org"
 
 
 def gather(session: AnySession, at: datetime) -> None:
-    """Add the people to the session, the last of them a few minutes before `at`."""
+    """Add the leads to the session, the last of them a few minutes before `at`."""
     leads = [
         _lead(number, at - timedelta(days=len(DAYS) - 1 - day, minutes=7 + 41 * turn))
         for number, (day, turn) in enumerate(
@@ -52,9 +52,9 @@ def gather(session: AnySession, at: datetime) -> None:
 
 
 def add_extreme(session: AnySession, at: datetime) -> Lead:
-    """Add someone with every fact a lead can have, long ones, and mail of each kind and fate.
+    """Add a lead with every fact a lead can have, with long values, and mail in several states.
 
-    And an announcement that waits to be sent.
+    And an announcement that is not sent yet.
     """
     session.add(
         Announcement(

@@ -1,4 +1,4 @@
-"""axe on a page, in light and in dark."""
+"""Accessibility checks of a page with axe, in light and dark mode."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,15 +12,15 @@ WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa")
 
 EVERYTHING: Any = {"runOnly": {"type": "tag", "values": [*WCAG, "best-practice"]}}
 
-# All that another color scheme can break.
+# Everything that another color scheme can break.
 COLORS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 
-# A mail stands in a frame that axe cannot enter; it is looked at by itself.
+# axe cannot enter the frame of a mail; the mail is checked on its own.
 OPTIONS = {"resultTypes": ["violations"], "iframes": False}
 
 
 class Inspector:
-    """Runs axe on a page as it stands, and remembers what it found."""
+    """Runs axe on a page in its current state, and collects the violations."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -30,7 +30,7 @@ class Inspector:
         page.emulate_media(color_scheme="light")
         light = self._axe.run(page, options={**rules, **OPTIONS})
         page.emulate_media(color_scheme="dark")
-        # The script is in the page by now, and large: it is not sent again.
+        # The page has the script already; it is large, so it is not sent again.
         dark = AxeResults(page.evaluate("(options) => axe.run(options)", {**COLORS, **OPTIONS}))
         for scheme, results in (("light", light), ("dark", dark)):
             if results.violations_count:
@@ -39,7 +39,7 @@ class Inspector:
 
 @pytest.fixture
 def inspector() -> Iterator[Inspector]:
-    """Collects what is wrong anywhere in a test, and fails it at the end."""
+    """Collects the violations of a whole test, and fails it at the end."""
     inspector = Inspector()
     yield inspector
     report = "\n".join(f"--- {name}\n{text}" for name, text in inspector.found.items())

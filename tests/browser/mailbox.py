@@ -1,4 +1,4 @@
-"""The mailbox of the running product, as a reader opens it."""
+"""The mailbox of the running product, used as its reader uses it."""
 
 import time
 
@@ -6,11 +6,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.product import Product
 
-MAIL_SECONDS = 20  # the worker looks every half second
+MAIL_SECONDS = 20  # the worker checks every half second
 
 
 def open_letter(page: Page, product: Product, address: str, subject: str) -> Page:
-    """Open the mailbox until the mail is there, and then the mail."""
+    """Reload the mailbox until the mail is there, and open it."""
     until = time.monotonic() + MAIL_SECONDS
     row = page.get_by_role("link").filter(has_text=address).filter(has_text=subject)
     while True:
@@ -25,7 +25,7 @@ def open_letter(page: Page, product: Product, address: str, subject: str) -> Pag
 
 
 def follow(letter: Page, name: str) -> Page:
-    """Press a button or link in the mail; it opens a window, as in a mail program."""
+    """Press a button or link in the mail; it opens a new window, as in a mail program."""
     link = letter.frame_locator("iframe").get_by_role("link", name=name)
     expect(letter.locator("pre")).to_contain_text(str(link.get_attribute("href")))
     with letter.expect_popup() as window:

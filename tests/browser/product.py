@@ -1,4 +1,4 @@
-"""The whole product, running as `make serve` runs it, on ports and data of its own."""
+"""The whole product, running as with `make serve`, on its own ports and data."""
 
 import os
 import re
@@ -29,7 +29,7 @@ FIRST_OWNER = re.compile(r"Sign in at the desk as (\S+) with the password (\S+)"
 
 @dataclass(frozen=True)
 class Product:
-    """Where the product answers, and what it said when it started. Addresses end without a /."""
+    """URLs of the running product, without a final /, and the sign-in that it printed."""
 
     site: str
     mailbox: str
@@ -51,9 +51,9 @@ class Product:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Product]:
-    """Run `flask up` with its data in `folder` and end it after.
+    """Run `flask up` with its data in `folder`, and stop it afterwards.
 
-    Raises RuntimeError with what the product said when it does not come up.
+    Raises RuntimeError with the product's output when it does not start.
     """
     port, sandbox_port = free_port(), free_port()
     instance, said = folder / "instance", folder / "output.txt"
@@ -75,7 +75,7 @@ def running(folder: Path) -> Iterator[Product]:
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # so that it can be told to stop as Ctrl-C tells it
+            start_new_session=True,  # so that it can be stopped as with Ctrl-C
         )
         try:
             for address in (f"{site}/readyz", f"{sandbox}/mail/"):

@@ -1,4 +1,4 @@
-"""Takes the pictures of README.md: python -m tests.browser.screenshots (make screenshots)."""
+"""Take the screenshots of README.md: python -m tests.browser.screenshots (make screenshots)."""
 
 import sys
 from pathlib import Path
@@ -15,10 +15,10 @@ from tests.support.purchases import JANUARY
 
 PICTURES = ROOT / "docs" / "pictures"
 SIZE: ViewportSize = {"width": 1280, "height": 880}
-DESK: ViewportSize = {"width": 1280, "height": 1240}  # as far as the newest leads
+DESK: ViewportSize = {"width": 1280, "height": 1240}  # tall enough for the newest leads
 SOLD = (*("paid",) * 6, "partly-refunded", "paid", "refunded", "paid")
 PASSWORD = "only for the pictures"
-LARGEST = 150_000  # bytes: more would make the README slow to open
+LARGEST = 150_000  # bytes: larger files would make the README slow to open
 
 
 def take(browser: Browser, product: Product, folder: Path) -> None:

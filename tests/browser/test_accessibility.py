@@ -1,4 +1,4 @@
-"""Every page in every state, in light and in dark, under axe: WCAG 2.2 AA and good practice."""
+"""axe on every page in every state, in light and dark mode: WCAG 2.2 AA and best practices."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -28,7 +28,7 @@ Serve = Callable[..., tuple[Flask, str]]
 
 @pytest.fixture
 def serve(make_app: Any) -> Iterator[Serve]:
-    """Serves apps of the test's own, for what the running product is not asked to suffer."""
+    """Serves apps with settings and faults that the shared product must not have."""
     servers = []
 
     def serve_one(**given: Any) -> tuple[Flask, str]:
@@ -48,7 +48,7 @@ def serve(make_app: Any) -> Iterator[Serve]:
         server.server_close()
 
 
-def test_pages_that_everyone_reads(
+def test_public_pages_are_accessible(
     open_page: OpenPage, public_paths: list[str], inspector: Inspector
 ) -> None:
     page = open_page()
@@ -57,7 +57,7 @@ def test_pages_that_everyone_reads(
         inspector.look(page, path)
 
 
-def test_sign_up_in_every_state(open_page: OpenPage, inspector: Inspector) -> None:
+def test_sign_up_is_accessible_in_every_state(open_page: OpenPage, inspector: Inspector) -> None:
     page = open_page("/signup")
     page.get_by_role("button", name="Send me updates").click()
     expect(page.get_by_text("Correct these 2 things")).to_be_visible()
@@ -83,7 +83,9 @@ def test_sign_up_in_every_state(open_page: OpenPage, inspector: Inspector) -> No
     inspector.look(page, "changing the address")
 
 
-def test_sign_up_within_a_page(open_page: OpenPage, inspector: Inspector) -> None:
+def test_sign_up_form_within_a_page_is_accessible(
+    open_page: OpenPage, inspector: Inspector
+) -> None:
     page = open_page(COMPARISON)
     page.get_by_role("button", name="Send me updates").click()
     expect(page.get_by_text("Correct these 2 things")).to_be_visible()
@@ -93,7 +95,7 @@ def test_sign_up_within_a_page(open_page: OpenPage, inspector: Inspector) -> Non
     inspector.look(page, "done")
 
 
-def test_pages_behind_mailed_links(
+def test_pages_of_mailed_links_are_accessible(
     open_page: OpenPage, product: Product, inspector: Inspector
 ) -> None:
     email = "links@example.com"
@@ -134,7 +136,7 @@ def test_pages_behind_mailed_links(
     look("This link is not valid")
 
 
-def test_error_pages(
+def test_error_pages_are_accessible(
     open_page: OpenPage,
     product: Product,
     serve: Serve,
@@ -175,7 +177,7 @@ def test_error_pages(
     inspector.look(page, "500")
 
 
-def test_desk(
+def test_desk_is_accessible(
     open_page: OpenPage, crowd: int, sold: int, signed_in: Any, inspector: Inspector
 ) -> None:
     page = open_page(storage_state=signed_in)
@@ -212,7 +214,9 @@ def test_desk(
     inspector.look(page, "password refused")
 
 
-def test_door_of_the_desk(open_page: OpenPage, product: Product, inspector: Inspector) -> None:
+def test_desk_sign_in_is_accessible(
+    open_page: OpenPage, product: Product, inspector: Inspector
+) -> None:
     email = "finance@example.com"
     with product.session() as session:
         writing(session)
@@ -241,9 +245,7 @@ def test_door_of_the_desk(open_page: OpenPage, product: Product, inspector: Insp
     inspector.look(page, "signed out")
 
 
-def test_desk_before_anyone_signed_up(
-    open_page: OpenPage, serve: Serve, inspector: Inspector
-) -> None:
+def test_empty_desk_is_accessible(open_page: OpenPage, serve: Serve, inspector: Inspector) -> None:
     app, address = serve()
     owner = add_user(app, must_change=True)
     page = open_page(f"{address}/admin/", base_url=address)
@@ -269,20 +271,22 @@ def test_desk_before_anyone_signed_up(
     inspector.look(page, "no seats")
 
 
-def test_mailbox_and_mails(open_page: OpenPage, product: Product, inspector: Inspector) -> None:
+def test_mailbox_and_mails_are_accessible(
+    open_page: OpenPage, product: Product, inspector: Inspector
+) -> None:
     page = open_page(f"{product.mailbox}/no-such.eml")
     inspector.look(page, "no such mail")
     page.goto("/signup")
     sign_up(page, "mails@example.com")
     row = page.get_by_role("link").filter(has_text="mails@example.com")
     page.goto(f"{product.mailbox}/")
-    row.click(timeout=20_000)  # the page reloads itself until the mail is there
+    row.click(timeout=20_000)  # the page reloads until the mail is there
     inspector.look(page, "a mail")
-    # As a mail program shows it: in the mailbox its page runs no script, not even axe's.
+    # Shown as in a mail program, because the mailbox runs no script in a mail, not even axe.
     letter = open_page()
     source = urljoin(page.url, page.locator("iframe").get_attribute("src"))
     letter.set_content(letter.request.get(source).text())
     expect(letter.get_by_role("link", name="Confirm my email")).to_be_visible()
     inspector.look(letter, "its HTML", {"runOnly": {"type": "tag", "values": WCAG}})
-    page.goto(f"{product.mailbox}/?still")  # which reloads no more: that axe cannot know
+    page.goto(f"{product.mailbox}/?still")  # without reloading, which axe would report
     inspector.look(page, "the list of mails")

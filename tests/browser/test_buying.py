@@ -1,4 +1,4 @@
-"""The journey from reader to student, and to the waiting list, walked with script and without."""
+"""The journey from reader to participant, and to the waiting list, with and without script."""
 
 import re
 import time
@@ -25,7 +25,7 @@ NAME = "Maria Student"
 GOOD, DECLINED, ASKS = "4242424242424242", "4000000000000002", "4000002500003155"
 DATES = "January 19 to March 11, 2027"
 
-# The cards a buyer tries in turn; the last one pays.
+# The cards that a buyer tries in this order; the last one pays.
 AT_ONCE = (GOOD,)
 IN_THE_END = (DECLINED, GOOD)
 ASKED = (DECLINED, ASKS)
@@ -39,7 +39,7 @@ ASKED = (DECLINED, ASKS)
         pytest.param(ASKED, 1440, True, id="asked-script"),
     ],
 )
-def test_reader_buys_a_place_and_becomes_a_student(
+def test_reader_buys_a_seat_and_becomes_a_participant(
     open_page: OpenPage, product: Product, cards: tuple[str, ...], width: int, script: bool
 ) -> None:
     address = f"student-{cards[-1]}-{width}@example.com"
@@ -60,13 +60,13 @@ def test_reader_buys_a_place_and_becomes_a_student(
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
-def test_buyer_who_waits_is_led_to_the_payment_page_and_back_leads_past_the_waiting(
+def test_waiting_page_opens_the_payment_page_and_back_skips_it(
     open_page: OpenPage, product: Product, script: bool
 ) -> None:
     page = open_page(ENROLL, width=360, script=script)
     page.goto(f"{product.site}{_waiting(product, script)}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Opening the payment page")
-    expect(page.get_by_label("Card number")).to_be_visible()  # it opened by itself
+    expect(page.get_by_label("Card number")).to_be_visible()  # it opened without a click
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("Enroll")
     page.go_forward()
@@ -87,7 +87,7 @@ def _waiting(product: Product, script: bool) -> str:
 
 @pytest.fixture
 def full(product: Product) -> Iterator[None]:
-    """The dates in September are full for as long as the test takes."""
+    """All seats of the cohort in September are reserved during the test."""
 
     def reserve(number: int) -> int:
         with product.session() as session:
@@ -104,7 +104,7 @@ def full(product: Product) -> Iterator[None]:
 
 @pytest.mark.usefixtures("full")
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
-def test_buyer_who_comes_too_late_waits_for_a_place(
+def test_buyer_of_a_full_cohort_joins_the_waiting_list(
     open_page: OpenPage, product: Product, signed_in: Any, script: bool
 ) -> None:
     address = f"late-{script}@example.com".lower()

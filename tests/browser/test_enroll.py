@@ -1,4 +1,4 @@
-"""Enrolling in a browser: what the button says is what will be charged, with script and without."""
+"""Enrolling in a browser, with and without script: the button shows the amount to be charged."""
 
 from playwright.sync_api import Page, expect
 
@@ -12,7 +12,7 @@ def pay_button(page: Page, total: str) -> None:
     expect(page.get_by_role("button", name=f"Pay {total} with Stripe", exact=True)).to_be_visible()
 
 
-def test_total_and_button_follow_the_number_of_places(open_page: OpenPage) -> None:
+def test_total_and_button_follow_the_number_of_seats(open_page: OpenPage) -> None:
     page = open_page(ENROLL)
     places = page.get_by_label("Number of seats")
     pay_button(page, "$1,200")
@@ -20,12 +20,12 @@ def test_total_and_button_follow_the_number_of_places(open_page: OpenPage) -> No
         places.fill(typed)
         pay_button(page, total)
         expect(page.get_by_role("status")).to_have_text(total)
-    for typed in ("", "0", "21", "two"):  # the server says what is wrong with these
+    for typed in ("", "0", "21", "two"):  # the server reports these errors
         places.fill(typed)
         pay_button(page, "$2,400")
 
 
-def test_number_of_places_is_kept_on_the_way_back_and_the_button_with_it(
+def test_back_from_payment_keeps_seats_and_button_consistent(
     open_page: OpenPage,
 ) -> None:
     page = open_page(ENROLL)
@@ -39,7 +39,7 @@ def test_number_of_places_is_kept_on_the_way_back_and_the_button_with_it(
     pay_button(page, {"1": "$1,200", "2": "$2,400"}[number])
 
 
-def test_without_script_the_next_page_names_the_amount(open_page: OpenPage) -> None:
+def test_changed_amount_is_confirmed_on_a_page_without_script(open_page: OpenPage) -> None:
     page = open_page(ENROLL, script=False)
     page.get_by_label("Number of seats").fill("2")
     page.get_by_label("Name").fill("Maria")

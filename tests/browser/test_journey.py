@@ -1,4 +1,4 @@
-"""The journey from reader to lead to a row in the marketer's file, walked as people walk it."""
+"""The journey from reader to lead to a row in the exported file, in a browser."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ walks = pytest.mark.parametrize(
 
 
 @walks
-def test_reader_becomes_a_lead_that_the_desk_exports(
+def test_reader_becomes_a_lead_in_the_export(
     open_page: OpenPage, product: Product, tmp_path: Path, width: int, script: bool
 ) -> None:
     address = f"reader-{width}-{script}@example.com".lower()
@@ -56,7 +56,7 @@ def test_reader_becomes_a_lead_that_the_desk_exports(
     assert visitor.context.cookies() == []
 
 
-def test_form_on_its_way_says_so_and_goes_only_once(open_page: OpenPage) -> None:
+def test_form_shows_that_it_is_sending_and_is_sent_once(open_page: OpenPage) -> None:
     page = open_page("/signup")
     posts: list[str | None] = []
 
@@ -64,7 +64,7 @@ def test_form_on_its_way_says_so_and_goes_only_once(open_page: OpenPage) -> None
         if route.request.method != "POST":
             return route.continue_()
         posts.append(route.request.post_data)
-        return route.fulfill(status=204)  # which leaves the page as it is, as a slow server does
+        return route.fulfill(status=204)  # leaves the page unchanged, like a slow server
 
     page.route("**/signup", keep)
     page.get_by_label("Email address").fill("once@example.com")
@@ -74,11 +74,11 @@ def test_form_on_its_way_says_so_and_goes_only_once(open_page: OpenPage) -> None
     expect(sending).to_be_enabled()
     expect(page.locator("#signup form")).to_have_attribute("aria-busy", "true")
     sending.click()
-    page.wait_for_timeout(200)  # a second post would have been asked for by now
+    page.wait_for_timeout(200)  # a second post would have been made by now
     assert len(posts) == 1
 
 
-def test_done_state_sends_again_and_lets_the_address_be_changed(open_page: OpenPage) -> None:
+def test_after_sign_up_mail_can_be_resent_and_address_changed(open_page: OpenPage) -> None:
     page = open_page(f"{COMPARISON}?utm_campaign=typo")
     _fill(page, "mistyped@example.com")
     page.get_by_role("button", name="Send it again").click()
@@ -94,7 +94,7 @@ def test_done_state_sends_again_and_lets_the_address_be_changed(open_page: OpenP
     assert "utm_campaign=typo" in page.url
 
 
-def test_source_of_a_visit_survives_the_hop_to_the_form(
+def test_source_of_a_visit_is_kept_on_the_way_to_the_form(
     open_page: OpenPage, product: Product, signed_in: Any
 ) -> None:
     page = open_page(f"{COMPARISON}?utm_campaign=hop&utm_source=letter")
@@ -106,10 +106,10 @@ def test_source_of_a_visit_survives_the_hop_to_the_form(
     facts = desk.get_by_role("region", name="Facts")
     for words in (COMPARISON, "letter", "hop"):
         told = facts.get_by_role("definition").get_by_text(words, exact=True)
-        expect(told).to_have_count(2)  # of the first visit and of the last
+        expect(told).to_have_count(2)  # for the first and the last touch
 
 
-def test_form_of_another_site_is_refused_with_a_way_on(
+def test_form_of_another_site_is_refused_with_a_link_to_sign_up(
     open_page: OpenPage, product: Product
 ) -> None:
     page = open_page(also=(ELSEWHERE,))
@@ -199,7 +199,7 @@ def _unsubscribe_and_undo(letter: Page, address: str) -> None:
 
 
 def _account(product: Product, email: str) -> str:
-    """Give each walk an owner of its own: a one-time password works once."""
+    """Add an owner for this test run: a one-time password works only once."""
     with product.session() as session:
         writing(session)
         accounts.add(session, email, Role.OWNER, ONE_TIME, must_change=True)

@@ -1,4 +1,4 @@
-"""What holds at every width, zoom and medium, and what a page may weigh."""
+"""Layout at every width, zoom and medium, and the size limits of pages."""
 
 import re
 import time
@@ -15,11 +15,11 @@ from tests.browser.pages import OpenPage
 from tests.browser.product import Product
 
 WIDTHS = (320, 360, 768, 1440)
-BUDGET = 14 * 1024  # bytes of HTML and CSS as they travel
+BUDGET = 14 * 1024  # bytes of HTML and CSS on the network
 SCRIPT_BUDGET = 3 * 1024
-MAIN_ACTION = 44  # px, what a thumb needs
+MAIN_ACTION = 44  # px, the size of a touch target
 
-# Elements that reach out of the page at the right, in words for the report.
+# Elements that extend past the right edge of the page, as text for the report.
 OUTSIDE = """() => {
   const page = document.documentElement, wide = page.clientWidth;
   if (page.scrollWidth <= wide) return [];
@@ -27,7 +27,7 @@ OUTSIDE = """() => {
     .filter((element) => element.getBoundingClientRect().right > wide + .5)
     .map((element) => element.outerHTML.slice(0, 80));
 }"""
-# Text that its own box cuts off: not in a field, which scrolls, nor where a title says it whole.
+# Text that is cut off by its box: not in a field, which scrolls, nor where a title has it whole.
 CUT = """() => [...document.querySelectorAll('body *')]
   .filter((element) => {
     const style = getComputedStyle(element);
@@ -37,7 +37,7 @@ CUT = """() => [...document.querySelectorAll('body *')]
         || element.scrollHeight > element.clientHeight + 1);
   })
   .map((element) => element.outerHTML.slice(0, 80))"""
-# What lies over the focused element and its ring, unless it is inside it or around it.
+# Elements that cover the focused one or its ring, unless they contain it or are inside it.
 COVERED = """() => {
   const focused = document.activeElement, ring = 6;
   const box = focused.getBoundingClientRect();
@@ -74,17 +74,17 @@ WATCH_SHIFTS = """
     }
   }).observe({type: 'layout-shift', buffered: true});
 """
-# After two frames the observer has heard of all that came before.
+# Within two frames the observer receives all earlier shifts.
 TWO_FRAMES = """() => new Promise((done) =>
   requestAnimationFrame(() => requestAnimationFrame(done)))"""
 
 
-def test_nothing_reaches_out_of_a_public_page(open_page: OpenPage, public_paths: list[str]) -> None:
+def test_public_pages_do_not_overflow(open_page: OpenPage, public_paths: list[str]) -> None:
     page = open_page()
     assert _outside(page, [*public_paths, "/no-such-page", "/confirm/no-such-token"]) == {}
 
 
-def test_nothing_reaches_out_of_a_page_of_the_desk(
+def test_desk_pages_do_not_overflow(
     open_page: OpenPage, crowd: int, sold: int, signed_in: Any
 ) -> None:
     page = open_page(storage_state=signed_in)
@@ -108,7 +108,7 @@ def test_nothing_reaches_out_of_a_page_of_the_desk(
     assert _outside(page, paths) == {}
 
 
-def test_nothing_reaches_out_of_a_form_in_trouble(open_page: OpenPage) -> None:
+def test_form_with_long_input_does_not_overflow(open_page: OpenPage) -> None:
     page = open_page(COMPARISON)
     page.get_by_label("Email address").fill("a" * 70 + "@" + "b" * 200)
     page.get_by_role("button", name="Send me updates").click()
@@ -122,7 +122,7 @@ def test_nothing_reaches_out_of_a_form_in_trouble(open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_comparison_stands_side_by_side(open_page: OpenPage, width: int) -> None:
+def test_compared_options_are_side_by_side(open_page: OpenPage, width: int) -> None:
     page = open_page(COMPARISON, width=width)
     for row in page.locator(".versus tbody").all():
         first, second = (cell.bounding_box() for cell in row.locator("td").all()[:2])
@@ -132,7 +132,7 @@ def test_comparison_stands_side_by_side(open_page: OpenPage, width: int) -> None
         assert abs(first["width"] - second["width"]) < 1
 
 
-def test_text_at_double_size_stays_whole(open_page: OpenPage, public_paths: list[str]) -> None:
+def test_text_at_double_size_is_not_cut_off(open_page: OpenPage, public_paths: list[str]) -> None:
     page = open_page(bypass_csp=True)
     found = {}
     for path in public_paths:
@@ -142,7 +142,9 @@ def test_text_at_double_size_stays_whole(open_page: OpenPage, public_paths: list
     assert found == {}
 
 
-def test_wide_text_spacing_stays_whole(open_page: OpenPage, public_paths: list[str]) -> None:
+def test_text_with_wide_spacing_is_not_cut_off(
+    open_page: OpenPage, public_paths: list[str]
+) -> None:
     """https://www.w3.org/TR/WCAG22/#text-spacing"""
     page = open_page(bypass_csp=True)
     found = {}
@@ -154,7 +156,7 @@ def test_wide_text_spacing_stays_whole(open_page: OpenPage, public_paths: list[s
 
 
 @pytest.mark.parametrize("path", [COMPARISON, COURSE])
-def test_focus_is_never_covered(open_page: OpenPage, path: str) -> None:
+def test_focused_element_is_never_covered(open_page: OpenPage, path: str) -> None:
     page = open_page(path, width=360)
     stops = page.locator("a[href], button, input, summary").count()
     covered = set()
@@ -165,7 +167,7 @@ def test_focus_is_never_covered(open_page: OpenPage, path: str) -> None:
     assert covered - {None} == set()
 
 
-def test_first_stop_skips_to_the_content(open_page: OpenPage) -> None:
+def test_first_tab_stop_skips_to_the_content(open_page: OpenPage) -> None:
     page = open_page(COMPARISON)
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to content")
@@ -188,7 +190,7 @@ def test_main_actions_are_large_enough_for_a_thumb(
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-def test_nothing_shifts_while_a_page_arrives(
+def test_layout_does_not_shift_while_a_page_loads(
     open_page: OpenPage, public_paths: list[str], width: int
 ) -> None:
     page = open_page(width=width)
@@ -196,14 +198,14 @@ def test_nothing_shifts_while_a_page_arrives(
     assert _shifts(page, public_paths) == {}
 
 
-def test_font_that_comes_late_moves_nothing(open_page: OpenPage) -> None:
+def test_late_font_does_not_shift_the_layout(open_page: OpenPage) -> None:
     page = open_page(width=360)
     page.add_init_script(WATCH_SHIFTS)
     page.route("**/*.woff2", _late)
     assert _shifts(page, [COMPARISON, COURSE]) == {}
 
 
-def test_forced_colors_keep_what_colors_said(open_page: OpenPage) -> None:
+def test_forced_colors_keep_marks_shapes_and_buttons_visible(open_page: OpenPage) -> None:
     page = open_page(COMPARISON, forced_colors="active")
     style = "(element, name) => getComputedStyle(element)[name]"
     winner = page.locator(".versus mark").first
@@ -218,7 +220,7 @@ def test_forced_colors_keep_what_colors_said(open_page: OpenPage) -> None:
     assert button.evaluate(style, "borderTopColor") != button.evaluate(style, "backgroundColor")
 
 
-def test_print_opens_every_answer_and_drops_what_only_screens_need(open_page: OpenPage) -> None:
+def test_print_shows_every_answer_and_hides_interactive_parts(open_page: OpenPage) -> None:
     page = open_page(COMPARISON)
     answers = page.locator("details > p")
     assert answers.count() == 5
@@ -236,7 +238,7 @@ def test_print_opens_every_answer_and_drops_what_only_screens_need(open_page: Op
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_public_page_keeps_to_its_budget(product: Product, public_paths: list[str]) -> None:
+def test_public_page_stays_within_its_size_limit(product: Product, public_paths: list[str]) -> None:
     weights = {}
     for path in public_paths:
         page, size = _fetch(product.site + path)
@@ -248,9 +250,9 @@ def test_public_page_keeps_to_its_budget(product: Product, public_paths: list[st
     assert max(weights.values()) <= BUDGET, weights
 
 
-def test_public_page_asks_for_four_things(open_page: OpenPage, public_paths: list[str]) -> None:
+def test_public_page_makes_four_requests(open_page: OpenPage, public_paths: list[str]) -> None:
     page = open_page()
-    # As at a first visit, page after page.
+    # Each page is loaded as at a first visit.
     page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
     requests: list[PageRequest] = []
     page.on("request", lambda request: requests.append(request))
@@ -264,12 +266,12 @@ def test_public_page_asks_for_four_things(open_page: OpenPage, public_paths: lis
 
 
 def _late(route: Route) -> None:
-    time.sleep(0.4)  # longer than a browser waits with the first paint
+    time.sleep(0.4)  # longer than a browser delays the first paint
     route.continue_()
 
 
 def _shifts(page: Page, paths: list[str]) -> dict[str, Any]:
-    """Read each page to its end; return what moved without being asked to."""
+    """Scroll through each page; return the unexpected layout shifts."""
     found = {}
     for path in paths:
         page.goto(path)
@@ -302,7 +304,7 @@ def _at_each_width(
 
 
 def _fetch(address: str) -> tuple[str, int]:
-    """Return a text and how many bytes of it travel."""
+    """Return a text and its size on the network in bytes."""
     with urlopen(Request(address, headers={"Accept-Encoding": "br"})) as answer:
         body: bytes = answer.read()
         packed = answer.headers["Content-Encoding"] == "br"

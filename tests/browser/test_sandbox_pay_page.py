@@ -1,4 +1,4 @@
-"""The sandbox's pay page in a real browser: with and without script, narrow and wide."""
+"""The sandbox's pay page in a browser: with and without script, narrow and wide."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ RULES: Any = {
 
 @pytest.fixture(params=[(360, False), (1440, True)])
 def page(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
-    """A page in a profile of its own, whose console must stay free of errors."""
+    """A page in its own profile, whose console must have no errors."""
     width, script = request.param
     context = chromium.new_context(
         viewport={"width": width, "height": 800}, java_script_enabled=script
@@ -29,13 +29,13 @@ def page(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: troubles.append(str(error)))
     yield page
     context.close()
-    # A page with an error status is an error to Chromium, and it notes a focus that came too late.
+    # Chromium reports pages with an error status as errors, and notes a focus that came too late.
     expected = ("with a status of 402", "with a status of 422", "info: Autofocus")
     assert [one for one in troubles if not any(words in one for words in expected)] == []
 
 
 def shop(sandbox: SandboxServer) -> str:
-    """Return an address that is another site to a browser, and answers."""
+    """Return a URL that answers and that a browser takes for another site."""
     return f"{sandbox.url.replace('127.0.0.1', 'localhost')}/mail/"
 
 
@@ -52,7 +52,9 @@ def fill(page: Page, number: str) -> None:
     page.get_by_label("Security code").fill("123")
 
 
-def test_declined_then_authenticated_leads_to_the_shop(sandbox: SandboxServer, page: Page) -> None:
+def test_authenticated_payment_after_a_decline_returns_to_the_shop(
+    sandbox: SandboxServer, page: Page
+) -> None:
     session = made(sandbox)
     page.goto(session.url or "")
     page.get_by_label("Email address").fill("ada@example.com")
@@ -74,7 +76,9 @@ def test_declined_then_authenticated_leads_to_the_shop(sandbox: SandboxServer, p
     assert sessions.retrieve(session.id).payment_status == "paid"
 
 
-def test_way_back_and_the_other_method_are_at_hand(sandbox: SandboxServer, page: Page) -> None:
+def test_pay_page_has_a_way_back_and_a_second_payment_method(
+    sandbox: SandboxServer, page: Page
+) -> None:
     session = made(sandbox, customer_email="ada@example.com")
     page.goto(session.url or "")
     page.get_by_role("link", name="Go back without paying").click()
@@ -91,10 +95,10 @@ def test_way_back_and_the_other_method_are_at_hand(sandbox: SandboxServer, page:
 
 
 @pytest.mark.parametrize("page", [(360, True), (1440, True)], indirect=True)  # axe is a script
-def test_no_page_is_wider_than_its_window_or_hard_to_read(
+def test_sandbox_pages_are_accessible_and_do_not_overflow(
     sandbox: SandboxServer, page: Page, inspector: Inspector
 ) -> None:
-    """Source: WCAG 2.2 AA, as far as axe sees it."""
+    """Source: WCAG 2.2 AA, as far as axe checks it."""
     long = made(
         sandbox,
         line_items=[
