@@ -1,4 +1,4 @@
-"""What tests of faults share: a site in real processes, on either database."""
+"""Fixtures of fault tests: a site in real processes, on either database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,6 +11,6 @@ from tests.faults.shop import Shop, shop
 
 @pytest.fixture
 def open_shop(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Shop]]:
-    """Opens a site with a number of web workers."""
+    """Opens a site with the given number of web workers."""
     with ExitStack() as stack:
         yield lambda workers: stack.enter_context(shop(tmp_path, database_url, workers))

@@ -1,4 +1,7 @@
-"""A crowd: processes that ask a server at the same moment. They import little, to start quickly."""
+"""Concurrent clients: processes that send requests at the same moment.
+
+They import few modules, so that they start quickly.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -11,12 +14,12 @@ from urllib.parse import urlencode, urlsplit
 PROCESSES = 4
 SECONDS = 60
 
-_barrier: Any = None  # where the processes wait for each other
+_barrier: Any = None  # the processes start their requests together
 
 
 @dataclass(frozen=True)
 class Call:
-    """What someone asks; with a `body` it is posted."""
+    """One request; with a `body`, a POST."""
 
     url: str
     body: bytes | None
@@ -25,7 +28,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server said. `location` is where it leads on to."""
+    """One response. `location` is its redirect target."""
 
     status: int
     location: str

@@ -1,11 +1,12 @@
-"""The flask command with a fuse: a process that is killed at a chosen step of a purchase.
+"""The flask command with a fuse: its process is killed at a chosen step of a purchase.
 
-`python -m tests.faults.fuse serve` is `flask serve`, but while there is a file at FUSE, which
-holds a number, every step makes that number smaller, or every one of a name that stands behind the
-number; at the step that makes it nothing the file goes, the name of the step is written beside it,
-and the process ends as by kill -9. Then it is started again, as a service manager would. A step is
-either side of a commit that has written something, and either side of a call to Stripe: no other
-moment leaves anything behind that another process could see.
+`python -m tests.faults.fuse serve` is `flask serve`. While there is a file at FUSE with a number,
+every step lowers the number; with a name after the number, only steps of that name do. At the step
+that would lower it to 0, the file is deleted, the name of the step is written beside it, and the
+process ends as by kill -9. Then the command is started again, as a service manager would.
+
+Steps are: before and after each commit that has written something, and before and after each call
+to Stripe. No other moment leaves anything that another process could see.
 """
 
 import os
@@ -24,12 +25,12 @@ from sqlalchemy.orm import Session
 
 FUSE = Path(os.environ["FUSE"])
 
-_burning = Lock()  # the fuse is one for all threads; only one process has it at a time
+_burning = Lock()  # for the threads of this process; only one process at a time has a fuse
 _thread = local()
 
 
 def step(name: str) -> None:
-    """Burn a step of the fuse, if there is one, and end with it."""
+    """Count a step of the fuse, if there is one, and kill the process at the last one."""
     with _burning:
         try:
             number, _, only = FUSE.read_text().partition(" ")
@@ -54,8 +55,8 @@ def begun(connection: Connection) -> None:
 def executed(
     connection: Connection, cursor: Any, _statement: str, _values: Any, context: Any, _many: bool
 ) -> None:
-    # For databases that do not count. (SQLite does, and its driver learns too late how many rows a
-    # statement with RETURNING has changed.)
+    # For databases that do not count changes. (SQLite does; its driver knows too late how many rows
+    # a statement with RETURNING has changed.)
     if (context.isinsert or context.isupdate or context.isdelete) and cursor.rowcount > 0:
         connection.info["changes"] = None
 
@@ -74,12 +75,12 @@ def committed(_session: Session) -> None:
 
 
 def _changes(connection: Connection) -> int:
-    """Return how many rows the connection has changed so far, where it counts them itself."""
+    """Return the number of rows that the connection has changed, where it counts them."""
     return getattr(connection.connection.dbapi_connection, "total_changes", 0)
 
 
 class Client(stripe.RequestsClient):
-    """The SDK's own client, between two steps."""
+    """The SDK's own client, with a step before and after each call."""
 
     def request(self, method: str, url: str, *args: Any, **more: Any) -> Any:
         parts = urlsplit(url).path.split("/")
@@ -91,8 +92,8 @@ class Client(stripe.RequestsClient):
 
 
 def keep_up() -> None:
-    """Run the command, again and again until it ends well."""
-    import_module("wsgi")  # here, so that each start is quick
+    """Run the command, again and again until it succeeds."""
+    import_module("wsgi")  # once, so that each start is quick
     while True:
         child = os.fork()
         if child == 0:

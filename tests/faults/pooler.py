@@ -1,4 +1,4 @@
-"""A real PgBouncer in front of a test's PostgreSQL: each transaction may get another server."""
+"""PgBouncer in front of a test's PostgreSQL: each transaction may use another connection."""
 
 import shutil
 import socket
@@ -17,7 +17,7 @@ SECONDS = 20
 
 @contextmanager
 def pooler(folder: Path, url: str, *settings: str) -> Iterator[str]:
-    """Run PgBouncer in transaction mode with its defaults and these settings; yield its address."""
+    """Run PgBouncer in transaction mode with its defaults and these settings; yield its URL."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     assert program, "this test needs PgBouncer: apt-get install pgbouncer"
     server = make_url(url)
@@ -42,7 +42,7 @@ def pooler(folder: Path, url: str, *settings: str) -> Iterator[str]:
         lines[1] += f" user={server.username}"
     config.write_text("\n".join(lines) + "\n")
     with (folder / "said.txt").open("wb") as said:
-        # It does not run as root, and has to reach the server's socket.
+        # PgBouncer does not run as root, and needs access to the server's socket.
         # https://www.pgbouncer.org/usage.html
         process = subprocess.Popen(
             [program, "-u", Path(str(host)).owner(), str(config)], stdout=said, stderr=said, cwd="/"

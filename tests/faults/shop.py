@@ -1,4 +1,4 @@
-"""The site in real processes that may be killed, with a mail server, and buyers who insist."""
+"""The site in real processes that may be killed, a mail server, and buyers who retry."""
 
 import os
 import random
@@ -32,12 +32,12 @@ from tests.support.ports import free_port
 from tests.support.purchases import COURSE, ENROLL, SEPTEMBER, hidden
 from tests.support.sandbox_server import KEY, SECRET, Page, SandboxServer, fetch, start
 
-SECONDS = 60  # on a busy machine
+SECONDS = 60  # for a busy machine
 
 
 @dataclass
 class Shop:
-    """A site on a database of its own, run by flask commands that have a fuse."""
+    """A site on its own database, run by flask commands with a fuse."""
 
     folder: Path
     url: str
@@ -48,7 +48,7 @@ class Shop:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, *commands: str) -> None:
-        """Run commands, each started again when it is killed. What they say goes into files."""
+        """Run commands, each restarted when it is killed. Their output goes into files."""
         for command in commands:
             with (self.folder / f"{command}.txt").open("ab") as said:
                 self.running[command] = subprocess.Popen(
@@ -58,7 +58,7 @@ class Shop:
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=said,
-                    start_new_session=True,  # so that what it forks ends with it
+                    start_new_session=True,  # so that its child processes end with it
                 )
 
     def stop(self, command: str) -> None:
@@ -68,7 +68,7 @@ class Shop:
         process.wait()
 
     def finish(self, command: str) -> int:
-        """Wait until a command that ends by itself has done so; return its exit code."""
+        """Wait until a command that ends by itself has ended; return its exit code."""
         return self.running.pop(command).wait(SECONDS)
 
     def has_ended(self, command: str) -> bool:
@@ -78,7 +78,7 @@ class Shop:
         return self.folder / f"{command}.fuse"
 
     def light(self, command: str, steps: int, name: str = "") -> None:
-        """Have a command killed at the last of so many steps from now on, or steps of that name."""
+        """Kill a command at the last of `steps` steps from now on, or of steps with this name."""
         draft = self.fuse(command).with_suffix(".new")
         draft.write_text(f"{steps} {name}")
         draft.replace(self.fuse(command))
@@ -87,7 +87,7 @@ class Shop:
         return not self.fuse(command).exists()
 
     def burnt(self, command: str) -> str | None:
-        """Put the fuse out and return the step that the command was killed at, None if not."""
+        """Remove the fuse; return the step at which the command was killed, None if it was not."""
         self.fuse(command).unlink(missing_ok=True)
         note = self.fuse(command).with_suffix(".burnt")
         name = note.read_text() if note.exists() else None
@@ -98,12 +98,15 @@ class Shop:
         return (self.folder / f"{command}.txt").read_text()
 
     def ask(self, path: str, form: dict[str, str] | None = None) -> Page:
-        """Ask as a proxy does for someone far away. Raises OSError and HTTPException."""
+        """Send a request as a proxy does, from a random network.
+
+        Raises OSError and HTTPException.
+        """
         network = ".".join(str(random.randrange(256)) for _ in range(3))
         return fetch(f"{self.url}{path}", form=form, headers={"X-Forwarded-For": f"10.{network}"})
 
     def insist(self, path: str, form: dict[str, str] | None = None) -> Page:
-        """Ask again until there is an answer that is not about trouble."""
+        """Repeat a request until there is an answer other than an error or status 503."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             with suppress(OSError, HTTPException):
@@ -132,17 +135,17 @@ class Shop:
             session.commit()
 
     def run_out_leases(self) -> None:
-        """Let time pass for whatever a process that was killed had in hand."""
+        """Let the leases of killed processes expire."""
         past = now() - timedelta(seconds=1)
         for kind in (Message, StripeEvent, Reconciliation):
             self.change(update(kind).where(kind.lease_until.is_not(None)).values(lease_until=past))
 
     def age(self) -> None:
-        """Have every order placed so long ago that the sweep looks at it."""
+        """Make every order old enough for the sweep."""
         self.change(update(Order).values(created_at=now() - timedelta(minutes=5)))
 
     def sweep(self) -> None:
-        """Sweep once, as soon as no other sweep is at work."""
+        """Run one sweep, as soon as no other sweep runs."""
         sweep = Sweep(self.engine, Gateway(KEY, base=self.sandbox.url), self.url, "a test")
 
         def swept() -> bool:
@@ -155,7 +158,7 @@ class Shop:
         self.wait(swept)
 
     def idle(self) -> bool:
-        """Tell whether no event is on its way, and nothing waits for a worker."""
+        """Return whether no webhook is being delivered, and nothing waits for a worker."""
         if not self.delivered():
             return False
         with Session(self.engine) as session:
@@ -164,12 +167,12 @@ class Shop:
             return not session.scalar(mails) and not session.scalar(events)
 
     def delivered(self) -> bool:
-        """Tell whether no event is on its way."""
+        """Return whether no webhook is being delivered."""
         states = {one["state"] for one in self.sandbox.state()["deliveries"]}
         return not states & {"pending", "sending"}
 
     def wait(self, true: Callable[[], object]) -> None:
-        """Wait until something is true."""
+        """Wait until a condition is true."""
         until = time.monotonic() + SECONDS
         while not true():
             assert time.monotonic() < until, "it did not happen in time"
@@ -178,7 +181,7 @@ class Shop:
 
 @contextmanager
 def shop(folder: Path, database_url: str, workers: int) -> Iterator[Shop]:
-    """Open a site with `workers` web workers on a database that has its tables."""
+    """Open a site with `workers` web workers on a migrated database."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     sandbox = start(folder / "sandbox", f"{url}/webhooks/stripe", retry_delays=(0.3,) * 200)
@@ -194,7 +197,7 @@ def shop(folder: Path, database_url: str, workers: int) -> Iterator[Shop]:
         "PORT": str(port),
         "WORKERS": str(workers),
         "TRUSTED_PROXIES": "1",
-        "ORDER_LOOK_LIMIT": "100000/minute",  # buyers insist
+        "ORDER_LOOK_LIMIT": "100000/minute",  # buyers retry
         "ORDER_LIMIT": "100000/minute",
         "SMTP_URL": mail.url,
         "STRIPE_SECRET_KEY": KEY,
@@ -213,7 +216,7 @@ def shop(folder: Path, database_url: str, workers: int) -> Iterator[Shop]:
 
 
 def form(shop: Shop, email: str, number: int = 1, cohort: Cohort = SEPTEMBER) -> dict[str, str]:
-    """Return the form of the enroll page as someone fills it in."""
+    """Return a filled-in form of the enroll page."""
     return {
         **hidden(shop.insist(ENROLL).text),
         "cohort": cohort.code,
@@ -225,7 +228,7 @@ def form(shop: Shop, email: str, number: int = 1, cohort: Cohort = SEPTEMBER) ->
 
 
 def order_address(page: Page | Reply) -> str:
-    """Return the path of the order that a page is about, or that a pay page leads back to."""
+    """Return the path of a page's order, or of the order that a pay page returns to."""
     found = re.search(r"/orders/[\w-]+", page.location or page.text)
     assert found, page.text
     return found[0]

@@ -1,4 +1,4 @@
-"""Commands in processes of their own: as the shell, a full disk and other processes meet them."""
+"""Commands in their own processes: exit codes, a full disk and other processes."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize("command", [["content", "check"], ["doctor"]])
-def test_mistakes_in_the_content_stop_every_start_with_a_line_each(
+def test_each_content_mistake_is_one_line_and_stops_the_command(
     site_root: Path, instance: Path, command: list[str]
 ) -> None:
     shutil.copy(ROOT / "wsgi.py", site_root)
@@ -41,7 +41,7 @@ def test_mistakes_in_the_content_stop_every_start_with_a_line_each(
     assert all(line.startswith("site/content/courses/ai-pm-bootcamp.yaml:") for line in lines)
 
 
-def test_busy_port_is_one_line_and_a_failure(instance: Path) -> None:
+def test_busy_port_is_reported_in_one_line_with_exit_code_1(instance: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
         port = server.getsockname()[1]
         ended = run(ROOT, "serve", instance=str(instance), port=str(port))
@@ -65,7 +65,7 @@ def count_often(uri: str) -> int:
     return max(storage.incr("shared", 60) for _ in range(100))
 
 
-def test_processes_count_together(instance: Path) -> None:
+def test_processes_share_rate_limit_counters(instance: Path) -> None:
     uri = f"{SCHEME}://{instance / 'limits.db'}"
     with get_context("spawn").Pool(2) as pool:
         highest = pool.map(count_often, [uri] * 2, chunksize=1)
@@ -75,17 +75,17 @@ def test_processes_count_together(instance: Path) -> None:
 
 @pytest.fixture
 def served(instance: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The sandbox as a process of its own, and its address."""
+    """The sandbox as its own process, and its URL."""
     port = free_port()
     flask = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
     environment = {**os.environ, "INSTANCE": str(instance), "SANDBOX_PORT": str(port)}
     process = subprocess.Popen([flask, "sandbox"], cwd=ROOT, env=environment)
     yield process, f"http://127.0.0.1:{port}"
-    process.terminate()  # not kill: it has a child of its own to stop
+    process.terminate()  # not kill: its child process must stop too
     process.wait(10)
 
 
-def test_sandbox_serves_this_machine_and_stops_when_told(
+def test_sandbox_serves_on_loopback_and_stops_on_sigterm(
     instance: Path, served: tuple[subprocess.Popen[bytes], str]
 ) -> None:
     process, address = served

@@ -1,4 +1,4 @@
-"""Many at once, over the wire: for the last seats, and with the same payment to tell of."""
+"""Concurrent requests over HTTP: for the last seats, and about the same payment."""
 
 import random
 import time
@@ -21,7 +21,7 @@ from tests.support.sandbox_server import Endpoint
 
 PLACES = 10
 BUYERS = 60
-LONGEST_WAIT = 15  # seconds, as the page says
+LONGEST_WAIT = 15  # seconds, as stated on the page
 LATER_PAYS = "AT321904300235473204"
 
 
@@ -40,7 +40,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 def press(site: Shop, forms: dict[str, dict[str, str]]) -> dict[str, Reply]:
-    """Send the forms of people, by address, each from a network of their own."""
+    """Send each person's form, by address, each from its own network."""
     calls = [
         post(f"{site.url}{ENROLL}", filled, f"10.1.{number}.1")
         for number, filled in enumerate(forms.values())
@@ -49,10 +49,10 @@ def press(site: Shop, forms: dict[str, dict[str, str]]) -> dict[str, Reply]:
 
 
 def take(site: Shop, forms: dict[str, dict[str, str]], places: int) -> dict[str, str]:
-    """Have people press the button at once; return the pay pages of those who got a place.
+    """Send the forms at once; return the pay pages of the buyers who got seats.
 
-    All others must have been told that there is none. A buyer who could not be sent on at once, as
-    too many wanted to at that moment, waits on the order's page until it leads on.
+    All others must have been told that no seat is left. A buyer whose pay page could not be made at
+    once, because of too many others, waits on the order's page until it redirects.
     """
     replies = press(site, forms)
     assert Counter(reply.status for reply in replies.values()) == {
@@ -72,7 +72,7 @@ def take(site: Shop, forms: dict[str, dict[str, str]], places: int) -> dict[str,
 
 
 def wait_on(site: Shop, waiting: str) -> str:
-    """Return the payment page that a page which waits for it leads to, within 15 seconds."""
+    """Return the payment page that a waiting page redirects to, within 15 seconds."""
     until = time.monotonic() + LONGEST_WAIT
     while (page := site.ask(waiting)).status == 200:
         assert heading(page.text) == "Opening the payment page"
@@ -83,8 +83,8 @@ def wait_on(site: Shop, waiting: str) -> str:
     return page.location
 
 
-def test_sixty_buyers_in_six_seconds_are_all_led_to_stripe(site: Shop) -> None:
-    """Stripe is well, and takes 0.7 seconds for an answer."""
+def test_sixty_buyers_in_six_seconds_all_reach_stripe(site: Shop) -> None:
+    """Stripe works normally, and takes 0.7 seconds to answer."""
     forms = [form(site, f"b{number}@example.com", cohort=COURSE.cohorts[number % 3])
              for number in range(BUYERS)]  # fmt: skip
     create = "/v1/checkout/sessions"
@@ -104,7 +104,7 @@ def test_sixty_buyers_in_six_seconds_are_all_led_to_stripe(site: Shop) -> None:
     assert len(set(pages)) == BUYERS == len(site.sandbox.state()["sessions"])
 
 
-def test_sixty_buyers_at_once_for_ten_seats(site: Shop) -> None:
+def test_sixty_concurrent_buyers_get_exactly_ten_seats(site: Shop) -> None:
     with Session(site.engine) as session:
         leave(session, SEPTEMBER, PLACES)
     forms = {email: form(site, email) for email in (f"b{n}@example.com" for n in range(BUYERS))}
@@ -132,7 +132,7 @@ def test_sixty_buyers_at_once_for_ten_seats(site: Shop) -> None:
     }
 
 
-def test_one_network_holds_no_more_than_it_may_however_fast_it_asks(site: Shop) -> None:
+def test_concurrent_orders_stay_within_the_seats_per_network(site: Shop) -> None:
     forms = [
         form(site, f"b{number}@example.com", cohort=COURSE.cohorts[number % 3])
         for number in range(24)
@@ -146,7 +146,7 @@ def test_one_network_holds_no_more_than_it_may_however_fast_it_asks(site: Shop) 
         assert "Too many seats wait for payment already" in words(reply.text)
 
 
-def test_hundred_shuffled_duplicates_at_once_enroll_once(site: Shop, endpoint: Endpoint) -> None:
+def test_hundred_concurrent_duplicate_webhooks_enroll_once(site: Shop, endpoint: Endpoint) -> None:
     site.sandbox.control("deliver_to", endpoints=[endpoint.url])
     page = site.insist(ENROLL, form(site, "maria@example.com", 3))
     back = order_address(site.sandbox.pay(page.location, iban=LATER_PAYS))

@@ -1,4 +1,4 @@
-"""Rate limits on a disk that fills up under them. Needs root, for a disk of its own."""
+"""Rate limits on a disk that becomes full. Needs root, to mount a small disk."""
 
 import subprocess
 import time
@@ -22,7 +22,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Write until there is no room for another byte."""
+    """Write until the disk has no free byte."""
     file = disk / "filler"
     with file.open("wb", buffering=0) as filler:
         try:
@@ -34,7 +34,7 @@ def fill(disk: Path) -> Path:
 
 
 @pytest.mark.parametrize("before", [0, 5], ids=["new", "in use"])
-def test_limits_hold_on_a_full_disk_and_return_to_the_file(
+def test_limits_work_on_a_full_disk_and_are_stored_again_afterwards(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.2)
@@ -43,14 +43,14 @@ def test_limits_hold_on_a_full_disk_and_return_to_the_file(
     for _ in range(before):
         counters.incr("key", 600)
     filler = fill(small_disk)
-    # Other keys until the room that the file already has is used up, too.
+    # Other keys, until the file has no free pages left either.
     for number in range(3000):
         counters.incr(f"someone else {number}", 600)
     over = [counters.incr_up_to_the_first_over([("key", 600, before + 10)]) for _ in range(30)]
     assert over[-1] is not None, "who tries 30 times is stopped"
     filler.unlink()
     time.sleep(0.3)
-    # What is added passes through the log first, whose room is needed once more.
+    # The next write needs free space in the write-ahead log again.
     assert counters.incr("key", 600) > before + 10
     counters.close()
     again = CounterFile(uri)

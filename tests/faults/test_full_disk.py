@@ -1,4 +1,4 @@
-"""A full disk, and a log that nobody takes: pages are served, nothing acknowledged is lost."""
+"""A full disk, and a log that is not read: pages are served, and nothing acknowledged is lost."""
 
 import json
 import os
@@ -22,7 +22,7 @@ PAGES = ("/", "/compare", "/courses/ai-pm-bootcamp")
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own. Needs root, as CI has."""
+    """A small disk for the test. Needs root, as in CI."""
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", folder], check=True)
@@ -31,7 +31,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave no block free on a disk."""
+    """Use every free block of a disk."""
     file = disk / "filler"
     with file.open("wb", buffering=0) as opened, suppress(OSError):
         while True:
@@ -48,7 +48,7 @@ def stored(disk: Path) -> set[str]:
         return {row[0].partition("@")[0] for row in connection.execute("SELECT email FROM lead")}
 
 
-def test_full_disk_stops_writes_alone_and_until_there_is_room(disk: Path) -> None:
+def test_full_disk_stops_only_writes_and_only_while_it_is_full(disk: Path) -> None:
     acknowledged = set()
     with running(disk) as server:
         for number in range(5):
@@ -61,7 +61,7 @@ def test_full_disk_stops_writes_alone_and_until_there_is_room(disk: Path) -> Non
             assert status in (200, 503)
             if status == 200:
                 acknowledged.add(f"full{number}")
-        # Workers that start while it is full count in memory, and serve.
+        # Workers that start on a full disk count in memory, and serve pages.
         for worker in server.workers():
             os.kill(worker, 9)
         eventually(lambda: len(server.workers()) == 2)
@@ -79,7 +79,7 @@ def test_full_disk_stops_writes_alone_and_until_there_is_room(disk: Path) -> Non
     assert acknowledged <= stored(disk)
 
 
-def test_log_that_nobody_reads_stops_no_request(tmp_path: Path) -> None:
+def test_unread_log_pipe_stops_no_request(tmp_path: Path) -> None:
     instance = tmp_path / "instance"
     instance.mkdir()
     port = free_port()
@@ -96,7 +96,7 @@ def test_log_that_nobody_reads_stops_no_request(tmp_path: Path) -> None:
     server = Server(process, port)
     try:
         eventually(server.answers)
-        # A pipe holds 64 KB: some 400 lines.
+        # A pipe holds 64 KB: about 400 lines.
         assert [server.ask("/signup") for _ in range(1500)] == [200] * 1500
         assert process.stderr
         os.set_blocking(process.stderr.fileno(), False)
@@ -114,7 +114,7 @@ def test_log_that_nobody_reads_stops_no_request(tmp_path: Path) -> None:
 
 
 def drain(pipe: int) -> bytes:
-    """Return all that a pipe holds."""
+    """Return everything that is in a pipe."""
     time.sleep(0.5)
     parts = []
     with suppress(BlockingIOError):

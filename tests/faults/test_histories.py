@@ -1,4 +1,4 @@
-"""Random histories of buyers, staff, banks and trouble: after each a sweep ends where Stripe is."""
+"""Random histories of buyers, staff, banks and failures: a sweep then matches Stripe's state."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,13 +27,13 @@ from tests.support.sandbox_server import KEY, SandboxServer, fetch
 STEPS = 150
 COHORT = WIDE.model_copy(update={"seats": 3})
 RECOVERING = COURSE.model_copy(update={"checkout": CheckoutOptions(recovery=True)})
-CARDS = ("4242424242424242",) * 2 + ("4000000000007726", "4000000000005126")  # refunds late, or not
-ACCOUNTS = ("AT321904300235473204", "AT861904300235473202")  # of which one is empty
+CARDS = ("4242424242424242",) * 2 + ("4000000000007726", "4000000000005126")  # late or no refunds
+ACCOUNTS = ("AT321904300235473204", "AT861904300235473202")  # one of them is empty
 DAY = timedelta(days=1)
 
 
 class World:
-    """Stripe, the site's database, and whoever does something to either of them."""
+    """Stripe, the site's database, and the actions on both."""
 
     def __init__(self, engine: Engine, sandbox: SandboxServer, seed: int) -> None:
         self.engine = engine
@@ -42,7 +42,7 @@ class World:
         self.random = Random(seed)
 
     def live(self, steps: int) -> None:
-        """Let things happen, one after the other; what is refused, or goes wrong, is let be."""
+        """Do random actions, one after the other; ignore refused and failed ones."""
         does: Sequence[Callable[[], object]] = (
             self.buy, self.buy, self.pay, self.pay, self.pay, self.debit, self.end_debit,
             self.expire, self.cancel, self.take_up, self.take_up, self.return_at_stripe,
@@ -62,7 +62,7 @@ class World:
         return self.random.choice(found)
 
     def one_of(self, kind: str, *states: str) -> str:
-        """Return Stripe's id of one thing of a kind in one of these states."""
+        """Return the id at Stripe of a random object of a kind in one of these states."""
         things = self.sandbox.state()[kind]
         found = [str(one["id"]) for one in things if one["status"] in states]
         assert found, "nothing to do it to"
@@ -98,7 +98,7 @@ class World:
         checkouts.cancel(self.engine, self.gateway, self.some(self.orders()), BASE, "buyer")
 
     def take_up(self) -> None:
-        """Pay a copy of a checkout that has run out, one more each time."""
+        """Pay a recovered copy of an expired checkout; each call makes a new copy."""
         ended = [one for one in self.orders() if (one.session_url or "").endswith("/recover")]
         copy = fetch(str(self.some(ended).session_url)).location
         account = {"iban": ACCOUNTS[0]} if self.random.random() < 0.3 else {}
@@ -128,7 +128,7 @@ class World:
         self.sandbox.control(self.random.choice(("win", "lose_dispute")), id=dispute)
 
     def hear(self) -> None:
-        """Get some of what Stripe has sent, in any order, some of it again."""
+        """Receive some of Stripe's events, in any order, some of them again."""
         events = list(self.gateway.events(now() - DAY, sorted(webhook_events.FOLLOWED)))
         with Session(self.engine) as session:
             writing(session)
@@ -147,7 +147,7 @@ class World:
         )
 
     def calm_down(self) -> None:
-        """Let no more go wrong, and sweep until there is nothing left to learn."""
+        """End all faults, and sweep until a sweep finds nothing new."""
         self.sandbox.control("clear_faults")
         older(self.engine)
         with Session(self.engine) as session:
@@ -160,7 +160,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", [4, 7, 12])
-def test_after_whatever_happens_a_sweep_ends_where_stripe_is(
+def test_sweep_after_a_random_history_matches_stripes_state(
     engine: Engine, sandbox: SandboxServer, seed: int
 ) -> None:
     world = World(engine, sandbox, seed)
@@ -179,7 +179,7 @@ def test_after_whatever_happens_a_sweep_ends_where_stripe_is(
 def is_as_at_stripe(
     session: Session, gateway: Gateway, order: Order, paid: Sequence[Checkout]
 ) -> None:
-    """Refunds and disputes of a paid order are those at Stripe, and what came twice went back."""
+    """Assert that an order's refunds and disputes match Stripe, and duplicates are refunded."""
     balance = ledger.balance_of(session, order)
     payments = {order.payment_intent, *(one.reference for one in balance.duplicates)}
     assert payments == {one.payment_intent for one in paid}
@@ -195,7 +195,7 @@ def is_as_at_stripe(
 
 
 def is_whole(session: Session, order: Order, *, paid: bool) -> None:
-    """An order is paid when it is at Stripe, and what is stored of it is what it adds up to."""
+    """Assert that an order is paid if its checkout is, and that stored totals match its ledger."""
     balance = ledger.balance_of(session, order)
     assert balance.paid == paid
     assert (session.get(Hold, order.id) is not None) == (balance.state in UNDECIDED)

@@ -32,7 +32,7 @@ Light = Callable[[], None]
 
 
 def both(**times: int) -> Counter[str]:
-    """Return each side of each kind of step, as often as a purchase makes it."""
+    """Return both sides of each kind of step, with the count per purchase."""
     return Counter(
         {f"{side} {STEPS[kind]}": times[kind] for kind in times for side in ("before", "after")}
     )
@@ -46,9 +46,9 @@ def site(open_shop: Callable[[int], Shop]) -> Shop:
 
 
 def walk(site: Shop, command: str, purchase: Callable[[str, Light], None]) -> Counter[str]:
-    """Make purchases, killing the command one step later each time, until one is through before.
+    """Make purchases, each killed one step later, until one completes without a kill.
 
-    A purchase says when its fuse is to be lit. Returns the steps at which the command was killed.
+    A purchase lights its fuse itself. Returns the steps at which the command was killed.
     """
     killed: Counter[str] = Counter()
     for steps in count(1):
@@ -61,7 +61,7 @@ def walk(site: Shop, command: str, purchase: Callable[[str, Light], None]) -> Co
 
 
 def settle_all(site: Shop) -> None:
-    """Let an hour pass, and everything that was left lying be done."""
+    """Let an hour pass, and finish everything that was left."""
     if "worker" not in site.running:
         site.start("worker")
     site.run_out_leases()
@@ -73,7 +73,7 @@ def settle_all(site: Shop) -> None:
 
 
 def require_whole(site: Shop, paid: dict[str, int]) -> None:
-    """Raise AssertionError unless these people have paid for so many seats, and all is in order."""
+    """Raise AssertionError unless exactly these people have paid, for so many seats each."""
     placed = {order.id: order for order in site.all(Order)}
     with Session(site.engine) as session:
         states = {order.id: ledger.balance_of(session, order).state for order in placed.values()}
@@ -87,7 +87,7 @@ def require_whole(site: Shop, paid: dict[str, int]) -> None:
     owed = Counter((one.recipient, one.kind) for one in site.all(Message))
     assert owed == {(email, kind): 1 for email in paid for kind in ("receipt", "enrolled")}
     assert {one.state for one in site.all(Message)} <= {"sent"}
-    # A mail that went out and could not be noted goes out again, as what it is: the same mail.
+    # A mail that was sent but not recorded is sent again, with the same Message-ID.
     sent = {(mail.recipient, mail.message["Message-ID"]) for mail in site.mail.mails}
     assert Counter(email for email, _ in sent) == dict.fromkeys(paid, 2)
     books = site.sandbox.state()
@@ -98,7 +98,7 @@ def require_whole(site: Shop, paid: dict[str, int]) -> None:
     assert all(one.done_at for one in site.all(StripeEvent))
 
 
-def test_web_worker_killed_at_every_step_to_a_paid_seat(site: Shop) -> None:
+def test_web_worker_killed_at_every_step_of_a_purchase(site: Shop) -> None:
     paid = {}
 
     def purchase(email: str, light: Light) -> None:
@@ -106,7 +106,7 @@ def test_web_worker_killed_at_every_step_to_a_paid_seat(site: Shop) -> None:
         light()
         page = site.insist(ENROLL, filled)
         assert page.status == 303, page.text
-        site.sandbox.control("pause")  # so that the event and the buyer come in a known order
+        site.sandbox.control("pause")  # so that the order of event and buyer is fixed
         back = site.sandbox.pay(page.location)
         site.sandbox.control("resume")
         site.wait(site.delivered)
@@ -119,28 +119,28 @@ def test_web_worker_killed_at_every_step_to_a_paid_seat(site: Shop) -> None:
     require_whole(site, paid)
 
 
-def test_web_worker_killed_at_every_step_to_another_order_instead(site: Shop) -> None:
-    """The buyer has an order for two places and asks for one: the first is ended at Stripe."""
+def test_web_worker_killed_at_every_step_of_a_changed_order(site: Shop) -> None:
+    """The buyer of two seats changes to one seat: the first checkout is ended at Stripe."""
 
     def purchase(email: str, light: Light) -> None:
         first = form(site, email, 2)
         assert site.insist(ENROLL, first).status == 303
         filled = {**form(site, email, 1), "request_key": first["request_key"]}
-        site.sandbox.control("pause")  # so that the event comes when the buyer is through
+        site.sandbox.control("pause")  # so that the event arrives after the buyer's request
         light()
         page = site.insist(ENROLL, filled)
         assert page.status == 303, page.text
         site.sandbox.control("resume")
         site.wait(site.delivered)
 
-    # The end of the first, the new order, its checkout, the event of the first one's end.
+    # The end of the first order, the new order, its checkout, the event about the first one's end.
     assert walk(site, "serve", purchase) == both(commit=4, create=1, expire=1)
     assert site.left() == SEPTEMBER.seats - len(site.all(Hold))
     settle_all(site)
     require_whole(site, {})
 
 
-def test_web_worker_killed_at_every_step_and_the_buyer_gone(site: Shop) -> None:
+def test_web_worker_killed_at_every_step_without_a_retry(site: Shop) -> None:
     def purchase(email: str, light: Light) -> None:
         filled = form(site, email)
         light()
@@ -166,9 +166,9 @@ def test_worker_killed_at_every_step_of_a_paid_order(site: Shop) -> None:
         paid[email] = 1
         assert len(site.all(Enrollment)) == len(paid), "no sweep was needed"
 
-    # The event taken and followed, with what was given back and what is disputed, and each of two
-    # mails taken and noted. The worker's look after open orders may fall into a walk, and what it
-    # asks Stripe may come before or after it takes a mail: a step may be walked past.
+    # The event is taken and processed, with refunds and disputes, and each of two mails is taken
+    # and recorded. The worker's own sweep of open orders may fall into a walk, and its calls to
+    # Stripe may come before or after it takes a mail: a step may be skipped.
     expected = both(commit=6, retrieve=1, refunds=1, disputes=1)
     for number, step in enumerate((expected - walk(site, "worker", purchase)).elements()):
         purchase(f"late{number}@example.com", partial(site.light, "worker", 1, step))

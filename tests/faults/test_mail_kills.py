@@ -31,13 +31,13 @@ KILLS = 15
 
 @pytest.fixture
 def server() -> Iterator[MailServer]:
-    # A server that takes its time: most kills then meet a worker with a mail in hand.
+    # A slow server: most kills then interrupt a worker that is sending a mail.
     server = MailServer(while_taking=lambda: time.sleep(random.uniform(0, 0.05))).start()
     yield server
     server.stop()
 
 
-def test_every_mail_arrives_however_often_workers_are_killed(
+def test_every_mail_arrives_although_workers_are_killed(
     instance: Path, database_url: str, engine: Engine, server: MailServer
 ) -> None:
     with Session(engine) as session:
@@ -104,8 +104,8 @@ def test_every_mail_arrives_however_often_workers_are_killed(
         *(f"person{number}@example.com" for number in range(ASKED)),
         *(f"reader{number}@example.com" for number in range(READERS)),
     }
-    # The next worker takes over at once what the killed one had in hand: that mail alone may come
-    # twice. Had a worker's own mail been taken while it lives, there would be more.
+    # The next worker takes over the killed one's mail at once: only that mail may arrive twice. If
+    # workers took the mail of living workers, there would be more.
     assert sum(received.values()) - ASKED - READERS <= kills
     assert len({mail.message["Message-ID"] for mail in server.mails}) == ASKED + READERS
     assert kills > 0

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode the site works as it does on PostgreSQL itself."""
+"""Behind PgBouncer in transaction mode, the site works as with PostgreSQL directly."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ HOW = {"as it comes": (), "told to drop options": ("ignore_startup_parameters = 
 
 @pytest.fixture(params=HOW)
 def url(request: pytest.FixtureRequest, tmp_path: Path, postgresql_url: str) -> Iterator[str]:
-    """The address of a database behind a pooler."""
+    """The URL of a database behind a pooler."""
     with pooler(tmp_path / "pooler", postgresql_url, *HOW[request.param]) as url:
         yield url
 
 
-def test_sign_ups_and_a_sale_behind_a_pooler(tmp_path: Path, url: str) -> None:
+def test_sign_ups_and_a_purchase_work_behind_a_pooler(tmp_path: Path, url: str) -> None:
     with shop(tmp_path, url, 2) as site:
         site.start("serve", "worker")
         site.insist("/signup")
@@ -48,7 +48,7 @@ def test_sign_ups_and_a_sale_behind_a_pooler(tmp_path: Path, url: str) -> None:
         assert "Traceback" not in site.said("serve") + site.said("worker")
 
 
-def test_lock_timeout_holds_in_each_transaction(url: str) -> None:
+def test_lock_timeout_is_set_in_each_transaction(url: str) -> None:
     engine = create_engine(url, **engine_options(url, 2))
     prepare_engine(engine)
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""A sandbox that is stopped or killed goes on where it was."""
+"""A stopped or killed sandbox continues from its stored state."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from tests.support.sandbox_server import Endpoint, SandboxServer, eventually, se
 
 
 class House:
-    """A sandbox as a process, in one folder and on one port, as often as it is started."""
+    """A sandbox process that can be restarted in the same folder and on the same port."""
 
     def __init__(self, folder: Path, endpoint: Endpoint) -> None:
         self._folder, self._endpoint, self._port = folder, endpoint, 0
@@ -37,7 +37,7 @@ def create(sdk: StripeClient, key: str) -> Session:
     return sdk.v1.checkout.sessions.create(session_params(), {"idempotency_key": key})
 
 
-def test_all_is_as_it_was_after_a_restart(house: House, endpoint: Endpoint) -> None:
+def test_state_is_the_same_after_a_restart(house: House, endpoint: Endpoint) -> None:
     server, sdk = house.server, house.server.client()
     session = create(sdk, "order-1")
     server.control("advance", seconds=600)
@@ -53,12 +53,12 @@ def test_all_is_as_it_was_after_a_restart(house: House, endpoint: Endpoint) -> N
         assert after[name] == before[name], name
     assert after["now"] >= before["now"] and after["paused"] and endpoint.received == []
     again = create(sdk, "order-1")
-    assert again.id == session.id and again.status == "open"  # as it was answered then
+    assert again.id == session.id and again.status == "open"  # the stored answer
     server.control("resume")
     endpoint.wait_for("checkout.session.completed")
 
 
-def test_delivery_under_way_at_a_kill_is_made_again(house: House, endpoint: Endpoint) -> None:
+def test_interrupted_webhook_delivery_is_repeated(house: House, endpoint: Endpoint) -> None:
     """Source: https://docs.stripe.com/webhooks: at least once."""
     endpoint.seconds = 3
     sessions = house.server.client().v1.checkout.sessions
@@ -72,7 +72,7 @@ def test_delivery_under_way_at_a_kill_is_made_again(house: House, endpoint: Endp
     assert endpoint.received[0].body == endpoint.received[1].body
 
 
-def test_kill_leaves_the_work_and_its_answer_or_neither(house: House) -> None:
+def test_killed_request_is_stored_with_its_answer_or_not_at_all(house: House) -> None:
     sdk = house.server.client()
     made: dict[str, str] = {}
 
@@ -97,9 +97,7 @@ def test_kill_leaves_the_work_and_its_answer_or_neither(house: House) -> None:
     assert len(server.state()["sessions"]) == len(made)
 
 
-def test_what_fell_due_while_it_was_down_is_done_at_the_start(
-    house: House, endpoint: Endpoint
-) -> None:
+def test_jobs_due_during_the_downtime_run_at_the_start(house: House, endpoint: Endpoint) -> None:
     server, sdk = house.server, house.server.client()
     later = create(sdk, "order-1")
     server.pay(later.url or "", iban="AT321904300235473204")

@@ -1,4 +1,4 @@
-"""The product as `make serve` runs it: real processes on ports and data of their own."""
+"""The product as `make serve` runs it: real processes on their own ports and data."""
 
 import json
 import os
@@ -26,8 +26,8 @@ from tests.support.production import PRODUCTION
 from tests.support.signups import shown
 
 FLASK = shutil.which("flask", path=str(Path(sys.executable).parent)) or "flask"
-START_SECONDS = 60  # on a busy machine
-STOP_SECONDS = 8  # what a person may have to wait after Ctrl-C
+START_SECONDS = 60  # for a busy machine
+STOP_SECONDS = 8  # the longest wait after Ctrl-C
 SHOWN_ONCE = re.compile(r"Sign in at the desk as (\S+) with the password (\S+)\n")
 COURSE = "/courses/ai-pm-bootcamp"
 
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Product:
-    """A running `flask up`, with what it said so far in a file."""
+    """A running `flask up`, with its output in a file."""
 
     process: subprocess.Popen[bytes]
     instance: Path
@@ -50,7 +50,7 @@ class Product:
     def ask(
         self, path: str, form: dict[str, str] | None = None, method: str = "GET", port: int = 0
     ) -> Answer:
-        """Send one request over a connection of its own: the kernel chooses the web worker."""
+        """Send one request over a new connection: the kernel chooses the web worker."""
         connection = HTTPConnection("127.0.0.1", port or self.port, timeout=30)
         try:
             if form is None:
@@ -81,7 +81,7 @@ class Product:
         wait_for(lambda: words in self.said())
 
     def processes(self) -> dict[int, tuple[int, str]]:
-        """Return what runs on this instance: by number, the parent and the command line."""
+        """Return the processes of this instance: by number, the parent and the command line."""
         found = {}
         mark = f"\0INSTANCE={self.instance}\0".encode()
         for folder in Path("/proc").glob("[0-9]*"):
@@ -102,7 +102,7 @@ class Product:
         return sorted(number for number in serving if found[number][0] in serving)
 
     def stop(self, number: int) -> float:
-        """Send a signal to its process group, as a terminal does, and return how long it took."""
+        """Send a signal to the process group, as a terminal does; return how long the end took."""
         began = time.monotonic()
         os.killpg(self.process.pid, number)
         self.process.wait(START_SECONDS)
@@ -118,9 +118,9 @@ def up(
     settings: dict[str, str] | None = None,
     output: int = 0,
 ) -> Iterator[Product]:
-    """Run a command with its data in `folder`, and leave nothing of it behind.
+    """Run a command with its data in `folder`, and end all of its processes.
 
-    What it says goes into a file, or to `output`.
+    Its output goes into a file, or to `output`.
     """
     port, sandbox_port = free_port(), free_port()
     instance = folder / "instance"
@@ -163,7 +163,7 @@ def wait_for(condition: Callable[[], object], seconds: float = START_SECONDS) ->
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Product]]:
-    """Return the running product, started when there is none: one for all of these tests."""
+    """Return the running product, shared by these tests, and start it when there is none."""
     with ExitStack() as stack:
         started: list[Product] = []
 
@@ -178,20 +178,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], P
 
 @pytest.fixture
 def product(running: Callable[[], Product]) -> Product:
-    """The whole product. A test may stop it: who comes after it gets another."""
+    """The whole product. A test may stop it: the next test gets a new one."""
     return running()
 
 
 @pytest.fixture
 def sleepy_root(site_root: Path) -> Path:
-    """A site whose Procfile starts processes that only sleep and talk."""
+    """A site whose Procfile starts processes that only sleep and print."""
     shutil.copy(ROOT / "wsgi.py", site_root)
     talk = "while sleep 0.2; do echo still here; done"
     (site_root / "Procfile").write_text(f"quiet: exec sleep 300\ntalker: {talk}\n")
     return site_root
 
 
-def test_everything_is_there_and_said_where(product: Product) -> None:
+def test_start_prints_the_address_of_every_part(product: Product) -> None:
     site = f"http://127.0.0.1:{product.port}"
     said = product.said()
     assert f"Site     {site}/\n" in said
@@ -207,7 +207,7 @@ def test_everything_is_there_and_said_where(product: Product) -> None:
     assert len(product.web_workers()) == 2
 
 
-def test_sign_up_goes_through_all_processes(product: Product) -> None:
+def test_sign_up_reaches_the_mailbox_through_all_processes(product: Product) -> None:
     form = {"email": "maria@example.org", "consent": "yes"}
     assert product.ask("/signup", form).status == 200
     wait_for(lambda: list((product.instance / "mail").glob("*.eml")))
@@ -216,7 +216,7 @@ def test_sign_up_goes_through_all_processes(product: Product) -> None:
     assert "maria@example.org" not in product.said(), "the logs name nobody"
 
 
-def test_server_speaks_http_as_it_should(product: Product) -> None:
+def test_server_answers_head_oversized_and_unknown_requests(product: Product) -> None:
     whole, head = product.ask(COURSE), product.ask(COURSE, method="HEAD")
     assert (head.status, head.text) == (200, "")
     assert head.headers["content-length"] == whole.headers["content-length"]
@@ -225,7 +225,7 @@ def test_server_speaks_http_as_it_should(product: Product) -> None:
     assert product.ask("/healthz").text.startswith("ok\n")
 
 
-def test_counters_are_summed_over_the_web_workers(product: Product) -> None:
+def test_metrics_are_summed_over_the_web_workers(product: Product) -> None:
     def count() -> int:
         line = r'^crossroads_requests_total{method="GET",route="/healthz",status="200"} (\S+)$'
         found = re.search(line, product.ask("/metrics").text, re.M)
@@ -250,11 +250,11 @@ def test_connections_are_spread_over_the_web_workers(product: Product) -> None:
             connection = HTTPConnection("127.0.0.1", product.port, timeout=30)
             stack.callback(connection.close)
             connection.connect()
-        # Half each by chance: fewer than 8 of 48 come once in a million times.
+        # Half each by chance: fewer than 8 of 48 happen once in a million times.
         wait_for(lambda: min(map(int.__sub__, open_files(), before)) >= 8)
 
 
-def test_change_of_places_reaches_every_web_worker_in_ten_seconds(product: Product) -> None:
+def test_change_of_seats_reaches_every_web_worker(product: Product) -> None:
     assert all("24 seats left of 24" in shown(product.ask(COURSE).text) for _ in range(20))
     reserve = [FLASK, "seats", "reserve", "ai-pm-bootcamp", "2027-january", "23"]
     environment = {**os.environ, "INSTANCE": str(product.instance)}
@@ -264,11 +264,11 @@ def test_change_of_places_reaches_every_web_worker_in_ten_seconds(product: Produ
     )
 
 
-def test_killed_web_worker_comes_back(product: Product) -> None:
+def test_killed_web_worker_is_replaced(product: Product) -> None:
     before = product.web_workers()
     os.kill(before[0], signal.SIGKILL)
     for _ in range(8):
-        with suppress(OSError):  # a connection that the dead one had taken
+        with suppress(OSError):  # a connection that the killed worker had accepted
             assert product.ask("/").status == 200, "the other one answers, or the next one"
     wait_for(lambda: len(set(product.web_workers()) - {before[0]}) == 2)
     after = product.web_workers()
@@ -280,7 +280,7 @@ def test_killed_web_worker_comes_back(product: Product) -> None:
     assert product.process.poll() is None
 
 
-def test_kill_of_all_that_starts_the_rest_leaves_nothing(tmp_path: Path) -> None:
+def test_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
     with up(tmp_path) as product:
         wait_for(product.answers)
         os.kill(product.process.pid, signal.SIGKILL)
@@ -288,7 +288,7 @@ def test_kill_of_all_that_starts_the_rest_leaves_nothing(tmp_path: Path) -> None
         wait_for(lambda: product.processes() == {}, 15)
 
 
-def test_ctrl_c_answers_what_is_in_hand_and_leaves_nothing(product: Product) -> None:
+def test_ctrl_c_completes_running_requests_and_leaves_no_process(product: Product) -> None:
     lock = sqlite3.connect(product.instance / "crossroads.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     form = {"email": "in-hand@example.org", "consent": "yes"}
@@ -309,11 +309,11 @@ def test_ctrl_c_answers_what_is_in_hand_and_leaves_nothing(product: Product) -> 
     assert "Traceback" not in product.said()
 
 
-def test_owner_is_named_at_the_first_start_alone_and_every_end_is_clean(
+def test_owner_is_printed_only_once_and_signals_leave_no_process(
     sleepy_root: Path, tmp_path: Path
 ) -> None:
     named = []
-    for number in (signal.SIGTERM, signal.SIGHUP):  # told to stop; its terminal was closed
+    for number in (signal.SIGTERM, signal.SIGHUP):  # stopped; terminal closed
         with up(tmp_path, sleepy_root) as product:
             product.wait_until_it_says("started (pid=")  # the first process, not yet the second
             named.append(SHOWN_ONCE.findall(product.said()))
@@ -326,7 +326,7 @@ def test_owner_is_named_at_the_first_start_alone_and_every_end_is_clean(
     assert second == []
 
 
-def test_process_that_ends_takes_the_others_along_and_is_a_failure(
+def test_end_of_one_process_stops_the_others_with_exit_code_1(
     sleepy_root: Path, tmp_path: Path
 ) -> None:
     (sleepy_root / "Procfile").write_text("quiet: exec sleep 300\nshort: sleep 0.3\n")
@@ -335,8 +335,8 @@ def test_process_that_ends_takes_the_others_along_and_is_a_failure(
         assert product.processes() == {}
 
 
-def test_closed_pipe_ends_everything(sleepy_root: Path, tmp_path: Path) -> None:
-    """As `make serve | head` does: nobody reads on, so nobody would notice what still runs."""
+def test_closed_output_pipe_stops_all_processes(sleepy_root: Path, tmp_path: Path) -> None:
+    """As with `make serve | head`: no output would show which processes still run."""
     with up(tmp_path, sleepy_root, output=subprocess.PIPE) as product:
         assert product.process.stdout
         while b"still here" not in product.process.stdout.readline():
@@ -346,10 +346,10 @@ def test_closed_pipe_ends_everything(sleepy_root: Path, tmp_path: Path) -> None:
         assert product.processes() == {}
 
 
-def test_server_alone_stops_at_once_and_logs_as_the_site_does(
+def test_serve_stops_at_sigterm_and_logs_in_the_format_of_the_site(
     instance: Path, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """As a service manager runs it: SIGTERM while browsers hold their connections open."""
+    """As under a service manager: SIGTERM while browsers keep their connections open."""
     given = {**PRODUCTION, "database_url": sqlite_url}
     with up(tmp_path, command="serve", settings=given) as product:
         wait_for(product.answers)
@@ -383,8 +383,8 @@ def app(environ, start_response):
 """
 
 
-def test_workers_that_do_not_inherit_have_their_listeners_too(tmp_path: Path) -> None:
-    """As Python starts processes on some systems, and from 3.14 on."""
+def test_spawned_workers_listen_too(tmp_path: Path) -> None:
+    """The start method `spawn`, as on some systems and from Python 3.14 on."""
     (tmp_path / "spawned.py").write_text(SPAWNED)
     port = free_port()
     words = [sys.executable, str(tmp_path / "spawned.py"), str(port)]

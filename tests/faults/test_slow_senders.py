@@ -1,4 +1,4 @@
-"""Bodies of requests against the real web server: slow ones keep nobody from reading."""
+"""Slow request bodies against the real web server: they do not block other requests."""
 
 import socket
 import time
@@ -17,7 +17,7 @@ FORM = b"email=maria%40example.com&consent=yes"
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a site that runs in one worker."""
+    """The port of a site with one worker."""
     with serving(tmp_path_factory.mktemp("instance")) as number:
         yield number
 
@@ -31,11 +31,11 @@ def chunks(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
 
 
-def test_half_sent_forms_keep_nobody_from_reading_and_are_given_up(port: int) -> None:
+def test_half_sent_forms_block_no_reader_and_time_out(port: int) -> None:
     def readable() -> bool:
         return all(status_of(port, address) == 200 for address in ("/compare", "/signup"))
 
-    with ExitStack() as until_then:  # the rest of each form may yet come
+    with ExitStack() as until_then:  # until then, the rest of each form may still arrive
         slow = [
             until_then.enter_context(send(port, HEAD + b"Content-Length: 100\r\n", b"ema"))
             for _ in range(12)
@@ -47,25 +47,25 @@ def test_half_sent_forms_keep_nobody_from_reading_and_are_given_up(port: int) ->
         assert readable()
 
 
-def test_form_in_chunks_is_taken(port: int) -> None:
+def test_chunked_form_is_accepted(port: int) -> None:
     client = send(port, HEAD + b"Transfer-Encoding: chunked\r\n", chunks(FORM[:20], FORM[20:]))
     assert b"Check your inbox" in answer(client)
 
 
-def test_form_in_chunks_that_is_too_long_is_refused_like_any_other(port: int) -> None:
+def test_chunked_form_that_is_too_long_is_refused(port: int) -> None:
     client = send(
         port, HEAD + b"Transfer-Encoding: chunked\r\n", chunks(FORM, b"&name=", b"a" * 70_000)
     )
     assert answer(client).startswith(b"HTTP/1.1 413 ")
 
 
-def test_form_that_says_it_is_too_long_is_refused_before_it_is_sent(port: int) -> None:
+def test_form_with_too_long_content_length_is_refused_at_once(port: int) -> None:
     client = send(port, HEAD + b"Content-Length: 99999999999\r\n", b"")
     assert answer(client).startswith(b"HTTP/1.1 413 ")
 
 
 def good_form(port: int, number: int, *, pause: float = 0) -> bytes:
-    """Sign somebody up, the body `pause` seconds after its head; return how the answer begins."""
+    """Sign up, sending the body `pause` seconds after the head; return the answer's first bytes."""
     body = b"email=good%d%%40example.com&consent=yes" % number
     head = HEAD + b"Content-Length: %d\r\n" % len(body)
     client = send(port, head, b"" if pause else body)
@@ -76,7 +76,7 @@ def good_form(port: int, number: int, *, pause: float = 0) -> bytes:
 
 
 def event(port: int) -> bytes:
-    """Send a webhook that nobody signed; return how the answer begins."""
+    """Send an unsigned webhook; return the answer's first bytes."""
     head = HEAD.replace(b"/signup", b"/webhooks/stripe")
     return answer(send(port, head + b"Content-Length: 2\r\n", b"{}"))[:12]
 
@@ -85,9 +85,9 @@ def event(port: int) -> bytes:
 def slow_senders(
     port: int, senders: int, *, addresses: int = 1, pause: float = 0
 ) -> Iterator[Counter[bytes]]:
-    """Run clients that send a byte a second of a form, and come again when they are refused.
+    """Run clients that send one byte a second of a form, and reconnect when they are refused.
 
-    They pause for `pause` seconds before that. Yields the answers they get, counted.
+    They pause for `pause` seconds before that. Yields the count of each answer they get.
     """
     ended = Event()
     answers = Counter[bytes]()
@@ -112,14 +112,14 @@ def slow_senders(
         try:
             yield answers
             until = time.monotonic() + 15
-            while not answers and time.monotonic() < until:  # each has 3 seconds
+            while not answers and time.monotonic() < until:  # each times out after 3 seconds
                 time.sleep(0.1)
         finally:
             ended.set()
 
 
 @pytest.mark.parametrize("senders", [6, 200])
-def test_half_sent_forms_that_come_again_leave_good_ones_untouched(port: int, senders: int) -> None:
+def test_repeated_half_sent_forms_do_not_affect_complete_ones(port: int, senders: int) -> None:
     with slow_senders(port, senders) as refused:
         answers = [good_form(port, senders * 1000 + number) for number in range(30)]
         events = [event(port) for _ in range(10)]
@@ -133,10 +133,10 @@ def test_half_sent_forms_that_come_again_leave_good_ones_untouched(port: int, se
 @pytest.mark.parametrize(
     ("senders", "pause"), [(40, 0), (200, 0), (200, 1)], ids=["40", "200", "200-that-pause"]
 )
-def test_good_forms_that_come_after_their_heads_pass_slow_ones(
+def test_slightly_late_bodies_are_accepted_beside_slow_senders(
     port: int, senders: int, pause: float
 ) -> None:
-    """A good body comes 0.1 to 0.3 s after its head; the slow ones come from 60 addresses."""
+    """Complete bodies arrive 0.1 to 0.3 s after their heads; slow ones come from 60 addresses."""
     with (
         slow_senders(port, senders, addresses=60, pause=pause) as refused,
         ThreadPoolExecutor(3) as pool,

@@ -1,4 +1,4 @@
-"""Our export, opened and saved by LibreOffice, comes in again as it was."""
+"""Our export, opened and saved by LibreOffice, is imported without a difference."""
 
 import shutil
 import subprocess
@@ -41,7 +41,7 @@ def session(app: Flask) -> Iterator[Session]:
 
 
 def saved(file: Path, encoding: str) -> Path:
-    """Have LibreOffice open a file and save it, by a separator and an encoding of its own."""
+    """Open a file in LibreOffice and save it with another separator and encoding."""
     office = shutil.which("soffice")
     assert office, "needs LibreOffice: apt-get install libreoffice-calc"
     out = file.parent / encoding
@@ -55,7 +55,7 @@ def saved(file: Path, encoding: str) -> Path:
 
 
 @pytest.mark.parametrize("encoding", SAVED)
-def test_export_saved_by_libreoffice_changes_nobody_and_makes_the_same_people(
+def test_export_saved_by_libreoffice_is_imported_unchanged(
     app: Flask, session: Session, make_app: Any, tmp_path: Path, encoding: str
 ) -> None:
     for number, name in enumerate(["José", "=1+1", 'a;=b "c"', "x,y", "-5", "007 Bond", ""]):

@@ -1,6 +1,6 @@
-"""Stripe takes every call and answers none, with the time-outs of production on the real server.
+"""Stripe accepts every call and answers none, with production timeouts on the real server.
 
-The waiting of a buyer ends in time, and whoever only reads or signs up notices nothing.
+Buyers get an answer in time, and other visitors notice nothing.
 """
 
 import re
@@ -18,15 +18,15 @@ from tests.faults.web_server import HEAD, send, serving
 from tests.support.purchases import COURSE_PAGE, ENROLL, JANUARY, hidden, words
 from tests.support.sandbox_server import Page, SandboxServer, eventually, fetch
 
-BUYER_WAITS = 15.0  # seconds until the page is there, at the most
-READER_WAITS = 0.5  # on a machine that runs the tests besides
+BUYER_WAITS = 15.0  # maximum seconds until the page is shown
+READER_WAITS = 0.5  # on a machine that also runs the tests
 HANG = 60
 PAGES = ("/compare", COURSE_PAGE, "/signup", ENROLL)
 
 
 @pytest.fixture
 def site(tmp_path: Path, sandbox: SandboxServer) -> Iterator[str]:
-    """The address of a site that runs in one worker, behind a proxy."""
+    """The URL of a site with one worker, behind a proxy."""
     given = {"stripe_api_base": sandbox.url, "trusted_proxies": "1"}
     with serving(tmp_path / "site", **given) as port:
         yield f"http://127.0.0.1:{port}"
@@ -50,11 +50,11 @@ def buy(site: str, given: dict[str, str], ip: str = "192.0.2.1") -> tuple[float,
 
 @contextmanager
 def buyers(site: str, sandbox: SandboxServer) -> Iterator[list[Future[tuple[float, Page]]]]:
-    """Have a buyer for each thread, and Stripe silent: as many wait for it as may."""
+    """Start a buyer for each thread while Stripe hangs: the maximum number of them wait for it."""
     forms = [form(site, f"buyer{number}@example.com") for number in range(BLOCKING_THREADS)]
     hang(sandbox)
     with ThreadPoolExecutor(len(forms)) as pool:
-        # No network holds more than a few seats at a time.
+        # A network may hold only a few seats at a time.
         coming = [
             pool.submit(buy, site, one, f"192.0.2.{number}") for number, one in enumerate(forms)
         ]
@@ -67,7 +67,7 @@ def hang(sandbox: SandboxServer, **given: str) -> None:
 
 
 def visit(site: str, number: int) -> float:
-    """Read every page and sign up; return how long the slowest answer took."""
+    """Read every page and sign up; return the slowest answer's duration."""
     took = []
     for path in PAGES:
         seconds, page = timed(lambda path=path: fetch(site + path))  # type: ignore[misc]
@@ -79,9 +79,11 @@ def visit(site: str, number: int) -> float:
     return max(*took, seconds)
 
 
-def test_buyers_get_a_page_in_time_and_nobody_else_waits(site: str, sandbox: SandboxServer) -> None:
+def test_buyers_get_a_page_in_time_and_other_visitors_do_not_wait(
+    site: str, sandbox: SandboxServer
+) -> None:
     for number in range(3):
-        visit(site, number)  # the first of all draws what is then kept
+        visit(site, number)  # the first visit fills the caches
     calm = median(visit(site, 10 + number) for number in range(10))
     with buyers(site, sandbox) as coming:
         visits = [visit(site, 100 + number) for number in range(20)]
@@ -91,7 +93,7 @@ def test_buyers_get_a_page_in_time_and_nobody_else_waits(site: str, sandbox: San
     assert len(asked) >= WAITING_THREADS
     for seconds, page in answers:
         assert seconds < BUYER_WAITS
-        if page not in asked:  # as many wait for Stripe as may: those wait on the order's page
+        if page not in asked:  # over the maximum of waiting buyers: these wait on the order's page
             assert page.status == 303
             assert page.location.startswith("/orders/")
             page = fetch(site + page.location)
@@ -101,7 +103,7 @@ def test_buyers_get_a_page_in_time_and_nobody_else_waits(site: str, sandbox: San
     assert max(visits) < 4 * READER_WAITS
 
 
-def test_half_sent_forms_besides_keep_nobody_from_reading(
+def test_half_sent_forms_beside_a_hanging_stripe_block_no_reader(
     site: str, sandbox: SandboxServer
 ) -> None:
     port = int(site.rpartition(":")[2])
@@ -115,20 +117,20 @@ def test_half_sent_forms_besides_keep_nobody_from_reading(
 
 
 def waiting(sandbox: SandboxServer) -> int:
-    """Return how many calls the sandbox has taken since it fell silent."""
+    """Return the number of calls since Stripe began to hang."""
     return sum(1000 - one["times"] for one in sandbox.state()["faults"])
 
 
 @pytest.mark.parametrize("late", [0, 7])
-def test_request_that_asks_stripe_several_times_ends_in_time_too(
+def test_request_with_several_calls_to_stripe_ends_in_time(
     site: str, sandbox: SandboxServer, late: int
 ) -> None:
-    """A new attempt ends the older order's session, then makes its own."""
+    """A new attempt ends the older order's checkout, then makes its own."""
     first = form(site, "maria@example.com")
     older = fetch(site + ENROLL, form=first)
     assert older.status == 303
     again = {**first, "seats": "2"}
-    if late:  # the first call is answered just in time, the second never
+    if late:  # the first call is answered just in time, the second one never
         path = "/v1/checkout/sessions/*/expire"
         sandbox.control("fault", kind="slow", seconds=late, path=path)
     hang(sandbox)

@@ -1,4 +1,4 @@
-"""Sweeps of a hundred orders and more, two at once, and killed on the way."""
+"""Sweeps of a hundred orders and more, two at once, and killed midway."""
 
 import subprocess
 import sys
@@ -21,12 +21,12 @@ from tests.support.orders import place
 from tests.support.paths import ROOT
 from tests.support.sandbox_server import KEY
 
-AGAIN = 75  # the exit code of a sweep that leaves the work to another
+AGAIN = 75  # the exit code of a sweep when another one is running
 
 
 @pytest.fixture
 def site(open_shop: Callable[[int], Shop]) -> Shop:
-    """A site that nobody runs, with no webhook coming through."""
+    """A site without running processes, which receives no webhooks."""
     site = open_shop(1)
     site.sandbox.control("deliver_to", endpoints=[])
     return site
@@ -41,7 +41,7 @@ def placed(site: Shop) -> Order:
 
 
 def sell(site: Shop, number: int) -> None:
-    """Have so many people buy whose webhooks are lost."""
+    """Place and pay `number` orders without their webhooks."""
     gateway = Gateway(KEY, base=site.sandbox.url)
 
     def buy(_number: int) -> None:
@@ -54,7 +54,7 @@ def sell(site: Shop, number: int) -> None:
 
 
 def rows(site: Shop) -> dict[str, list[tuple[object, ...]]]:
-    """Return all that is stored, but for how far the sweep has read."""
+    """Return all stored rows, without the position that the sweep has read to."""
     with site.engine.connect() as connection:
         return {
             table.name: [tuple(row) for row in connection.execute(select(table))]
@@ -64,7 +64,7 @@ def rows(site: Shop) -> dict[str, list[tuple[object, ...]]]:
 
 
 def require_healed(site: Shop, number: int) -> None:
-    """Raise AssertionError unless so many orders are paid and enrolled, each once."""
+    """Raise AssertionError unless `number` orders are paid and enrolled, each once."""
     assert Counter(order.state for order in site.all(Order)) == {"paid": number}
     assert len({one.order_id for one in site.all(Enrollment)}) == number
     assert len(site.all(Enrollment)) == number
@@ -73,8 +73,8 @@ def require_healed(site: Shop, number: int) -> None:
     assert all(event.done_at for event in site.all(StripeEvent))
 
 
-def test_hundred_lost_webhooks_are_hundred_enrollments_after_one_run(site: Shop) -> None:
-    number = connection.PAGE + 1  # Stripe lists them on two pages
+def test_one_run_recovers_a_hundred_lost_webhooks(site: Shop) -> None:
+    number = connection.PAGE + 1  # on two pages of Stripe's list
     sell(site, number)
     site.start("reconcile")
     assert site.finish("reconcile") == 0
@@ -89,8 +89,8 @@ def test_hundred_lost_webhooks_are_hundred_enrollments_after_one_run(site: Shop)
     assert rows(site) == before
 
 
-def test_sweep_killed_on_its_way_heals_when_it_is_run_again(site: Shop) -> None:
-    """Of payments whose webhooks were lost, and of checkouts whose address was."""
+def test_killed_sweep_completes_when_it_is_run_again(site: Shop) -> None:
+    """For payments without webhooks, and for checkouts whose URL was not stored."""
     gateway = Gateway(KEY, base=site.sandbox.url)
     for rounds, steps in enumerate((3, 9, 20), 1):
         sell(site, 2)
@@ -111,9 +111,9 @@ def test_sweep_killed_on_its_way_heals_when_it_is_run_again(site: Shop) -> None:
     assert all(event.done_at for event in site.all(StripeEvent))
 
 
-def test_two_sweeps_at_once_are_one(site: Shop) -> None:
+def test_only_one_of_two_concurrent_sweeps_runs(site: Shop) -> None:
     sell(site, 5)
-    # Whoever comes first is held up until the other is there.
+    # Slow down the first sweep until the other one starts.
     site.sandbox.control("fault", kind="slow", seconds=8, path="/v1/events")
     both = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Web workers that are killed, and a server that is: the site serves on, or lets go of the port."""
+"""Killed web workers, and a killed server: the site still serves, or frees its port."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from tests.faults.workers_server import Server, eventually, running
 SECONDS = 15
 KILL_EVERY = 0.5
 CLIENTS = 8
-FAILED_MOST = 0.05  # of the first tries, while a worker is killed every half second
+FAILED_MOST = 0.05  # of all requests, while a worker is killed every half second
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_two_kills_in_a_row_do_not_end_the_server(server: Server) -> None:
     assert server.answers()
 
 
-def test_only_what_a_killed_worker_has_in_hand_fails(server: Server) -> None:
+def test_only_requests_of_a_killed_worker_fail(server: Server) -> None:
     tries: Counter[str] = Counter()
     ended = threading.Event()
 
@@ -72,7 +72,7 @@ def test_only_what_a_killed_worker_has_in_hand_fails(server: Server) -> None:
     eventually(lambda: len(server.workers()) == 2)
 
 
-def test_worker_that_cannot_start_is_tried_again_and_again(server: Server) -> None:
+def test_workers_killed_at_their_start_are_restarted(server: Server) -> None:
     until = time.monotonic() + 3
     while time.monotonic() < until:
         for worker in server.workers():
@@ -85,7 +85,7 @@ def test_worker_that_cannot_start_is_tried_again_and_again(server: Server) -> No
     eventually(server.answers)
 
 
-def test_workers_end_with_a_server_that_is_killed(server: Server) -> None:
+def test_workers_end_when_their_server_is_killed(server: Server) -> None:
     workers = server.workers()
     assert len(workers) == 2
     os.kill(server.process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Worker processes that are killed or told to stop with a mail in hand."""
+"""Worker processes that are killed or stopped while they send a mail."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def engine(sqlite_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def start(instance: Path, sqlite_url: str) -> Iterator[Callable[[str], Any]]:
-    """Starts real worker processes on a migrated database, and leaves none behind."""
+    """Starts real worker processes on a migrated database, and ends them after the test."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(smtp_url: str) -> subprocess.Popen[bytes]:
@@ -58,7 +58,7 @@ def start(instance: Path, sqlite_url: str) -> Iterator[Callable[[str], Any]]:
     [("mail", 1), ("data", 2)],
     ids=["between commit and send", "while sending"],
 )
-def test_killed_worker_loses_no_mail_and_doubles_at_most_the_one_in_hand(
+def test_killed_worker_loses_no_mail_and_repeats_at_most_one(
     start: Callable[[str], Any], engine: Engine, server: MailServer, stage: str, copies: int
 ) -> None:
     server.stalled_at = stage
@@ -68,7 +68,7 @@ def test_killed_worker_loses_no_mail_and_doubles_at_most_the_one_in_hand(
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     server.stalled_at = ""
-    # Its lease still runs: another worker leaves that message alone, and sends the rest.
+    # Its lease has not expired: another worker leaves that message, and sends the rest.
     assert make_worker(engine, server.url).deliver_due().sent == 2
     let_time_pass(engine)
     assert make_worker(engine, server.url).deliver_due().sent == 1
@@ -83,7 +83,7 @@ def test_killed_worker_loses_no_mail_and_doubles_at_most_the_one_in_hand(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_worker_process_told_to_stop_finishes_the_mail_in_hand_and_no_more(
+def test_stopped_worker_finishes_only_the_mail_it_is_sending(
     start: Callable[[str], Any], engine: Engine, server: MailServer, number: signal.Signals
 ) -> None:
     def tell_to_stop() -> None:

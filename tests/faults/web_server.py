@@ -1,4 +1,4 @@
-"""The real web server in one worker, as `flask serve` runs it, with data of its own."""
+"""The real web server with one worker, as `flask serve` runs it, with its own data."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ HEAD = (
 
 @contextmanager
 def serving(instance: Path, **settings: str) -> Iterator[int]:
-    """Run the web server in one worker with these settings; yields the port it listens on."""
+    """Run the web server with one worker and these settings; yield its port."""
     port = free_port()
     environment = {
         **os.environ,
@@ -50,7 +50,7 @@ def serving(instance: Path, **settings: str) -> Iterator[int]:
 def send(
     port: int, head: bytes, body: bytes, *, client_address: str = "127.0.0.1"
 ) -> socket.socket:
-    """Send a request, or the beginning of one, and return the connection."""
+    """Send a request, or its beginning, and return the connection."""
     client = socket.create_connection(
         ("127.0.0.1", port), timeout=30, source_address=(client_address, 0)
     )
@@ -59,7 +59,7 @@ def send(
 
 
 def status_of(port: int, address: str) -> int:
-    """Return the status of an address of the site."""
+    """Return the status of a path of the site."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", address)

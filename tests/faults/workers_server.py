@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 
 
 class Server:
-    """`flask serve` with two workers, in processes that can be looked at."""
+    """`flask serve` with two workers, whose processes a test can list."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
