@@ -1,4 +1,4 @@
-"""More buyers at once than may wait for Stripe: they wait on a page, and the worker serves them."""
+"""The checkout queue: when too many buyers wait for Stripe, the worker opens their checkouts."""
 
 import re
 import time
@@ -49,7 +49,7 @@ LOOKS = 12
 
 @pytest.fixture
 def app(make_app: Any, sandbox: SandboxServer, engine: Engine) -> Flask:
-    """The site, on either database."""
+    """The site on each database."""
     url = engine.url.render_as_string(hide_password=False)
     given = {"stripe_api_base": sandbox.url, "database_url": url}
     built: Flask = make_app(**given, order_look_limit=f"{LOOKS}/minute")
@@ -63,7 +63,7 @@ def opener(sandbox: SandboxServer, engine: Engine) -> CheckoutOpener:
 
 @contextmanager
 def crowd(app: Flask, sandbox: SandboxServer) -> Iterator[None]:
-    """Have as many buyers wait for Stripe as may."""
+    """Keep as many buyers waiting for Stripe as the site allows."""
     sandbox.control("fault", kind="slow", seconds=2, times=WAITING_THREADS, path=CREATE)
     with ThreadPoolExecutor(WAITING_THREADS) as pool:
         coming = [
@@ -76,7 +76,7 @@ def crowd(app: Flask, sandbox: SandboxServer) -> Iterator[None]:
 
 
 def queued(app: Flask, sandbox: SandboxServer, session: Session) -> tuple[Order, str]:
-    """Return an order that waits in the queue, and the address of the page that waits for it."""
+    """Return an order that waits in the queue, and the path of its waiting page."""
     with crowd(app, sandbox):
         began = time.monotonic()
         answer = buy(app.test_client())
@@ -92,7 +92,7 @@ def made_for(sandbox: SandboxServer, order: Order) -> list[dict[str, Any]]:
     return [one for one in every if one["client_reference_id"] == order.token]
 
 
-def test_buyer_in_a_crowd_waits_on_a_page_that_opens_the_payment_page(
+def test_queued_buyer_waits_on_a_page_that_opens_the_payment_page(
     app: Flask,
     client: FlaskClient,
     session: Session,
@@ -110,7 +110,7 @@ def test_buyer_in_a_crowd_waits_on_a_page_that_opens_the_payment_page(
     assert "Nothing was charged." in read
     assert "We hold your seat for you for another 35 minutes" in read
     assert "reach" not in read and "answer" not in read.replace("A real person will reply", "")
-    assert made_for(sandbox, order) == []  # a page that is read asks Stripe for nothing
+    assert made_for(sandbox, order) == []  # reading the page does not call Stripe
     opener.work()
     (made,) = made_for(sandbox, order)
     onward = client.get(address)
@@ -119,10 +119,12 @@ def test_buyer_in_a_crowd_waits_on_a_page_that_opens_the_payment_page(
     assert onward.headers["Cache-Control"] == "no-store"
     sandbox.pay(made["url"])
     assert heading(client.get(f"/orders/{order.token}").text) == "You're in"
-    assert client.get(address).status_code == 200  # it leads to no payment page any more
+    assert client.get(address).status_code == 200  # it no longer redirects to the payment page
 
 
-def test_page_that_waits_for_nothing_leads_nobody_on(client: FlaskClient, session: Session) -> None:
+def test_order_page_redirects_only_with_a_recent_pay_time(
+    client: FlaskClient, session: Session
+) -> None:
     order, url = bought(client, session)
     at = int(time.time())
     assert client.get(f"/orders/{order.token}?pay={at}").location == url
@@ -133,10 +135,10 @@ def test_page_that_waits_for_nothing_leads_nobody_on(client: FlaskClient, sessio
         assert refresh(page.text) == f"30;url=/orders/{order.token}"
 
 
-def test_page_that_waits_for_long_says_so_and_offers_a_button(
+def test_waiting_page_offers_a_button_after_a_long_wait(
     app: Flask, client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
-    """The worker is away."""
+    """No worker runs."""
     order, _ = queued(app, sandbox, session)
     html = client.get(f"/orders/{order.token}?pay={int(time.time()) - 16}").text
     assert "takes longer than usual" in words(html)
@@ -148,7 +150,7 @@ def test_page_that_waits_for_long_says_so_and_offers_a_button(
     assert session.get(CheckoutRequest, order.id) is None
 
 
-def test_worker_that_cannot_open_it_tries_again_and_then_the_page_says_so(
+def test_page_reports_failure_after_the_last_attempt_of_the_worker(
     app: Flask,
     client: FlaskClient,
     session: Session,
@@ -173,7 +175,7 @@ def test_worker_that_cannot_open_it_tries_again_and_then_the_page_says_so(
     assert answer.location == made_for(sandbox, order)[0]["url"]
 
 
-def test_order_that_ended_in_the_queue_is_opened_no_more(
+def test_canceled_order_in_the_queue_gets_no_checkout(
     app: Flask,
     client: FlaskClient,
     session: Session,
@@ -185,7 +187,7 @@ def test_order_that_ended_in_the_queue_is_opened_no_more(
     client.post(f"/orders/{order.token}", data={"action": "cancel"})
     with Session(engine) as own:
         writing(own)
-        queue.add(own, order.id)  # as by a request that was late
+        queue.add(own, order.id)  # as a late request would do
         own.commit()
     before = len(sandbox.state()["sessions"])
     opener.work()
@@ -195,7 +197,7 @@ def test_order_that_ended_in_the_queue_is_opened_no_more(
     assert list(session.scalars(select(CheckoutRequest))) == []
 
 
-def test_several_openers_make_one_payment_page_for_each_order(
+def test_concurrent_openers_make_one_checkout_per_order(
     sandbox: SandboxServer, engine: Engine
 ) -> None:
     with Session(engine) as session:
@@ -219,7 +221,7 @@ def test_several_openers_make_one_payment_page_for_each_order(
         assert list(session.scalars(select(CheckoutRequest))) == []
 
 
-def test_killed_worker_keeps_an_order_for_seconds_alone(engine: Engine) -> None:
+def test_lease_of_a_queued_order_ends_after_twelve_seconds(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         queue.add(session, place(session).id)
@@ -231,7 +233,7 @@ def test_killed_worker_keeps_an_order_for_seconds_alone(engine: Engine) -> None:
     assert timedelta(seconds=queue.ATTEMPT) < queue.LEASE
 
 
-def test_order_asked_for_again_is_due_at_once_and_has_all_its_attempts(engine: Engine) -> None:
+def test_order_queued_again_is_due_at_once_with_all_its_attempts(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         order = place(session)
@@ -247,7 +249,7 @@ def test_order_asked_for_again_is_due_at_once_and_has_all_its_attempts(engine: E
             assert not queue.any_due(session, now())
 
 
-def test_call_that_hangs_is_given_up_and_the_next_one_opens_the_page(
+def test_hanging_call_is_given_up_and_the_next_one_opens_the_page(
     monkeypatch: pytest.MonkeyPatch,
     app: Flask,
     client: FlaskClient,
@@ -255,7 +257,7 @@ def test_call_that_hangs_is_given_up_and_the_next_one_opens_the_page(
     sandbox: SandboxServer,
     opener: CheckoutOpener,
 ) -> None:
-    """The attempt, its pause and the next one: within the 15 seconds that the page promises."""
+    """The attempt, the pause and the next attempt fit into the 15 seconds promised by the page."""
     assert queue.ATTEMPT + queue.PAUSES[0] + 2 * WAIT + 3 < LATE_SECONDS
     order, address = queued(app, sandbox, session)
     monkeypatch.setattr(queue, "ATTEMPT", 1.5)
@@ -273,7 +275,7 @@ def test_call_that_hangs_is_given_up_and_the_next_one_opens_the_page(
 
 
 @pytest.mark.parametrize("why", ["refused", "ours: key", "ours: answer"])
-def test_buyer_in_the_queue_is_told_what_went_wrong_as_without_it(
+def test_queued_buyer_sees_the_same_error_as_without_a_queue(
     app: Flask,
     client: FlaskClient,
     session: Session,
@@ -299,11 +301,11 @@ def test_buyer_in_the_queue_is_told_what_went_wrong_as_without_it(
     assert "Stripe did not open" not in words(page.text)
     opener.work()
     session.rollback()
-    assert session.get_one(CheckoutRequest, order.id).attempts == 1  # it is asked for no more
+    assert session.get_one(CheckoutRequest, order.id).attempts == 1  # no further attempt is made
     client.post(f"/orders/{order.token}", data={"action": "cancel"})
 
 
-def test_order_that_cannot_be_replaced_in_a_crowd_is_said_to_be_as_it_was(
+def test_order_stays_open_when_a_crowd_prevents_its_replacement(
     app: Flask, client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     form = typed(client)
@@ -322,7 +324,7 @@ def test_order_that_cannot_be_replaced_in_a_crowd_is_said_to_be_as_it_was(
     assert (mine.state, other.state, other.seats) == ("canceled", "open", 2)
 
 
-def test_order_that_asks_for_too_little_can_be_started_again(
+def test_order_below_the_minimum_charge_can_be_started_again(
     make_app: Any, site_root: Path, sandbox: SandboxServer, engine: Engine, session: Session
 ) -> None:
     course_file(site_root, "", amount=10)
@@ -342,7 +344,7 @@ def test_order_that_asks_for_too_little_can_be_started_again(
 
 
 @pytest.mark.parametrize("minutes", [2, 4])
-def test_clock_some_minutes_slow_sells_all_the_same(
+def test_clock_that_is_minutes_slow_does_not_prevent_a_sale(
     client: FlaskClient, session: Session, sandbox: SandboxServer, minutes: int
 ) -> None:
     sandbox.control("advance", seconds=60 * minutes)
@@ -352,10 +354,10 @@ def test_clock_some_minutes_slow_sells_all_the_same(
     assert made["expires_at"] <= order.session_until.timestamp()
 
 
-def test_order_that_stripe_refuses_blames_nobody_and_can_be_started_again(
+def test_order_refused_by_stripe_can_be_started_again(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
-    """Our clock is ten minutes slow, or the order waited for so long."""
+    """The clock of the site is ten minutes slow, or the order waited that long."""
     sandbox.control("advance", seconds=600)
     answer = buy(client)
     assert answer.status_code == 503
@@ -373,7 +375,7 @@ def test_order_that_stripe_refuses_blames_nobody_and_can_be_started_again(
     assert (older.state, newer.state) == ("canceled", "open")
 
 
-def test_order_that_stripe_refuses_gives_its_seats_back(
+def test_order_refused_by_stripe_releases_its_seats(
     client: FlaskClient, session: Session, sandbox: SandboxServer, engine: Engine
 ) -> None:
     sandbox.control("advance", seconds=600)
@@ -386,7 +388,7 @@ def test_order_that_stripe_refuses_gives_its_seats_back(
     assert session.get(Hold, placed(session)[0].id) is None
 
 
-def test_form_sent_again_and_again_while_stripe_fails_is_limited(
+def test_repeated_form_is_rate_limited_while_stripe_fails(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     sandbox.control("fault", kind="html", times=1000, path=CREATE)
@@ -398,7 +400,7 @@ def test_form_sent_again_and_again_while_stripe_fails_is_limited(
     assert len(placed(session)) == 1
 
 
-def test_page_of_an_open_order_asks_stripe_so_often_and_no_more(
+def test_page_of_an_open_order_limits_its_calls_to_stripe(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -410,7 +412,7 @@ def test_page_of_an_open_order_asks_stripe_so_often_and_no_more(
     assert 1000 - fault["times"] == LOOKS
     assert {page.status_code for page in pages} == {200}
     assert heading(pages[LOOKS - 1].text) == "Not paid yet"
-    # It may be paid by now: that it is not would be said without knowing.
+    # It may be paid by now, so the page must not say that it is unpaid.
     assert heading(pages[LOOKS].text) == "We are checking your payment"
     assert "Stripe has not told us yet whether you have paid." in words(pages[LOOKS].text)
     assert client.post(f"/orders/{order.token}", data={"action": "pay"}).location == url
@@ -418,7 +420,7 @@ def test_page_of_an_open_order_asks_stripe_so_often_and_no_more(
         assert ledger.balance_of(own, own.get_one(Order, order.id)).state == "open"
 
 
-def test_buttons_of_an_order_are_limited(client: FlaskClient, session: Session) -> None:
+def test_buttons_of_an_order_are_rate_limited(client: FlaskClient, session: Session) -> None:
     order, _ = bought(client, session)
     answers = [
         client.post(f"/orders/{order.token}", data={"action": "pay"}) for _ in range(LOOKS + 2)

@@ -1,4 +1,4 @@
-"""Copies of a checkout that had run out: the first one paid counts, what more is paid goes back.
+"""Copies of an expired checkout: the first paid one counts, further payments are refunded.
 
 Source: https://docs.stripe.com/payments/checkout/abandoned-carts.
 """
@@ -49,14 +49,14 @@ def gateway(sandbox: SandboxServer) -> Gateway:
 
 @pytest.fixture
 def shop(make_app: Any, sandbox: SandboxServer, site_root: Path) -> Flask:
-    """The site with a course whose checkouts can be taken up again."""
+    """The site with a course whose expired checkouts can be recovered."""
     course_file(site_root, "recovery")
     built: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
     return built
 
 
 def run_out(shop: Flask, client: FlaskClient, sandbox: SandboxServer) -> Order:
-    """Return an order of the shop whose checkout has run out, as its page has seen."""
+    """Return an order whose checkout has expired, as its page already shows."""
     with shop.app_context(), Session(db.engine) as session:
         order, _ = bought(client, session)
     sandbox.client().v1.checkout.sessions.expire(str(order.session_id))
@@ -65,7 +65,7 @@ def run_out(shop: Flask, client: FlaskClient, sandbox: SandboxServer) -> Order:
 
 
 def debited(order: Order, sandbox: SandboxServer, iban: str) -> str:
-    """Take the order up again, pay from a bank account, and return the id of the payment."""
+    """Recover the checkout, pay from a bank account, and return the id of the payment."""
     copy = fetch(f"{sandbox.url}/pay/{order.session_id}/recover").location
     sandbox.pay(copy, iban=iban)
     (intent,) = sandbox.state()["payment_intents"]
@@ -73,7 +73,7 @@ def debited(order: Order, sandbox: SandboxServer, iban: str) -> str:
 
 
 def expired(engine: Engine, gateway: Gateway, number: int = 2) -> Order:
-    """Return an order whose checkout has run out, and can be taken up again."""
+    """Return an order whose checkout has expired and can be recovered."""
     with Session(engine, expire_on_commit=False) as session:
         writing(session)
         order = place(session, course=RECOVERING, number=number)
@@ -85,14 +85,14 @@ def expired(engine: Engine, gateway: Gateway, number: int = 2) -> Order:
 
 
 def copied(order: Order, sandbox: SandboxServer, number: str = "4242424242424242") -> str:
-    """Take the order up again, pay, and return the id of the copy."""
+    """Recover the checkout, pay, and return the id of the copy."""
     address = fetch(str(order.session_url)).location
     sandbox.pay(address, number)
     return address.rpartition("/")[2]
 
 
 def hear(engine: Engine, gateway: Gateway, *copies: str) -> None:
-    """Follow the events that Stripe sends of these copies, each twice."""
+    """Process the completion events of these copies, each twice."""
     for number, copy in enumerate(copies * 2):
         event = Event(
             id=f"evt_{number}",
@@ -130,7 +130,7 @@ def test_payment_of_a_copy_enrolls_while_seats_are_left(
         assert count(session, "receipt") == 1
 
 
-def test_payment_of_a_copy_goes_back_when_no_seat_is_left(
+def test_payment_of_a_copy_is_refunded_when_no_seat_is_left(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = expired(engine, gateway)
@@ -143,7 +143,7 @@ def test_payment_of_a_copy_goes_back_when_no_seat_is_left(
     assert (found.state, found.seats, found.returned) == ("refunded", 0, order.amount)
 
 
-def test_second_payment_goes_back_and_leaves_the_first_alone(
+def test_second_payment_is_refunded_and_the_first_is_kept(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = expired(engine, gateway)
@@ -164,7 +164,7 @@ def test_second_payment_goes_back_and_leaves_the_first_alone(
         assert ledger.unsettled(session) == []
 
 
-def test_copy_of_a_copy_is_the_orders_too(
+def test_copy_of_a_copy_belongs_to_the_order(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = expired(engine, gateway)
@@ -189,7 +189,7 @@ def test_sweep_finds_copies_whose_webhooks_were_lost(
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_trouble_while_it_goes_back_returns_it_once(
+def test_second_payment_is_refunded_once_despite_a_server_error(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, after: bool
 ) -> None:
     order = expired(engine, gateway)
@@ -202,7 +202,7 @@ def test_trouble_while_it_goes_back_returns_it_once(
     assert len(list(gateway.refunds(twice.reference))) == 1
 
 
-def test_rest_of_a_second_payment_goes_back_when_staff_returned_a_part(
+def test_only_the_rest_is_refunded_after_a_partial_refund_by_staff(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = expired(engine, gateway)
@@ -221,7 +221,7 @@ def test_rest_of_a_second_payment_goes_back_when_staff_returned_a_part(
         assert event.amount == order.amount
 
 
-def test_second_payment_that_does_not_get_back_is_told(
+def test_failed_refund_of_a_second_payment_is_reported_by_mail(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = expired(engine, gateway)
@@ -236,7 +236,7 @@ def test_second_payment_that_does_not_get_back_is_told(
 
 
 @pytest.mark.parametrize("inquiry", [False, True])
-def test_dispute_of_a_second_payment_is_noted_and_leaves_the_first_alone(
+def test_dispute_of_a_second_payment_does_not_change_the_first(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, inquiry: bool
 ) -> None:
     order = expired(engine, gateway)
@@ -244,7 +244,7 @@ def test_dispute_of_a_second_payment_is_noted_and_leaves_the_first_alone(
     payment = balance(engine, order).duplicates[0].reference
     (charge,) = gateway.charges(payment)
     sandbox.control("dispute", id=charge.id, **({"inquiry": True} if inquiry else {}))
-    for _ in range(2):  # its webhook was lost
+    for _ in range(2):  # without its webhook
         list(Sweep(engine, gateway, BASE, "one").run())
     found = balance(engine, order)
     assert (found.state, found.access, found.seats) == ("paid", "given", 2)
@@ -264,7 +264,7 @@ def test_dispute_of_a_second_payment_is_noted_and_leaves_the_first_alone(
         assert ledger.unsettled(session) == []
 
 
-def test_bank_debit_of_a_copy_that_fails_is_told_once(
+def test_failed_bank_debit_of_a_copy_is_reported_once(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = expired(engine, gateway)
@@ -283,7 +283,7 @@ def test_bank_debit_of_a_copy_that_fails_is_told_once(
     assert settlement.settle(engine, gateway, order.id, "x", copy_id=paid_in_the_end) == "paid"
 
 
-def test_copy_with_a_code_for_everything_has_nothing_to_return(engine: Engine) -> None:
+def test_free_copy_needs_no_refund(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         order = bring(session, "paid")
@@ -292,7 +292,7 @@ def test_copy_with_a_code_for_everything_has_nothing_to_return(engine: Engine) -
         assert ledger.balance_of(session, order).duplicates == []
 
 
-def test_checkout_that_is_no_copy_is_no_duplicate(engine: Engine) -> None:
+def test_checkout_that_is_not_a_copy_is_refused(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         order = bring(session, "paid")
@@ -300,7 +300,7 @@ def test_checkout_that_is_no_copy_is_no_duplicate(engine: Engine) -> None:
             orders.fulfill(session, order.id, paid(order, id="cs_other"), "event")
 
 
-def test_duplicate_is_in_no_sum_and_its_payment_leads_to_the_order(engine: Engine) -> None:
+def test_second_payment_is_in_no_sum_and_is_found_with_its_order(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         order = bring(session, "paid", number=2)
@@ -316,7 +316,7 @@ def test_duplicate_is_in_no_sum_and_its_payment_leads_to_the_order(engine: Engin
 
 
 @pytest.mark.usefixtures("one_day")
-def test_page_of_an_order_that_ran_out_leads_on_and_knows_of_the_copy(
+def test_page_of_an_expired_order_offers_a_copy_and_shows_its_payment(
     shop: Flask, sandbox: SandboxServer
 ) -> None:
     client = shop.test_client()
@@ -337,7 +337,7 @@ def test_page_of_an_order_that_ran_out_leads_on_and_knows_of_the_copy(
 
 
 @pytest.mark.usefixtures("one_day")
-def test_page_of_a_copy_whose_money_comes_later_offers_no_second_payment(
+def test_page_of_a_pending_copy_offers_no_second_payment(
     shop: Flask, sandbox: SandboxServer
 ) -> None:
     client = shop.test_client()
@@ -354,9 +354,7 @@ def test_page_of_a_copy_whose_money_comes_later_offers_no_second_payment(
 
 
 @pytest.mark.usefixtures("one_day")
-def test_page_of_a_copy_whose_money_did_not_come_can_be_taken_up_again(
-    shop: Flask, sandbox: SandboxServer
-) -> None:
+def test_page_of_a_failed_copy_offers_another_one(shop: Flask, sandbox: SandboxServer) -> None:
     client = shop.test_client()
     order = run_out(shop, client, sandbox)
     payment = debited(order, sandbox, "AT861904300235473202")

@@ -1,4 +1,4 @@
-"""The ledger: what an order's events add up to, whatever the order in which they come."""
+"""The ledger: the sum of an order's events does not depend on the order of their arrival."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -55,7 +55,7 @@ def dispute_rows(subject: str, statuses: list[str]) -> list[OrderEvent]:
     return [row("dispute", subject=subject, status=one, amount=TOTAL) for one in statuses]
 
 
-# What can truly happen, in the order in which it happens at Stripe.
+# Sequences that are possible at Stripe, oldest first.
 REFUNDS = st.sampled_from(
     [
         [],
@@ -86,7 +86,7 @@ ENDS = st.sampled_from([[], ["pending"], ["expired"], ["pending", "failed"], ["c
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[OrderEvent]:
-    """Draw what happened to an order of three seats, oldest first."""
+    """Draw the events of an order of three seats, oldest first."""
     rows = [PLACED, *(row(kind) for kind in draw(ENDS))]
     if draw(st.integers(0, 9)) == 0:
         return rows
@@ -109,12 +109,12 @@ def histories(draw: st.DrawFn) -> list[OrderEvent]:
 @walk
 @settings(max_examples=examples(300, 80), deadline=None)
 @given(history=histories(), data=st.data())
-def test_order_of_arrival_and_duplicates_change_nothing(
+def test_balance_ignores_the_order_of_arrival_and_duplicates(
     history: list[OrderEvent], data: st.DataObject
 ) -> None:
     arrived = data.draw(st.permutations(history))
     arrived = [*arrived, *data.draw(st.lists(st.sampled_from(history), max_size=5))]
-    # The database keeps one of each: what the rows are unique by.
+    # The database keeps one event for each of these keys.
     kept = {(one.kind, one.subject, one.status): one for one in arrived}
     assert ledger.balance(SEATS, kept.values()) == ledger.balance(SEATS, history)
 
@@ -122,7 +122,7 @@ def test_order_of_arrival_and_duplicates_change_nothing(
 @walk
 @settings(max_examples=examples(200, 60), deadline=None)
 @given(history=histories())
-def test_nobody_has_a_seat_whose_money_is_not_here(history: list[OrderEvent]) -> None:
+def test_seat_needs_a_payment_that_was_not_fully_refunded(history: list[OrderEvent]) -> None:
     found = ledger.balance(SEATS, history)
     assert 0 <= found.seats <= SEATS
     if found.access != "none":
@@ -132,7 +132,7 @@ def test_nobody_has_a_seat_whose_money_is_not_here(history: list[OrderEvent]) ->
 
 
 DUE = datetime(2026, 12, 24, tzinfo=UTC)
-News = Callable[[Session, Order], object]  # what Stripe says, and what we make of it
+News = Callable[[Session, Order], object]  # processes one message from Stripe
 
 
 def of_checkout(**given: Any) -> News:
@@ -171,7 +171,7 @@ TO_THE_END = {
 
 
 def told(session: Session, order: Order, news: list[News]) -> ledger.Balance:
-    """Tell an order the news; return what that comes to, stored as a replay from zero has it."""
+    """Process the messages, check the stored state against a replay, and return the balance."""
     for one in news:
         one(session, order)
     replayed = ledger.balance(order.seats, ledger.events(session, order))
@@ -185,14 +185,14 @@ def told(session: Session, order: Order, news: list[News]) -> ledger.Balance:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_what_is_stored_is_what_a_replay_from_zero_adds_up_to(
+def test_stored_state_is_equal_to_a_replay_of_all_events(
     session: Session, data: st.DataObject
 ) -> None:
-    """Drive an order from its checkout to the end with what Stripe says, late, twice and mixed."""
-    session.rollback()  # of an example that was given up half-way
+    """Messages from Stripe arrive in order, then shuffled and twice: the result is the same."""
+    session.rollback()  # discards the rest of an interrupted example
     order = with_checkout(session, number=SEATS)
     if data.draw(st.integers(0, 3)) == 0:
-        take_seats(session, order)  # the money, if it comes, comes too late
+        take_seats(session, order)  # a payment is now too late
     paying = list(TO_THE_END[data.draw(st.sampled_from(sorted(TO_THE_END)))])
     if data.draw(st.integers(0, 4)):
         paying.append(of_payment)
@@ -239,7 +239,7 @@ def test_what_is_stored_is_what_a_replay_from_zero_adds_up_to(
         ("lost", "dispute-lost", "none", 0),
     ],
 )
-def test_dispute_pauses_restores_and_revokes(
+def test_dispute_pauses_restores_and_ends_access(
     session: Session, status: str, state: str, access: str, seats: int
 ) -> None:
     order = bought(session)
@@ -250,10 +250,10 @@ def test_dispute_pauses_restores_and_revokes(
     assert left(session) == 10 - seats
 
 
-def test_refund_of_seats_takes_those_and_no_more(session: Session) -> None:
+def test_refund_of_one_seat_releases_that_seat_only(session: Session) -> None:
     order = bought(session)
     reference = refunds.request(session, order.id, "desk", seats=1, amount=None)
-    assert left(session) == 7  # until Stripe has made it
+    assert left(session) == 7  # not released before Stripe has made the refund
     made = refund(order, reference=reference, amount=COURSE.price.amount)
     refunds.record_status(session, order, made, "desk")
     found = ledger.balance_of(session, order)
@@ -263,7 +263,7 @@ def test_refund_of_seats_takes_those_and_no_more(session: Session) -> None:
     assert (order.state, order.seats_kept, left(session)) == ("paid", 3, 7)
 
 
-def test_amount_takes_no_seat_until_it_is_all(session: Session) -> None:
+def test_refund_of_an_amount_releases_seats_only_when_all_is_refunded(session: Session) -> None:
     order = bought(session)
     refunds.record_status(session, order, refund(order, amount=TOTAL - 1), "event")
     assert (order.state, order.seats_kept) == ("partly-refunded", 3)
@@ -272,7 +272,7 @@ def test_amount_takes_no_seat_until_it_is_all(session: Session) -> None:
     assert left(session) == 10
 
 
-def test_buyer_is_told_once_of_each_refund_and_once_that_it_failed(session: Session) -> None:
+def test_buyer_gets_one_mail_per_refund_and_one_when_it_fails(session: Session) -> None:
     order = bought(session)
     made = refund(order, amount=5, status="pending")
     for status in ("pending", "succeeded", "succeeded", "failed"):
@@ -283,9 +283,7 @@ def test_buyer_is_told_once_of_each_refund_and_once_that_it_failed(session: Sess
 
 
 @pytest.mark.parametrize("status", ["canceled", "failed"])
-def test_refund_that_came_to_nothing_before_the_buyer_heard_of_it_is_told_to_nobody(
-    session: Session, status: str
-) -> None:
+def test_refund_that_failed_before_its_mail_causes_no_mail(session: Session, status: str) -> None:
     order = bought(session)
     reference = refunds.request(session, order.id, "desk", seats=None, amount=5)
     made = refund(order, amount=5, reference=reference, status=status)
@@ -299,7 +297,7 @@ def test_refund_that_came_to_nothing_before_the_buyer_heard_of_it_is_told_to_nob
 @pytest.mark.parametrize(
     ("status", "state"), [("needs_response", "disputed"), ("lost", OrderState.DISPUTE_LOST)]
 )
-def test_refund_that_fails_when_a_bank_has_the_payment_promises_nothing(
+def test_refund_that_fails_in_a_dispute_causes_no_mail(
     session: Session, status: str, state: str
 ) -> None:
     order = bought(session)
@@ -318,7 +316,7 @@ def test_refund_that_fails_when_a_bank_has_the_payment_promises_nothing(
     assert not found.refundable
 
 
-def test_dispute_after_all_was_returned_takes_nothing_more_and_gives_nothing(
+def test_dispute_after_a_full_refund_changes_no_seats(
     session: Session,
 ) -> None:
     order = bought(session)
@@ -330,7 +328,7 @@ def test_dispute_after_all_was_returned_takes_nothing_more_and_gives_nothing(
     assert left(session) == 10
 
 
-def test_won_dispute_leaves_what_was_returned_before_returned(session: Session) -> None:
+def test_won_dispute_does_not_restore_a_refunded_seat(session: Session) -> None:
     order = bought(session)
     reference = refunds.request(session, order.id, "desk", seats=1, amount=None)
     made = refund(order, reference=reference, amount=COURSE.price.amount)
@@ -345,7 +343,7 @@ def test_won_dispute_leaves_what_was_returned_before_returned(session: Session) 
     assert left(session) == 8
 
 
-def test_second_refund_waits_for_the_answer_to_the_first(session: Session) -> None:
+def test_second_refund_is_refused_until_the_first_is_answered(session: Session) -> None:
     order = bought(session)
     refunds.request(session, order.id, "desk", seats=None, amount=100)
     assert not ledger.balance_of(session, order).refundable
@@ -353,7 +351,7 @@ def test_second_refund_waits_for_the_answer_to_the_first(session: Session) -> No
         refunds.request(session, order.id, "desk", seats=None, amount=100)
 
 
-def test_whose_money_came_too_late_is_told_when_it_cannot_be_returned(session: Session) -> None:
+def test_late_buyer_gets_a_mail_when_the_refund_fails(session: Session) -> None:
     order = with_checkout(session)
     take_seats(session, order)
     orders.fulfill(session, order.id, paid(order), "event")
@@ -375,7 +373,7 @@ def test_whose_money_came_too_late_is_told_when_it_cannot_be_returned(session: S
         ({"amount": 0}, "is left"),
     ],
 )
-def test_more_than_there_is_cannot_be_asked_for(
+def test_refund_of_more_than_is_left_is_refused(
     session: Session, asked: dict[str, int], said: str
 ) -> None:
     order = bought(session)
@@ -384,7 +382,7 @@ def test_more_than_there_is_cannot_be_asked_for(
         refunds.request(session, order.id, "desk", **given)
 
 
-def test_second_refund_of_the_same_money_is_refused_before_stripe_is_asked(
+def test_refund_is_refused_if_requested_already_or_not_paid(
     session: Session,
 ) -> None:
     order = bought(session)
@@ -396,7 +394,7 @@ def test_second_refund_of_the_same_money_is_refused_before_stripe_is_asked(
         refunds.request(session, other.id, "desk", seats=None, amount=None)
 
 
-def test_seat_after_a_discount_is_returned_for_its_share(session: Session) -> None:
+def test_refund_of_a_discounted_seat_is_its_share_of_the_payment(session: Session) -> None:
     order = bought(session, amount_discount=1000, amount_total=TOTAL - 1000)
     found = ledger.balance_of(session, order)
     share = refunds.price(order, found, 1, None)
@@ -409,14 +407,14 @@ def test_seat_after_a_discount_is_returned_for_its_share(session: Session) -> No
     )
 
 
-def test_free_order_has_nothing_to_return(session: Session) -> None:
+def test_free_order_cannot_be_refunded(session: Session) -> None:
     order = bought(session, amount_discount=TOTAL, amount_total=0, payment_intent=None)
     assert (order.state, order.seats_kept) == ("paid", 3)
     with pytest.raises(RefundError, match="nothing had to be paid"):
         refunds.request(session, order.id, "desk", seats=None, amount=None)
 
 
-def test_order_is_found_by_its_own_payment_until_all_is_settled(session: Session) -> None:
+def test_order_is_found_by_its_payment_and_unsettled_while_pending(session: Session) -> None:
     order = bought(session)
     assert orders.find_by_payment(session, order.payment_intent) is order
     assert orders.find_by_payment(session, "pi_duplicate") is None

@@ -1,4 +1,4 @@
-"""Orders and seats as the database keeps them, on SQLite and PostgreSQL."""
+"""Orders and seats as stored by SQLite and PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +54,7 @@ def kinds(session: Session, order: Order) -> list[str]:
     return [event.kind for event in ledger.events(session, order)]
 
 
-def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
+def test_placing_an_order_holds_seats_and_copies_the_price(session: Session) -> None:
     order = place(session, number=3)
     assert left(session) == 7
     assert (order.unit_amount, order.currency) == (COURSE.price.amount, COURSE.price.currency)
@@ -63,23 +63,24 @@ def test_placing_takes_the_seats_and_copies_the_price(session: Session) -> None:
     assert ledger.balance_of(session, order).state == "open"
 
 
-def test_hold_outlives_the_checkout_and_the_checkout_is_long_enough(session: Session) -> None:
+def test_hold_outlasts_the_checkout_and_both_have_a_limit(session: Session) -> None:
     order = place(session)
     hold = session.get_one(Hold, order.id)
-    assert order.session_until > now() + timedelta(minutes=34)  # a clock 4 minutes slow sells
+    # Long enough for a clock that is 4 minutes slow.
+    assert order.session_until > now() + timedelta(minutes=34)
     assert hold.until > order.session_until + timedelta(minutes=5)
-    assert hold.until < now() + timedelta(hours=1)  # whoever leaves holds it no longer
+    assert hold.until < now() + timedelta(hours=1)  # the limit for a buyer who leaves
 
 
-def test_same_request_again_is_the_same_order(session: Session) -> None:
+def test_same_request_key_returns_the_same_order(session: Session) -> None:
     first = place(session, request_key="key")
     assert place(session, request_key="key") is first
     assert left(session) == 9
 
 
-def test_changed_form_or_the_token_names_the_order_that_is_replaced(session: Session) -> None:
+def test_changed_form_or_token_selects_the_order_to_replace(session: Session) -> None:
     first = place(session, request_key=key("f1", "1"), number=8)
-    with pytest.raises(HasOpenCheckout) as caught:  # its own seats are free for it
+    with pytest.raises(HasOpenCheckout) as caught:  # its own seats count as free
         place(session, request_key=key("f1", "2"), number=10, email="other@example.com")
     assert caught.value.order is first
     with pytest.raises(HasOpenCheckout) as caught:
@@ -89,13 +90,13 @@ def test_changed_form_or_the_token_names_the_order_that_is_replaced(session: Ses
     second = place(session, request_key=key("f1", "2"), number=10)
     assert second is not first
     orders.end(session, second, OrderEventKind.CANCELED, "buyer")
-    again = place(session, request_key=key("f1", "1"), number=8)  # and back to what it was
+    again = place(session, request_key=key("f1", "1"), number=8)  # the first form again
     assert again is not first
     assert place(session, request_key=key("f1", "1"), number=8) is again
     assert left(session) == 2
 
 
-def test_address_alone_ends_no_order_of_another(session: Session) -> None:
+def test_same_address_alone_does_not_replace_an_order(session: Session) -> None:
     first = place(session, request_key=key("f1", "1"))
     second = place(session, request_key=key("f2", "1"), replaced="x", email="MARIA@example.com")
     assert second is not first
@@ -109,26 +110,26 @@ def test_order_in_another_course_is_not_replaced(session: Session) -> None:
     assert place(session, replaced=first.token) is not first
 
 
-def test_more_seats_than_are_left_are_refused_with_their_number(session: Session) -> None:
+def test_order_for_too_many_seats_is_refused_with_the_seats_left(session: Session) -> None:
     place(session, number=8)
     with pytest.raises(SoldOut) as caught:
         place(session, email="late@example.com", number=3)
     assert caught.value.left == 2
 
 
-def test_one_network_holds_so_many_seats_whatever_addresses_it_types(session: Session) -> None:
+def test_seats_held_per_network_are_limited_across_addresses(session: Session) -> None:
     for number in range(3):
         place(session, COHORT, email=f"p{number}@example.com", network="192.0.2.1", number=4)
     for number in (4, 12):
         with pytest.raises(TooManyHeld):
             place(session, COHORT, email="m@example.com", network="192.0.2.1", number=number)
     place(session, COHORT, email="m@example.com", network="192.0.2.1", number=3)
-    with pytest.raises(TooManyHeld):  # in whatever cohort
+    with pytest.raises(TooManyHeld):  # in any cohort
         place(session, COURSE.cohorts[1], email="n@example.com", network="192.0.2.1")
     place(session, COHORT, email="elsewhere@example.com", network="198.51.100.1")
 
 
-def test_one_address_holds_so_many_seats_wherever_it_is_typed(session: Session) -> None:
+def test_seats_held_per_address_are_limited_across_networks(session: Session) -> None:
     first = place(session, COHORT, number=6)
     for number in (5, 18):
         with pytest.raises(TooManyHeld):
@@ -136,15 +137,15 @@ def test_one_address_holds_so_many_seats_wherever_it_is_typed(session: Session) 
     second = place(session, COHORT, number=4)
     with pytest.raises(TooManyHeld):
         place(session, COURSE.cohorts[1])
-    with pytest.raises(HasOpenCheckout):  # what is replaced is held no longer
+    with pytest.raises(HasOpenCheckout):  # the replaced order no longer counts
         place(session, COHORT, number=6, replaced=first.token)
     for order in (first, second):
         orders.end(session, order, OrderEventKind.CANCELED, "buyer")
     place(session, COHORT, number=10)
 
 
-def test_seats_whose_payment_is_on_its_way_do_not_count_against_a_buyer(session: Session) -> None:
-    """That takes days, so an office that pays by bank debit could order nothing more."""
+def test_seats_with_a_pending_payment_do_not_count_as_held(session: Session) -> None:
+    """A bank debit takes days: an office that pays so could not order anything else meanwhile."""
     office: dict[str, Any] = {"cohort": COHORT, "network": "192.0.2.1"}
     for number in (6, 4):
         order = with_checkout(session, number=number, **office)
@@ -158,7 +159,7 @@ def test_seats_whose_payment_is_on_its_way_do_not_count_against_a_buyer(session:
         place(session, number=1, **office)
 
 
-def test_key_of_a_request_tells_nothing_of_what_was_typed() -> None:
+def test_request_key_does_not_reveal_the_typed_fields() -> None:
     typed = "2027-01\x001\0Maria\0maria@example.com"
     ours, theirs = key("form 1", typed), key("form 2", typed)
     assert ours[HALF:] != theirs[HALF:]
@@ -167,7 +168,7 @@ def test_key_of_a_request_tells_nothing_of_what_was_typed() -> None:
     assert key("form 1", typed + "x")[:HALF] == ours[:HALF]
 
 
-def test_paid_order_enrolls_and_owes_receipt_and_welcome(session: Session) -> None:
+def test_paid_order_enrolls_and_queues_receipt_and_welcome(session: Session) -> None:
     order = with_checkout(session, number=2)
     assert orders.fulfill(session, order.id, paid(order), "event evt_1") == "paid"
     seated = orders.enrollments(session, order)
@@ -184,7 +185,7 @@ def test_paid_order_enrolls_and_owes_receipt_and_welcome(session: Session) -> No
     assert order.payment_intent == f"pi_{order.token}"
 
 
-def test_fulfilling_again_changes_nothing(session: Session) -> None:
+def test_second_fulfillment_changes_nothing(session: Session) -> None:
     order = with_checkout(session)
     for cause in ("event", "order page", "sweep"):
         assert orders.fulfill(session, order.id, paid(order), cause) == "paid"
@@ -192,7 +193,7 @@ def test_fulfilling_again_changes_nothing(session: Session) -> None:
     assert len(session.scalars(select(Message)).all()) == 2
 
 
-def test_worker_page_and_sweep_at_once_enroll_once(engine: Engine) -> None:
+def test_concurrent_fulfillments_enroll_once(engine: Engine) -> None:
     with Session(engine, expire_on_commit=False) as session:
         writing(session)
         order = with_checkout(session, number=2)
@@ -215,7 +216,7 @@ def test_worker_page_and_sweep_at_once_enroll_once(engine: Engine) -> None:
 
 
 def placed_at_once(engine: Engine, buyers: int, **given: Callable[[int], object]) -> int:
-    """Return how many of so many buyers got an order; what they ask for depends on their number."""
+    """Return how many concurrent buyers got an order; `given` makes fields of a buyer's number."""
 
     def buy(number: int) -> bool:
         with Session(engine) as session:
@@ -233,14 +234,14 @@ def placed_at_once(engine: Engine, buyers: int, **given: Callable[[int], object]
         return sum(pool.map(buy, range(buyers)))
 
 
-def test_many_buyers_at_once_never_oversell_and_lose_no_seat(engine: Engine) -> None:
+def test_concurrent_buyers_get_exactly_the_seats_of_the_cohort(engine: Engine) -> None:
     assert placed_at_once(engine, 50) == 10
     with Session(engine) as session:
         assert left(session) == 0
         assert session.scalar(select(func.sum(Hold.seats))) == 10
 
 
-def test_one_network_holds_only_so_much_in_all_cohorts_at_once(engine: Engine) -> None:
+def test_concurrent_orders_of_one_network_keep_its_limit(engine: Engine) -> None:
     def cohort(number: int) -> Cohort:
         return COURSE.cohorts[number % len(COURSE.cohorts)]
 
@@ -255,7 +256,7 @@ def test_one_network_holds_only_so_much_in_all_cohorts_at_once(engine: Engine) -
         ({"status": "complete", "failed": True}, "failed"),
     ],
 )
-def test_order_that_ends_unpaid_gives_its_seats_back(
+def test_order_that_ends_unpaid_releases_its_seats(
     session: Session, ending: dict[str, Any], state: str
 ) -> None:
     order = with_checkout(session, number=4)
@@ -263,10 +264,10 @@ def test_order_that_ends_unpaid_gives_its_seats_back(
     for _ in range(2):
         assert orders.fulfill(session, order.id, checkout(order, **ending), "event") == state
     assert left(session) == 10
-    place(session)  # and the buyer may start again
+    place(session)  # the buyer may order again
 
 
-def test_payment_that_comes_later_keeps_the_seat_and_gives_no_access(session: Session) -> None:
+def test_pending_payment_keeps_the_seat_without_enrolling(session: Session) -> None:
     order = with_checkout(session)
     waiting = checkout(order, status="complete")
     assert orders.fulfill(session, order.id, waiting, "event") == "pending"
@@ -276,7 +277,7 @@ def test_payment_that_comes_later_keeps_the_seat_and_gives_no_access(session: Se
     assert len(orders.enrollments(session, order)) == 1
 
 
-def test_hundred_percent_code_enrolls_without_a_payment(session: Session) -> None:
+def test_order_with_a_100_percent_code_enrolls_without_a_payment(session: Session) -> None:
     order = with_checkout(session)
     free = paid(order, payment_intent=None, amount_discount=order.amount, amount_total=0)
     assert orders.fulfill(session, order.id, free, "event") == "paid"
@@ -291,14 +292,14 @@ def test_hundred_percent_code_enrolls_without_a_payment(session: Session) -> Non
         {"currency": "EUR"},
     ],
 )
-def test_checkout_of_another_order_does_nothing(session: Session, other: dict[str, Any]) -> None:
+def test_checkout_of_another_order_is_refused(session: Session, other: dict[str, Any]) -> None:
     order = with_checkout(session)
     with pytest.raises(ForeignCheckout):
         orders.fulfill(session, order.id, paid(order, **other), "event")
     assert kinds(session, order) == ["placed"]
 
 
-def test_what_stripe_sold_is_kept_as_it_says_and_enrolls(session: Session) -> None:
+def test_amounts_sold_by_stripe_are_stored_even_if_they_differ(session: Session) -> None:
     order = with_checkout(session, number=2)
     sold = paid(
         order, quantity=3, amount_subtotal=9_000, amount_discount=900, amount_tax=81,
@@ -313,7 +314,7 @@ def test_what_stripe_sold_is_kept_as_it_says_and_enrolls(session: Session) -> No
     assert len(record.enrollments) == 2
 
 
-def test_code_and_tax_are_no_drift(session: Session) -> None:
+def test_discount_and_tax_are_no_drift(session: Session) -> None:
     order = with_checkout(session)
     taxed = paid(order, amount_discount=900, amount_tax=500, amount_total=order.amount - 400)
     orders.fulfill(session, order.id, taxed, "event")
@@ -329,14 +330,14 @@ def test_foreign_checkout_is_not_attached(session: Session, other: dict[str, Any
     assert order.session_id is None
 
 
-def test_older_news_do_not_overwrite_newer(session: Session) -> None:
+def test_older_checkout_state_does_not_overwrite_a_newer_one(session: Session) -> None:
     order = with_checkout(session)
     orders.fulfill(session, order.id, paid(order), "event 2")
     assert orders.fulfill(session, order.id, checkout(order), "event 1") == "paid"
     assert orders.fulfill(session, order.id, checkout(order, status="expired"), "x") == "paid"
 
 
-def test_money_that_comes_after_others_have_the_seats_is_to_be_returned(session: Session) -> None:
+def test_late_payment_without_free_seats_requests_a_refund(session: Session) -> None:
     order = with_checkout(session)
     take_seats(session, order)
     orders.fulfill(session, order.id, paid(order), "event")
@@ -351,9 +352,7 @@ def test_money_that_comes_after_others_have_the_seats_is_to_be_returned(session:
 
 
 @pytest.mark.parametrize("ending", ["expired", "failed", "canceled"])
-def test_money_that_comes_late_enrolls_while_the_seats_are_free(
-    session: Session, ending: str
-) -> None:
+def test_late_payment_enrolls_while_seats_are_free(session: Session, ending: str) -> None:
     order = with_checkout(session, number=2)
     orders.end(session, order, OrderEventKind(ending), "sweep")
     assert left(session) == 10
@@ -362,7 +361,7 @@ def test_money_that_comes_late_enrolls_while_the_seats_are_free(
     assert left(session) == 8
 
 
-def test_late_money_for_more_seats_than_are_free_takes_none(session: Session) -> None:
+def test_late_payment_for_more_seats_than_are_free_takes_no_seat(session: Session) -> None:
     order = with_checkout(session, number=2)
     orders.end(session, order, OrderEventKind.EXPIRED, "sweep")
     place(session, email="other@example.com", number=9)
@@ -370,7 +369,7 @@ def test_late_money_for_more_seats_than_are_free_takes_none(session: Session) ->
     assert left(session) == 1
 
 
-def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> None:
+def test_cancellation_ends_an_open_order_but_not_a_paid_one(session: Session) -> None:
     order = with_checkout(session)
     orders.end(session, order, OrderEventKind.CANCELED, "buyer")
     assert left(session) == 10
@@ -380,7 +379,7 @@ def test_canceling_ends_an_open_order_and_never_a_paid_one(session: Session) -> 
     assert kinds(session, other) == ["placed", "paid"]
 
 
-def test_reserved_held_and_paid_seats_all_count(session: Session) -> None:
+def test_reserved_held_and_paid_seats_all_count_as_taken(session: Session) -> None:
     seats.reserve(session, COURSE, SMALL, 2)
     with_checkout(session, number=3)
     order = with_checkout(session, email="other@example.com", number=1)
@@ -390,7 +389,7 @@ def test_reserved_held_and_paid_seats_all_count(session: Session) -> None:
         seats.reserve(session, COURSE, SMALL, 5)
 
 
-def test_only_orders_that_have_not_ended_are_unfinished(session: Session) -> None:
+def test_open_and_pending_orders_are_unfinished(session: Session) -> None:
     done = with_checkout(session)
     orders.fulfill(session, done.id, paid(done), "event")
     waiting = with_checkout(session, email="other@example.com")

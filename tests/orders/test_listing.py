@@ -1,4 +1,4 @@
-"""The lists of orders and seats, and what the desk counts of them, on both databases."""
+"""The lists of orders and seats, and the sales figures of the dashboard, on both databases."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ def seats(session: Session, **which: str) -> list[tuple[int, int]]:
 
 
 def hear(session: Session, order: Order, **given: object) -> str:
-    """Note an event of Stripe about the order, and return its id."""
+    """Store a webhook event about the order, and return its id."""
     event = Event(
         id=f"evt_{token_hex(8)}",
         kind="checkout.session.completed",
@@ -68,7 +68,7 @@ def pay_at(session: Session, order: Order, at: datetime, total: int, currency: s
     )
 
 
-def test_state_of_each_order_is_found_and_said(session: Session) -> None:
+def test_orders_are_filtered_by_state_and_shown_with_it(session: Session) -> None:
     made = {state: bring(session, state) for state in STATES}
     for state, order in made.items():
         assert found(session, state=state) == [order.id], state
@@ -79,7 +79,7 @@ def test_state_of_each_order_is_found_and_said(session: Session) -> None:
     assert {state for state in STATES if standings[made[state].id].paid} == set(SOLD)
 
 
-def test_order_is_found_by_what_people_have_in_hand(session: Session) -> None:
+def test_order_is_found_by_address_name_and_every_id(session: Session) -> None:
     order = bring(session, "paid", email="Maria.Silva@example.com", name="María Silva")
     other = bring(session, "paid", email="jonas@example.com", name="Jonas")
     event = hear(session, order)
@@ -100,7 +100,7 @@ def test_order_is_found_by_what_people_have_in_hand(session: Session) -> None:
     assert found(session, q="evt_unknown") == []
 
 
-def test_course_and_cohort_narrow_both_lists(session: Session) -> None:
+def test_course_and_cohort_filter_both_lists(session: Session) -> None:
     other = COHORT.model_copy(update={"code": "elsewhen"})
     first = bring(session, "paid", number=2)
     second = bring(session, "paid", cohort=other)
@@ -112,7 +112,7 @@ def test_course_and_cohort_narrow_both_lists(session: Session) -> None:
     assert seats(session, course=f"{COURSE.slug}/elsewhen") == [(second.id, 1)]
 
 
-def test_filters_narrow_together(session: Session) -> None:
+def test_filters_are_combined(session: Session) -> None:
     order = bring(session, "paid", email="maria@example.com")
     bring(session, "open", email="maria@elsewhere.example")
     assert found(session, q="maria", state="paid", course=NARROW) == [order.id]
@@ -120,9 +120,9 @@ def test_filters_narrow_together(session: Session) -> None:
     assert len(found(session, q="maria", state="no state")) == 2
 
 
-def test_every_order_is_on_one_page_in_every_sort(session: Session) -> None:
+def test_pages_show_every_order_once_in_every_sort(session: Session) -> None:
     numbers = {bring(session, email=f"buyer{n % 9}@{n}.example").id for n in range(113)}
-    session.execute(update(Order).values(created_at=NOON))  # as in a rush: only the number tells
+    session.execute(update(Order).values(created_at=NOON))  # so that only the id sorts them
     for sort in ORDERS.sorts:
         walked: list[int] = []
         shown = ORDERS.page(session, OrderFilter(), sort=sort)
@@ -136,7 +136,7 @@ def test_every_order_is_on_one_page_in_every_sort(session: Session) -> None:
         assert set(walked) == numbers, sort
 
 
-def test_courses_to_choose_from_are_the_contents_and_what_has_left_it(session: Session) -> None:
+def test_course_filter_offers_current_and_removed_cohorts(session: Session) -> None:
     bring(session, cohort=COHORT.model_copy(update={"code": "gone"}))
     choices = dict(listing.courses(session, load(REAL)))
     assert choices[COURSE.slug] == COURSE.title
@@ -145,7 +145,7 @@ def test_courses_to_choose_from_are_the_contents_and_what_has_left_it(session: S
     assert list(choices)[-1] == f"{COURSE.slug}/gone"
 
 
-def test_a_seat_without_a_name_is_found_by_who_bought_it(session: Session) -> None:
+def test_seat_without_a_name_is_found_by_its_buyer(session: Session) -> None:
     order = bring(session, "paid", number=3, email="maria@example.com")
     bring(session, "paid", email="jonas@example.com")
     assert seats(session, q="MARIA") == [(order.id, 1), (order.id, 2), (order.id, 3)]
@@ -153,7 +153,7 @@ def test_a_seat_without_a_name_is_found_by_who_bought_it(session: Session) -> No
     assert buyers(session, shown.rows) == {order.id: "maria@example.com"}
 
 
-def test_orders_without_a_paid_seat_are_in_no_list_of_seats(session: Session) -> None:
+def test_list_of_seats_shows_only_paid_seats(session: Session) -> None:
     for state in STATES:
         bring(session, state)
     assert len(seats(session)) == 4  # paid, partly refunded, disputed, dispute won
@@ -165,14 +165,14 @@ def test_orders_without_a_paid_seat_are_in_no_list_of_seats(session: Session) ->
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(text=st.text(st.characters(codec=None), max_size=300))
-def test_no_text_breaks_the_search(session: Session, text: str) -> None:
+def test_search_accepts_any_text(session: Session, text: str) -> None:
     which = OrderFilter.of(q=text, state=text, course=text)
     assert ORDERS.page(session, which).rows == []
     which_seats = EnrollmentFilter.of(q=text, course=text)
     assert ENROLLMENTS.page(session, which_seats).rows == []
 
 
-def test_sales_are_counted_by_the_week_and_summed_by_currency(session: Session) -> None:
+def test_sales_are_counted_per_week_and_summed_per_currency(session: Session) -> None:
     for age, total, currency in (
         (1, 120000, "USD"),
         (6.9, 5, "USD"),
@@ -192,7 +192,7 @@ def test_sales_are_counted_by_the_week_and_summed_by_currency(session: Session) 
     assert (sales.open, sales.held, sales.enrolled, sales.unseated) == (2, 4, 5, 0)
 
 
-def test_revenue_is_without_what_was_returned(session: Session) -> None:
+def test_revenue_excludes_refunds_and_lost_disputes(session: Session) -> None:
     for state, total in (
         ("paid", 120_000), ("partly-refunded", 120_000), ("refunded", 120_000),
         ("dispute-lost", 120_000), ("disputed", 120_000),
@@ -202,14 +202,14 @@ def test_revenue_is_without_what_was_returned(session: Session) -> None:
     assert dashboard.sales(session, NOON).revenue == {"USD": 300_000}
 
 
-def test_money_without_a_seat_is_revenue_and_a_worry(session: Session) -> None:
+def test_payment_without_a_seat_is_counted_as_revenue_and_unseated(session: Session) -> None:
     order = bring(session, "unseated")
     pay_at(session, order, NOON - timedelta(hours=1), 500)
     sales = dashboard.sales(session, NOON)
     assert (sales.revenue, sales.enrolled, sales.unseated) == ({"USD": 500}, 0, 1)
 
 
-def test_event_is_stuck_after_three_tries_and_until_it_is_done(session: Session) -> None:
+def test_event_is_stuck_after_three_attempts_until_it_is_done(session: Session) -> None:
     order = bring(session)
     hear(session, order, attempts=2, error="APIError")
     assert dashboard.stuck(session) == (0, [])
@@ -225,7 +225,7 @@ def test_event_is_stuck_after_three_tries_and_until_it_is_done(session: Session)
     }
 
 
-def test_undelivered_mail_is_shown_to_those_it_concerns(session: Session) -> None:
+def test_undelivered_mail_is_shown_by_role(session: Session) -> None:
     order = bring(session)
     session.add(
         Message(
@@ -251,7 +251,7 @@ def test_undelivered_mail_is_shown_to_those_it_concerns(session: Session) -> Non
 
 
 @pytest.mark.parametrize(("leads", "orders"), [(True, True), (True, False), (False, True)])
-def test_undelivered_mail_is_found_without_a_look_at_other_mail(
+def test_undelivered_mail_is_read_from_its_index(
     sqlite_url: str, leads: bool, orders: bool
 ) -> None:
     with opened(sqlite_url) as engine, Session(engine) as session:

@@ -1,4 +1,4 @@
-"""Participants: who has which seat of an order, named and replaced, on both databases."""
+"""Participants: naming and replacing the holder of a seat of an order, on both databases."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,14 +47,14 @@ def told(session: Session) -> list[tuple[str, str]]:
 
 
 def returned(session: Session, order: Order, *wanted: int, seats: int = 1) -> str:
-    """Have Stripe return the money of some seats, as asked for at the desk."""
+    """Refund these seats as requested at the desk, with success at Stripe."""
     asked = refunds.request(session, order.id, "desk", seats=seats, amount=None, wanted=wanted)
     amount = seats * COURSE.price.amount
     refunds.record_status(session, order, refund(order, reference=asked, amount=amount), "desk")
     return asked
 
 
-def test_seat_is_named_and_who_has_it_is_invited(session: Session) -> None:
+def test_named_participant_is_invited(session: Session) -> None:
     order = bought(session)
     given = name(session, order, 2)
     assert seated(session, order) == ["maria@example.com", BEN, None]
@@ -67,7 +67,7 @@ def test_seat_is_named_and_who_has_it_is_invited(session: Session) -> None:
     ]  # fmt: skip
 
 
-def test_who_is_replaced_loses_access_and_the_next_one_gets_another_link(
+def test_replaced_participant_loses_access_and_next_gets_a_new_link(
     session: Session,
 ) -> None:
     order = bought(session)
@@ -80,7 +80,7 @@ def test_who_is_replaced_loses_access_and_the_next_one_gets_another_link(
     assert name(session, order, 2, BEN, turn=2).token not in (ben.token, zoe.token)
 
 
-def test_buyer_may_give_the_own_seat_away_and_take_another(session: Session) -> None:
+def test_buyer_may_give_away_the_own_seat_and_take_another(session: Session) -> None:
     order = bought(session)
     name(session, order, 1)
     assert enrollments.own_seat(session, order) is None
@@ -89,7 +89,7 @@ def test_buyer_may_give_the_own_seat_away_and_take_another(session: Session) -> 
     assert enrollments.own_seat(session, order) is mine
 
 
-def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
+def test_mail_goes_to_the_holder_and_to_former_holders_who_were_told(
     session: Session,
 ) -> None:
     order = bought(session)
@@ -102,7 +102,7 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
         ("invitation", BEN): "the receiver no longer has the seat",
         ("replaced", BEN): "the receiver was never invited",
         ("invitation", ZOE): "",
-        ("replaced", "maria@example.com"): "",  # the buyer has heard by the mail of the order
+        ("replaced", "maria@example.com"): "",  # the buyer got the mail about the order
         ("invitation", "eve@example.com"): "",
     }
     query = select(Message).where(Message.enrollment_id.is_not(None))
@@ -134,7 +134,9 @@ def test_mail_goes_to_who_has_the_seat_and_to_who_heard_of_it_only(
         ("other@example.com", "already has a seat on these dates from another order"),
     ],
 )
-def test_nobody_has_two_seats_of_a_cohort(session: Session, email: str, said: str) -> None:
+def test_one_person_cannot_have_two_seats_of_a_cohort(
+    session: Session, email: str, said: str
+) -> None:
     other = with_checkout(session, email="other@example.com")
     orders.fulfill(session, other.id, paid(other), "test")
     order = bought(session)
@@ -142,18 +144,18 @@ def test_nobody_has_two_seats_of_a_cohort(session: Session, email: str, said: st
     with pytest.raises(ParticipantError, match=said):
         name(session, order, 2, email, turn=1)
     assert seated(session, order)[1] == ZOE
-    if email.startswith("other"):  # a seat that was given back is no seat
+    if email.startswith("other"):  # a refunded seat does not count
         refunds.record_status(session, other, refund(other), "event")
         name(session, order, 2, email, turn=1)
 
 
-def test_seat_changes_hands_until_the_course_starts(session: Session) -> None:
+def test_participant_can_be_replaced_until_the_course_starts(session: Session) -> None:
     order = bought(session)
     name(session, order, 2)
     with time_machine.travel(STARTED):
         with pytest.raises(ParticipantError, match=f"write to us and mention order {order.id}"):
             name(session, order, 2, ZOE, turn=1)
-        name(session, order, 3, ZOE)  # nobody had it
+        name(session, order, 3, ZOE)  # this seat had no participant yet
     with (
         time_machine.travel("2027-03-12T12:00:00+00:00"),
         pytest.raises(ParticipantError, match="This course is over"),
@@ -161,10 +163,10 @@ def test_seat_changes_hands_until_the_course_starts(session: Session) -> None:
         name(session, order, 3, "eve@example.com", turn=1)
     other = bought(session, email="late@example.com")
     with pytest.raises(ParticipantError, match="can no longer change its participant"):
-        name(session, other, 1, "eve@example.com", cohort=None)  # it has left the content
+        name(session, other, 1, "eve@example.com", cohort=None)  # removed from the content
 
 
-def test_name_can_be_corrected_until_the_course_is_over(session: Session) -> None:
+def test_name_can_be_corrected_until_the_course_ends(session: Session) -> None:
     order = bought(session)
     ben = name(session, order, 2)
     for at in ("2026-11-23T12:00:00+00:00", STARTED):
@@ -182,7 +184,7 @@ def test_name_can_be_corrected_until_the_course_is_over(session: Session) -> Non
         name(session, order, 2, turn=1, called="Benjamin")
 
 
-def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) -> None:
+def test_refunded_or_disputed_seat_cannot_be_named(session: Session) -> None:
     order = bought(session)
     returned(session, order, 3)
     with pytest.raises(Changed, match="This seat was canceled"):
@@ -197,7 +199,7 @@ def test_seat_that_is_paused_or_given_back_is_nobodys_to_give(session: Session) 
     assert told(session) == []
 
 
-def test_seat_whose_refund_waits_for_stripe_is_given_to_nobody(session: Session) -> None:
+def test_seat_with_a_requested_refund_cannot_be_named(session: Session) -> None:
     order = bought(session)
     asked = refunds.request(session, order.id, "desk", seats=1, amount=None, wanted=(2,))
     with pytest.raises(ParticipantError, match="refund for this seat is on its way"):
@@ -208,7 +210,7 @@ def test_seat_whose_refund_waits_for_stripe_is_given_to_nobody(session: Session)
     assert told(session) == [("invitation", BEN), ("invitation", ZOE)]
 
 
-def test_a_seat_is_no_way_to_mail_the_world(session: Session) -> None:
+def test_changes_of_a_participant_are_limited_per_day(session: Session) -> None:
     order = bought(session)
     for turn in range(participants.NAMINGS_A_DAY):
         name(session, order, 2, f"friend{turn}@example.com", turn=turn)
@@ -218,7 +220,7 @@ def test_a_seat_is_no_way_to_mail_the_world(session: Session) -> None:
         name(session, order, 2, turn=5)
 
 
-def test_invitation_is_sent_again_within_bounds(session: Session) -> None:
+def test_repeated_invitations_are_limited(session: Session) -> None:
     order = bought(session)
     name(session, order, 2)
     with pytest.raises(ParticipantError, match="on its way"):
@@ -238,7 +240,7 @@ def test_invitation_is_sent_again_within_bounds(session: Session) -> None:
         participants.invite(session, order, 2, 0)
 
 
-def test_refund_takes_seats_without_a_name_first_then_those_named_last(session: Session) -> None:
+def test_refund_takes_unnamed_seats_first_then_the_last_named(session: Session) -> None:
     order = bought(session, number=4)
     name(session, order, 4)
     name(session, order, 2, ZOE)
@@ -250,7 +252,7 @@ def test_refund_takes_seats_without_a_name_first_then_those_named_last(session: 
     assert mails(session, "withdrawn") == [("withdrawn", ZOE), ("withdrawn", BEN)]
 
 
-def test_refund_takes_the_seat_that_was_chosen_and_no_other(session: Session) -> None:
+def test_refund_takes_only_the_chosen_seat(session: Session) -> None:
     order = bought(session)
     ben, zoe = name(session, order, 2), name(session, order, 3, ZOE)
     returned(session, order, 2)
@@ -263,7 +265,7 @@ def test_refund_takes_the_seat_that_was_chosen_and_no_other(session: Session) ->
         refunds.request(session, order.id, "desk", seats=1, amount=None, wanted=[1, 3])
 
 
-def test_seat_comes_back_with_its_person_when_the_refund_fails(session: Session) -> None:
+def test_participant_gets_the_seat_back_when_the_refund_fails(session: Session) -> None:
     order = bought(session)
     ben = name(session, order, 3)
     asked = returned(session, order, 3)
@@ -273,7 +275,7 @@ def test_seat_comes_back_with_its_person_when_the_refund_fails(session: Session)
     assert told(session) == [("invitation", BEN), ("withdrawn", BEN), ("invitation", BEN)]
 
 
-def test_everybody_with_a_name_hears_of_a_whole_refund_made_at_stripe(session: Session) -> None:
+def test_full_refund_at_stripe_is_mailed_to_all_participants(session: Session) -> None:
     order = bought(session)
     name(session, order, 2)
     refunds.record_status(session, order, refund(order), "event")
@@ -294,11 +296,11 @@ STEPS = st.one_of(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(STEPS, max_size=8), data=st.data())
-def test_seats_are_what_a_replay_of_the_ledger_adds_up_to(
+def test_seats_are_equal_to_a_replay_of_the_ledger(
     session: Session, steps: list[Any], data: st.DataObject
 ) -> None:
-    """Name, replace, return and dispute at random: what is stored is what the events say."""
-    session.rollback()  # of an example that was given up half-way
+    """Random names, replacements, refunds and disputes: stored rows match the events."""
+    session.rollback()  # discards the rest of an interrupted example
     order = bought(session)
     for step in steps:
         match step:
@@ -331,14 +333,14 @@ def test_seats_are_what_a_replay_of_the_ledger_adds_up_to(
         )
     ).all()
     for one in rows:
-        # The buyer had seat 1 before it was named; the others, nobody.
+        # Before it was named, seat 1 was the buyer's and the others had no participant.
         held = found.named.get(one.seat, 0) + (one.seat == 1)
         assert held == former.count(one.seat) + bool(one.address_hash)
     active = [one.address_hash for one in rows if one.kept and one.address_hash]
     assert len(active) == len(set(active))
 
 
-def test_of_two_windows_that_name_one_seat_one_wins(engine: Engine) -> None:
+def test_one_of_several_windows_that_name_a_seat_wins(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         order_id = bought(session).id
@@ -365,7 +367,7 @@ def test_of_two_windows_that_name_one_seat_one_wins(engine: Engine) -> None:
         assert told(session) == [("invitation", winner)]
 
 
-def test_of_two_orders_that_name_one_person_one_wins(engine: Engine) -> None:
+def test_one_of_several_orders_that_name_a_person_wins(engine: Engine) -> None:
     with Session(engine) as session:
         writing(session)
         numbers = [bought(session, email=f"buyer{number}@example.com").id for number in range(3)]

@@ -1,4 +1,4 @@
-"""Money back and money in doubt, through the sandbox: events, worker, sweep and trouble."""
+"""Refunds and disputes through the sandbox: webhook events, worker, sweep and failures."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +25,7 @@ from tests.support.sandbox_server import SandboxServer
 
 
 def bought(engine: Engine, gateway: Gateway, sandbox: SandboxServer) -> tuple[Order, str]:
-    """Return an order that is paid, and the id of its charge."""
+    """Return a paid order, and the id of its charge."""
     order, url = opened(engine, gateway)
     sandbox.pay(url)
     settlement.settle(engine, gateway, order.id, "test")
@@ -59,7 +59,7 @@ def ask(engine: Engine, order: Order, **given: int) -> str:
 
 
 def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
-    """Take every event that Stripe has, and follow it as the worker does."""
+    """Store every event that Stripe lists, and process them as the worker does."""
     events = list(gateway.events(now() - timedelta(days=1)))
     with Session(engine) as session:
         writing(session)
@@ -73,7 +73,7 @@ def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
         assert session.scalars(undone).all() == []
 
 
-def test_desks_that_return_the_same_at_once_return_it_once(
+def test_concurrent_refunds_of_one_payment_are_made_once(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(engine, gateway, sandbox)
@@ -97,7 +97,7 @@ def test_desks_that_return_the_same_at_once_return_it_once(
     assert mails(engine).count("refund") == 1
 
 
-def test_refund_that_was_asked_for_is_made_once(
+def test_requested_refund_is_made_once(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(engine, gateway, sandbox)
@@ -114,7 +114,7 @@ def test_refund_that_was_asked_for_is_made_once(
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("kind", ["reset", "500", "truncated"])
-def test_refund_whose_answer_was_lost_is_found_and_not_made_again(
+def test_refund_with_a_lost_response_is_found_and_not_repeated(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, kind: str, after: bool
 ) -> None:
     order, _ = bought(engine, gateway, sandbox)
@@ -129,7 +129,7 @@ def test_refund_whose_answer_was_lost_is_found_and_not_made_again(
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_refund_made_in_the_dashboard_is_seen_whatever_comes_first(
+def test_dashboard_refund_is_recorded_in_any_order_of_events(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, backwards: bool
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -144,7 +144,7 @@ def test_refund_made_in_the_dashboard_is_seen_whatever_comes_first(
     assert mails(engine)[2:] == ["refund", "refund"]
 
 
-def test_refund_that_fails_gives_the_seat_back_to_its_buyer(
+def test_failed_refund_restores_the_seat_of_the_buyer(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -159,7 +159,7 @@ def test_refund_that_fails_gives_the_seat_back_to_its_buyer(
     assert mails(engine) == ["receipt", "enrolled", "refund", "refund-failed"]
 
 
-def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(
+def test_refund_of_a_duplicate_payment_does_not_change_the_order(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(engine, gateway, sandbox)
@@ -176,7 +176,7 @@ def test_refund_of_a_duplicate_payment_leaves_the_good_order_alone(
     assert mails(engine) == ["receipt", "enrolled"]
 
 
-def test_refund_of_one_of_two_orders_of_a_buyer_leaves_the_other_alone(
+def test_refund_of_one_order_does_not_change_the_buyers_other_order(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     first, charge = bought(engine, gateway, sandbox)
@@ -189,7 +189,7 @@ def test_refund_of_one_of_two_orders_of_a_buyer_leaves_the_other_alone(
     assert left(engine) == 9
 
 
-def test_dispute_pauses_access_and_winning_restores_it(
+def test_dispute_pauses_access_and_a_win_restores_it(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -206,7 +206,7 @@ def test_dispute_pauses_access_and_winning_restores_it(
     assert (balance(engine, order).state, balance(engine, order).access) == ("dispute-won", "given")
 
 
-def test_lost_dispute_whose_webhook_was_lost_is_seen_by_the_sweep(
+def test_sweep_records_a_lost_dispute_without_a_webhook(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -219,7 +219,7 @@ def test_lost_dispute_whose_webhook_was_lost_is_seen_by_the_sweep(
     assert sweep(engine, gateway) == []
 
 
-def test_refund_that_stripe_will_not_make_is_on_record(
+def test_refund_refused_by_stripe_is_recorded(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, charge = bought(engine, gateway, sandbox)
@@ -231,7 +231,7 @@ def test_refund_that_stripe_will_not_make_is_on_record(
     assert (found.state, found.left) == ("disputed", order.amount)
 
 
-def test_money_that_comes_after_others_have_the_seats_goes_back_by_itself(
+def test_late_payment_without_free_seats_is_refunded_automatically(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)
@@ -251,7 +251,7 @@ def test_money_that_comes_after_others_have_the_seats_goes_back_by_itself(
 
 
 @pytest.mark.parametrize("returned", [700, 120_000])
-def test_of_late_money_only_what_staff_did_not_return_before_goes_back(
+def test_late_payment_is_refunded_without_the_part_already_refunded(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer, returned: int
 ) -> None:
     order, url = opened(engine, gateway)
@@ -273,7 +273,7 @@ def test_of_late_money_only_what_staff_did_not_return_before_goes_back(
         assert ledger.unsettled(session) == []
 
 
-def test_money_that_comes_late_enrolls_while_there_is_a_seat(
+def test_late_payment_enrolls_while_a_seat_is_free(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order, url = opened(engine, gateway)

@@ -1,4 +1,4 @@
-"""Seats: what is left, who gets the last one, and how soon the course page says so."""
+"""Seats: how many are left, who gets the last ones, and when the course page shows a change."""
 
 import re
 import time
@@ -40,7 +40,7 @@ def app(make_app: Any, database_url: str) -> Flask:
 
 @pytest.fixture(autouse=True)
 def early() -> Iterator[None]:
-    """Let every test begin before the first cohort."""
+    """Start every test before the first cohort."""
     with time_machine.travel(BEFORE):
         yield
 
@@ -66,7 +66,7 @@ def flask(app: Flask, *arguments: str) -> tuple[int, str]:
 
 
 def shows(client: FlaskClient, words: str) -> bool:
-    """Tell whether the course page says so within ten seconds."""
+    """Return whether the course page shows the words within ten seconds."""
     until = time.monotonic() + SOON
     while words not in shown(client.get(ADDRESS).text):
         if time.monotonic() > until:
@@ -75,7 +75,7 @@ def shows(client: FlaskClient, words: str) -> bool:
     return True
 
 
-def test_places_follow_what_is_reserved(session: Session) -> None:
+def test_availability_follows_the_reserved_seats(session: Session) -> None:
     assert state(session)[0] == (JANUARY.code, 24, "open")
     assert reserve(session, 18) == 6
     assert state(session)[0] == (JANUARY.code, 6, "open")
@@ -98,7 +98,7 @@ def test_places_follow_what_is_reserved(session: Session) -> None:
         (0, -1, "no seats reserved: there is nothing to release"),
     ],
 )
-def test_seats_that_are_not_there_are_refused(
+def test_reserving_or_releasing_too_many_seats_is_refused(
     session: Session, reserved: int, number: int, told: str
 ) -> None:
     if reserved:
@@ -109,7 +109,7 @@ def test_seats_that_are_not_there_are_refused(
     assert state(session)[0][1] == 24 - reserved
 
 
-def test_course_that_shrank_has_no_negative_seats(session: Session) -> None:
+def test_smaller_cohort_has_no_negative_seats(session: Session) -> None:
     reserve(session, 20)
     smaller = JANUARY.model_copy(update={"seats": 15})
     course = COURSE.model_copy(update={"cohorts": (smaller,)})
@@ -121,9 +121,7 @@ def test_course_that_shrank_has_no_negative_seats(session: Session) -> None:
         reserve(session, 1, smaller, course)
 
 
-def test_seat_sold_again_whose_refund_fails_is_said_at_the_desk(
-    app: Flask, session: Session
-) -> None:
+def test_desk_reports_an_overbooked_cohort(app: Flask, session: Session) -> None:
     staff = desk(app, "finance")
     writing(session)
     order = bring(session, "paid", cohort=JANUARY)
@@ -147,8 +145,8 @@ def test_seat_sold_again_whose_refund_fails_is_said_at_the_desk(
     assert seats.overbooked(session, [COURSE], started) == []
 
 
-def test_last_seats_are_given_away_once(app: Flask) -> None:
-    """Many at a time want five each of 24: four get them."""
+def test_concurrent_reservations_do_not_exceed_the_seats(app: Flask) -> None:
+    """Twelve callers want five seats each of 24: four get them."""
     with app.app_context():
         engine = db.engine
 
@@ -166,7 +164,7 @@ def test_last_seats_are_given_away_once(app: Flask) -> None:
         assert state(session)[0][1] == 4
 
 
-def test_cohort_is_past_when_its_day_begins_where_it_meets(session: Session) -> None:
+def test_cohort_is_past_when_its_first_day_begins_in_its_time_zone(session: Session) -> None:
     midnight = datetime(2027, 1, 19, 5, tzinfo=UTC)  # in New York
     assert state(session, midnight.replace(hour=4, minute=59))[0][2] == "open"
     assert [one[2] for one in state(session, midnight)] == ["past", "open", "open"]
@@ -174,7 +172,7 @@ def test_cohort_is_past_when_its_day_begins_where_it_meets(session: Session) -> 
     assert [one[2] for one in state(session, late)] == ["past", "past", "past"]
 
 
-def test_command_says_what_is_left(app: Flask) -> None:
+def test_command_prints_the_seats_left(app: Flask) -> None:
     assert flask(app, "reserve", COURSE.slug, JANUARY.code, "3") == (
         0,
         f"21 of 24 seats left in {JANUARY.code}\n",
@@ -195,14 +193,16 @@ def test_command_says_what_is_left(app: Flask) -> None:
         ([COURSE.slug, JANUARY.code, "-3"], "No such option"),
     ],
 )
-def test_command_refuses_in_one_sentence(app: Flask, arguments: list[str], told: str) -> None:
+def test_command_reports_a_wrong_argument_in_one_sentence(
+    app: Flask, arguments: list[str], told: str
+) -> None:
     code, said = flask(app, "reserve", *arguments)
     assert code != 0
     assert told in said
     assert "Traceback" not in said
 
 
-def test_change_shows_on_the_course_page_within_ten_seconds(make_app: Any) -> None:
+def test_course_page_shows_a_change_within_ten_seconds(make_app: Any) -> None:
     app = make_app()
     client = app.test_client()
     assert "24 seats left of 24" in shown(client.get(ADDRESS).text)
@@ -213,7 +213,7 @@ def test_change_shows_on_the_course_page_within_ten_seconds(make_app: Any) -> No
     assert "Starts April 6, 2027" in shown(client.get(ADDRESS).text)
 
 
-def test_next_start_moves_on_at_midnight(make_app: Any) -> None:
+def test_next_start_on_the_course_page_changes_at_midnight(make_app: Any) -> None:
     with time_machine.travel(datetime(2027, 1, 19, 4, 59, 57, tzinfo=UTC)) as clock:
         app = make_app()
         current.of(app).pages.poll = 0.05

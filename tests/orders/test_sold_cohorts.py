@@ -1,4 +1,4 @@
-"""Content against orders: a cohort that is no longer as it was sold is named, with who it is of."""
+"""Content against orders: a cohort that differs from the sold one is reported with its orders."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -28,7 +28,7 @@ Open = Callable[..., Flask]
 
 @pytest.fixture
 def open_site(make_app: Any, site_root: Path, database_url: str) -> Open:
-    """Opens the site with the course's file changed from one text to another."""
+    """Open the site with edits of the course's file, each an old and a new text."""
 
     def open_one(*edits: tuple[str, str]) -> Flask:
         file = site_root / FILE
@@ -44,7 +44,7 @@ def open_site(make_app: Any, site_root: Path, database_url: str) -> Open:
 
 
 def sell(app: Flask) -> list[int]:
-    """Sell January to two buyers, one of whom has not paid yet, and give back a third's seat."""
+    """Sell January to two buyers, one of them unpaid, and refund a third one."""
     with app.app_context(), Session(db.engine) as session:
         writing(session)
         sold = [
@@ -110,7 +110,7 @@ MOVED_SAYS = (
     ],
     ids=["renamed", "renamed and moved", "left", "moved", "shrank"],
 )
-def test_cohort_that_is_not_as_it_was_sold_is_named_with_who_is_affected(
+def test_changed_cohort_is_reported_with_the_affected_orders(
     open_site: Open, edits: list[tuple[str, str]], says: str, code: int
 ) -> None:
     first = open_site()
@@ -140,7 +140,7 @@ def test_cohort_that_is_not_as_it_was_sold_is_named_with_who_is_affected(
     assert "no longer as sold" not in desk(app, "marketer").get("/admin/").text
 
 
-def test_only_who_bought_the_old_dates_is_affected_by_the_move(open_site: Open) -> None:
+def test_only_orders_for_the_old_dates_are_affected_by_a_move(open_site: Open) -> None:
     paid, held = sell(open_site())
     app = open_site(MOVED)
     moved = JANUARY.model_copy(update={"starts": JANUARY.starts + timedelta(days=7)})
@@ -151,7 +151,7 @@ def test_only_who_bought_the_old_dates_is_affected_by_the_move(open_site: Open) 
     assert f"Affected: 3 seats, 2 orders ({paid}, {held}), 1 on" in check(app)[1]
 
 
-def test_course_that_was_renamed_is_told_from_one_that_left(open_site: Open) -> None:
+def test_renamed_course_is_distinguished_from_a_removed_one(open_site: Open) -> None:
     app = open_site()
     sell(app)
     renamed = COURSE.model_copy(update={"slug": "ai-pm-course"})
@@ -163,7 +163,7 @@ def test_course_that_was_renamed_is_told_from_one_that_left(open_site: Open) -> 
         assert "renamed" not in str(found)
 
 
-def test_orders_from_before_dates_were_stored_are_not_said_to_have_moved(open_site: Open) -> None:
+def test_orders_without_stored_dates_are_not_reported_as_moved(open_site: Open) -> None:
     app = open_site(MOVED)
     sell(app)
     with app.app_context(), Session(db.engine) as session:
@@ -177,7 +177,7 @@ def test_orders_from_before_dates_were_stored_are_not_said_to_have_moved(open_si
     assert "2027-january: is not in the content any more. Affected: 3 seats" in check(app)[1]
 
 
-def test_cohort_that_is_over_may_leave_the_content_and_one_sent_to_the_past_may_not(
+def test_cohort_may_be_removed_only_after_the_dates_that_were_sold(
     open_site: Open,
 ) -> None:
     sell(open_site())
@@ -189,7 +189,7 @@ def test_cohort_that_is_over_may_leave_the_content_and_one_sent_to_the_past_may_
         assert sold_cohorts.compare(session, content, after) == []
 
 
-def test_reserved_seats_and_waiting_people_are_enough(open_site: Open) -> None:
+def test_cohort_with_only_reserved_or_waiting_people_is_reported(open_site: Open) -> None:
     app = open_site()
     with app.app_context(), Session(db.engine) as session:
         writing(session)
@@ -221,7 +221,7 @@ def test_content_is_checked_without_a_database(make_app: Any, tmp_path: Path) ->
     assert not (tmp_path / "none.db").exists()
 
 
-def test_what_was_sold_is_summed_from_an_index(sqlite_url: str) -> None:
+def test_sold_cohorts_are_summed_from_an_index(sqlite_url: str) -> None:
     with opened(sqlite_url) as engine, Session(engine) as session:
         looked = plans(session, lambda: sold_cohorts.compare(session, WORDS, TODAY))
     assert "COVERING INDEX ix_order_course_cohort" in looked[0]
