@@ -1,6 +1,6 @@
-"""A limit for each call as a whole: an answer that trickles is given up.
+"""The time limit of a whole call: a response that arrives too slowly is given up.
 
-What a buyer is told then is in test_stripe_trouble, which strikes every call of a page with it.
+What a buyer sees then is tested in test_stripe_trouble, which uses this fault at every call.
 """
 
 import socket
@@ -28,9 +28,9 @@ REFUND = (
 
 
 class Trickle:
-    """A server that sends a head, then bytes until the caller hangs up, for 30 seconds at most.
+    """A server that sends a head, then single bytes until the caller hangs up or 30 seconds pass.
 
-    The connections that come after the first one are answered at once.
+    Later connections get the whole response at once.
     """
 
     def __init__(self, head: bytes) -> None:
@@ -62,13 +62,13 @@ class Trickle:
     def close(self) -> None:
         self._over.set()
         with socket.create_connection(self._server.getsockname()):
-            pass  # so that nobody waits for a connection
+            pass  # ends a wait for a connection
         self._server.close()
 
 
 @pytest.fixture(params=["headers", "body", "chunks"])
 def trickle(request: pytest.FixtureRequest) -> Iterator[Trickle]:
-    """A server whose headers, or whose body, never end."""
+    """A server whose headers or body never end."""
     heads = {
         "headers": HEAD + b"X-Slow: ",
         "body": HEAD + b"Content-Length: 100000\r\n\r\n",
@@ -80,7 +80,7 @@ def trickle(request: pytest.FixtureRequest) -> Iterator[Trickle]:
 
 
 @pytest.mark.parametrize("background", [False, True], ids=["request", "background"])
-def test_answer_that_trickles_is_given_up(
+def test_trickling_response_is_given_up(
     trickle: Trickle, monkeypatch: pytest.MonkeyPatch, background: bool
 ) -> None:
     monkeypatch.setattr(connection, "IN_REQUEST", (0.2, 0.3))
@@ -90,18 +90,20 @@ def test_answer_that_trickles_is_given_up(
     with pytest.raises(PaymentsAway):
         gateway.retrieve_refund("re_1")
     assert trickle.hung_up.wait(10)
-    assert gateway.retrieve_refund("re_1").amount == 1  # on a connection of its own
+    assert gateway.retrieve_refund("re_1").amount == 1  # on a new connection
 
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks in the background waits half a second for an answer, however it comes."""
+    """Limit a background call to half a second."""
     monkeypatch.setattr(connection, "WHOLE_BACKGROUND", 0.5)
     monkeypatch.setattr(connection, "RETRIES", 0)
 
 
 @pytest.mark.usefixtures("patience")
-def test_event_waits_when_the_answer_trickles(engine: Engine, sandbox: SandboxServer) -> None:
+def test_event_is_postponed_when_the_response_trickles(
+    engine: Engine, sandbox: SandboxServer
+) -> None:
     gateway = Gateway(KEY, base=sandbox.url, background=True)
     order, url = opened(engine, gateway)
     sandbox.pay(url)
@@ -126,7 +128,9 @@ def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
 
 
 @pytest.mark.usefixtures("patience")
-def test_sweep_leaves_what_trickles_for_the_next_one(app: Flask, sandbox: SandboxServer) -> None:
+def test_sweep_leaves_a_trickling_list_for_the_next_sweep(
+    app: Flask, sandbox: SandboxServer
+) -> None:
     with app.app_context():
         engine = db.engine
     order, url = opened(engine, Gateway(KEY, base=sandbox.url))
@@ -142,12 +146,12 @@ def test_sweep_leaves_what_trickles_for_the_next_one(app: Flask, sandbox: Sandbo
     assert state(engine, order) == "paid"
 
 
-def test_host_with_many_addresses_is_tried_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that do not answer take up the time for all: the one behind them is tried in vain."""
+def test_addresses_of_one_host_share_one_connection_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses that do not accept use up the shared time, so later ones may be tried in vain."""
     with ExitStack() as stack:
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         full = silent.getsockname()
-        for _ in range(2):  # what it has room for; from then on nobody gets through
+        for _ in range(2):  # fills the backlog: further connections are not accepted
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full)

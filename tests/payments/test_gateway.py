@@ -1,4 +1,4 @@
-"""The gateway beyond the checkout: money back, what Stripe lists, and what is set up there."""
+"""The gateway beyond the checkout: refunds, disputes, lists, the account and its endpoints."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def test_refund_is_made_once_for_each_key(gateway: Gateway, sandbox: SandboxServ
     assert list(gateway.refunds(payment)) == [rest, first]
 
 
-def test_charge_says_how_much_went_back(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_charge_has_its_refunded_amount(gateway: Gateway, sandbox: SandboxServer) -> None:
     made = gateway.create(purchase())
     sandbox.pay(str(made.url), "4000000000000002")
     sandbox.pay(str(made.url))
@@ -45,7 +45,7 @@ def test_charge_says_how_much_went_back(gateway: Gateway, sandbox: SandboxServer
     assert good.payment_intent == payment and not good.disputed
 
 
-def test_refund_from_the_dashboard_has_no_reference_of_ours(
+def test_refund_from_the_dashboard_has_no_reference(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     payment = str(bought(gateway, sandbox).payment_intent)
@@ -55,7 +55,7 @@ def test_refund_from_the_dashboard_has_no_reference_of_ours(
     assert (found.amount, found.reference) == (700, None)
 
 
-def test_refund_that_waits_may_fail_after_all(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_pending_refund_may_fail(gateway: Gateway, sandbox: SandboxServer) -> None:
     payment = str(bought(gateway, sandbox, iban=LATER_PAYS).payment_intent)
     waiting = gateway.refund(payment, None, key="r1", reference="r1")
     assert (waiting.status, waiting.counts) == ("pending", True)
@@ -64,7 +64,7 @@ def test_refund_that_waits_may_fail_after_all(gateway: Gateway, sandbox: Sandbox
     assert (failed.status, failed.failure_reason, failed.counts) == ("failed", "unknown", False)
 
 
-def test_refund_that_needs_the_buyer_can_be_taken_back(
+def test_refund_that_requires_action_can_be_canceled(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     payment = str(bought(gateway, sandbox, iban=LATER_PAYS).payment_intent)
@@ -80,7 +80,7 @@ def test_refund_that_needs_the_buyer_can_be_taken_back(
     assert charge.amount_refunded == 0
 
 
-def test_refusal_of_a_refund_says_why(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_refused_refund_has_the_reason(gateway: Gateway, sandbox: SandboxServer) -> None:
     payment = str(bought(gateway, sandbox).payment_intent)
     with pytest.raises(PaymentsRefused) as caught:
         gateway.refund(payment, 240_001, key="r1", reference="r1")
@@ -91,7 +91,7 @@ def test_refusal_of_a_refund_says_why(gateway: Gateway, sandbox: SandboxServer) 
     assert caught.value.code == "charge_already_refunded"
 
 
-def test_lists_go_on_through_any_number_of_pages(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_lists_continue_through_all_pages(gateway: Gateway, sandbox: SandboxServer) -> None:
     paid = bought(gateway, sandbox)
     payment = str(paid.payment_intent)
     made = [gateway.refund(payment, 100, key=f"r{n}", reference=f"r{n}") for n in range(101)]
@@ -101,12 +101,12 @@ def test_lists_go_on_through_any_number_of_pages(gateway: Gateway, sandbox: Sand
     assert len(list(gateway.events(now() - LONG_AGO))) == 4 + 2 * 101
     listed = gateway.refunds(payment)
     assert next(listed) == made[-1]
-    sandbox.control("fault", kind="html")  # on the second page
+    sandbox.control("fault", kind="html")  # fails at the second page
     with pytest.raises(PaymentsAway):
         list(listed)
 
 
-def test_checkouts_and_events_are_listed_since_a_moment(
+def test_checkouts_and_events_are_listed_since_a_time(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     early = bought(gateway, sandbox)
@@ -121,7 +121,7 @@ def test_checkouts_and_events_are_listed_since_a_moment(
     assert len(list(gateway.events(now() - LONG_AGO, kinds))) == 4
 
 
-def test_dispute_tells_what_it_is_about_and_until_when(
+def test_dispute_has_payment_reason_status_and_due_date(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     payment = str(bought(gateway, sandbox).payment_intent)
@@ -141,7 +141,7 @@ def test_dispute_tells_what_it_is_about_and_until_when(
     assert caught.value.code == "charge_disputed"
 
 
-def test_inquiry_is_told_from_a_dispute(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_inquiry_is_distinguished_from_a_dispute(gateway: Gateway, sandbox: SandboxServer) -> None:
     payment = str(bought(gateway, sandbox).payment_intent)
     (charge,) = gateway.charges(payment)
     sandbox.control("dispute", id=charge.id, inquiry=True)
@@ -153,7 +153,9 @@ def test_inquiry_is_told_from_a_dispute(gateway: Gateway, sandbox: SandboxServer
     assert gateway.refund(payment, None, key="r1", reference="r1").status == "succeeded"
 
 
-def test_account_tells_its_mode_and_the_time(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_account_has_its_mode_and_the_clock_of_stripe(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
     found = gateway.account()
     assert not found.live
     assert abs(found.clock - now()) < timedelta(seconds=3)
@@ -167,7 +169,9 @@ def test_account_tells_its_mode_and_the_time(gateway: Gateway, sandbox: SandboxS
     assert live.account().clock - now() > timedelta(seconds=590)
 
 
-def test_endpoints_tell_what_they_hear(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_endpoint_has_its_events_state_and_api_version(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
     urls = ["http://127.0.0.1:9/webhooks/stripe", "http://127.0.0.1:9/other"]
     sandbox.control("deliver_to", endpoints=urls)
     assert [(one.url, one.kinds, one.enabled, one.version) for one in gateway.endpoints()] == [

@@ -1,4 +1,4 @@
-"""Every call to Stripe, and every way it can fail: it is said in our own words, and done once."""
+"""Every call to Stripe with every fault: the error has our own words, and work is done once."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +51,7 @@ def payment(sandbox: SandboxServer) -> str:
     return str(bought(Gateway(KEY, base=sandbox.url), sandbox, key="paid").payment_intent)
 
 
-def test_no_call_is_left_out() -> None:
+def test_every_gateway_call_is_in_this_module() -> None:
     own = {name for name, found in vars(Gateway).items() if callable(found)} - {"verify"}
     one = {"retrieve", *(f"retrieve_{name}" for name in ONE if name != "session")}
     many = {"account", "checkouts", *(MANY.keys() - {"balance", "sessions"}), *OF_A_PAYMENT}
@@ -59,11 +59,11 @@ def test_no_call_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("call", [*ONE, *MANY, *OF_A_PAYMENT])
-def test_question_fails_in_our_own_words(
+def test_failed_read_raises_an_error_of_the_gateway(
     gateway: Gateway, sandbox: SandboxServer, payment: str, call: str
 ) -> None:
     ask = {**ONE, **MANY, **OF_A_PAYMENT}[call]
-    for kind, after in BEFORE_THE_WORK:  # a question is no work
+    for kind, after in BEFORE_THE_WORK:  # a read has no work, so "after the work" is no case
         with Trouble(sandbox, kind, after).at("GET", "*"), pytest.raises(PaymentsAway) as caught:
             ask(gateway)
         assert not isinstance(caught.value, PaymentsDenied), kind
@@ -81,7 +81,7 @@ def test_question_fails_in_our_own_words(
 
 
 def again(call: Callable[[], object]) -> None:
-    """Ask once more, until Stripe is through with the first try under the same key."""
+    """Repeat the call until Stripe has finished the first attempt under the same key."""
 
     def answers() -> bool:
         try:
@@ -95,13 +95,13 @@ def again(call: Callable[[], object]) -> None:
 
 
 @struck
-def test_checkout_that_is_asked_for_again_is_one(
+def test_repeated_creation_makes_one_checkout(
     gateway: Gateway, sandbox: SandboxServer, trouble: Trouble
 ) -> None:
     asked = replace(purchase(), key=f"key-{next(_numbers)}", reference=f"r-{next(_numbers)}")
     with trouble.at("POST", "/v1/checkout/sessions"), pytest.raises(PaymentsAway) as caught:
         gateway.create(asked)
-    # Stripe keeps an answer under its key, a 500 too: then a new try needs a new key.
+    # Stripe saves even a 500 under its key, so the next attempt needs a new key.
     spent = trouble.kind == "500"
     assert caught.value.key_spent == spent
     again(lambda: gateway.create(replace(asked, key=f"{asked.key}-2") if spent else asked))
@@ -109,7 +109,9 @@ def test_checkout_that_is_asked_for_again_is_one(
     assert made.count(asked.reference) == 1 + (spent and trouble.after)
 
 
-def test_trial_fails_in_our_own_words(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_failed_trial_checkout_raises_an_error_of_the_gateway(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
     for path in ("/v1/checkout/sessions", "*/expire"):
         for kind in ("html", "wrong", "reset"):
             asked = replace(purchase(), key=f"key-{next(_numbers)}")
@@ -119,7 +121,7 @@ def test_trial_fails_in_our_own_words(gateway: Gateway, sandbox: SandboxServer) 
 
 
 @struck
-def test_checkout_that_is_ended_again_has_ended(
+def test_repeated_expiry_expires_the_checkout(
     gateway: Gateway, sandbox: SandboxServer, trouble: Trouble
 ) -> None:
     made = gateway.create(replace(purchase(), key=f"key-{next(_numbers)}"))
@@ -130,14 +132,14 @@ def test_checkout_that_is_ended_again_has_ended(
 
 
 @struck
-def test_refund_that_is_asked_for_again_is_one(
+def test_repeated_refund_is_made_once(
     gateway: Gateway, sandbox: SandboxServer, payment: str, trouble: Trouble
 ) -> None:
     reference = f"refund-{next(_numbers)}"
     with trouble.at("POST", "/v1/refunds"), pytest.raises(PaymentsAway) as caught:
         gateway.refund(payment, 100, key=reference, reference=reference)
     assert caught.value.key_spent == (trouble.kind == "500")
-    if not caught.value.key_spent:  # else who asks looks first at what there is
+    if not caught.value.key_spent:  # with a spent key, callers first list the refunds that exist
         again(lambda: gateway.refund(payment, 100, key=reference, reference=reference))
     made = [one.reference for one in gateway.refunds(payment)].count(reference)
     assert made == (trouble.kind != "500" or trouble.after)

@@ -1,4 +1,4 @@
-"""The gateway against the stand-in: our dataclasses in place of Stripe's objects and errors."""
+"""The gateway against the sandbox: its own data classes replace Stripe's objects and errors."""
 
 import json
 import time
@@ -40,7 +40,7 @@ def gateway(sandbox: SandboxServer) -> Gateway:
     return Gateway(KEY, base=sandbox.url)
 
 
-def test_checkout_is_what_was_asked_for(gateway: Gateway) -> None:
+def test_checkout_matches_the_purchase(gateway: Gateway) -> None:
     asked = purchase()
     made = gateway.create(asked)
     assert made.id.startswith("cs_test_")
@@ -53,7 +53,7 @@ def test_checkout_is_what_was_asked_for(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("currency", "unit_amount"), [("USD", 1999), ("EUR", 5), ("JPY", 150_000), ("KWD", 12_340)]
 )
-def test_amounts_are_the_smallest_unit_in_every_currency(
+def test_amounts_are_in_the_smallest_unit_of_every_currency(
     gateway: Gateway, currency: str, unit_amount: int
 ) -> None:
     asked = purchase(currency=currency, unit_amount=unit_amount * 100, quantity=1)
@@ -61,13 +61,13 @@ def test_amounts_are_the_smallest_unit_in_every_currency(
     assert (made.currency, made.amount_subtotal) == (currency, unit_amount * 100)
 
 
-def test_same_key_finds_the_same_checkout(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_same_key_returns_the_same_checkout(gateway: Gateway, sandbox: SandboxServer) -> None:
     asked = purchase()
     assert gateway.create(asked).id == gateway.create(asked).id
     assert len(sandbox.state()["sessions"]) == 1
 
 
-def test_paid_checkout_names_its_payment(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_paid_checkout_has_its_payment(gateway: Gateway, sandbox: SandboxServer) -> None:
     made = gateway.create(purchase())
     sandbox.pay(str(made.url))
     found = gateway.retrieve(made.id)
@@ -75,7 +75,7 @@ def test_paid_checkout_names_its_payment(gateway: Gateway, sandbox: SandboxServe
     assert str(found.payment_intent).startswith("pi_")
 
 
-def test_later_payment_is_neither_paid_nor_failed_until_it_is(
+def test_delayed_payment_is_neither_paid_nor_failed_until_it_settles(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     for number, (iban, outcome) in enumerate([(LATER_PAYS, True), (LATER_FAILS, False)]):
@@ -88,7 +88,7 @@ def test_later_payment_is_neither_paid_nor_failed_until_it_is(
         assert (settled.paid, settled.failed) == (outcome, not outcome)
 
 
-def test_expiring_ends_an_open_checkout_and_leaves_an_ended_one(
+def test_expiry_ends_an_open_checkout_and_keeps_a_paid_one(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     made = gateway.create(purchase())
@@ -99,7 +99,7 @@ def test_expiring_ends_an_open_checkout_and_leaves_an_ended_one(
     assert gateway.expire(other.id).paid
 
 
-def test_options_are_what_the_buyer_and_the_checkout_get(
+def test_options_apply_to_the_payment_page_and_the_checkout(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     plain = gateway.create(purchase())
@@ -120,7 +120,7 @@ def test_options_are_what_the_buyer_and_the_checkout_get(
     page = fetch(str(made.url)).text
     assert "IBAN" not in page and "Pay $2,376.00" in page
     assert 'I agree to the <a href="http://localhost/terms"' in page
-    assert sandbox.pay(str(made.url), tax_id="DE123456789").status == 422  # the terms
+    assert sandbox.pay(str(made.url), tax_id="DE123456789").status == 422  # no terms
     sandbox.pay(str(made.url), tax_id="DE123456789", terms="yes")
     found = gateway.retrieve(made.id)
     assert found.paid and not found.free and found.terms_accepted
@@ -133,7 +133,9 @@ def test_options_are_what_the_buyer_and_the_checkout_get(
     assert fetch(str(invoice.page)).status == 200
 
 
-def test_code_for_everything_is_paid_and_free(gateway: Gateway, sandbox: SandboxServer) -> None:
+def test_checkout_with_a_full_discount_is_paid_and_free(
+    gateway: Gateway, sandbox: SandboxServer
+) -> None:
     made = gateway.create(purchase(options=Options(promotion_codes=True)))
     fetch(f"{made.url}/code", form={"promotion_code": "FREE"})
     fetch(str(made.url), form={})
@@ -142,9 +144,7 @@ def test_code_for_everything_is_paid_and_free(gateway: Gateway, sandbox: Sandbox
     assert (found.payment_intent, found.amount_total) == (None, 0)
 
 
-def test_expired_checkout_leads_to_a_copy_that_names_it(
-    gateway: Gateway, sandbox: SandboxServer
-) -> None:
+def test_copy_of_an_expired_checkout_refers_to_it(gateway: Gateway, sandbox: SandboxServer) -> None:
     made = gateway.create(purchase(options=Options(recovery=True)))
     assert made.recovery_url is None and made.recovered_from is None
     fetch(str(gateway.expire(made.id).recovery_url))
@@ -153,7 +153,7 @@ def test_expired_checkout_leads_to_a_copy_that_names_it(
     assert (copy.quantity, copy.amount_total) == (made.quantity, made.amount_total)
 
 
-def test_buyers_own_currency_changes_nothing_of_ours(
+def test_presentment_currency_does_not_change_our_amounts(
     gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     made = gateway.create(purchase())
@@ -164,7 +164,7 @@ def test_buyers_own_currency_changes_nothing_of_ours(
     assert (found.currency, found.amount_total) == ("USD", 240_000)
 
 
-def test_refusals_name_the_parameter(gateway: Gateway) -> None:
+def test_refusal_names_the_parameter(gateway: Gateway) -> None:
     with pytest.raises(PaymentsRefused) as caught:
         gateway.create(purchase(expires_at=now() - timedelta(minutes=1)))
     assert caught.value.param == "expires_at"
@@ -172,14 +172,14 @@ def test_refusals_name_the_parameter(gateway: Gateway) -> None:
         gateway.retrieve("cs_test_no_such_session")
 
 
-def test_refused_key_counts_as_trouble_not_as_a_refusal(sandbox: SandboxServer) -> None:
+def test_refused_key_raises_payments_away(sandbox: SandboxServer) -> None:
     with pytest.raises(PaymentsAway, match="AuthenticationError"):
         Gateway("sk_live_wrong", base=sandbox.url).create(purchase())
 
 
 @pytest.mark.parametrize("background", [False, True], ids=["request", "background"])
 @pytest.mark.parametrize("kind", ["timeout", "trickle"])
-def test_calls_of_one_request_end_in_their_time_together(
+def test_calls_of_one_request_share_one_time_limit(
     sandbox: SandboxServer, kind: str, background: bool
 ) -> None:
     sandbox.control("fault", kind=kind, method="POST", seconds=30, times=9)
@@ -198,7 +198,7 @@ def test_calls_of_one_request_end_in_their_time_together(
 
 
 @pytest.mark.parametrize("kind", ["429", "500", "reset"])
-def test_call_whose_time_is_limited_is_made_once(sandbox: SandboxServer, kind: str) -> None:
+def test_call_with_a_time_limit_is_not_retried(sandbox: SandboxServer, kind: str) -> None:
     sandbox.control("fault", kind=kind, method="POST", times=9)
     with pytest.raises(PaymentsAway):
         Gateway(KEY, base=sandbox.url, background=True).within(10).create(purchase())
@@ -206,16 +206,16 @@ def test_call_whose_time_is_limited_is_made_once(sandbox: SandboxServer, kind: s
     assert fault["times"] == 8
 
 
-def test_nobody_there_is_away(sandbox: SandboxServer) -> None:
+def test_unreachable_stripe_raises_payments_away(sandbox: SandboxServer) -> None:
     with pytest.raises(PaymentsAway):
         Gateway(KEY, base="http://127.0.0.1:9").create(purchase())
 
 
-def test_only_so_many_wait_for_stripe_at_once(sandbox: SandboxServer) -> None:
+def test_number_of_waiting_calls_is_limited(sandbox: SandboxServer) -> None:
     from threading import Thread
 
     gateway = Gateway(KEY, base=sandbox.url, waiting=1)
-    gateway.retrieve(gateway.create(purchase()).id)  # connected, and its turn given back
+    gateway.retrieve(gateway.create(purchase()).id)  # connected, and no longer counted as waiting
     sandbox.control("fault", kind="slow", method="POST", seconds=1)
     waiting = Thread(target=gateway.create, args=(purchase(key="slow"),))
     waiting.start()
@@ -235,7 +235,7 @@ def endpoint(tmp_path: Any) -> Iterator[tuple[Endpoint, SandboxServer]]:
     receiver.stop()
 
 
-def test_event_that_stripe_signed_is_understood(
+def test_event_signed_by_stripe_is_accepted(
     endpoint: tuple[Endpoint, SandboxServer],
 ) -> None:
     receiver, server = endpoint
@@ -267,18 +267,18 @@ def signed(body: bytes, at: float | None = None) -> str:
      b'{"id":"evt_1","object":"v2.core.event","type":"x"}',
      b'{"id":"evt_1","object":"event","type":"x","data":{"object":[]},"livemode":false}'],
 )  # fmt: skip
-def test_signed_nonsense_is_no_event(body: bytes) -> None:
+def test_signed_but_invalid_event_is_refused(body: bytes) -> None:
     with pytest.raises(BadEvent):
         Gateway(KEY).verify(body, signed(body), [SECRET])
 
 
 @pytest.mark.parametrize("signature", [None, "", "x", "t=,v1=", "t=1,v1=ü", "t=x,v1=y", "v1=ab"])
-def test_bad_signature_of_any_kind_is_no_event(signature: str | None) -> None:
+def test_event_with_a_bad_signature_is_refused(signature: str | None) -> None:
     with pytest.raises(BadEvent):
         Gateway(KEY).verify(b"{}", signature, [SECRET])
 
 
-def test_old_event_is_no_event() -> None:
+def test_event_with_an_old_signature_is_refused() -> None:
     body = json.dumps(
         {"id": "evt_1", "object": "event", "type": "x", "livemode": False,
          "created": int(time.time()), "api_version": None,
