@@ -209,7 +209,7 @@ def headings(file: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in found}
 
 
-def test_every_decision_says_what_would_change_it() -> None:
+def test_every_decision_record_has_all_its_parts() -> None:
     files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     assert len(files) >= 8
     for number, file in enumerate(files, 1):
@@ -227,7 +227,7 @@ def test_readme_fits_one_screen() -> None:
     assert len(page("README.md").splitlines()) <= 90
 
 
-def test_every_make_target_explains_itself() -> None:
+def test_every_make_target_has_a_description() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = re.findall(r"^\.PHONY: (.+)$", makefile, re.M)[0].split()
     explained = re.findall(r"^([a-z-]+):.*## .+", makefile, re.M)

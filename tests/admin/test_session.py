@@ -251,7 +251,7 @@ def test_successful_sign_ins_are_not_limited(app: Flask) -> None:
         assert sign_in(app.test_client()).status_code == 303
 
 
-def test_a_stale_form_offers_a_fresh_one(app: Flask, client: FlaskClient) -> None:
+def test_expired_form_can_be_sent_again(app: Flask, client: FlaskClient) -> None:
     add_user(app)
     data = {"csrf_token": "old", "email": "owner@example.com", "password": PASSWORD}
     answer = client.post("/admin/login", data=data)

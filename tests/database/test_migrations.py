@@ -72,7 +72,7 @@ def plain(found: Any) -> str:
     return str(sorted({**found, "dialect_options": options}.items()))
 
 
-def test_up_down_and_up_again(app: Flask) -> None:
+def test_migrations_run_up_down_and_up_again(app: Flask) -> None:
     engine = engine_of(app)
     flask(app, "db", "upgrade")
     first = shape(engine)

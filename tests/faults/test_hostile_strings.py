@@ -8,7 +8,7 @@ from tests.support.hostile import send_hostile
 
 
 @pytest.mark.parametrize("seed", [100, 200])
-def test_hostile_strings_in_every_field_break_nothing(
+def test_hostile_strings_in_every_field_are_handled(
     client: FlaskClient, session: Session, seed: int
 ) -> None:
     send_hostile(client, session, 5_000, seed)

@@ -73,7 +73,7 @@ def settle_all(site: Shop) -> None:
 
 
 def require_whole(site: Shop, paid: dict[str, int]) -> None:
-    """Raise AssertionError unless exactly these people have paid, for so many seats each."""
+    """Raise AssertionError unless only these people have paid, and all rows agree with it."""
     placed = {order.id: order for order in site.all(Order)}
     with Session(site.engine) as session:
         states = {order.id: ledger.balance_of(session, order).state for order in placed.values()}

@@ -21,7 +21,7 @@ from models.folding import fold, folded
 from tests.support.desk_visits import lead
 from tests.support.order_states import bring
 
-# A name, and what somebody types who looks for it.
+# A name, and a search term that must find it.
 NAMES = [
     ("José Núñez", "nunez"),
     ("José Núñez", "Núñez"),

@@ -270,7 +270,7 @@ def test_sign_up_after_unsubscribe_needs_a_new_confirmation(session: Session) ->
 
 
 @pytest.mark.parametrize("verb", [leads.confirm, leads.unsubscribe, leads.undo_unsubscribe])
-def test_unknown_token_does_nothing(session: Session, verb: object) -> None:
+def test_unknown_token_has_no_effect(session: Session, verb: object) -> None:
     capture(session)
     assert verb(session, "no-such-token", PROOF) == "unknown"  # type: ignore[operator]
     assert kinds(session, ConsentEvent) == ["given"]
