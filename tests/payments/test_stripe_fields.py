@@ -1,7 +1,7 @@
-"""Fields that Stripe leaves out or sends as null: the sandbox sends the same, the gateway reads it.
+"""Fields that Stripe leaves out or sends as null: the sandbox does so, and the gateway reads them.
 
-The table is tests/data/stripe-fields.json; it tells nothing of nulls inside an object, of which
-the classes of the SDK do.
+The table is tests/data/stripe-fields.json. It does not cover nulls inside an object; the classes
+of the SDK do.
 """
 
 import json
@@ -36,7 +36,7 @@ EXPANDED = "expand[]=data.payment_intent.latest_charge.refunds&expand[]=data.lin
 
 
 def ask(sandbox: SandboxServer, path: str) -> Any:
-    """Return the JSON of an answer as it came over the wire."""
+    """Return the parsed JSON of a response."""
     page = fetch(f"{sandbox.url}/v1/{path}", headers={"Authorization": f"Bearer {KEY}"})
     assert page.status == 200, page.text
     return json.loads(page.text)
@@ -49,7 +49,7 @@ def listed(sandbox: SandboxServer, path: str, query: str = "") -> list[dict[str,
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    """A sandbox with an object of every kind in every state that it can make."""
+    """A sandbox with an object of every kind in every state that it can produce."""
     server = start(tmp_path_factory.mktemp("sandbox"), "http://127.0.0.1:9/hook")
     server.control("pause")
     sdk = server.client()
@@ -90,7 +90,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]
 
 @pytest.fixture(scope="module")
 def made(sandbox: SandboxServer) -> list[Any]:
-    """All that the sandbox has made, as it came over the wire."""
+    """All objects of the sandbox, as parsed JSON."""
     sessions = listed(sandbox, "checkout/sessions", EXPANDED)
     invoices = [one["invoice"] for one in sessions if one["invoice"]]
     codes = listed(sandbox, "promotion_codes")
@@ -107,7 +107,7 @@ def made(sandbox: SandboxServer) -> list[Any]:
     ]
 
 
-def test_all_the_sandbox_makes_has_the_fields_that_stripe_sends(made: list[Any]) -> None:
+def test_sandbox_objects_have_the_fields_that_stripe_sends(made: list[Any]) -> None:
     assert sorted(set(faults(made))) == []
     seen = {place for place, _ in places(made)}
     assert set(KINDS.values()) - seen == set()
@@ -120,7 +120,7 @@ def test_all_the_sandbox_makes_has_the_fields_that_stripe_sends(made: list[Any])
 
 
 class Wire:
-    """A server that gives every question the same answer."""
+    """A server with the same answer for every request."""
 
     def __init__(self) -> None:
         self.answer: Any = None
@@ -160,11 +160,11 @@ def wire() -> Iterator[Wire]:
 
 @dataclass(frozen=True)
 class Kind:
-    """Where objects of a kind are among those made, and how the gateway reads a page of them."""
+    """The place of a kind in `made`, and the gateway call that reads a page of it."""
 
     at: int
     read: Callable[[Gateway], list[Any]]
-    alone: bool = False  # it has no list at Stripe
+    alone: bool = False  # Stripe has no list of this kind
 
 
 READ = {
@@ -181,7 +181,7 @@ READ = {
 
 
 def examples(made: list[Any], kind: str) -> list[Any]:
-    """Return the objects of a kind that have all fields between them, the largest first."""
+    """Return objects of a kind that together have all its fields, the largest first."""
     found = made[READ[kind].at]
     found = found["data"] if isinstance(found, dict) and found["object"] == "list" else found
     found = found if isinstance(found, list) else [found]
@@ -195,12 +195,12 @@ def examples(made: list[Any], kind: str) -> list[Any]:
 
 
 def unset_places(thing: Any, rule: str) -> list[str]:
-    """Name the fields that a rule unsets in an object."""
+    """Name the fields of an object that a rule unsets."""
     return sorted({f"{place}.{name}" for place, _, name in unsettable(thing, rule)})
 
 
 def unsettable(thing: Any, rule: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Yield the place, the object and the field of everything that a rule unsets, at any depth."""
+    """Yield place, object and field of everything that a rule unsets, at any depth."""
     for place, one in places(thing):
         for name in TABLE.get(place, {}).get(rule, ()):
             if name in one:
@@ -212,7 +212,7 @@ def unsettable(thing: Any, rule: str) -> Iterator[tuple[str, dict[str, Any], str
 
 
 def declared(thing: Any) -> Iterator[tuple[str, dict[str, Any], type]]:
-    """Yield the objects inside others, whose null fields the SDK's declarations alone tell."""
+    """Yield the inner objects, whose null fields are declared only by the SDK."""
     for place, one in places(thing):
         kind = CLASSES.get(place)
         if kind is not None:
@@ -230,7 +230,7 @@ def inside(place: str, thing: dict[str, Any], kind: type) -> Iterator[tuple[str,
 
 @cache
 def optional(kind: type) -> frozenset[str]:
-    """Return the fields that the SDK declares as ones that may be None."""
+    """Return the fields that the SDK declares as possibly None."""
     return frozenset(
         name
         for name, annotation in vars(kind).get("__annotations__", {}).items()
@@ -239,7 +239,7 @@ def optional(kind: type) -> frozenset[str]:
 
 
 def without(thing: Any, rule: str, name: str | None) -> Any:
-    """Return a copy in which all fields of a rule, or the one of a name, are unset."""
+    """Return a copy without all fields of a rule, or without the one of this name."""
     bare = deepcopy(thing)
     for place, one, field in list(unsettable(bare, rule)):
         if name not in (None, f"{place}.{field}"):
@@ -252,7 +252,7 @@ def without(thing: Any, rule: str, name: str | None) -> Any:
 
 
 def served(wire: Wire, kind: str, things: Sequence[Any]) -> int:
-    """Have the gateway read objects that a server sends; return how many it read."""
+    """Serve these objects to the gateway, and return how many it read."""
     how = READ[kind]
     read = 0
     for batch in ([one] for one in things) if how.alone else [things]:
@@ -265,7 +265,7 @@ def served(wire: Wire, kind: str, things: Sequence[Any]) -> int:
 
 
 def read_all(wire: Wire, kind: str, bare: dict[str, Any]) -> None:
-    """Have objects read at once; when that fails, name the first one that is not read."""
+    """Read all objects in one call; if that fails, name the first one that cannot be read."""
     try:
         assert served(wire, kind, list(bare.values())) == len(bare)
     except PaymentsAway as error:
@@ -278,7 +278,7 @@ def read_all(wire: Wire, kind: str, bare: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_what_stripe_leaves_out_or_sends_as_null_is_read(
+def test_gateway_reads_objects_with_missing_and_null_fields(
     made: list[Any], wire: Wire, kind: str
 ) -> None:
     bare: dict[str, Any] = {}
@@ -292,7 +292,7 @@ def test_what_stripe_leaves_out_or_sends_as_null_is_read(
     read_all(wire, kind, bare)
 
 
-def test_nulls_inside_objects_are_among_them(made: list[Any]) -> None:
+def test_null_fields_of_inner_objects_are_covered(made: list[Any]) -> None:
     sessions, disputes = examples(made, "checkout.session"), examples(made, "dispute")
     assert {
         "checkout.session/customer_details.tax_ids",
@@ -306,8 +306,8 @@ def test_nulls_inside_objects_are_among_them(made: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", READ)
-def test_what_is_not_understood_is_named(made: list[Any], wire: Wire, kind: str) -> None:
-    """Take away what Stripe always sends: it is not needed, or the error says what is missing."""
+def test_error_names_a_missing_required_field(made: list[Any], wire: Wire, kind: str) -> None:
+    """Without a field that Stripe always sends, reading works or the error names the field."""
     needed = set()
     thing = examples(made, kind)[0]
     for name in unset_places(thing, ALWAYS):
