@@ -1,4 +1,4 @@
-"""One person: all that is stored of them in one file, and taken out of everything."""
+"""One person: all stored data about them in one file, and its erasure everywhere."""
 
 import json
 from datetime import timedelta
@@ -39,7 +39,7 @@ def app(make_app: Any, database_url: str) -> Flask:
 
 @pytest.fixture
 def known(client: FlaskClient, session: Session) -> Lead:
-    """Someone who signed up, confirmed, bought, and is about to buy again."""
+    """A lead who signed up, confirmed, bought, and has another open order."""
     sign_up(client)
     lead = session.scalars(select(Lead)).one()
     client.post(f"/confirm/{lead.confirm_token}", headers=BROWSER, environ_base=IP)
@@ -53,7 +53,7 @@ def known(client: FlaskClient, session: Session) -> Lead:
         message.error = f"450 {message.recipient} is busy"
     session.commit()
     session.refresh(lead)
-    session.expunge_all()  # what they were, whatever becomes of the row
+    session.expunge_all()  # keeps the values of before, whatever happens to the row
     session.rollback()
     return lead
 
@@ -75,7 +75,7 @@ def everything(session: Session) -> str:
 
 
 def files(instance: Path) -> dict[str, bytes]:
-    """Return every file of the instance: databases with their logs, counters."""
+    """Return every file of the instance folder with its lower-case content."""
     return {file.name: file.read_bytes().lower() for file in instance.rglob("*") if file.is_file()}
 
 
@@ -100,12 +100,12 @@ def test_erasure_leaves_nothing_of_the_person(
     found = files(instance)
     assert found
     for name, data in found.items():
-        # For an hour counters hold networks, without a word of who was there.
+        # The counters of the rate limits keep networks for an hour, without other data.
         traces = [trace for trace in TRACES if name.startswith("crossroads") or trace[0] != "2"]
         assert [trace for trace in traces if trace.encode() in data] == [], name
 
 
-def test_what_was_sold_stays_and_nothing_more_is_mailed(
+def test_erasure_keeps_the_sales_and_stops_all_mail(
     app: Flask, session: Session, known: Lead
 ) -> None:
     amounts = session.execute(select(OrderEvent.amount_total)).all()
@@ -114,7 +114,7 @@ def test_what_was_sold_stays_and_nothing_more_is_mailed(
     assert session.execute(select(OrderEvent.amount_total)).all() == amounts
     assert session.scalars(select(Enrollment.cohort)).one() == JANUARY.code
     assert set(session.scalars(select(Message.state))) == {"held"}
-    # The payment for the order that was open comes after all.
+    # The open order is paid after the erasure.
     session.rollback()
     writing(session)
     last = session.scalars(select(Order).order_by(Order.id.desc())).first()
@@ -127,7 +127,7 @@ def test_what_was_sold_stays_and_nothing_more_is_mailed(
     assert "marmalade" not in everything(session)
 
 
-def test_erased_person_comes_back_only_by_confirming_anew(
+def test_erased_person_becomes_a_lead_again_only_by_confirming(
     app: Flask, client: FlaskClient, session: Session, known: Lead
 ) -> None:
     old = known.confirm_token
@@ -140,7 +140,7 @@ def test_erased_person_comes_back_only_by_confirming_anew(
     assert client.post(f"/confirm/{old}").status_code == 404
     mailed = len(session.scalars(select(Message)).all())
     session.rollback()
-    # Three mails went out in this hour, to the person that was: no more, whoever asks.
+    # Three mails were sent to this address in the last hour, which is the limit.
     sign_up(client)
     assert len(session.scalars(select(Message)).all()) == mailed
     lead = session.scalars(select(Lead).where(Lead.state == "pending")).one()
@@ -160,7 +160,7 @@ def test_erased_person_comes_back_only_by_confirming_anew(
     assert session.scalars(select(Suppression)).all() == []
 
 
-def test_own_data_are_one_file_with_no_key_in_it(
+def test_data_file_has_all_data_and_no_tokens(
     app: Flask, client: FlaskClient, session: Session, known: Lead, tmp_path: Path
 ) -> None:
     file = tmp_path / "person.json"
@@ -189,7 +189,7 @@ def test_own_data_are_one_file_with_no_key_in_it(
     assert {**handed, "made_at": ""} == {**found, "made_at": ""}
 
 
-def test_command_says_that_nothing_is_stored(make_app: Any) -> None:
+def test_command_reports_an_unknown_address(make_app: Any) -> None:
     run = make_app().test_cli_runner().invoke
     for arguments in (
         ["data", "nobody@example.com", "--output", "-"],
@@ -200,7 +200,7 @@ def test_command_says_that_nothing_is_stored(make_app: Any) -> None:
         assert "nothing is stored of nobody@example.com" in nobody.output
 
 
-def test_desk_shows_first_and_erases_with_a_button(
+def test_desk_shows_the_person_and_erases_on_a_post(
     app: Flask, session: Session, known: Lead
 ) -> None:
     page = f"/admin/people/{hashed(EMAIL)}"
@@ -210,13 +210,13 @@ def test_desk_shows_first_and_erases_with_a_button(
     for _ in range(2):
         assert "A paid seat is still ahead" in owner.get(page).text
     assert everything(session) == before
-    session.rollback()  # an erasure waits for who is reading
+    session.rollback()  # an erasure waits for open readers
     answer = send(owner, f"{page}/erase", {}, page=page)
     assert answer.status_code == 303
     shown = owner.get(answer.location).text
     assert "The person is erased" in shown
     assert "marmalade" not in shown.lower()
-    # What was taken out was known once, and may have been given.
+    # An erased value was known before, so the page must not call it "Not given".
     assert "Not given" not in shown and "<dt>Browser" not in shown
     assert owner.get(page).status_code == 404
     for address_ in ("/admin/leads", "/admin/orders", "/admin/enrollments", "/admin/mail"):
@@ -226,14 +226,14 @@ def test_desk_shows_first_and_erases_with_a_button(
 
 
 @pytest.mark.parametrize("role", ["marketer", "finance"])
-def test_only_the_owner_may_see_and_erase(app: Flask, role: str) -> None:
+def test_only_an_owner_may_open_or_erase_a_person(app: Flask, role: str) -> None:
     client = desk(app, role)
     page = f"/admin/people/{hashed(EMAIL)}"
     assert client.get(page).status_code == 403
     assert client.post(f"{page}/erase").status_code == 403
 
 
-def test_who_was_only_given_a_seat_is_found_handed_over_and_erased(
+def test_participant_without_a_lead_is_found_exported_and_erased(
     app: Flask, session: Session, tmp_path: Path
 ) -> None:
     writing(session)

@@ -1,4 +1,4 @@
-"""The list of what names a person: no column is missing, and what derives from it follows it."""
+"""The list of personal data: every column is on it or excluded, and its users follow it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -55,14 +55,14 @@ WHAT_TO_DO = (
     "put it on PERSONAL of models/personal_data.py, with what erasure leaves and what the person's "
     "file calls it, if it can name a person; else on NOBODY there"
 )
-# Rows that are deleted, keys of links and what only repeats another column are in no file.
+# The data file leaves out deleted rows, tokens and copies of other columns.
 FILED = [one for one in PERSONAL if one.label]
 (WORD,) = (one for one in PERSONAL if one.model is LeadWord)
 (WORDS,) = (one for one in PERSONAL if one.column is Lead.words)
 
 
 def holds_text(kind: TypeEngine[Any]) -> bool:
-    """Tell whether a column of this type can hold a name."""
+    """Return whether a column of this type can hold a name."""
     if isinstance(kind, TypeDecorator):
         return holds_text(kind.impl_instance)
     return isinstance(kind, String | JSON | LargeBinary) and not isinstance(kind, Enum)
@@ -76,7 +76,7 @@ def text_columns() -> Iterator[str]:
 
 
 def name(one: Any) -> str:
-    """Return a column as table.column."""
+    """Return the name of a column as table.column."""
     return f"{one.class_.__tablename__}.{one.key}"
 
 
@@ -104,8 +104,8 @@ def marker(one: Personal) -> str:
 
 
 def fill(session: Session, one: Personal) -> None:
-    """Put the word of a column into all its rows: there are those of one person alone."""
-    if one is WORD:  # of which a lead has several
+    """Write the marker of a column into all its rows, which belong to one person."""
+    if one is WORD:  # a lead has several of these
         first = select(LeadWord.word).limit(1).scalar_subquery()
         statement = update(LeadWord).where(LeadWord.word == first).values(word=marker(one))
     else:
@@ -118,7 +118,7 @@ def fill(session: Session, one: Personal) -> None:
 
 @pytest.fixture
 def known(client: FlaskClient, session: Session, one_day: None) -> Session:
-    """Someone of whom each listed column is filled, with a word of its own where it holds text."""
+    """A person for whom every listed column is filled, each text column with its own marker."""
     sign_up(client)
     lead = session.scalars(select(Lead)).one()
     session.rollback()
@@ -157,7 +157,7 @@ def known(client: FlaskClient, session: Session, one_day: None) -> Session:
 
 
 def words(session: Session) -> str:
-    """Return all text of all tables."""
+    """Return all text values of all tables."""
     session.rollback()
     found = []
     for table in Base.metadata.sorted_tables:
@@ -193,7 +193,7 @@ def test_each_listed_column_is_in_the_file_and_is_gone_when_the_person_is_erased
             assert set(known.scalars(select(one.column))) <= {None}, name(one.column)
 
 
-def test_file_names_the_import_that_a_lead_came_with(known: Session) -> None:
+def test_data_file_names_the_import_of_a_lead(known: Session) -> None:
     record = known.scalars(select(LeadImport)).one()
     found = person.find(known, hashed(EMAIL))
     assert found is not None
@@ -210,7 +210,7 @@ def test_file_names_the_import_that_a_lead_came_with(known: Session) -> None:
         ("people.csv", f"card of {EMAIL.upper()}", ("", "")),
     ],
 )
-def test_import_of_several_people_keeps_its_name_unless_it_names_who_is_erased(
+def test_import_keeps_its_name_unless_it_names_the_erased_person(
     app: Flask, session: Session, file: str, source: str, left: tuple[str, str]
 ) -> None:
     writing(session)
@@ -237,7 +237,7 @@ def test_import_of_several_people_keeps_its_name_unless_it_names_who_is_erased(
     assert "UTC  (name erased)  by root" in listed.stdout
 
 
-def test_retention_leaves_nothing_of_who_lost_a_seat_or_had_a_payment_settled(
+def test_retention_clears_former_participants_and_settled_checkouts(
     known: Session,
 ) -> None:
     writing(known)
@@ -255,7 +255,7 @@ def test_retention_leaves_nothing_of_who_lost_a_seat_or_had_a_payment_settled(
         assert [name(one.column) for one in personal_data.of(model) if marker(one) in after] == []
 
 
-def test_exports_imports_and_made_up_people_have_the_columns_of_the_list() -> None:
+def test_exports_imports_and_demo_data_have_the_listed_columns() -> None:
     for model, sheet in ((Lead, LEADS), (Order, ORDERS), (Enrollment, ENROLLMENTS)):
         listed = personal_data.exported(model)
         assert {named: sheet.columns.get(named) for named in listed} == listed
@@ -272,7 +272,7 @@ def test_exports_imports_and_made_up_people_have_the_columns_of_the_list() -> No
                 assert one.key in columns, f"made-up people have no {name(one.column)}"
 
 
-def test_mail_to_who_was_erased_is_not_sent_again(known: Session) -> None:
+def test_mail_to_an_erased_person_is_not_sent_again(known: Session) -> None:
     writing(known)
     for message in known.scalars(select(Message)):
         message.state = MessageState.DEAD

@@ -1,4 +1,4 @@
-"""Retention: who never confirmed goes, and nobody else does."""
+"""Retention: only leads that were never confirmed and former participants are deleted."""
 
 from datetime import timedelta
 
@@ -34,7 +34,7 @@ def lead(session: Session, email: str) -> Lead:
     return session.scalars(select(Lead).where(Lead.email == email)).one()
 
 
-def test_who_never_answered_goes_after_thirty_days_and_nobody_else(
+def test_only_unconfirmed_leads_are_deleted_after_thirty_days(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "AT_ONCE", 2)
@@ -69,7 +69,7 @@ def test_who_never_answered_goes_after_thirty_days_and_nobody_else(
     assert Keeper(engine, pending_days=30).purge() == 0
 
 
-def test_who_lost_a_seat_to_someone_else_is_forgotten_and_who_has_one_is_not(
+def test_replaced_participant_is_erased_and_current_one_is_kept(
     engine: Engine,
 ) -> None:
     with Session(engine) as session:
@@ -86,7 +86,7 @@ def test_who_lost_a_seat_to_someone_else_is_forgotten_and_who_has_one_is_not(
     with Session(engine) as session:
         assert session.scalars(select(Enrollment).where(Enrollment.token == token)).one().email
     with time_machine.travel("2026-12-23T12:00:00+00:00"):
-        assert Keeper(engine, pending_days=30).purge() == 0  # Zoë's sign-up is a participant's
+        assert Keeper(engine, pending_days=30).purge() == 0  # Zoë signed up too, but has a seat
     with Session(engine) as session:
         gone = session.scalars(select(Enrollment).where(Enrollment.token == token)).one()
         assert (gone.email, gone.name) == (None, "")
@@ -96,7 +96,7 @@ def test_who_lost_a_seat_to_someone_else_is_forgotten_and_who_has_one_is_not(
         assert "ben@example.com" not in set(session.scalars(select(Message.recipient)))
 
 
-def test_keeper_looks_once_an_hour_and_logs_a_count_alone(
+def test_job_runs_once_an_hour_and_logs_no_address(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keeper = Keeper(engine, pending_days=1)

@@ -50,7 +50,7 @@ def test_broken_answer_raises_the_error_of_the_sdk(
     assert count(sandbox) == 1
 
 
-def test_late_answer_is_a_timeout_for_a_client_with_a_short_one(sandbox: SandboxServer) -> None:
+def test_late_response_is_a_timeout_for_an_impatient_client(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="timeout", seconds=3, after=True)
     hasty = sandbox.client(http_client=RequestsClient(timeout=(0.5, 0.5)))
     begun = time.monotonic()

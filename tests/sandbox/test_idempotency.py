@@ -28,7 +28,7 @@ def test_same_key_returns_the_first_answer(sdk: StripeClient) -> None:
     first = create(sdk, "order-1")
     sdk.v1.checkout.sessions.expire(first.id)
     again = create(sdk, "order-1")
-    assert again.to_dict() == first.to_dict()  # as it was answered then, not as it is now
+    assert again.to_dict() == first.to_dict()  # the saved response, not the current state
     assert "Idempotent-Replayed" not in headers(first)
     assert headers(again)["Idempotent-Replayed"] == "true"
     assert headers(again)["Original-Request"] == headers(first)["Request-Id"]
@@ -99,7 +99,7 @@ def test_server_error_after_the_work_is_saved(sandbox: SandboxServer) -> None:
             create(sdk, "order-1")
         assert caught.value.http_status == 500 and caught.value.headers is not None
         assert caught.value.headers.get("Idempotent-Replayed") == replayed
-    assert len(sdk.v1.checkout.sessions.list().data) == 1  # though nobody was told
+    assert len(sdk.v1.checkout.sessions.list().data) == 1  # without an answer
 
 
 def test_server_error_before_the_work_does_not_use_the_key(sandbox: SandboxServer) -> None:
@@ -115,7 +115,7 @@ def test_key_in_use_is_a_conflict(sandbox: SandboxServer) -> None:
     first = Thread(target=create, args=(sandbox.client(), "order-1"))
     first.start()
     eventually(lambda: not sandbox.state()["faults"])
-    time.sleep(0.2)  # the fault is taken just before the key is
+    time.sleep(0.2)  # the fault starts just before the key is in use
     with pytest.raises(APIError) as caught:
         create(sandbox.client(), "order-1")
     first.join()

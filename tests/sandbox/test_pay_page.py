@@ -191,6 +191,6 @@ def test_card_numbers_are_not_stored(sandbox: SandboxServer) -> None:
     for number in ("4242424242424242", "4000000000000002", "4000002500003155"):
         sandbox.pay(made(sandbox.client()).url or "", number, cvc="987")
     stored = b"".join(path.read_bytes() for path in sandbox.setup.folder.iterdir())
-    assert b"4242" in stored  # the last four, as everywhere
+    assert b"4242" in stored  # the last four digits are shown everywhere
     for secret in (b"424242424242", b"4000000000000002", b"4000002500003155", b'"987"'):
         assert secret not in stored

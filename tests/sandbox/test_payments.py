@@ -106,7 +106,7 @@ def test_failed_authentication_charges_nothing(sandbox: SandboxServer) -> None:
     page = sandbox.pay(session.url or "", "4000002500003155")
     page = fetch(f"{sandbox.url}{page.location}", form={"outcome": "fail"})
     assert page.status == 402 and "unable to authenticate" in page.text
-    assert f'action="/pay/{session.id}"' in page.text  # another try goes to the pay page again
+    assert f'action="/pay/{session.id}"' in page.text  # a retry starts at the payment page
     tried = sdk.v1.checkout.sessions.retrieve(session.id, {"expand": ["payment_intent"]})
     assert isinstance(tried.payment_intent, PaymentIntent)
     error = tried.payment_intent.last_payment_error
@@ -241,4 +241,4 @@ def test_refund_from_the_dashboard_is_like_one_from_the_api(sandbox: SandboxServ
     refund = sdk.v1.refunds.list({"charge": charge.id}).data[0]
     assert (refund.amount, refund.status) == (500, "succeeded")
     event = sdk.v1.events.list({"type": "refund.created"}).data[0]
-    assert event.request is not None and event.request.id is None  # no call of ours caused it
+    assert event.request is not None and event.request.id is None  # not caused by a call to the API

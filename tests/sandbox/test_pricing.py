@@ -74,7 +74,7 @@ def test_code_for_100_percent_makes_the_order_free(sandbox: SandboxServer) -> No
     """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
     sdk = sandbox.client()
     session = made(sdk, allow_promotion_codes=True, **TAXED)
-    assert sandbox.pay(session.url or "", "4000000000000002").status == 402  # and then a code
+    assert sandbox.pay(session.url or "", "4000000000000002").status == 402  # before the code
     redeem(session, "FREE")
     page = fetch(session.url or "").text
     assert "Complete the order" in page and "Card number" not in page
@@ -204,7 +204,7 @@ def test_invoice_is_created_once_the_session_is_paid(sandbox: SandboxServer, lat
     else:
         sandbox.pay(session.url or "")
     paid = sdk.v1.checkout.sessions.retrieve(session.id)
-    assert str(paid.customer).startswith("cus_")  # an invoice needs one
+    assert str(paid.customer).startswith("cus_")  # an invoice needs a customer
     invoice = sdk.v1.invoices.retrieve(str(paid.invoice))
     assert (invoice.status, invoice.total, invoice.amount_paid) == ("paid", 137_500, 137_500)
     page = words(fetch(invoice.hosted_invoice_url or "").text)
@@ -240,7 +240,7 @@ def test_session_without_recovery_cannot_be_recovered(sandbox: SandboxServer) ->
     assert fetch(f"{session.url}/recover").status == 404
 
 
-def test_presentment_currency_is_sent_beside_ours(sandbox: SandboxServer) -> None:
+def test_presentment_currency_is_sent_beside_the_price(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing."""
     sdk = sandbox.client()
     session = made(sdk)

@@ -210,7 +210,7 @@ def test_parameters_with_brackets_are_decoded(sandbox: SandboxServer) -> None:
 
 
 def test_other_api_version_is_refused(sandbox: SandboxServer) -> None:
-    """Source: https://docs.stripe.com/api/versioning; the words are believed and not seen."""
+    """Source: https://docs.stripe.com/api/versioning; the message is assumed, not observed."""
     page = fetch(
         f"{sandbox.url}/v1/events",
         headers={"Authorization": f"Bearer {KEY}", "Stripe-Version": "2020-08-27"},

@@ -1,4 +1,4 @@
-"""Webhooks: what an endpoint gets, how often, and how the control page changes it.
+"""Webhooks: their content, their retries, and the actions of the control page.
 
 Source: https://docs.stripe.com/webhooks.
 """
@@ -71,7 +71,7 @@ def test_signature_is_valid_for_its_body_and_secret_only(
         with pytest.raises(SignatureVerificationError):
             Webhook.construct_event(body, got.signature, secret)
     assert got.signature.startswith(f"t={int(time.time()) // 1000}")
-    assert ",v0=" in got.signature  # test mode's fake scheme, which must not count
+    assert ",v0=" in got.signature  # the unused scheme v0 of test mode, which must not count
 
 
 def test_both_secrets_sign_while_one_is_rolled(tmp_path: Path, endpoint: Endpoint) -> None:
@@ -224,7 +224,7 @@ def test_expiry_is_sent_without_an_api_call(delivering: SandboxServer, endpoint:
     soon = int(time.time()) + 31 * 60
     session = sdk.v1.checkout.sessions.create(session_params(expires_at=soon))
     left = soon - delivering.state()["now"]
-    delivering.control("advance", seconds=left - 1)  # and the rest passes by itself
+    delivering.control("advance", seconds=left - 1)  # the rest of the time passes by itself
     event = json.loads(endpoint.wait_for("checkout.session.expired").body)
     assert event["data"]["object"]["id"] == session.id
     assert event["request"] == {"id": None, "idempotency_key": None}

@@ -1,4 +1,4 @@
-"""Accounts of the desk and their sign-ins, as the database keeps them."""
+"""Staff accounts and sign-ins, as stored in the database."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -41,12 +41,12 @@ def sign_in(session: Session, user: User, password: str = PASSWORD) -> str:
 
 
 @pytest.mark.usefixtures("slow_hashing")
-def test_a_password_is_kept_as_an_argon2id_hash(session: Session) -> None:
+def test_password_is_stored_as_an_argon2id_hash(session: Session) -> None:
     user = add(session)
     assert PASSWORD not in user.password_hash
     kept = extract_parameters(user.password_hash)
     assert kept.type is Type.ID
-    # As RFC 9106 section 4 wants it where memory is short: 64 MiB, three passes.
+    # RFC 9106, section 4, for little memory: 64 MiB, three passes.
     assert (kept.memory_cost, kept.time_cost) == (64 * 1024, 3)
 
 
@@ -61,7 +61,7 @@ def test_a_password_is_kept_as_an_argon2id_hash(session: Session) -> None:
         ("MARIA@Example.com", "owner", PASSWORD, "has an account already"),
     ],
 )
-def test_an_account_that_cannot_be_is_refused_with_what_to_do(
+def test_invalid_account_is_refused_with_the_reason(
     session: Session, email: str, role: str, password: str, words: str
 ) -> None:
     add(session, "maria@example.com")
@@ -69,7 +69,7 @@ def test_an_account_that_cannot_be_is_refused_with_what_to_do(
         accounts.add(session, email, role, password)
 
 
-def test_the_first_owner_is_made_once_and_has_to_change_the_password(session: Session) -> None:
+def test_first_owner_is_made_once_and_must_change_the_password(session: Session) -> None:
     made = accounts.first_owner(session)
     assert made
     email, password = made
@@ -79,19 +79,19 @@ def test_the_first_owner_is_made_once_and_has_to_change_the_password(session: Se
     assert accounts.first_owner(session) is None
 
 
-def test_no_first_owner_is_made_beside_others(session: Session) -> None:
+def test_first_owner_is_not_made_beside_other_accounts(session: Session) -> None:
     add(session, "maria@example.com", "marketer")
     assert accounts.first_owner(session) is None
 
 
-def test_an_account_is_found_by_any_spelling_of_its_address(session: Session) -> None:
+def test_account_is_found_by_any_spelling_of_its_address(session: Session) -> None:
     user = add(session, "maria@example.com")
     assert accounts.find(session, "Maria@EXAMPLE.com") is user
     assert accounts.find(session, "mario@example.com") is None
     assert accounts.find(session, "no address") is None
 
 
-def test_only_the_right_password_is_proof(session: Session) -> None:
+def test_only_the_right_password_is_accepted(session: Session) -> None:
     user = add(session)
     assert accounts.prove(user, PASSWORD)
     for wrong in ("", PASSWORD + " ", PASSWORD.upper(), "half a pair \ud800"):
@@ -100,7 +100,7 @@ def test_only_the_right_password_is_proof(session: Session) -> None:
 
 
 class RecordingHasher(PasswordHasher):
-    """Hashes as ever, and keeps what each check of a password cost and how it ended."""
+    """A hasher that records the parameters and the result of each check."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=2, memory_cost=64, parallelism=1)
@@ -118,7 +118,7 @@ class RecordingHasher(PasswordHasher):
 
 
 @pytest.mark.parametrize("password", ["wrong horse battery", "half a pair \ud800"])
-def test_an_unknown_address_costs_as_much_as_a_known_one(
+def test_unknown_address_takes_as_much_work_as_a_known_one(
     session: Session, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     hasher = RecordingHasher()
@@ -128,12 +128,12 @@ def test_an_unknown_address_costs_as_much_as_a_known_one(
     assert accounts.prove(None, password) is None
     known, unknown = hasher.checks
     assert known == unknown
-    # It was worked out and compared: a decoy that Argon2 cannot read costs nothing.
+    # The decoy was really computed and compared: an invalid hash would take no time.
     assert known[2] is VerifyMismatchError
 
 
 @pytest.mark.usefixtures("slow_hashing")
-def test_a_hash_from_weaker_days_is_replaced_at_the_next_sign_in(session: Session) -> None:
+def test_weak_hash_is_replaced_at_the_next_sign_in(session: Session) -> None:
     user = add(session)
     weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
     user.password_hash = weak
@@ -145,7 +145,7 @@ def test_a_hash_from_weaker_days_is_replaced_at_the_next_sign_in(session: Sessio
     assert again and again.better_hash is None
 
 
-def test_the_table_of_sign_ins_does_not_hold_what_the_cookie_holds(session: Session) -> None:
+def test_token_of_the_cookie_is_stored_only_as_a_hash(session: Session) -> None:
     token = sign_in(session, add(session))
     row = session.scalars(select(StaffSession)).one()
     assert token not in (row.token_hash, str(row.id))
@@ -154,7 +154,7 @@ def test_the_table_of_sign_ins_does_not_hold_what_the_cookie_holds(session: Sess
     assert staff and staff.email == "owner@example.com"
 
 
-def test_a_sign_in_ends_when_it_was_idle_for_12_hours(session: Session) -> None:
+def test_session_ends_after_12_idle_hours(session: Session) -> None:
     token = sign_in(session, add(session))
     at = now()
     assert accounts.signed_in(session, token, at + timedelta(hours=11))
@@ -163,7 +163,7 @@ def test_a_sign_in_ends_when_it_was_idle_for_12_hours(session: Session) -> None:
     assert accounts.signed_in(session, token, at + timedelta(hours=13))
 
 
-def test_a_sign_in_ends_after_7_days_however_busy(session: Session) -> None:
+def test_session_ends_after_7_days_even_if_used(session: Session) -> None:
     token = sign_in(session, add(session))
     at = now()
     for hours in range(10, 7 * 24, 10):
@@ -172,7 +172,7 @@ def test_a_sign_in_ends_after_7_days_however_busy(session: Session) -> None:
     assert accounts.signed_in(session, token, at + timedelta(days=7, minutes=1)) is None
 
 
-def test_sign_ins_that_ran_out_are_cleared_away_at_the_next_one(session: Session) -> None:
+def test_expired_sessions_are_deleted_at_the_next_sign_in(session: Session) -> None:
     user = add(session)
     sign_in(session, user)
     with time_machine.travel(now() + timedelta(days=8)):
@@ -180,7 +180,7 @@ def test_sign_ins_that_ran_out_are_cleared_away_at_the_next_one(session: Session
     assert session.scalar(select(func.count(StaffSession.id))) == 1
 
 
-def test_a_closed_sign_in_is_worth_nothing(session: Session) -> None:
+def test_closed_session_is_not_accepted(session: Session) -> None:
     user = add(session)
     one, other = sign_in(session, user), sign_in(session, user)
     accounts.close_session(session, one)
@@ -188,7 +188,7 @@ def test_a_closed_sign_in_is_worth_nothing(session: Session) -> None:
     assert accounts.signed_in(session, other, now())
 
 
-def test_a_new_password_ends_every_other_sign_in_of_that_person_alone(session: Session) -> None:
+def test_new_password_ends_the_other_sessions_of_that_account(session: Session) -> None:
     user, colleague = add(session), add(session, "finance@example.com", "finance")
     kept, ended, apart = (sign_in(session, who) for who in (user, user, colleague))
     proof = accounts.prove(user, PASSWORD)
@@ -203,7 +203,7 @@ def test_a_new_password_ends_every_other_sign_in_of_that_person_alone(session: S
     assert accounts.prove(user, PASSWORD) is None
 
 
-def test_proof_of_an_old_password_opens_nothing(session: Session) -> None:
+def test_proof_of_a_former_password_is_refused(session: Session) -> None:
     user = add(session)
     early, proof = accounts.prove(user, PASSWORD), accounts.prove(user, PASSWORD)
     assert early and proof

@@ -1,4 +1,4 @@
-"""The worker: what the outbox owes arrives, whatever breaks on the way."""
+"""Delivery: every message of the outbox arrives despite failures on the way."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_sign_up_is_confirmed_from_the_mail_and_unsubscribed_from_the_next(
+def test_links_in_the_mails_confirm_and_unsubscribe_a_lead(
     app: Flask, engine: Engine, instance: Path
 ) -> None:
     client, worker = app.test_client(), make_worker(engine, instance=instance)
@@ -86,7 +86,7 @@ def test_sign_up_is_confirmed_from_the_mail_and_unsubscribed_from_the_next(
         assert session.scalars(select(Lead)).one().state == "unsubscribed"
 
 
-def test_name_that_would_become_a_link_is_not_repeated(engine: Engine, server: MailServer) -> None:
+def test_name_like_a_link_is_left_out_of_the_mail(engine: Engine, server: MailServer) -> None:
     names = {"a": "Win at evil.example", "b": "https://evil.example", "c": "Martin Luther King Jr."}
     for key, name in names.items():
         queue(engine, MailKind.WELCOME, key, state="confirmed", name=name)
@@ -96,7 +96,7 @@ def test_name_that_would_become_a_link_is_not_repeated(engine: Engine, server: M
     assert "Hello Martin Luther King Jr., your email address" in said["c"]
 
 
-def test_request_to_confirm_repeats_nothing_that_a_stranger_typed(
+def test_confirmation_mail_contains_nothing_typed_in_the_form(
     engine: Engine, server: MailServer
 ) -> None:
     queue(engine, MailKind.CONFIRM, "maria", name="Buy at evil", page="/compare/evil-offer")
@@ -104,14 +104,14 @@ def test_request_to_confirm_repeats_nothing_that_a_stranger_typed(
     assert b"evil" not in server.mails[0].data
 
 
-def test_what_may_not_be_sent_is_held(engine: Engine, server: MailServer) -> None:
+def test_mail_to_an_unsubscribed_lead_is_held(engine: Engine, server: MailServer) -> None:
     queue(engine, MailKind.WELCOME, "maria", state="unsubscribed")
     assert make_worker(engine, server.url).deliver_due().held == 1
     assert server.mails == []
     assert [message.state for message in messages(engine)] == ["held"]
 
 
-def test_mail_refused_for_now_comes_later_as_the_same_mail(
+def test_temporarily_refused_mail_is_retried_with_the_same_id(
     engine: Engine, server: MailServer
 ) -> None:
     queue(engine, MailKind.CONFIRM, "maria")
@@ -128,9 +128,7 @@ def test_mail_refused_for_now_comes_later_as_the_same_mail(
     assert mail.message["Message-ID"] == f"<{message.reference}@localhost>"
 
 
-def test_answer_lost_after_the_mail_was_taken_sends_the_same_mail_again(
-    engine: Engine, server: MailServer
-) -> None:
+def test_mail_without_a_final_reply_is_sent_again(engine: Engine, server: MailServer) -> None:
     queue(engine, MailKind.CONFIRM, "maria")
     worker = make_worker(engine, server.url)
     taken: list[Mail] = []
@@ -142,7 +140,7 @@ def test_answer_lost_after_the_mail_was_taken_sends_the_same_mail_again(
     assert len(taken) == 2
 
 
-def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
+def test_each_mail_arrives_once_after_many_kinds_of_failure(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue(engine, MailKind.CONFIRM, "first", "second")
@@ -171,7 +169,7 @@ def test_server_that_hangs_refuses_resets_and_recovers_gets_every_mail_once(
     assert received == {f"<{one.reference}@localhost>": 1 for one in messages(engine)}
 
 
-def test_mail_refused_for_good_is_not_tried_again(engine: Engine, server: MailServer) -> None:
+def test_permanently_refused_mail_is_not_retried(engine: Engine, server: MailServer) -> None:
     queue(engine, MailKind.CONFIRM, "maria")
     worker = make_worker(engine, server.url)
     server.replies["rcpt"] = ["550 5.1.1 no such user"]
@@ -189,7 +187,7 @@ def test_mail_refused_for_good_is_not_tried_again(engine: Engine, server: MailSe
         ("data", "554 5.6.0 no such mail here", "sent"),
     ],
 )
-def test_address_that_bounced_gets_no_more_mail_and_one_that_refused_this_mail_does(
+def test_bounced_address_is_suppressed_but_a_refused_mail_is_not(
     either_engine: Engine, server: MailServer, stage: str, reply: str, fate: str
 ) -> None:
     confirmed: dict[str, Any] = {"state": "confirmed", "confirmed_at": now()}
@@ -209,7 +207,9 @@ def test_address_that_bounced_gets_no_more_mail_and_one_that_refused_this_mail_d
     assert meant == (fate == "sent")
 
 
-def test_trial_that_bounces_suppresses_nobody(engine: Engine, server: MailServer) -> None:
+def test_bounced_test_mail_to_staff_suppresses_no_address(
+    engine: Engine, server: MailServer
+) -> None:
     with Session(engine) as session:
         writing(session)
         staff = User(
@@ -225,7 +225,7 @@ def test_trial_that_bounces_suppresses_nobody(engine: Engine, server: MailServer
         assert session.scalars(select(Suppression)).all() == []
 
 
-def test_one_broken_template_stops_no_other_mail(
+def test_broken_template_does_not_stop_other_mail(
     engine: Engine, server: MailServer, tmp_path: Path
 ) -> None:
     templates = tmp_path / "templates"
@@ -245,9 +245,7 @@ def test_one_broken_template_stops_no_other_mail(
     assert worker.deliver_due().sent == 1
 
 
-def test_no_transaction_is_open_while_the_mail_server_thinks(
-    engine: Engine, server: MailServer
-) -> None:
+def test_no_transaction_is_open_while_a_mail_is_sent(engine: Engine, server: MailServer) -> None:
     queue(engine, MailKind.CONFIRM, "maria")
     written: list[int] = []
 
@@ -272,7 +270,7 @@ def test_many_workers_send_each_message_once(either_engine: Engine, server: Mail
     assert {message.state for message in messages(either_engine)} == {"sent"}
 
 
-def test_worker_that_lost_its_lease_while_sending_leaves_the_message_to_the_other(
+def test_worker_that_lost_its_lease_does_not_change_the_message(
     engine: Engine, server: MailServer
 ) -> None:
     queue(engine, MailKind.CONFIRM, "maria")
@@ -301,7 +299,7 @@ def test_no_log_line_holds_a_whole_address(engine: Engine, server: MailServer) -
     assert "maria@" not in str(lines)
 
 
-def test_run_waits_out_a_database_that_is_away_and_ends_when_told(
+def test_run_survives_an_unusable_database_and_stops_on_request(
     empty_sqlite_url: str, server: MailServer
 ) -> None:
     with opened(empty_sqlite_url) as engine:
