@@ -1,4 +1,4 @@
-"""Buying, as a buyer's browser does it: over HTTP, with the stand-in for Stripe behind."""
+"""Buying over HTTP as a browser does it, with the sandbox as Stripe."""
 
 import re
 from html import unescape
@@ -60,7 +60,7 @@ def count(session: Session, model: type[Any]) -> int:
     return session.scalar(select(func.count()).select_from(model)) or 0
 
 
-def test_summary_names_course_dates_and_the_amount_on_the_button(client: FlaskClient) -> None:
+def test_summary_shows_course_dates_and_the_amount_on_the_button(client: FlaskClient) -> None:
     answer = client.get(f"{ENROLL}?cohort={COURSE.cohorts[1].code}")
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -73,7 +73,7 @@ def test_summary_names_course_dates_and_the_amount_on_the_button(client: FlaskCl
     assert COURSE.cohorts[1].code in checked[0]
 
 
-def test_good_form_holds_the_seats_and_leads_to_stripe(
+def test_valid_form_holds_the_seats_and_redirects_to_stripe(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     before = left(session)
@@ -87,7 +87,7 @@ def test_good_form_holds_the_seats_and_leads_to_stripe(
     assert made["id"] == order.session_id
 
 
-def test_policy_lets_the_form_lead_on_to_the_pay_page(
+def test_content_policy_allows_the_redirect_to_the_payment_page(
     client: FlaskClient, sandbox: SandboxServer
 ) -> None:
     for page in (client.get(ENROLL), client.post(ENROLL, data={})):
@@ -106,7 +106,7 @@ def test_policy_lets_the_form_lead_on_to_the_pay_page(
         ({"cohort": "1999"}, "Choose dates with free seats"),
     ],
 )
-def test_mistake_is_named_in_place_and_nothing_is_lost(
+def test_mistake_is_shown_and_the_typed_values_are_kept(
     client: FlaskClient, session: Session, given: dict[str, str], sentence: str
 ) -> None:
     answer = buy(client, **given)
@@ -118,7 +118,7 @@ def test_mistake_is_named_in_place_and_nothing_is_lost(
     assert count(session, Order) == 0
 
 
-def test_other_number_of_seats_shows_the_new_total_before_anything_is_paid(
+def test_changed_number_of_seats_shows_the_new_total_first(
     client: FlaskClient, session: Session
 ) -> None:
     answer = buy(client, seats="3", amount=str(COURSE.price.amount))
@@ -138,7 +138,7 @@ def test_double_click_makes_one_order(
     assert len(sandbox.state()["sessions"]) == 1
 
 
-def test_new_attempt_ends_the_older_one_first(
+def test_changed_form_replaces_the_older_order(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     before = left(session)
@@ -151,7 +151,7 @@ def test_new_attempt_ends_the_older_one_first(
     assert states == ["expired", "open"]
 
 
-def test_whoever_has_just_paid_is_told_so_instead_of_paying_again(
+def test_changed_form_after_payment_makes_no_second_order(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     form = {"request_key": key(client)}
@@ -162,7 +162,7 @@ def test_whoever_has_just_paid_is_told_so_instead_of_paying_again(
     assert count(session, Enrollment) == 2
 
 
-def test_paid_order_page_enrolls_even_if_no_webhook_ever_comes(
+def test_order_page_enrolls_a_paid_order_without_a_webhook(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     paid = sandbox.pay(buy(client).location)
@@ -179,7 +179,7 @@ def test_paid_order_page_enrolls_even_if_no_webhook_ever_comes(
     assert count(session, Message) == 2
 
 
-def test_student_page_is_behind_the_mailed_link_alone(
+def test_student_page_opens_only_with_its_own_token(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     sandbox.pay(buy(client).location)
@@ -200,7 +200,7 @@ def test_student_page_is_behind_the_mailed_link_alone(
         assert client.get(f"/orders/{stranger}", follow_redirects=True).status_code == 404
 
 
-def test_declined_card_is_not_called_failed_and_can_be_paid_after(
+def test_order_can_be_paid_after_a_declined_card(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     url = buy(client).location
@@ -212,7 +212,7 @@ def test_declined_card_is_not_called_failed_and_can_be_paid_after(
     assert count(session, Enrollment) == 2
 
 
-def test_payment_that_comes_later_gives_no_access_before_it_has(
+def test_pending_payment_holds_the_seats_without_enrolling(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     sandbox.pay(buy(client).location, iban="AT321904300235473204")
@@ -223,7 +223,7 @@ def test_payment_that_comes_later_gives_no_access_before_it_has(
     assert count(session, Hold) == 1
 
 
-def test_canceled_order_says_that_nothing_was_paid_and_frees_the_seats(
+def test_canceled_order_releases_its_seats_and_says_nothing_was_paid(
     client: FlaskClient, session: Session
 ) -> None:
     before = left(session)
@@ -235,7 +235,7 @@ def test_canceled_order_says_that_nothing_was_paid_and_frees_the_seats(
     assert left(session) == before
 
 
-def test_expired_order_never_says_you_are_in(
+def test_expired_order_does_not_say_you_are_in(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     buy(client)
@@ -246,7 +246,7 @@ def test_expired_order_never_says_you_are_in(
     assert count(session, Hold) == 0
 
 
-def test_full_cohort_is_said_before_paying(
+def test_cohort_without_enough_seats_is_reported_before_payment(
     client: FlaskClient, session: Session, app: Flask
 ) -> None:
     form = {**GOOD, "request_key": key(client)}
@@ -269,7 +269,7 @@ def test_form_from_another_site_is_refused(client: FlaskClient, session: Session
     assert count(session, Order) == 0
 
 
-def test_stripe_leads_back_to_our_own_address_whatever_host_was_asked(
+def test_return_urls_for_stripe_ignore_the_host_header(
     client: FlaskClient, sandbox: SandboxServer
 ) -> None:
     headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
@@ -280,7 +280,7 @@ def test_stripe_leads_back_to_our_own_address_whatever_host_was_asked(
         assert address.startswith("http://localhost/orders/")
 
 
-def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
+def test_worker_enrolls_from_the_webhook_when_the_buyer_does_not_return(
     client: FlaskClient, session: Session, sandbox: SandboxServer, app: Flask
 ) -> None:
     sandbox.pay(buy(client).location)
@@ -288,7 +288,7 @@ def test_worker_follows_the_webhook_of_a_buyer_who_never_came_back(
         engine = db.engine
     gateway = Gateway(KEY, base=sandbox.url, background=True)
     Settler(engine, gateway, "http://localhost").work()
-    assert count(session, Enrollment) == 0  # no event came
+    assert count(session, Enrollment) == 0  # no webhook event was received
     from crossroads.fulfillment import webhook_events
     from crossroads.payments import Event
     from models import now, writing

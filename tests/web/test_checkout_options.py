@@ -1,4 +1,4 @@
-"""What a course's checkout does beyond taking money, from the content to Stripe's own answer."""
+"""The checkout options of a course, from the content to the session at Stripe."""
 
 from pathlib import Path
 from typing import Any
@@ -45,19 +45,19 @@ def placed(engine: Engine, options: CheckoutOptions) -> Order:
 
 
 def again(engine: Engine, order: Order) -> Order:
-    """Return the order as it is stored."""
+    """Return the order as stored."""
     with Session(engine) as session:
         return session.get_one(Order, order.id)
 
 
-def test_every_option_is_off_until_the_content_says_otherwise(engine: Engine) -> None:
+def test_options_are_off_by_default(engine: Engine) -> None:
     assert COURSE.checkout == CheckoutOptions()
     order = again(engine, placed(engine, COURSE.checkout))
     assert order.checkout_options == {}
     assert placement.purchase(order, BASE, "a-site").options == Options()
 
 
-def test_stripe_is_asked_for_what_the_course_has_on(
+def test_session_has_the_options_of_the_course(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     order = again(engine, placed(engine, EVERYTHING))
@@ -77,7 +77,7 @@ def test_stripe_is_asked_for_what_the_course_has_on(
     assert f'<a href="{BASE}/terms"' in fetch(made.url or "").text
 
 
-def test_each_option_is_asked_for_alone(engine: Engine, gateway: Gateway) -> None:
+def test_each_option_works_alone(engine: Engine, gateway: Gateway) -> None:
     for name in CheckoutOptions.model_fields:
         on = {name: True} if name != "tax_behavior" else {"automatic_tax": True, name: "inclusive"}
         with Session(engine, expire_on_commit=False) as session:
@@ -91,7 +91,7 @@ def test_each_option_is_asked_for_alone(engine: Engine, gateway: Gateway) -> Non
         assert checkouts.open_checkout(engine, gateway, order, BASE).url
 
 
-def test_retry_asks_for_the_same_though_the_content_has_changed(
+def test_retry_sends_the_same_options_after_a_content_change(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     """Source: https://docs.stripe.com/api/idempotent_requests: other parameters are refused."""
@@ -109,14 +109,14 @@ def test_retry_asks_for_the_same_though_the_content_has_changed(
 
 @pytest.fixture
 def shop(make_app: Any, sandbox: SandboxServer, site_root: Path) -> Flask:
-    """The site with codes and invoices at its checkout."""
+    """The site with promotion codes and invoices at its checkout."""
     course_file(site_root, "promotion_codes invoices")
     built: Flask = make_app(root=site_root, stripe_api_base=sandbox.url)
     return built
 
 
 @pytest.mark.usefixtures("one_day")
-def test_tax_that_comes_on_top_is_said_before_paying(
+def test_exclusive_tax_is_announced_before_payment(
     make_app: Any, sandbox: SandboxServer, site_root: Path
 ) -> None:
     course_file(site_root, "automatic_tax")  # with tax_behavior: exclusive
@@ -131,11 +131,11 @@ def test_tax_that_comes_on_top_is_said_before_paying(
     assert "Pay $1,200 plus tax with Stripe" in buttons(page)
     assert "Total $1,200 plus tax" in words(page)
     sandbox.pay(pay_page)
-    assert "plus tax" not in words(order_page(client, order))  # Stripe has said how much
+    assert "plus tax" not in words(order_page(client, order))  # now the exact tax is known
 
 
 @pytest.mark.usefixtures("one_day")
-def test_code_for_the_whole_price_enrolls_and_every_place_says_so(
+def test_free_order_enrolls_and_page_mails_desk_and_export_agree(
     shop: Flask, sandbox: SandboxServer, instance: Path
 ) -> None:
     """Source: https://docs.stripe.com/payments/checkout/no-cost-orders."""
@@ -158,13 +158,11 @@ def test_code_for_the_whole_price_enrolls_and_every_place_says_so(
     assert f"/admin/orders/{order.id}/refund" not in staff.get(f"/admin/orders/{order.id}").text
     with send(staff, "/admin/orders/export", {"format": "csv"}, page="/admin/orders") as answer:
         sold = answer.data.decode()
-    assert ",1200.00,1200.00,0.00,0.00,0.00,0.00," in sold  # from subtotal to net
+    assert ",1200.00,1200.00,0.00,0.00,0.00,0.00," in sold  # subtotal to net
 
 
 @pytest.mark.usefixtures("one_day")
-def test_invoice_that_stripe_does_not_have_yet_is_said_so(
-    shop: Flask, sandbox: SandboxServer
-) -> None:
+def test_missing_invoice_is_reported_as_not_ready(shop: Flask, sandbox: SandboxServer) -> None:
     client = shop.test_client()
     with shop.app_context(), Session(db.engine) as session:
         order, pay_page = bought(client, session)
@@ -184,7 +182,7 @@ def test_invoice_that_stripe_does_not_have_yet_is_said_so(
 
 
 @pytest.mark.usefixtures("one_day")
-def test_invoice_is_looked_for_so_often_and_no_more(
+def test_invoice_requests_are_rate_limited(
     make_app: Any, sandbox: SandboxServer, site_root: Path
 ) -> None:
     course_file(site_root, "invoices")
@@ -195,18 +193,18 @@ def test_invoice_is_looked_for_so_often_and_no_more(
         sandbox.pay(pay_page)
         other, other_page = bought(client, session, email="other@example.com")
         sandbox.pay(other_page)
-    order_page(client, order)  # a look, too
+    order_page(client, order)  # counts as a request, too
     order_page(client, other)
     sandbox.control("fault", kind="slow", seconds=0, times=100, method="GET", path="/v1/invoices/*")
     answers = [client.get(f"/orders/{order.token}/invoice") for _ in range(5)]
     assert [one.status_code for one in answers] == [303, 303, 429, 429, 429]
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
     (fault,) = sandbox.state()["faults"]
-    assert 100 - fault["times"] == 2  # Stripe is asked no more either
+    assert 100 - fault["times"] == 2  # no further call to Stripe
     assert client.get(f"/orders/{other.token}/invoice").status_code == 303
 
 
-def test_price_that_was_changed_at_stripe_is_flagged_at_the_desk(app: Flask) -> None:
+def test_price_changed_at_stripe_is_flagged_at_the_desk(app: Flask) -> None:
     (number,) = add_orders(app, "paid")
     path = f"/admin/orders/{number}"
     staff = desk(app)

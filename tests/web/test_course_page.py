@@ -1,4 +1,4 @@
-"""The course page sells what is true: open, few, full and past dates."""
+"""The course page: cohorts that are open, nearly full, full and past."""
 
 import pytest
 import time_machine
@@ -21,7 +21,7 @@ from tests.support.purchases import (
 pytestmark = pytest.mark.usefixtures("one_day")
 
 
-def test_every_open_cohort_has_its_way_to_enroll(client: FlaskClient) -> None:
+def test_every_open_cohort_has_a_link_to_enroll(client: FlaskClient) -> None:
     html = client.get(COURSE_PAGE).text
     codes = [f"{ENROLL}?cohort={cohort.code}" for cohort in COURSE.cohorts]
     assert [link for link in links(html, ENROLL) if "?" in link] == codes
@@ -29,7 +29,7 @@ def test_every_open_cohort_has_its_way_to_enroll(client: FlaskClient) -> None:
     assert "24 seats left of 24" in words(html)
 
 
-def test_full_cohort_says_so_and_the_next_one_is_named(
+def test_full_cohort_is_marked_and_the_next_start_is_named(
     client: FlaskClient, session: Session
 ) -> None:
     leave(session, JANUARY, 0)
@@ -45,7 +45,7 @@ def test_full_cohort_says_so_and_the_next_one_is_named(
     assert "Next start April 6, 2027" in read
 
 
-def test_course_that_is_full_sells_nothing(client: FlaskClient, session: Session) -> None:
+def test_full_course_offers_only_the_waiting_list(client: FlaskClient, session: Session) -> None:
     for cohort in COURSE.cohorts:
         leave(session, cohort, 0)
     html = client.get(COURSE_PAGE).text
@@ -63,7 +63,7 @@ def test_cohort_that_has_started_is_not_sold(client: FlaskClient) -> None:
         assert with_past.status_code == 422
 
 
-def test_course_whose_dates_are_over_offers_to_tell(client: FlaskClient) -> None:
+def test_course_with_only_past_dates_sells_nothing(client: FlaskClient) -> None:
     with time_machine.travel("2028-02-01T12:00:00+00:00", tick=True):
         html = client.get(COURSE_PAGE).text
         assert links(html, ENROLL) == []

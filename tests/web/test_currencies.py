@@ -1,4 +1,4 @@
-"""One purchase in each kind of currency: every place names the same amounts, to the smallest unit.
+"""One purchase in each kind of currency: all pages and files show the same exact amounts.
 
 Source: https://docs.stripe.com/currencies: two digits, none, and three of which the last is zero.
 """
@@ -20,8 +20,8 @@ from tests.support.sandbox_server import KEY, SandboxServer, fetch
 pytestmark = pytest.mark.usefixtures("one_day")
 
 OPTIONS = "promotion_codes automatic_tax invoices terms"
-# The price of a place; of two, less ten per cent and with ten on top, as Stripe works it out:
-# subtotal, discount, tax and total. Then the same for people and for machines.
+# The price of one seat; then for two seats, with a discount of 10% and a tax of 10%, subtotal,
+# discount, tax and total as Stripe computes them, as people read them, and as decimals.
 PRICED = {
     "USD": (
         119_999, (239_998, 24_000, 21_600, 237_598),
@@ -48,7 +48,7 @@ PRICED = {
     [("USD", "sqlite"), ("EUR", "postgresql"), ("JPY", "sqlite"), ("KWD", "postgresql")],
     indirect=["database_url"],
 )
-def test_page_session_mails_desk_and_export_agree(
+def test_page_session_mails_desk_and_export_show_the_same_amounts(
     database_url: str,
     make_app: Any,
     sandbox: SandboxServer,
@@ -70,7 +70,7 @@ def test_page_session_mails_desk_and_export_agree(
     enroll = f"/courses/{course.slug}/enroll"
     form = {"cohort": course.cohorts[0].code, "seats": "2", "name": "Maria"}
     form |= {"email": "maria@example.com", "request_key": "key"}
-    summary = client.post(enroll, data={**form, "amount": "1"}).text  # an amount nobody was shown
+    summary = client.post(enroll, data={**form, "amount": "1"}).text  # not the amount on the button
     assert f"Pay {said[0]} plus tax with Stripe" in seen(summary)
     pay_page = client.post(enroll, data={**form, "amount": str(amounts[0])}).location
     fetch(f"{pay_page}/code", form={"promotion_code": "TENOFF"})
@@ -114,10 +114,10 @@ def test_page_session_mails_desk_and_export_agree(
 
 
 def seen(html: str) -> str:
-    """Return what a page says, with all spaces alike."""
+    """Return the text of a page, with all spaces alike."""
     return words(html).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def plain(text: str, currency: str) -> str:
-    """Return what the desk says without the code that it puts behind a sign."""
+    """Return the text of the desk without the currency code that it puts after an amount."""
     return text.replace(f" {currency} ", " ") if currency != "KWD" else text

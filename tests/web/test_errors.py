@@ -1,4 +1,4 @@
-"""Error pages: the right status, in the look of the site, with what helps and nothing more."""
+"""Error pages: the right status, the design of the site, and useful links only."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ FORM = {"email": "maria@example.org", "name": "Maria Lopez", "consent": "yes"}
 
 
 def is_error_page(answer: TestResponse, status: int) -> None:
-    """Hold an answer to what every error page must be."""
+    """Assert what every error page must have."""
     assert answer.status_code == status
     assert answer.headers["Cache-Control"] == "no-store"
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
@@ -38,19 +38,19 @@ def is_error_page(answer: TestResponse, status: int) -> None:
 
 
 def kept(answer: TestResponse) -> dict[str, str]:
-    """Return what an error page offers to send again."""
+    """Return the fields that an error page offers to send again."""
     return dict(re.findall(r'type="hidden" name="([^"]*)" value="([^"]*)"', answer.text))
 
 
 def ways(answer: TestResponse) -> list[str]:
-    """Return where an error page leads on to."""
+    """Return the links that an error page offers."""
     (listed,) = re.findall(r'<ul class="ways".*?</ul>', answer.text)
     return re.findall(r'href="([^"]*)"', listed)
 
 
 @pytest.fixture
 def breaking(app: Flask) -> FlaskClient:
-    """A site in which something breaks in the middle of a form and of a page."""
+    """A site with a page and a form that raise an error."""
 
     def break_down() -> str:
         raise RuntimeError("a fuse blew, hunter2")
@@ -62,12 +62,12 @@ def breaking(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def away(make_app: Any) -> FlaskClient:
-    """A site whose database does not answer."""
+    """A site with an unreachable database."""
     client: FlaskClient = make_app(database_url=AWAY).test_client()
     return client
 
 
-def test_address_that_is_not_there(client: FlaskClient) -> None:
+def test_unknown_address_is_not_found(client: FlaskClient) -> None:
     for path in ("/nothing", "/compare/nothing", "/courses/nothing", "/static/abc/nothing.css"):
         answer = client.get(path)
         is_error_page(answer, 404)
@@ -75,13 +75,13 @@ def test_address_that_is_not_there(client: FlaskClient) -> None:
         assert 'href="/compare"' in answer.text
 
 
-def test_wrong_kind_of_request(client: FlaskClient) -> None:
+def test_wrong_method_is_refused_with_the_allowed_ones(client: FlaskClient) -> None:
     answer = client.put("/")
     is_error_page(answer, 405)
     assert "POST" in answer.headers["Allow"]
 
 
-def test_form_from_another_site(client: FlaskClient) -> None:
+def test_form_from_another_site_is_refused(client: FlaskClient) -> None:
     answer = client.post("/signup", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
     is_error_page(answer, 403)
     assert "came from another site" in answer.text
@@ -89,14 +89,14 @@ def test_form_from_another_site(client: FlaskClient) -> None:
     assert kept(answer) == {}, "what another site wrote is not offered to be sent"
 
 
-def test_form_that_is_too_large(client: FlaskClient) -> None:
+def test_too_large_form_is_refused(client: FlaskClient) -> None:
     for form in ({**FORM, "name": "x" * 70_000}, {**FORM, "name": "\U0001f600" * 20_000}):
         answer = client.post("/signup", data=form)
         is_error_page(answer, 413)
         assert "shorten what you typed" in answer.text
 
 
-def test_fault_of_ours_says_so_and_keeps_the_form(breaking: FlaskClient) -> None:
+def test_server_error_keeps_the_form(breaking: FlaskClient) -> None:
     answer = breaking.post("/break?utm_source=mail", data=FORM)
     is_error_page(answer, 500)
     assert "Our fault" in answer.text
@@ -107,13 +107,13 @@ def test_fault_of_ours_says_so_and_keeps_the_form(breaking: FlaskClient) -> None
     assert "<dt>Email address</dt><dd>maria@example.org</dd>" in answer.text
 
 
-def test_fault_while_reading_offers_nothing_to_send(breaking: FlaskClient) -> None:
+def test_server_error_on_a_page_offers_no_form(breaking: FlaskClient) -> None:
     answer = breaking.get("/break?email=maria@example.org")
     is_error_page(answer, 500)
     assert "<form" not in answer.text
 
 
-def test_password_never_comes_back(breaking: FlaskClient) -> None:
+def test_error_page_does_not_repeat_a_password(breaking: FlaskClient) -> None:
     form = {"email": "maria@example.org", "password": PASSWORD, "csrf_token": "abc"}
     answer = breaking.post("/admin/break", data=form)
     is_error_page(answer, 500)
@@ -124,7 +124,7 @@ def test_password_never_comes_back(breaking: FlaskClient) -> None:
     assert PASSWORD not in answer.text
 
 
-def test_form_while_the_database_is_away(away: FlaskClient) -> None:
+def test_form_is_kept_while_the_database_is_away(away: FlaskClient) -> None:
     answer = away.post("/compare/ai-product-manager-vs-traditional-product-manager", data=FORM)
     is_error_page(answer, 503)
     assert "cannot save anything just now" in answer.text
@@ -133,14 +133,14 @@ def test_form_while_the_database_is_away(away: FlaskClient) -> None:
     assert kept(answer) == FORM
 
 
-def test_pages_without_data_are_there_while_the_database_is_away(away: FlaskClient) -> None:
+def test_pages_without_data_work_while_the_database_is_away(away: FlaskClient) -> None:
     for path in ("/", "/compare", "/signup", "/privacy", "/robots.txt"):
         assert away.get(path).status_code == 200
     is_error_page(away.get("/courses/ai-pm-bootcamp"), 503)
     is_error_page(away.get("/confirm/" + "t" * 32), 503)
 
 
-def test_button_in_a_mail_can_be_pressed_again(away: FlaskClient) -> None:
+def test_button_of_a_mailed_link_can_be_sent_again(away: FlaskClient) -> None:
     answer = away.post("/unsubscribe/" + "t" * 32, data={"action": "undo"})
     is_error_page(answer, 503)
     assert kept(answer) == {"action": "undo"}
@@ -148,7 +148,7 @@ def test_button_in_a_mail_can_be_pressed_again(away: FlaskClient) -> None:
     assert "What you typed" not in answer.text
 
 
-def test_desk_while_the_database_is_away(app: Flask, instance: Path) -> None:
+def test_desk_shows_an_error_page_while_the_database_is_away(app: Flask, instance: Path) -> None:
     browser = desk(app)
     assert browser.get("/admin/leads").status_code == 200
     for file in list(instance.glob("crossroads.db*")):
@@ -165,10 +165,10 @@ def test_desk_while_the_database_is_away(app: Flask, instance: Path) -> None:
     ("role", "shut", "open_room"),
     [("finance", "/admin/leads", "/admin/orders"), ("marketer", "/admin/orders", "/admin/leads")],
 )
-def test_desk_room_that_is_not_open_to_a_role(
+def test_section_that_a_role_may_not_open_is_refused(
     app: Flask, role: str, shut: str, open_room: str
 ) -> None:
-    """Every way from the page leads where that role may go."""
+    """The error page links only to sections that the role may open."""
     browser = desk(app, role)
     answer = browser.get(shut)
     is_error_page(answer, 403)
@@ -178,12 +178,12 @@ def test_desk_room_that_is_not_open_to_a_role(
     assert {browser.get(path).status_code for path in rooms} == {200}
 
 
-def test_desk_address_that_is_not_there_tells_nobody_signed_out_of_its_rooms(app: Flask) -> None:
+def test_unknown_desk_address_lists_sections_only_after_sign_in(app: Flask) -> None:
     assert ways(app.test_client().get("/admin/nothing")) == ["/admin/"]
     assert "/admin/leads" in ways(desk(app).get("/admin/nothing"))
 
 
-def test_buyer_is_told_that_nothing_was_charged_while_the_database_is_away(
+def test_enroll_form_says_nothing_was_charged_without_a_database(
     app: Flask, away: FlaskClient
 ) -> None:
     form = typed(app.test_client())
@@ -203,7 +203,9 @@ def test_buyer_is_told_that_nothing_was_charged_while_the_database_is_away(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_buyer_who_may_have_paid_is_told_not_to_pay_again(away: FlaskClient, method: str) -> None:
+def test_order_page_says_not_to_pay_again_without_a_database(
+    away: FlaskClient, method: str
+) -> None:
     path = "/orders/" + "t" * 32
     answer = away.open(path, method=method, data={"action": "pay"} if method == "POST" else None)
     is_error_page(answer, 503)
@@ -217,7 +219,7 @@ def test_buyer_who_may_have_paid_is_told_not_to_pay_again(away: FlaskClient, met
         assert kept(answer) == {"action": "pay"}
 
 
-def test_fault_of_ours_while_buying_says_what_became_of_the_money(
+def test_server_error_on_the_enroll_page_says_nothing_was_charged(
     make_app: Any, site_root: Path
 ) -> None:
     (site_root / "templates" / "checkout" / "enroll.html").write_text("{{ nobody.knows }}")
@@ -227,7 +229,7 @@ def test_fault_of_ours_while_buying_says_what_became_of_the_money(
         assert "Our fault Nothing was charged for this order" in words(answer.text)
 
 
-def test_order_form_from_another_site_leads_to_the_order_form(client: FlaskClient) -> None:
+def test_refused_enroll_form_links_to_the_enroll_page(client: FlaskClient) -> None:
     answer = client.post(ENROLL, data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
     is_error_page(answer, 403)
     assert ENROLL in ways(answer)
@@ -245,7 +247,7 @@ def test_order_form_from_another_site_leads_to_the_order_form(client: FlaskClien
         ("/compare/a%0d%0aSet-Cookie:%20x=1/", "/compare/a%0D%0ASet-Cookie%3A%20x%3D1"),
     ],
 )
-def test_slash_too_many_is_taken_off(client: FlaskClient, asked: str, told: str) -> None:
+def test_extra_slash_is_removed_by_a_redirect(client: FlaskClient, asked: str, told: str) -> None:
     path, _, query = asked.partition("?")
     answer = client.get("/", query_string=query, environ_overrides={"PATH_INFO": unquote(path)})
     assert answer.status_code == 308
@@ -253,7 +255,7 @@ def test_slash_too_many_is_taken_off(client: FlaskClient, asked: str, told: str)
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_slash_too_few_leads_to_a_path_of_this_site_whatever_host_was_sent(
+def test_redirect_to_add_a_slash_ignores_the_host_header(
     client: FlaskClient,
 ) -> None:
     answer = client.get("/admin?utm_source=mail", headers={"Host": "evil.example"})
@@ -262,19 +264,17 @@ def test_slash_too_few_leads_to_a_path_of_this_site_whatever_host_was_sent(
 
 
 @pytest.mark.parametrize("path", ["/nothing/", "//evil.example/", "/\\evil.example/", "/static/"])
-def test_slash_too_many_leads_nowhere_else(client: FlaskClient, path: str) -> None:
+def test_extra_slash_does_not_redirect_to_another_site(client: FlaskClient, path: str) -> None:
     is_error_page(client.get("/", environ_overrides={"PATH_INFO": path}), 404)
 
 
-def test_form_sent_to_an_address_with_a_slash_is_not_lost_in_a_redirect(
+def test_form_sent_to_an_address_with_a_slash_is_not_redirected(
     client: FlaskClient,
 ) -> None:
     is_error_page(client.post("/signup/", data=FORM), 404)
 
 
-def test_mistake_in_the_content_is_shown_where_it_is_written(
-    make_app: Any, site_root: Path
-) -> None:
+def test_mistake_in_the_content_is_shown_with_file_and_line(make_app: Any, site_root: Path) -> None:
     client = make_app(root=site_root).test_client()
     file = site_root / "site" / "content" / "courses" / "ai-pm-bootcamp.yaml"
     whole = file.read_text()
@@ -304,7 +304,7 @@ def test_mistake_in_the_content_is_shown_where_it_is_written(
         ("{% include 'not-there.html' %}", "not-there.html"),
     ],
 )
-def test_mistake_in_a_template_is_shown_where_it_is_written(
+def test_mistake_in_a_template_is_shown_with_file_and_line(
     make_app: Any, site_root: Path, mistake: str, told: str
 ) -> None:
     client = make_app(root=site_root).test_client()
@@ -323,7 +323,7 @@ def test_mistake_in_a_template_is_shown_where_it_is_written(
 
 
 @pytest.mark.parametrize("name", ["base.html", "errors/error.html", "macros.html"])
-def test_mistake_in_what_every_page_needs_is_shown_too(
+def test_mistake_in_a_shared_template_is_shown_with_file_and_line(
     make_app: Any, site_root: Path, name: str
 ) -> None:
     client = make_app(root=site_root).test_client()
@@ -332,7 +332,7 @@ def test_mistake_in_what_every_page_needs_is_shown_too(
     file.write_text(f"<p>\n{{% if %}}\n{whole}")
     for path, status in (("/nothing", 404), ("/", 500)):
         if name == "errors/error.html" and path == "/":
-            continue  # the page itself is whole
+            continue  # this page does not use the broken template
         answer = client.get(path)
         assert answer.status_code == status
         assert answer.headers["Cache-Control"] == "no-store"
@@ -359,10 +359,10 @@ def test_head_of_an_error_has_no_body(client: FlaskClient) -> None:
     assert answer.data == b""
 
 
-def test_what_was_sent_is_stored_when_sent_again(
+def test_form_sent_again_from_an_error_page_is_stored(
     make_app: Any, session: Session, instance: Path
 ) -> None:
-    """The way back from an error page leads to the same end as the form itself."""
+    """The fields on an error page have the same result as the form itself."""
     app: Flask = make_app(signup_limit="1/minute")
     client = app.test_client()
     client.post("/signup", data={**FORM, "email": "first@example.org"})

@@ -1,4 +1,4 @@
-"""Forms take the fields of forms alone, whichever address they are sent to."""
+"""Every address that takes a form accepts only form data."""
 
 import json
 from io import BytesIO
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models import Base, db
 from tests.support.desk_visits import add_user, sign_in
 
-OTHER = {"/webhooks/stripe"}  # all that are sent something else than a form
+OTHER = {"/webhooks/stripe"}  # addresses that accept other bodies
 BODIES = [
     ("application/json", json.dumps({"email": 1})),
     ("application/json", json.dumps([1])),
@@ -26,7 +26,7 @@ BODIES = [
 
 
 def posts(app: Flask) -> list[str]:
-    """Return an address for each route that takes a POST."""
+    """Return a path for each route that accepts POST."""
     values = {"slug": "ai-pm-bootcamp", "token": "a" * 32, "address_hash": "a" * 64}
     routes = app.url_map.bind("localhost")
     found = []
@@ -44,7 +44,7 @@ def stored(app: Flask) -> list[object]:
 
 
 @pytest.mark.usefixtures("one_day")
-def test_no_form_takes_another_body_than_a_form_sends(app: Flask) -> None:
+def test_body_that_is_not_form_data_is_refused_by_every_form(app: Flask) -> None:
     add_user(app)
     visitor, staff = app.test_client(), app.test_client()
     sign_in(staff)
@@ -64,7 +64,7 @@ def test_no_form_takes_another_body_than_a_form_sends(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("one_day")
-def test_every_form_is_read_as_browsers_and_mail_programs_send_it(app: Flask) -> None:
+def test_every_form_accepts_both_encodings_of_form_data(app: Flask) -> None:
     client = app.test_client()
     for address in posts(app):
         for kind in ("application/x-www-form-urlencoded; charset=UTF-8", "multipart/form-data"):
@@ -73,7 +73,7 @@ def test_every_form_is_read_as_browsers_and_mail_programs_send_it(app: Flask) ->
         assert client.post(address).status_code not in (415, 500), address  # an empty body
 
 
-def test_other_bodies_are_taken_by_the_webhook_alone(app: Flask) -> None:
+def test_only_the_webhook_accepts_other_bodies(app: Flask) -> None:
     client = app.test_client()
     taken = {
         address
@@ -83,13 +83,13 @@ def test_other_bodies_are_taken_by_the_webhook_alone(app: Flask) -> None:
     assert taken == OTHER
 
 
-def test_unknown_address_and_wrong_method_say_so_whatever_the_body(app: Flask) -> None:
+def test_unknown_address_and_wrong_method_come_before_the_body_check(app: Flask) -> None:
     client = app.test_client()
     assert client.post("/nothing", json={}).status_code == 404
     assert client.put("/signup", json={}).status_code == 405
 
 
-def test_file_in_the_place_of_a_field_is_no_field(app: Flask) -> None:
+def test_file_instead_of_a_field_is_refused(app: Flask) -> None:
     for address in ("/signup", "/courses/ai-pm-bootcamp/enroll", "/admin/login"):
         data = {"email": (BytesIO(b"a@example.org"), "email.txt"), "consent": "yes"}
         answer = app.test_client().post(

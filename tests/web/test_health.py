@@ -1,4 +1,4 @@
-"""What machines ask: alive, ready, and how it is doing."""
+"""Health and readiness checks, and metrics."""
 
 import re
 from importlib.metadata import version
@@ -18,12 +18,12 @@ TOKEN = "let-me-read-the-counters"
 
 @pytest.fixture
 def migrated(make_app: Any, database_url: str) -> Flask:
-    """The site on a database with its tables, once on each kind."""
+    """The site on a migrated database of each kind."""
     app: Flask = make_app(database_url=database_url)
     return app
 
 
-def test_alive_needs_no_database(make_app: Any) -> None:
+def test_health_check_needs_no_database(make_app: Any) -> None:
     app = make_app(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     answer = app.test_client().get("/healthz")
     assert answer.status_code == 200
@@ -31,7 +31,7 @@ def test_alive_needs_no_database(make_app: Any) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_alive_names_the_version_that_is_installed(client: FlaskClient) -> None:
+def test_health_check_shows_the_installed_version(client: FlaskClient) -> None:
     installed = version("crossroads")
     assert client.get("/healthz").text == f"ok\ncrossroads {installed}\n"
     newest = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)[0]
@@ -67,8 +67,8 @@ def test_not_ready_with_a_newer_database(migrated: Flask) -> None:
     assert "newer version" in answer.text
 
 
-def test_file_taken_away_from_under_the_site_is_noticed(make_app: Any, instance: Path) -> None:
-    """A SQLite file that was moved stays open: sign-ups would be thanked for and lost."""
+def test_site_is_not_ready_after_its_database_file_was_moved(make_app: Any, instance: Path) -> None:
+    """A moved SQLite file stays open: sign-ups would be confirmed on screen and then lost."""
     app: Flask = make_app()
     file = instance / "crossroads.db"
     client = app.test_client()
@@ -88,14 +88,14 @@ def test_file_taken_away_from_under_the_site_is_noticed(make_app: Any, instance:
     assert client.post("/signup", data=form).status_code == 200
 
 
-def test_server_that_comes_back_is_ready_at_the_next_request(
+def test_site_is_ready_again_right_after_a_database_restart(
     make_app: Any, postgresql_url: str
 ) -> None:
     app: Flask = make_app(database_url=postgresql_url)
     client = app.test_client()
     assert client.get("/readyz").status_code == 200
     admin = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:  # as a restart of the server does
+    with admin.connect() as connection:  # ends all connections, as a restart does
         connection.execute(
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -106,7 +106,7 @@ def test_server_that_comes_back_is_ready_at_the_next_request(
     assert client.get("/readyz").status_code == 200
 
 
-def test_counters_are_for_this_machine(client: FlaskClient) -> None:
+def test_metrics_are_served_to_loopback_addresses(client: FlaskClient) -> None:
     client.get("/healthz")
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         answer = client.get("/metrics", environ_base={"REMOTE_ADDR": address})
@@ -127,11 +127,11 @@ def test_counters_are_for_this_machine(client: FlaskClient) -> None:
         ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}),
         ("127.0.0.1", {"X-Real-IP": "127.0.0.1"}),
         ("127.0.0.1", {"Via": "1.1 proxy"}),
-        ("192.0.2.1", {"Authorization": f"Bearer {TOKEN}"}),  # no token is set
+        ("192.0.2.1", {"Authorization": f"Bearer {TOKEN}"}),  # no METRICS_TOKEN is set
         ("", {}),
     ],
 )
-def test_counters_are_not_there_for_others(
+def test_metrics_are_hidden_from_other_addresses_and_proxies(
     client: FlaskClient, address: str, headers: dict[str, str]
 ) -> None:
     answer = client.get("/metrics", environ_base={"REMOTE_ADDR": address}, headers=headers)
@@ -139,7 +139,7 @@ def test_counters_are_not_there_for_others(
     assert "crossroads_requests" not in answer.text
 
 
-def test_token_opens_the_counters_from_anywhere(make_app: Any) -> None:
+def test_metrics_token_gives_access_from_any_address(make_app: Any) -> None:
     client = make_app(metrics_token=TOKEN, trusted_proxies=1).test_client()
     far = {"environ_base": {"REMOTE_ADDR": "192.0.2.1"}}
 
@@ -151,11 +151,11 @@ def test_token_opens_the_counters_from_anywhere(make_app: Any) -> None:
     assert status(Authorization=f"Bearer {TOKEN}é") == 404
     assert status(Authorization="Bearer ") == 404
     assert status() == 404
-    # The proxy says that the visitor came from this machine: whatever that means, not to us.
+    # A loopback address that only the proxy's header names gives no access.
     assert client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404
 
 
-def test_made_up_methods_and_addresses_make_no_new_counters(client: FlaskClient) -> None:
+def test_unknown_methods_and_paths_share_one_counter(client: FlaskClient) -> None:
     for number in range(5):
         client.open(f"/nowhere/{number}", method=f"BREW{number}")
     text = client.get("/metrics").text

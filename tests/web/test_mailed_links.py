@@ -1,4 +1,4 @@
-"""What opens the links of all mails that tests send: it finds every link, and sees every change."""
+"""The test helper that opens all mailed links: it finds every link, and notices every change."""
 
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -23,7 +23,7 @@ def mail(text: str = "", html: str = "", **headers: str) -> Mail:
     return Mail("", "", message.as_bytes())
 
 
-def test_links_are_found_wherever_a_mail_has_them() -> None:
+def test_links_are_found_in_text_html_and_headers() -> None:
     sent = mail(
         "Confirm: http://localhost/confirm/a.\nOr not (http://localhost/compare). ünï",
         '<a href="http://localhost/enrollments/b?x=1&amp;y=2">Page</a> http://elsewhere/c',
@@ -38,7 +38,7 @@ def test_links_are_found_wherever_a_mail_has_them() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_look_that_acts_is_caught(app: Flask, method: str) -> None:
+def test_link_that_changes_the_database_when_opened_is_reported(app: Flask, method: str) -> None:
     add_leads(app, lead("maria@example.com"))
 
     def act() -> str:

@@ -1,4 +1,4 @@
-"""Links as mail programs, chats and ad platforms hand them on."""
+"""Links as changed by mail programs, chats and ad platforms."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -51,10 +51,10 @@ MANGLED = {
 
 
 @pytest.mark.parametrize("query", MANGLED.values(), ids=MANGLED)
-def test_campaign_of_a_mangled_link_is_kept_on_every_way_in(
+def test_campaign_of_a_mangled_link_is_stored_by_every_form(
     client: FlaskClient, session: Session, query: str
 ) -> None:
-    """By the form in a page, by a form that stands apart, and by what a page before it said."""
+    """Three ways: a form in a page, the separate form, and the separate form with a Referer."""
     page = "/compare/ai-product-manager-vs-traditional-product-manager"
     sign_up = {**GOOD, "email": "apart@example.com"}
     assert client.post(f"{page}?{query}", data=GOOD).status_code == 200
@@ -68,7 +68,7 @@ def test_campaign_of_a_mangled_link_is_kept_on_every_way_in(
         assert {name: getattr(lead, name) for name in SAID} == SAID, lead.email
 
 
-def test_page_is_the_same_bytes_however_its_link_is_mangled(client: FlaskClient) -> None:
+def test_page_has_the_same_bytes_for_every_mangled_link(client: FlaskClient) -> None:
     plain = client.get("/compare")
     for query in MANGLED.values():
         assert client.get(f"/compare?{query}").data == plain.data
@@ -80,7 +80,7 @@ TEXT = st.text(
 
 
 @given(st.dictionaries(st.sampled_from(TAGS), TEXT, min_size=1))
-def test_what_a_sound_link_says_is_read_as_it_says_it(said: dict[str, str]) -> None:
+def test_intact_and_encoded_campaign_links_are_read_unchanged(said: dict[str, str]) -> None:
     shown = {name: visible(text) for name, text in said.items()}
     meant = {name: text for name, text in shown.items() if text}
     for query in (urlencode(said), urlencode(said).replace("&", "&amp;"), quote(urlencode(said))):
@@ -94,7 +94,7 @@ HOLDS_MORE = [
 
 
 @pytest.mark.parametrize("value", HOLDS_MORE)
-def test_sound_value_with_parameters_of_its_own_is_whole(
+def test_value_that_contains_parameters_is_kept_whole(
     client: FlaskClient, session: Session, value: str
 ) -> None:
     said = {"utm_source": value, "utm_content": value, "utm_medium": "email"}
@@ -110,12 +110,12 @@ def test_sound_value_with_parameters_of_its_own_is_whole(
 
 
 @given(st.text())
-def test_any_query_at_all_is_read(text: str) -> None:
+def test_any_query_is_read_without_an_error(text: str) -> None:
     for query in (text, quote(text, errors="replace"), f"utm_source={text}"):
         assert set(campaign_links.read(query)) <= set(TAGS)
 
 
-def test_percent_sign_that_was_meant_stays() -> None:
+def test_percent_sign_in_a_value_is_kept() -> None:
     assert campaign_links.read("utm_campaign=100%25") == {"utm_campaign": "100%"}
     assert campaign_links.read("utm_campaign=50%25ff") == {"utm_campaign": "50%ff"}
 
@@ -132,7 +132,7 @@ STUCK = [
 
 @pytest.fixture
 def links(client: FlaskClient, session: Session, one_day: None) -> list[tuple[str, str]]:
-    """Each kind of link that is mailed, up to its token, and a token that ends with - or _."""
+    """Each kind of mailed link as path and token; some tokens end with - or _."""
     writing(session)
     order = with_checkout(session, cohort=JANUARY, number=1)
     orders.fulfill(session, order.id, paid(order), "test")
@@ -157,7 +157,7 @@ def links(client: FlaskClient, session: Session, one_day: None) -> list[tuple[st
     ]
 
 
-def test_mailed_link_works_with_what_is_stuck_to_it(
+def test_mailed_link_works_with_extra_characters(
     client: FlaskClient, links: list[tuple[str, str]]
 ) -> None:
     for kind, token in links:
@@ -176,7 +176,7 @@ def test_mailed_link_works_with_what_is_stuck_to_it(
             assert opened.status_code == 200, address
 
 
-def test_button_of_a_mangled_link_works_too(
+def test_button_of_a_mangled_link_works(
     client: FlaskClient, session: Session, links: list[tuple[str, str]]
 ) -> None:
     (_, confirm), (_, leave), *_ = links
@@ -185,7 +185,7 @@ def test_button_of_a_mangled_link_works_too(
     lead = session.scalars(select(Lead).where(Lead.email == "maria@example.com")).one()
     session.refresh(lead)
     assert lead.state == "confirmed"
-    session.commit()  # so that the next look sees what the app does now
+    session.commit()  # ends the transaction, so that the next read sees the app's changes
     data = {"List-Unsubscribe": "One-Click"}
     answer = client.post(f"/unsubscribe/{leave}/", data=data, follow_redirects=True)
     assert answer.status_code == 200
@@ -193,7 +193,7 @@ def test_button_of_a_mangled_link_works_too(
     assert lead.state == "unsubscribed"
 
 
-def test_redirect_to_the_clean_address_is_kept_by_nobody(
+def test_redirect_to_the_clean_address_is_not_cached(
     client: FlaskClient, links: list[tuple[str, str]]
 ) -> None:
     kind, token = links[0]
@@ -203,7 +203,7 @@ def test_redirect_to_the_clean_address_is_kept_by_nobody(
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_calendar_and_pages_of_the_site_work_with_it_as_well(
+def test_calendar_and_public_pages_work_with_extra_characters(
     client: FlaskClient, links: list[tuple[str, str]]
 ) -> None:
     seat = links[3][1]
@@ -217,7 +217,7 @@ def test_calendar_and_pages_of_the_site_work_with_it_as_well(
 
 
 @given(st.integers(0, 2**32), st.text(max_size=5), st.text(max_size=5))
-def test_token_is_found_or_the_text_left(number: int, before: str, after: str) -> None:
+def test_token_is_found_between_extra_characters(number: int, before: str, after: str) -> None:
     made = new_token(number)
     assert mailed_links.token(made) == made
     letters = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_%=")
@@ -226,14 +226,14 @@ def test_token_is_found_or_the_text_left(number: int, before: str, after: str) -
 
 
 @pytest.mark.parametrize("path", ["/confirm/", "/confirm/nonsense.", "/nothing.", "/compare/no)"])
-def test_address_that_is_nobodys_stays_unknown(client: FlaskClient, path: str) -> None:
+def test_unknown_address_stays_unknown(client: FlaskClient, path: str) -> None:
     answer: Any = client.get(path, follow_redirects=True)
     assert answer.status_code == 404
 
 
 @pytest.mark.parametrize("run", ["&gt;", ". ", ".", "= ", "&#38;", "/", "\u00a0"])
-def test_long_runs_of_signs_are_looked_at_once(client: FlaskClient, run: str) -> None:
-    """Tried in every way, twenty of them took seconds, and sixty a process for good."""
+def test_long_runs_of_extra_characters_are_scanned_once(client: FlaskClient, run: str) -> None:
+    """With backtracking, twenty repetitions took seconds, and sixty blocked a process forever."""
     for length in (60, 20_000):
         path = "/nothing" + run * length + "x"
         with client.open("/", environ_overrides={"PATH_INFO": path}) as answer:

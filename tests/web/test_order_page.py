@@ -1,4 +1,4 @@
-"""The order's page: what a buyer reads after the button, in every state an order can be in."""
+"""The order page: what a buyer reads in every state of an order."""
 
 import re
 from datetime import timedelta
@@ -39,7 +39,7 @@ def app(make_app: Any, sandbox: SandboxServer) -> Flask:
     return built
 
 
-def test_open_order_can_be_paid_or_canceled_and_says_how_long(
+def test_open_order_has_buttons_to_pay_and_cancel_and_shows_its_time(
     client: FlaskClient, session: Session
 ) -> None:
     order, url = bought(client, session, seats="2")
@@ -51,7 +51,7 @@ def test_open_order_can_be_paid_or_canceled_and_says_how_long(
     assert client.post(f"/orders/{order.token}", data={"action": "pay"}).location == url
 
 
-def test_minutes_that_are_left_are_true(client: FlaskClient, session: Session) -> None:
+def test_remaining_minutes_are_correct(client: FlaskClient, session: Session) -> None:
     order, _ = bought(client, session)
     with time_machine.travel(order.session_until - timedelta(seconds=61), tick=True):
         assert "for another 2 minutes" in words(order_page(client, order))
@@ -59,9 +59,7 @@ def test_minutes_that_are_left_are_true(client: FlaskClient, session: Session) -
         assert "for another 1 minute." in words(order_page(client, order))
 
 
-def test_waiting_page_looks_again_without_script_until_told_to_stop(
-    client: FlaskClient, session: Session
-) -> None:
+def test_open_order_page_refreshes_until_stopped(client: FlaskClient, session: Session) -> None:
     order, _ = bought(client, session)
     html = order_page(client, order)
     assert refresh(html) == f"30;url=/orders/{order.token}"
@@ -71,7 +69,7 @@ def test_waiting_page_looks_again_without_script_until_told_to_stop(
     assert f'<a href="/orders/{order.token}">Look again</a>' in still
 
 
-def test_paid_order_says_what_was_paid_and_what_happens_next(
+def test_paid_order_shows_the_payment_and_the_next_steps(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session, seats="2", name="Zoë <b>")
@@ -97,7 +95,7 @@ def test_paid_order_says_what_was_paid_and_what_happens_next(
     assert buttons(html) == ["Change seat 1", "Send the invitation"]
 
 
-def test_paid_page_asks_stripe_no_more(
+def test_page_of_a_paid_order_does_not_call_stripe(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -107,7 +105,7 @@ def test_paid_page_asks_stripe_no_more(
     assert heading(order_page(client, order)) == "You're in"
 
 
-def test_payment_that_comes_later_is_told_and_nothing_is_asked_of_the_buyer(
+def test_pending_payment_needs_no_action_by_the_buyer(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -121,7 +119,7 @@ def test_payment_that_comes_later_is_told_and_nothing_is_asked_of_the_buyer(
     assert orders.enrollments(session, order) == []
 
 
-def test_order_has_failed_only_when_stripe_says_so(
+def test_payment_is_shown_as_failed_only_after_stripe_reports_it(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -136,7 +134,7 @@ def test_order_has_failed_only_when_stripe_says_so(
     assert refresh(html) is None
 
 
-def test_declined_card_leaves_the_order_to_be_paid(
+def test_order_stays_open_after_a_declined_card(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -157,7 +155,7 @@ def test_canceled_order_says_that_no_payment_was_taken(
     assert seats.seats_left(session, COURSE, JANUARY) == JANUARY.seats
 
 
-def test_expired_order_says_so_and_never_that_it_worked(
+def test_expired_order_is_shown_as_expired(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(client, session)
@@ -169,7 +167,7 @@ def test_expired_order_says_so_and_never_that_it_worked(
 
 
 @pytest.mark.parametrize("action", ["pay", "cancel"])
-def test_order_that_has_ended_leads_nobody_to_pay(
+def test_buttons_of_a_paid_order_do_nothing(
     client: FlaskClient, session: Session, sandbox: SandboxServer, action: str
 ) -> None:
     order, url = bought(client, session)
@@ -180,12 +178,12 @@ def test_order_that_has_ended_leads_nobody_to_pay(
     assert heading(order_page(client, order)) == "You're in"
 
 
-def test_money_without_a_place_is_returned_and_the_page_says_so(
+def test_paid_order_without_a_seat_shows_the_refund(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
     sandbox.pay(url)
-    take_seats(session, order)  # before the payment was seen
+    take_seats(session, order)  # before the site knows about the payment
     session.commit()
     html = order_page(client, order)
     assert heading(html) == "Paid, but no seat was left"
@@ -194,7 +192,7 @@ def test_money_without_a_place_is_returned_and_the_page_says_so(
     assert "/enrollments/" not in html
 
 
-def test_money_without_a_place_that_could_not_be_returned_is_not_called_returned(
+def test_failed_refund_is_not_shown_as_refunded(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -215,7 +213,7 @@ def test_money_without_a_place_that_could_not_be_returned_is_not_called_returned
     assert "are refunding" not in read and "have refunded" not in read
 
 
-def test_paying_with_the_address_of_another_shows_nothing_of_theirs(
+def test_same_address_does_not_show_the_order_of_another(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     theirs, url = bought(client, session)
@@ -230,7 +228,7 @@ def test_paying_with_the_address_of_another_shows_nothing_of_theirs(
     assert [secret for secret in secrets if secret in answer.text] == []
 
 
-def test_stranger_sees_nothing(client: FlaskClient, session: Session) -> None:
+def test_wrong_token_does_not_open_an_order(client: FlaskClient, session: Session) -> None:
     order, _ = bought(client, session)
     for guess in (str(order.id), order.session_id, order.token[:-1], "x" * 32):
         answer = client.get(f"/orders/{guess}", follow_redirects=True)
@@ -238,7 +236,7 @@ def test_stranger_sees_nothing(client: FlaskClient, session: Session) -> None:
         assert "maria" not in answer.text.lower()
 
 
-def test_course_taken_off_the_site_takes_nothing_from_its_buyers(
+def test_order_of_a_removed_cohort_can_still_be_paid(
     make_app: Any, site_root: Any, sandbox: SandboxServer, session: Session
 ) -> None:
     app = make_app(root=site_root, stripe_api_base=sandbox.url)
@@ -259,7 +257,7 @@ def break_(sandbox: SandboxServer) -> None:
     sandbox.control("fault", kind="html", times=50)
 
 
-def test_pay_page_that_cannot_be_opened_keeps_the_order(
+def test_order_is_kept_when_the_payment_page_does_not_open(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     sandbox.control("fault", kind="html", times=50)
@@ -277,7 +275,7 @@ def test_pay_page_that_cannot_be_opened_keeps_the_order(
     assert sent.location.startswith(sandbox.url)
 
 
-def test_page_that_cannot_ask_says_neither_paid_nor_unpaid(
+def test_page_without_an_answer_from_stripe_does_not_guess_the_state(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, url = bought(client, session)
@@ -294,7 +292,7 @@ def test_page_that_cannot_ask_says_neither_paid_nor_unpaid(
     assert heading(order_page(client, order)) == "You're in"
 
 
-def test_order_that_cannot_be_canceled_says_that_it_ends_by_itself(
+def test_failed_cancellation_says_when_the_order_expires(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     order, _ = bought(client, session)
@@ -306,7 +304,7 @@ def test_order_that_cannot_be_canceled_says_that_it_ends_by_itself(
     assert buttons(answer.text) == ["Try to cancel again"]
 
 
-def test_order_never_opened_at_stripe_has_run_out_when_its_time_is_over(
+def test_order_without_a_checkout_expires_after_its_time(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     sandbox.control("fault", kind="html", times=50)

@@ -1,4 +1,4 @@
-"""Public pages: what a reader, a search engine and a slow phone get."""
+"""Public pages: content, structure, weight, and data for search engines."""
 
 import json
 import re
@@ -24,11 +24,11 @@ COMPARISON = f"/compare/{CONTENT.comparisons[0].slug}"
 COURSE = f"/courses/{CONTENT.courses[0].slug}"
 CACHED = ["/", "/compare", COMPARISON, COURSE, "/privacy", "/terms"]
 PUBLIC = [*CACHED, "/signup"]
-WEIGHT = 14 * 1024  # bytes of HTML and CSS, brotli, that a public page may have
+WEIGHT = 14 * 1024  # limit for HTML and CSS of a public page, in bytes compressed with brotli
 
 
 class Outline(HTMLParser):
-    """Reads what matters of a page: addresses, headings, landmarks, inline script and style."""
+    """A parser for addresses, headings, landmarks, inline scripts and styles of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -69,12 +69,12 @@ def structured(html: str) -> list[dict[str, Any]]:
 
 
 def score(html: str) -> str:
-    """Return the words of the table's last line, its cells apart."""
+    """Return the text of the table's last row, with spaces between its cells."""
     return shown(re.findall(r"<tfoot.*?</tfoot>", html, re.S)[0].replace("<td", " <td"))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_page_says_what_it_is(client: FlaskClient, address: str) -> None:
+def test_page_has_title_description_and_structure(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 200
     page = Outline(answer.text)
@@ -94,7 +94,7 @@ def test_page_says_what_it_is(client: FlaskClient, address: str) -> None:
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_page_asks_nobody_else_for_anything(client: FlaskClient, address: str) -> None:
+def test_page_loads_nothing_from_other_sites(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert "Set-Cookie" not in answer.headers
     page = Outline(answer.text)
@@ -107,7 +107,7 @@ def test_page_asks_nobody_else_for_anything(client: FlaskClient, address: str) -
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_every_link_leads_somewhere(client: FlaskClient, address: str) -> None:
+def test_every_link_has_a_target(client: FlaskClient, address: str) -> None:
     page = Outline(client.get(address).text)
     for link in {urlsplit(one)._replace(fragment="").geturl() for one in page.addresses}:
         if link.startswith("/"):
@@ -119,7 +119,7 @@ def test_every_link_leads_somewhere(client: FlaskClient, address: str) -> None:
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_page_and_style_sheet_are_light(client: FlaskClient, address: str) -> None:
+def test_page_and_style_sheet_are_small(client: FlaskClient, address: str) -> None:
     html = client.get(address).data
     sheets = re.findall(rb'<link rel="stylesheet" href="([^"]+)"', html)
     assert len(sheets) == 1
@@ -128,7 +128,7 @@ def test_page_and_style_sheet_are_light(client: FlaskClient, address: str) -> No
     assert weight <= WEIGHT
 
 
-def test_comparison_shows_its_file_word_for_word(client: FlaskClient) -> None:
+def test_comparison_shows_all_texts_of_its_file(client: FlaskClient) -> None:
     words = shown(client.get(COMPARISON).text)
     one = CONTENT.comparisons[0]
     said = [
@@ -147,7 +147,7 @@ def test_comparison_shows_its_file_word_for_word(client: FlaskClient) -> None:
     assert [text for text in said if " ".join(text.split()) not in words] == []
 
 
-def test_score_is_counted_and_one_win_is_singular(client: FlaskClient) -> None:
+def test_score_is_counted_and_one_win_is_in_the_singular(client: FlaskClient) -> None:
     foot = score(client.get(COMPARISON).text)
     assert re.search(r"\b3 wins\b", foot)
     assert re.search(r"\b1 win\b(?!s)", foot)
@@ -162,7 +162,7 @@ def test_another_winner_changes_the_score(make_app: Any, site_root: Any) -> None
     assert re.search(r"\b3 wins .*\b0 wins\b", score(html))
 
 
-def test_questions_are_told_to_search_engines(client: FlaskClient) -> None:
+def test_structured_data_has_the_questions_and_the_breadcrumbs(client: FlaskClient) -> None:
     blocks = {block["@type"]: block for block in structured(client.get(COMPARISON).text)}
     questions = blocks["FAQPage"]["mainEntity"]
     asked = CONTENT.comparisons[0].faq.questions
@@ -172,7 +172,7 @@ def test_questions_are_told_to_search_engines(client: FlaskClient) -> None:
     assert [step["position"] for step in trail] == list(range(1, len(trail) + 1))
 
 
-def test_course_is_told_to_search_engines_with_price_and_dates(client: FlaskClient) -> None:
+def test_structured_data_has_the_course_with_price_and_dates(client: FlaskClient) -> None:
     course = CONTENT.courses[0]
     blocks = {block["@type"]: block for block in structured(client.get(COURSE).text)}
     told = blocks["Course"]
@@ -182,7 +182,7 @@ def test_course_is_told_to_search_engines_with_price_and_dates(client: FlaskClie
     assert "USD" in json.dumps(told["offers"])
 
 
-def test_course_page_says_what_is_sold_and_for_how_much(client: FlaskClient) -> None:
+def test_course_page_shows_price_refund_rule_and_seats(client: FlaskClient) -> None:
     html = client.get(COURSE).text
     words = shown(html)
     course = CONTENT.courses[0]
@@ -193,7 +193,7 @@ def test_course_page_says_what_is_sold_and_for_how_much(client: FlaskClient) -> 
         assert f'href="{COURSE}/enroll?cohort={cohort.code}"' in html
 
 
-def test_legal_pages_alone_wait_for_their_first_reader(app: Flask, tmp_path: Path) -> None:
+def test_only_legal_pages_are_rendered_at_the_first_request(app: Flask, tmp_path: Path) -> None:
     pages = current.of(app).pages
     pages.fill(tmp_path / "compressed.zip")
     paths = ["/", "/privacy", "/terms"]
@@ -203,7 +203,7 @@ def test_legal_pages_alone_wait_for_their_first_reader(app: Flask, tmp_path: Pat
     assert all(pages.kept(path) for path in paths)
 
 
-def test_site_map_lists_every_page_and_robots_names_it(client: FlaskClient) -> None:
+def test_sitemap_lists_every_page_and_robots_txt_links_to_it(client: FlaskClient) -> None:
     answer = client.get("/sitemap.xml")
     assert answer.mimetype == "application/xml"
     space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
@@ -215,7 +215,7 @@ def test_site_map_lists_every_page_and_robots_names_it(client: FlaskClient) -> N
     assert "Sitemap: http://localhost/sitemap.xml" in client.get("/robots.txt").text
 
 
-def test_icon_is_in_the_page_and_at_the_address_that_search_engines_ask(
+def test_icon_is_in_the_page_and_at_favicon_ico(
     client: FlaskClient,
 ) -> None:
     icon = client.get("/favicon.ico")
@@ -223,7 +223,7 @@ def test_icon_is_in_the_page_and_at_the_address_that_search_engines_ask(
     assert f'<link rel="icon" href="data:image/svg+xml,{quote(icon.data)}">' in client.get("/").text
 
 
-def test_addresses_come_from_the_settings_and_never_from_the_host_header(
+def test_addresses_come_from_the_settings_not_the_host_header(
     app: Flask, client: FlaskClient
 ) -> None:
     for address in PUBLIC:
@@ -233,7 +233,7 @@ def test_addresses_come_from_the_settings_and_never_from_the_host_header(
 
 
 def share_picture(client: FlaskClient, path: str) -> bytes:
-    """Return the picture that a page names for those who share it."""
+    """Return the share image of a page."""
     page = client.get(path).text
     address = re.search(r'property="og:image" content="http://localhost(/share/[^"]+)"', page)
     assert address
@@ -243,7 +243,7 @@ def share_picture(client: FlaskClient, path: str) -> bytes:
         return answer.get_data()
 
 
-def test_share_picture_is_there_without_set_up_and_follows_an_edit(
+def test_share_image_is_made_on_request_and_changes_with_the_content(
     make_app: Any, site_root: Path
 ) -> None:
     client = make_app(root=site_root).test_client()
@@ -260,12 +260,12 @@ def test_share_picture_is_there_without_set_up_and_follows_an_edit(
     assert share_picture(client, "/courses/ai-pm-short") != first
 
 
-def test_share_picture_is_sent_where_it_cannot_be_stored(make_app: Any, instance: Path) -> None:
+def test_share_image_is_sent_if_it_cannot_be_stored(make_app: Any, instance: Path) -> None:
     client = make_app().test_client()
     (instance / "share").write_text("no folder")
     assert share_picture(client, "/").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "drawn.json", "../secret_key", "compare/x.png"])
-def test_share_picture_of_no_page_is_not_found(client: FlaskClient, name: str) -> None:
+def test_share_image_of_an_unknown_page_is_not_found(client: FlaskClient, name: str) -> None:
     assert client.get(f"/share/{name}").status_code == 404

@@ -1,4 +1,4 @@
-"""The part of an order's page on which its buyer says who takes the places."""
+"""The participants section of the order page."""
 
 import re
 from typing import Any
@@ -31,7 +31,7 @@ def app(make_app: Any, database_url: str) -> Flask:
 
 @pytest.fixture
 def order(session: Session) -> Order:
-    """A paid order of three places."""
+    """A paid order of three seats."""
     writing(session)
     order = with_checkout(session, cohort=JANUARY, number=3)
     orders.fulfill(session, order.id, paid(order), "test")
@@ -55,7 +55,9 @@ def seats(session: Session, order: Order) -> list[Enrollment]:
     return list(orders.enrollments(session, order))
 
 
-def test_places_without_a_name_ask_for_one_calmly(client: FlaskClient, order: Order) -> None:
+def test_unnamed_seats_are_shown_with_the_form_to_name_them(
+    client: FlaskClient, order: Order
+) -> None:
     html = order_page(client, order)
     said = words(html)
     assert "2 seats have no participant yet. Each participant gets an email" in said
@@ -64,7 +66,7 @@ def test_places_without_a_name_ask_for_one_calmly(client: FlaskClient, order: Or
     assert 'href="#participants"' in html
 
 
-def test_named_in_one_go_then_the_page_says_so(
+def test_named_participant_is_stored_and_shown(
     client: FlaskClient, session: Session, order: Order
 ) -> None:
     answer = send(client, order, typed(2, BEN), typed(3, {"name": "", "email": ""}))
@@ -93,7 +95,7 @@ def test_named_in_one_go_then_the_page_says_so(
         (BEN, {"name": "M", "email": "maria@example.com"}, "This person has seat 1 already"),
     ],
 )
-def test_mistakes_are_named_and_lose_nothing_typed(
+def test_mistake_is_shown_and_the_typed_values_are_kept(
     client: FlaskClient,
     session: Session,
     order: Order,
@@ -111,13 +113,13 @@ def test_mistakes_are_named_and_lose_nothing_typed(
     assert [one.email for one in seats(session, order)] == ["maria@example.com", None, None]
 
 
-def test_nothing_typed_is_said_to_be_nothing(client: FlaskClient, order: Order) -> None:
+def test_empty_form_is_refused(client: FlaskClient, order: Order) -> None:
     answer = send(client, order, typed(2, {"name": "", "email": ""}))
     assert answer.status_code == 422
     assert "Enter a name and an email address for at least one seat" in words(answer.text)
 
 
-def test_second_window_hears_who_was_quicker_and_what_it_typed(
+def test_second_window_shows_the_earlier_change_and_its_own_values(
     client: FlaskClient, session: Session, order: Order
 ) -> None:
     send(client, order, typed(2, BEN))
@@ -130,7 +132,7 @@ def test_second_window_hears_who_was_quicker_and_what_it_typed(
     assert [one.email for one in seats(session, order)] == ["maria@example.com", BEN["email"], None]
 
 
-def test_who_was_replaced_finds_out_on_their_page(
+def test_page_of_a_replaced_participant_says_so(
     client: FlaskClient, session: Session, order: Order
 ) -> None:
     send(client, order, typed(2, BEN))
@@ -148,7 +150,7 @@ def test_who_was_replaced_finds_out_on_their_page(
     assert client.get(f"/enrollments/{zoe.token}/calendar.ics").status_code == 200
 
 
-def test_receipt_is_the_buyers_whoever_has_the_first_place(
+def test_receipt_is_shown_only_to_the_buyer(
     client: FlaskClient, session: Session, order: Order
 ) -> None:
     first = seats(session, order)[0]
@@ -158,10 +160,12 @@ def test_receipt_is_the_buyers_whoever_has_the_first_place(
     page = words(client.get(f"/enrollments/{ben.token}").text)
     assert "Receipt" not in page and "maria@example.com" not in page
     html = order_page(client, order)
-    assert "/enrollments/" not in html  # the buyer has no page; Ben's is not the buyer's to open
+    assert "/enrollments/" not in html  # the buyer has no own page now
 
 
-def test_invitation_again(client: FlaskClient, session: Session, order: Order) -> None:
+def test_repeated_invitation_is_refused_while_the_first_is_queued(
+    client: FlaskClient, session: Session, order: Order
+) -> None:
     path = f"/orders/{order.token}/participants/2/invitation"
     send(client, order, typed(2, BEN))
     answer = client.post(path, data={"turn": "1"})
@@ -170,10 +174,10 @@ def test_invitation_again(client: FlaskClient, session: Session, order: Order) -
     assert client.post(path, data={"turn": "x"}).status_code == 409
     assert client.post(path.replace("/2/", "/7/"), data={"turn": "1"}).status_code == 409
     assert client.post(path.replace(order.token, "no-order")).status_code == 404
-    assert client.get(path).status_code == 405  # looking acts for nobody
+    assert client.get(path).status_code == 405  # GET sends no mail
 
 
-def test_places_stay_as_they_are_once_the_course_has_started(
+def test_participants_cannot_be_replaced_after_the_start(
     client: FlaskClient, session: Session, order: Order
 ) -> None:
     send(client, order, typed(2, BEN))
@@ -193,7 +197,7 @@ def test_places_stay_as_they_are_once_the_course_has_started(
         assert "This course is over" in words(html)
 
 
-def test_name_is_corrected_after_the_start_and_nobody_is_mailed(
+def test_name_can_be_corrected_after_the_start(
     client: FlaskClient, session: Session, order: Order
 ) -> None:
     send(client, order, typed(2, {"name": "Bne", "email": "ben@example.com"}))
@@ -211,7 +215,7 @@ def test_name_is_corrected_after_the_start_and_nobody_is_mailed(
     assert (ben.name, ben.email, ben.token) == ("<b>Ben", "ben@example.com", token)
 
 
-def test_dispute_leaves_places_and_dates_alone(
+def test_dispute_locks_the_seats_and_pauses_access(
     app: Flask, client: FlaskClient, session: Session, order: Order
 ) -> None:
     send(client, order, typed(2, BEN))
@@ -231,7 +235,9 @@ def test_dispute_leaves_places_and_dates_alone(
     assert client.get(f"/enrollments/{ben.token}/calendar.ics").status_code == 303
 
 
-def test_single_place_has_nobody_to_name(client: FlaskClient, session: Session) -> None:
+def test_order_of_one_seat_has_no_participants_section(
+    client: FlaskClient, session: Session
+) -> None:
     writing(session)
     order = with_checkout(session, cohort=JANUARY)
     orders.fulfill(session, order.id, paid(order), "test")

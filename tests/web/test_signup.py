@@ -1,4 +1,4 @@
-"""Signing up: the form in its states, what is stored, and who is refused."""
+"""Signing up: the states of the form, the stored rows, and refused input."""
 
 import re
 from html import unescape
@@ -27,7 +27,7 @@ def count(session: Session, model: type[Any]) -> int:
 
 
 @pytest.mark.parametrize("address", FORMS)
-def test_form_stands_in_the_page_unticked(client: FlaskClient, address: str) -> None:
+def test_form_is_in_the_page_with_the_box_unticked(client: FlaskClient, address: str) -> None:
     html = client.get(address).text
     form = html[html.index('id="signup"') :]
     assert 'name="email"' in form
@@ -36,7 +36,7 @@ def test_form_stands_in_the_page_unticked(client: FlaskClient, address: str) -> 
 
 
 @pytest.mark.parametrize("address", FORMS)
-def test_good_sign_up_is_stored_whole_and_names_the_address(
+def test_valid_sign_up_is_stored_and_shows_the_address(
     client: FlaskClient, session: Session, address: str
 ) -> None:
     answer = client.post(address, data=GOOD)
@@ -53,7 +53,7 @@ def test_good_sign_up_is_stored_whole_and_names_the_address(
 
 
 @pytest.mark.parametrize("address", FORMS[:-1])
-def test_answer_made_of_the_page_in_memory_is_the_one_rendered_whole(
+def test_response_from_the_page_cache_equals_the_rendered_one(
     app: Flask, client: FlaskClient, address: str
 ) -> None:
     rendered = client.post(address, data=GOOD)
@@ -66,9 +66,7 @@ def test_answer_made_of_the_page_in_memory_is_the_one_rendered_whole(
     assert (other.status_code, "<b>@" in other.text) == (422, False)
 
 
-def test_exact_words_beside_the_box_are_kept_with_the_consent(
-    client: FlaskClient, session: Session
-) -> None:
+def test_exact_consent_text_is_stored(client: FlaskClient, session: Session) -> None:
     page = shown(client.get(PAGE).text)
     client.post(PAGE, data=GOOD, headers={"User-Agent": "Tester/1.0"})
     event = session.scalars(select(ConsentEvent)).one()
@@ -88,21 +86,21 @@ def test_exact_words_beside_the_box_are_kept_with_the_consent(
         ("nobody", None),
     ],
 )
-def test_evidence_names_a_region_and_no_person(
+def test_ip_address_of_the_consent_is_shortened(
     client: FlaskClient, session: Session, address: str, kept: str | None
 ) -> None:
     client.post(PAGE, data=GOOD, environ_base={"REMOTE_ADDR": address})
     assert session.scalars(select(ConsentEvent.ip)).all() == [kept]
 
 
-def test_page_and_campaign_come_along_from_the_query(client: FlaskClient, session: Session) -> None:
+def test_page_and_campaign_are_stored_from_the_query(client: FlaskClient, session: Session) -> None:
     client.post(f"{PAGE}?utm_source=news&utm_campaign=fall%202026&other=1", data=GOOD)
     lead = session.scalars(select(Lead)).one()
     assert (lead.page, lead.utm_source, lead.utm_campaign) == (PAGE, "news", "fall 2026")
     assert lead.utm_medium is None
 
 
-def test_stand_alone_form_carries_the_page_before_it_along(
+def test_separate_form_takes_page_and_campaign_from_the_referer(
     client: FlaskClient, session: Session
 ) -> None:
     came_from = f"http://localhost{PAGE}?utm_source=news&utm_medium=email"
@@ -115,9 +113,7 @@ def test_stand_alone_form_carries_the_page_before_it_along(
     assert (lead.page, lead.utm_source, lead.utm_medium) == (PAGE, "news", "email")
 
 
-def test_page_that_a_form_claims_is_stored_only_when_it_is_ours(
-    client: FlaskClient, session: Session
-) -> None:
+def test_unknown_page_in_the_form_is_not_stored(client: FlaskClient, session: Session) -> None:
     client.post("/signup", data={**GOOD, "page": "/maria/was/here"})
     lead = session.scalars(select(Lead)).one()
     event = session.scalars(select(ConsentEvent)).one()
@@ -125,7 +121,7 @@ def test_page_that_a_form_claims_is_stored_only_when_it_is_ours(
 
 
 @pytest.mark.parametrize("address", ["https://evil.example/x?utm_source=y", "http://[evil"])
-def test_another_sites_address_is_not_carried_along(client: FlaskClient, address: str) -> None:
+def test_referer_of_another_site_is_ignored(client: FlaskClient, address: str) -> None:
     answer = client.get("/signup", headers={"Referer": address})
     assert answer.status_code == 200
     assert re.findall(r'type="hidden" name="(\w+)"', answer.text) == ["wording"]
@@ -144,7 +140,7 @@ def test_another_sites_address_is_not_carried_along(client: FlaskClient, address
         ("m" * 308 + "@example.com", "Enter an email address of at most 254 characters"),
     ],
 )
-def test_mistyped_address_gets_a_sentence_and_is_kept(
+def test_invalid_address_is_explained_and_kept(
     client: FlaskClient, session: Session, typed: str, sentence: str
 ) -> None:
     answer = client.post(PAGE, data={**GOOD, "email": typed})
@@ -158,7 +154,7 @@ def test_mistyped_address_gets_a_sentence_and_is_kept(
     assert count(session, Lead) == 0
 
 
-def test_several_mistakes_are_named_together(client: FlaskClient) -> None:
+def test_several_mistakes_are_shown_together(client: FlaskClient) -> None:
     answer = client.post("/signup", data={"email": "maria@example", "name": "x" * 101})
     words = shown(answer.text)
     assert "Enter an email address with a full domain" in words
@@ -166,7 +162,7 @@ def test_several_mistakes_are_named_together(client: FlaskClient) -> None:
     assert "Tick the box" in words
 
 
-def test_every_state_of_a_known_address_gets_the_same_answer(
+def test_known_address_gets_the_same_response_in_every_state(
     client: FlaskClient, session: Session
 ) -> None:
     def answer() -> str:
@@ -181,24 +177,20 @@ def test_every_state_of_a_known_address_gets_the_same_answer(
         assert answer() == first
 
 
-def test_reload_of_the_answer_makes_no_second_lead(client: FlaskClient, session: Session) -> None:
+def test_form_sent_again_makes_no_second_lead(client: FlaskClient, session: Session) -> None:
     for _ in range(3):
         client.post(PAGE, data=GOOD)
     client.post(PAGE, data={**GOOD, "email": "maria@EXAMPLE.com"})
     assert count(session, Lead) == 1
 
 
-def test_no_more_than_three_mails_an_hour_to_one_address(
-    client: FlaskClient, session: Session
-) -> None:
+def test_address_gets_at_most_three_mails_an_hour(client: FlaskClient, session: Session) -> None:
     for _ in range(6):
         client.post(PAGE, data=GOOD)
     assert count(session, Message) == 3
 
 
-def test_owner_of_a_confirmed_address_hears_of_it_once_an_hour(
-    client: FlaskClient, session: Session
-) -> None:
+def test_confirmed_lead_gets_one_notice_an_hour(client: FlaskClient, session: Session) -> None:
     client.post(PAGE, data=GOOD)
     session.scalars(select(Lead)).one().state = LeadState.CONFIRMED
     session.execute(text("DELETE FROM message"))
@@ -208,7 +200,7 @@ def test_owner_of_a_confirmed_address_hears_of_it_once_an_hour(
     assert [mail.kind for mail in session.scalars(select(Message))] == ["already"]
 
 
-def test_send_again_says_so_and_change_brings_the_form_back(
+def test_done_state_can_send_again_or_return_to_the_form(
     client: FlaskClient, session: Session
 ) -> None:
     client.post(PAGE, data=GOOD)
@@ -223,14 +215,14 @@ def test_send_again_says_so_and_change_brings_the_form_back(
 
 
 def buttons(html: str) -> list[dict[str, str]]:
-    """Return what each button of a page's done state sends."""
+    """Return the fields that each button of the done state sends."""
     forms = re.findall(r'<form[^>]* class="choices".*?</form>', html, re.S)
     field = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
     return [{name: unescape(value) for name, value in field.findall(form)} for form in forms]
 
 
 @pytest.mark.parametrize("address", [PAGE, "/signup"])
-def test_slip_in_a_known_domain_is_asked_about_and_mended_with_one_click(
+def test_probable_typo_can_be_corrected_with_one_click(
     client: FlaskClient, session: Session, address: str
 ) -> None:
     address += "?utm_source=news"
@@ -247,7 +239,7 @@ def test_slip_in_a_known_domain_is_asked_about_and_mended_with_one_click(
 
 
 @pytest.mark.parametrize("address", FORMS)
-def test_mailbox_that_is_thrown_away_is_refused_with_a_sentence_at_the_field(
+def test_disposable_mailbox_is_refused_with_the_reason(
     client: FlaskClient, session: Session, address: str
 ) -> None:
     answer = client.post(address, data={**GOOD, "email": "maria@fresh.mailinator.com"})
@@ -259,7 +251,7 @@ def test_mailbox_that_is_thrown_away_is_refused_with_a_sentence_at_the_field(
     assert count(session, Lead) == 0
 
 
-def test_slip_that_thieves_have_registered_is_asked_about_before_anything_is_sent(
+def test_dangerous_typo_domain_gets_a_question_and_no_mail(
     client: FlaskClient, session: Session
 ) -> None:
     answer = client.post(PAGE, data={**GOOD, "email": "maria@gmial.com"})
@@ -268,7 +260,9 @@ def test_slip_that_thieves_have_registered_is_asked_about_before_anything_is_sen
     assert count(session, Message) == 0
 
 
-def test_filled_trap_is_kept_but_never_mailed(client: FlaskClient, session: Session) -> None:
+def test_sign_up_with_the_trap_field_is_held_and_gets_no_mail(
+    client: FlaskClient, session: Session
+) -> None:
     trapped = client.post(PAGE, data={**GOOD, "website": "http://spam.example"})
     assert session.scalars(select(Lead)).one().state == "held"
     assert count(session, Message) == 0
@@ -305,13 +299,13 @@ def test_post_from_another_site_is_refused(
         assert 'href="/signup"' in answer.text
 
 
-def test_no_cookie_and_no_address_in_any_header(client: FlaskClient) -> None:
+def test_headers_have_no_cookie_and_no_address(client: FlaskClient) -> None:
     for answer in (client.get(PAGE), client.post(PAGE, data=GOOD), client.get("/signup")):
         assert "Set-Cookie" not in answer.headers
         assert "maria" not in str(answer.headers).lower()
 
 
-def test_database_away_keeps_what_was_typed(app: Flask, client: FlaskClient) -> None:
+def test_typed_values_are_kept_when_the_database_fails(app: Flask, client: FlaskClient) -> None:
     client.get(PAGE)
     with app.app_context():
         from models import db
@@ -324,23 +318,23 @@ def test_database_away_keeps_what_was_typed(app: Flask, client: FlaskClient) -> 
     assert 'name="email" value="maria@example.com"' in answer.text
 
 
-def test_address_that_grows_when_spellings_are_compared_is_told_so(
+def test_address_that_is_too_long_after_normalization_is_refused(
     make_app: Any, database_url: str
 ) -> None:
     app: Flask = make_app(database_url=database_url)
-    # Each of these letters stands for four others.
+    # Normalization turns each of these characters into four.
     answer = app.test_client().post("/signup", data={**GOOD, "email": "㍿" * 70 + "@example.com"})
     assert answer.status_code == 422
     assert "Enter an email address of at most 254 characters" in answer.text
 
 
-def test_hostile_strings_in_every_field_break_nothing(
+def test_hostile_strings_in_every_field_cause_no_error(
     client: FlaskClient, session: Session
 ) -> None:
     send_hostile(client, session, 60)
 
 
-def test_words_changed_since_the_page_was_opened_are_agreed_to_anew(
+def test_changed_consent_text_must_be_accepted_again(
     make_app: Any, site_root: Path, sqlite_url: str
 ) -> None:
     client = make_app(root=site_root).test_client()

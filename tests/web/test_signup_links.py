@@ -1,4 +1,4 @@
-"""The pages behind the links in mail: a look never acts, a click does."""
+"""The pages behind mailed links: opening a link changes nothing, its button does."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.signups import GOOD, shown
 def lead(client: FlaskClient, session: Session) -> Lead:
     client.post("/signup", data=GOOD)
     lead = session.scalars(select(Lead)).one()
-    session.commit()  # so that the next look sees what the app has done meanwhile
+    session.commit()  # ends the transaction, so that the next read sees the app's changes
     return lead
 
 
@@ -40,7 +40,7 @@ def test_opening_a_link_changes_nothing(client: FlaskClient, session: Session, l
     assert everything(session) == before
 
 
-def test_page_has_one_button_and_keeps_its_address_to_itself(
+def test_page_has_one_button_and_does_not_reveal_its_address(
     client: FlaskClient, lead: Lead
 ) -> None:
     for address in (f"/confirm/{lead.confirm_token}", f"/unsubscribe/{lead.unsubscribe_token}"):
@@ -53,7 +53,7 @@ def test_page_has_one_button_and_keeps_its_address_to_itself(
         assert "Set-Cookie" not in answer.headers
 
 
-def test_button_confirms_and_a_second_click_is_fine(
+def test_button_confirms_and_a_second_click_changes_nothing(
     client: FlaskClient, session: Session, lead: Lead
 ) -> None:
     for _ in range(2):
@@ -65,7 +65,7 @@ def test_button_confirms_and_a_second_click_is_fine(
     assert kinds == ["given", "confirmed"]
 
 
-def test_expired_link_offers_a_new_one(client: FlaskClient, session: Session, lead: Lead) -> None:
+def test_expired_link_can_be_renewed(client: FlaskClient, session: Session, lead: Lead) -> None:
     lead.confirm_until = now() - timedelta(days=1)
     session.commit()
     address = f"/confirm/{lead.confirm_token}"
@@ -79,7 +79,7 @@ def test_expired_link_offers_a_new_one(client: FlaskClient, session: Session, le
 
 
 @pytest.mark.parametrize(("kind", "way_out"), [("confirm", "/signup"), ("unsubscribe", "mailto:")])
-def test_unknown_link_says_what_to_do(client: FlaskClient, kind: str, way_out: str) -> None:
+def test_unknown_link_offers_a_way_on(client: FlaskClient, kind: str, way_out: str) -> None:
     for answer in (client.get(f"/{kind}/nonsense"), client.post(f"/{kind}/nonsense")):
         main = answer.text[answer.text.index("<main") : answer.text.index("</main>")]
         assert answer.status_code == 404
@@ -87,15 +87,13 @@ def test_unknown_link_says_what_to_do(client: FlaskClient, kind: str, way_out: s
 
 
 @pytest.mark.parametrize("kind", ["confirm", "unsubscribe"])
-def test_link_that_no_database_can_look_up_is_unknown(
-    make_app: Any, database_url: str, kind: str
-) -> None:
+def test_link_with_a_null_character_is_unknown(make_app: Any, database_url: str, kind: str) -> None:
     app: Flask = make_app(database_url=database_url)
     for answer in (app.test_client().get(f"/{kind}/%00"), app.test_client().post(f"/{kind}/%00")):
         assert answer.status_code == 404
 
 
-def test_mail_program_unsubscribes_with_one_post_and_no_cookie(
+def test_one_click_unsubscribe_needs_no_cookie_and_no_origin(
     client: FlaskClient, session: Session, lead: Lead
 ) -> None:
     answer = client.post(
@@ -109,7 +107,7 @@ def test_mail_program_unsubscribes_with_one_post_and_no_cookie(
     assert session.scalars(select(ConsentEvent)).all()[-1].form == "one-click"
 
 
-def test_mail_program_may_send_the_field_as_a_part(
+def test_one_click_unsubscribe_accepts_multipart_form_data(
     client: FlaskClient, session: Session, lead: Lead
 ) -> None:
     client.post(

@@ -1,7 +1,7 @@
-"""Every way Stripe can fail, at every call that a buyer causes: a calm page, and no seat lost.
+"""Every fault of Stripe at every call that a buyer causes: a calm page, and no lost seat.
 
-One stand-in for Stripe and one site on each database serve the whole module; each test buys as
-another person.
+One sandbox and one site on each database serve the whole module; each test buys as another
+person.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ _numbers = count(1)
 
 @pytest.fixture
 def email(client: FlaskClient, session: Session) -> Iterator[str]:
-    """The address of a new buyer; whatever they leave open is canceled, and no seat is lost."""
+    """The address of a new buyer; afterwards, cancel open orders and check that no seat is lost."""
     free = seats.seats_left(session, COURSE, JANUARY)
     session.rollback()
     address = f"buyer{next(_numbers)}@example.com"
@@ -50,13 +50,13 @@ def email(client: FlaskClient, session: Session) -> Iterator[str]:
 
 
 def changed(client: FlaskClient, email: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what one form says at first, and what it says when its buyer comes back to it."""
+    """Return the fields of a form, and the changed fields that the same buyer sends next."""
     first = {"email": email, "request_key": hidden(client.get(ENROLL).text)["request_key"]}
     return first, {**first, "seats": "2"}
 
 
 def of(session: Session, email: str) -> list[Order]:
-    """Return the orders of a buyer as they are now, oldest first."""
+    """Return the orders of a buyer with their current values, oldest first."""
     session.rollback()
     found = select(Order).where(Order.email == email).order_by(Order.id)
     return list(session.scalars(found.execution_options(populate_existing=True)))
@@ -68,13 +68,13 @@ def state(session: Session, order: Order) -> str:
 
 
 def made_for(sandbox: SandboxServer, order: Order) -> list[dict[str, Any]]:
-    """Return the sessions that Stripe has for an order, newest first."""
+    """Return the sessions of an order at Stripe, newest first."""
     every = sandbox.state()["sessions"]
     return [one for one in every if one["client_reference_id"] == order.token]
 
 
 def calm(answer: TestResponse, said: str, status: int = 503) -> None:
-    """Hold the page to what every page in trouble must be, and to what it says of the money."""
+    """Assert what every page about a fault must have, and what it says about the money."""
     assert answer.status_code == status
     assert answer.headers["Cache-Control"] == "no-store"
     read = words(answer.text)
@@ -88,7 +88,7 @@ def pressed(client: FlaskClient, order: Order, action: str) -> TestResponse:
 
 
 def try_again(client: FlaskClient, order: Order, action: str) -> TestResponse:
-    """Press the button until Stripe, which may be busy with the first try, has done it."""
+    """Press the button until it works: Stripe may still be busy with the first attempt."""
     answers = []
 
     def works() -> bool:
@@ -101,13 +101,13 @@ def try_again(client: FlaskClient, order: Order, action: str) -> TestResponse:
 
 @walk
 @acting
-def test_pay_page_is_not_made(
+def test_order_can_be_paid_after_a_failed_creation_of_its_checkout(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
 ) -> None:
     with trouble.at(*CREATE):
         answer = buy(client, email=email)
     calm(answer, "Nothing was charged")
-    ours = trouble.kind == "wrong"  # Stripe was reached: the page does not say otherwise
+    ours = trouble.kind == "wrong"  # Stripe did answer, and the page does not deny it
     assert heading(answer.text) == (OURS if ours else "The payment page did not open")
     (order,) = of(session, email)
     assert state(session, order) == "open"
@@ -115,13 +115,13 @@ def test_pay_page_is_not_made(
     assert try_again(client, order, "pay").location == location
     newest, *others = made_for(sandbox, order)
     assert newest["url"] == location
-    # Stripe repeats a 500 for a day, so the key is given up, and what it made is known to nobody.
+    # Stripe repeats a 500 for a day, so the site uses a new key, and the first session is lost.
     assert len(others) == (trouble.kind == "500" and trouble.after)
 
 
 @walk
 @acting
-def test_older_order_is_not_ended_for_a_new_one(
+def test_order_is_replaced_after_a_failed_expiry(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
 ) -> None:
     first, second = changed(client, email)
@@ -129,7 +129,7 @@ def test_older_order_is_not_ended_for_a_new_one(
     with trouble.at(*EXPIRE):
         answer = buy(client, **second)
     calm(answer, "so we could not replace it. Nothing was charged just now.")
-    read, ours = words(answer.text), trouble.kind == "wrong"  # Stripe was reached
+    read, ours = words(answer.text), trouble.kind == "wrong"  # Stripe did answer
     assert (f"{OURS}: we could not end your earlier order" in read) == ours
     assert ("We could not end your earlier order at Stripe" in read) != ours
     assert len(of(session, email)) == 1
@@ -138,10 +138,10 @@ def test_older_order_is_not_ended_for_a_new_one(
 
 @walk
 @looking
-def test_older_order_cannot_be_looked_at_for_a_new_one(
+def test_order_is_replaced_after_a_failed_retrieval(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
 ) -> None:
-    """Stripe refuses to end a session that has ended: then it is asked how."""
+    """Stripe refuses to expire a session that has ended, so the site retrieves it."""
     first, second = changed(client, email)
     buy(client, **first)
     sandbox.control("expire", id=of(session, email)[0].session_id)
@@ -153,10 +153,10 @@ def test_older_order_cannot_be_looked_at_for_a_new_one(
 
 @walk
 @acting
-def test_older_order_that_never_had_a_pay_page_is_not_ended_for_a_new_one(
+def test_order_without_a_checkout_is_replaced_after_a_failed_creation(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
 ) -> None:
-    """To end it, its session is made, or found, under the key that Stripe may know already."""
+    """To expire it, the site creates its session again, under the key that Stripe may know."""
     sandbox.control("fault", kind="reset", method="POST")
     first, second = changed(client, email)
     buy(client, **first)
@@ -173,7 +173,7 @@ def replaced_in_the_end(
     email: str,
     answer: TestResponse,
 ) -> None:
-    """Send the form again that the page kept, until it leads to Stripe: for one order, once."""
+    """Send the kept form until it redirects to Stripe; assert one session for the new order."""
     form = {"cohort": JANUARY.code, "seats": "2", "name": "Maria", "email": email}
     assert f'value="{email}"' in answer.text
     form |= hidden(answer.text)
@@ -195,7 +195,7 @@ def replaced_in_the_end(
 
 @walk
 @acting
-def test_order_is_not_canceled(
+def test_order_can_be_canceled_after_a_failed_expiry(
     client: FlaskClient, session: Session, email: str, trouble: Trouble
 ) -> None:
     buy(client, email=email)
@@ -209,7 +209,7 @@ def test_order_is_not_canceled(
 
 @walk
 @looking
-def test_order_page_cannot_look(
+def test_order_page_recovers_after_a_failed_retrieval(
     client: FlaskClient, session: Session, sandbox: SandboxServer, email: str, trouble: Trouble
 ) -> None:
     sandbox.pay(buy(client, email=email).location)

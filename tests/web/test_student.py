@@ -1,4 +1,4 @@
-"""The student's page: status first, for whoever has its address and nobody else."""
+"""The student's page: status first, and open only to those who have its address."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def app(make_app: Any) -> Flask:
 
 
 def enrolled(session: Session, number: int = 1, **amounts: int) -> list[Enrollment]:
-    """Return the seats of an order that was just paid for."""
+    """Return the seats of a newly paid order."""
     writing(session)
     order = with_checkout(session, cohort=JANUARY, number=number)
     orders.fulfill(session, order.id, paid(order, **amounts), "test")
@@ -43,7 +43,7 @@ def page(client: FlaskClient, enrollment: Enrollment) -> str:
     return answer.text
 
 
-def test_page_says_when_and_where_first_and_then_what_was_paid(
+def test_page_shows_first_session_then_dates_then_payment(
     client: FlaskClient, session: Session
 ) -> None:
     (seat,) = enrolled(session)
@@ -67,7 +67,7 @@ def test_page_says_when_and_where_first_and_then_what_was_paid(
     assert places == sorted(places)
     assert "hello@example.com" in read
     assert COURSE.refund_rule in read
-    assert buttons(html) == []  # nothing here acts
+    assert buttons(html) == []  # the page has no buttons
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_page_says_when_and_where_first_and_then_what_was_paid(
         ("2027-03-12T00:01-05:00", "This course ended on March 11, 2027."),
     ],
 )
-def test_status_follows_the_course(
+def test_status_changes_with_the_dates_of_the_course(
     client: FlaskClient, session: Session, moment: str, said: str
 ) -> None:
     (seat,) = enrolled(session)
@@ -90,18 +90,18 @@ def test_status_follows_the_course(
     assert ("The course team sent both by email" in read) is ("ended" not in said)
 
 
-def test_receipt_counts_discount_and_tax(client: FlaskClient, session: Session) -> None:
+def test_receipt_shows_discount_and_tax(client: FlaskClient, session: Session) -> None:
     amounts = {"amount_discount": 20_000, "amount_tax": 19_000, "amount_total": 119_000}
     read = words(page(client, enrolled(session, **amounts)[0]))
     assert "Price $1,200 Discount -$200 Tax $190 Paid $1,190" in read
 
 
-def test_receipt_says_that_tax_is_part_of_the_price(client: FlaskClient, session: Session) -> None:
+def test_receipt_shows_included_tax(client: FlaskClient, session: Session) -> None:
     read = words(page(client, enrolled(session, amount_tax=19_000)[0]))
     assert "Tax, included $190 Paid $1,200" in read
 
 
-def test_other_places_of_an_order_show_nothing_of_the_buyer(
+def test_page_of_another_seat_shows_no_data_of_the_buyer(
     client: FlaskClient, session: Session
 ) -> None:
     first, second = enrolled(session, number=2)
@@ -129,7 +129,7 @@ def test_calendar_file_comes_with_the_page(client: FlaskClient, session: Session
     assert all(link in event["DESCRIPTION"] for event in events)
 
 
-def test_address_is_not_to_be_guessed(client: FlaskClient, session: Session) -> None:
+def test_address_cannot_be_guessed(client: FlaskClient, session: Session) -> None:
     (seat,) = enrolled(session)
     assert len(seat.token) >= 22  # 128 bits in base64
     for guess in (str(seat.id), str(seat.order_id), seat.token[:-1], seat.token.swapcase()):
@@ -139,9 +139,7 @@ def test_address_is_not_to_be_guessed(client: FlaskClient, session: Session) -> 
             assert b"Maria" not in answer.data
 
 
-def test_course_that_left_the_site_keeps_its_students(
-    make_app: Any, site_root: Any, session: Session
-) -> None:
+def test_page_works_for_a_removed_cohort(make_app: Any, site_root: Any, session: Session) -> None:
     client = make_app(root=site_root).test_client()
     (seat,) = enrolled(session)
     file = site_root / "site/content/courses/ai-pm-bootcamp.yaml"

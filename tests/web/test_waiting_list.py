@@ -1,4 +1,4 @@
-"""The waiting list of full dates: who is put on it, what they are told, and what the desk sees."""
+"""The waiting list of full cohorts: joining, mails, and the desk."""
 
 import csv
 import re
@@ -46,7 +46,7 @@ both = pytest.mark.parametrize("app", ["sqlite", "postgresql"], indirect=True)
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest, make_app: Any) -> Flask:
-    """The site on SQLite, or on both databases in turn."""
+    """The site on SQLite, or on the database that the test names."""
     database = getattr(request, "param", "sqlite")
     built: Flask = make_app(database_url=request.getfixturevalue(f"{database}_url"))
     return built
@@ -77,14 +77,14 @@ def kinds(session: Session, model: Any) -> list[str]:
 
 
 def joined(client: FlaskClient, session: Session) -> Waiting:
-    """Ask, and confirm with the mailed link."""
+    """Join the waiting list, and confirm with the mailed link."""
     join(client)
     assert client.post(f"/waiting-list/{waiting(session).token}").status_code == 200
     return waiting(session)
 
 
 @pytest.mark.usefixtures("full")
-def test_asking_is_stored_with_the_words_shown_the_dates_and_the_page(
+def test_request_is_stored_with_the_shown_text_dates_and_page(
     client: FlaskClient, session: Session
 ) -> None:
     shown = words(client.get(ENROLL + f"?cohort={JANUARY.code}").text)
@@ -104,7 +104,7 @@ def test_asking_is_stored_with_the_words_shown_the_dates_and_the_page(
 
 
 @pytest.mark.usefixtures("full")
-def test_nobody_waits_before_the_owner_of_the_address_says_so(
+def test_request_counts_only_after_the_mailed_link_is_confirmed(
     client: FlaskClient, session: Session
 ) -> None:
     said = words(join(client).text)
@@ -124,7 +124,7 @@ def test_nobody_waits_before_the_owner_of_the_address_says_so(
 
 
 @both
-def test_confirmed_subscriber_is_put_on_no_list_by_a_stranger(
+def test_confirmed_lead_must_confirm_the_waiting_list_too(
     client: FlaskClient, session: Session
 ) -> None:
     client.post("/signup", data=GOOD)
@@ -141,13 +141,15 @@ def test_confirmed_subscriber_is_put_on_no_list_by_a_stranger(
 def test_waiting_is_no_consent_to_updates(client: FlaskClient, session: Session) -> None:
     joined(client, session)
     assert lead(session).state == "waiting"
-    client.post("/signup", data=GOOD)  # by anyone
+    client.post("/signup", data=GOOD)  # this form needs no proof of ownership
     assert lead(session).state == "pending"
     assert waiting(session).waits
     assert kinds(session, Message) == ["wait", "waiting", "confirm"]
 
 
-def test_answer_tells_nobody_who_is_known(client: FlaskClient, session: Session) -> None:
+def test_response_is_the_same_for_known_and_unknown_addresses(
+    client: FlaskClient, session: Session
+) -> None:
     first = join(client).text
     assert join(client).text == first
     client.post(f"/waiting-list/{waiting(session).token}")
@@ -157,7 +159,7 @@ def test_answer_tells_nobody_who_is_known(client: FlaskClient, session: Session)
     assert join(client, website="http://spam.example").text == first
 
 
-def test_mail_to_one_address_stays_bearable(client: FlaskClient, session: Session) -> None:
+def test_mails_to_one_address_are_limited_per_hour(client: FlaskClient, session: Session) -> None:
     for _ in range(6):
         join(client)
     assert kinds(session, Message) == ["wait"] * 3
@@ -165,11 +167,11 @@ def test_mail_to_one_address_stays_bearable(client: FlaskClient, session: Sessio
     with time_machine.travel(now() + timedelta(hours=2), tick=True):
         for _ in range(3):
             join(client)
-    # The page had said it when the place was confirmed: a fourth mail in that hour was not owed.
+    # The confirmed page already said it, so no fourth mail was queued in that hour.
     assert kinds(session, Message) == ["wait"] * 3 + ["waiting"]
 
 
-def test_trap_of_robots_mails_nobody(client: FlaskClient, session: Session) -> None:
+def test_request_with_the_trap_field_gets_no_mail(client: FlaskClient, session: Session) -> None:
     join(client, website="http://spam.example")
     assert lead(session).state == "held"
     assert kinds(session, Message) == []
@@ -179,20 +181,22 @@ def test_trap_of_robots_mails_nobody(client: FlaskClient, session: Session) -> N
 
 
 @both
-def test_unsubscribing_leaves_every_list_and_undo_brings_back(
+def test_unsubscribing_leaves_the_waiting_list_and_undo_rejoins_it(
     client: FlaskClient, session: Session
 ) -> None:
     link = joined(client, session).token
     way_out = f"/unsubscribe/{lead(session).unsubscribe_token}"
     client.post(way_out)
     assert not waiting(session).waits
-    assert client.post(f"/waiting-list/{link}").status_code == 404  # an old link is void
+    assert client.post(f"/waiting-list/{link}").status_code == 404  # the old link is void
     client.post(way_out, data={"action": "undo"})
     assert waiting(session).waits
     assert lead(session).state == "waiting"
 
 
-def test_back_on_the_list_is_not_back_in_the_updates(client: FlaskClient, session: Session) -> None:
+def test_waiting_list_and_updates_are_rejoined_separately(
+    client: FlaskClient, session: Session
+) -> None:
     client.post("/signup", data=GOOD)
     client.post(f"/confirm/{lead(session).confirm_token}")
     client.post(f"/unsubscribe/{lead(session).unsubscribe_token}")
@@ -203,10 +207,10 @@ def test_back_on_the_list_is_not_back_in_the_updates(client: FlaskClient, sessio
     client.post("/signup", data=GOOD)
     client.post(f"/confirm/{lead(session).confirm_token}")
     assert lead(session).state == "confirmed"
-    assert not waiting(session).waits  # nor the other way round
+    assert not waiting(session).waits  # and the reverse
 
 
-def test_expired_link_offers_a_new_one(client: FlaskClient, session: Session) -> None:
+def test_expired_link_can_be_renewed(client: FlaskClient, session: Session) -> None:
     join(client)
     address = f"/waiting-list/{waiting(session).token}"
     with time_machine.travel(now() + timedelta(days=8), tick=True):
@@ -223,7 +227,7 @@ def test_expired_link_offers_a_new_one(client: FlaskClient, session: Session) ->
     assert "This link is not valid" in words(unknown.text)
 
 
-def test_mail_that_is_no_longer_true_is_held(client: FlaskClient, session: Session) -> None:
+def test_mail_that_no_longer_applies_is_held(client: FlaskClient, session: Session) -> None:
     joined(client, session)
 
     def goes(kind: str) -> bool:
@@ -236,7 +240,7 @@ def test_mail_that_is_no_longer_true_is_held(client: FlaskClient, session: Sessi
     assert not goes("waiting")
 
 
-def test_mails_say_what_is_waited_for(
+def test_mails_name_the_dates_of_the_waiting_list(
     app: Flask, client: FlaskClient, session: Session, instance: Path
 ) -> None:
     join(client, name="Maria")
@@ -260,7 +264,7 @@ def test_mails_say_what_is_waited_for(
     assert "List-Unsubscribe" in told
 
 
-def test_mistake_is_told_and_what_was_known_is_carried_on(
+def test_mistake_is_shown_and_page_and_campaign_are_kept(
     client: FlaskClient, session: Session
 ) -> None:
     referer = {"Referer": f"http://localhost{COURSE_PAGE}?utm_source=news"}
@@ -281,9 +285,7 @@ def test_post_from_another_site_is_refused(client: FlaskClient, session: Session
     assert list(session.scalars(select(Waiting))) == []
 
 
-def test_course_that_is_full_has_the_form_in_its_page(
-    client: FlaskClient, session: Session
-) -> None:
+def test_full_course_has_the_form_in_its_page(client: FlaskClient, session: Session) -> None:
     for cohort in COURSE.cohorts:
         leave(session, cohort, 0)
     for address in (COURSE_PAGE, ENROLL):
@@ -297,7 +299,7 @@ def test_course_that_is_full_has_the_form_in_its_page(
     assert f"{COURSE.title}, April 6 to" in april
 
 
-def test_last_seat_that_goes_while_the_form_is_open_leaves_the_waiting_list(
+def test_enroll_form_of_a_cohort_filled_meanwhile_has_a_waiting_list(
     client: FlaskClient, session: Session
 ) -> None:
     form = typed(client, name="Zoë")
@@ -310,7 +312,7 @@ def test_last_seat_that_goes_while_the_form_is_open_leaves_the_waiting_list(
     assert 'value="maria@example.com"' in section
 
 
-def test_dates_with_places_say_so_and_dates_that_began_take_nobody(
+def test_waiting_list_of_an_open_or_started_cohort_explains_itself(
     client: FlaskClient, session: Session
 ) -> None:
     html = client.get(LIST).text
@@ -326,7 +328,7 @@ def test_dates_with_places_say_so_and_dates_that_began_take_nobody(
 
 
 @both
-def test_desk_counts_filters_and_exports_who_waits(
+def test_desk_counts_filters_and_exports_waiting_leads(
     app: Flask, client: FlaskClient, session: Session
 ) -> None:
     joined(client, session)
@@ -357,7 +359,7 @@ def test_desk_counts_filters_and_exports_who_waits(
 
 
 @both
-def test_buyer_whose_money_came_too_late_waits_without_asking(
+def test_late_buyer_joins_the_waiting_list_automatically(
     app: Flask, client: FlaskClient, session: Session, instance: Path
 ) -> None:
     order = unseated(session)
@@ -384,7 +386,7 @@ def test_buyer_whose_money_came_too_late_waits_without_asking(
     assert "Join the waiting list" in words(client.get(page).text)
 
 
-def test_buyer_who_waits_and_is_subscribed_stays_both(
+def test_late_buyer_on_the_list_keeps_waiting_time_and_subscription(
     client: FlaskClient, session: Session
 ) -> None:
     client.post("/signup?utm_source=x", data=GOOD)
@@ -397,7 +399,7 @@ def test_buyer_who_waits_and_is_subscribed_stays_both(
 
 
 @pytest.mark.parametrize("reason", ["erased", "bounced", "unsubscribed"])
-def test_buyer_who_wants_no_mail_is_put_on_no_list(
+def test_late_buyer_without_mail_consent_joins_no_list(
     client: FlaskClient, session: Session, reason: str
 ) -> None:
     if reason == "unsubscribed":

@@ -1,4 +1,4 @@
-"""The webhook: verify, note, answer; and what it does not do."""
+"""The webhook: verify, store and answer; and what it must not do."""
 
 from pathlib import Path
 from typing import Any
@@ -37,18 +37,18 @@ def noted(session: Session) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("path", ["/webhooks/stripe", "/webhooks/stripe/"])
-def test_event_is_noted_as_a_job(client: FlaskClient, session: Session, path: str) -> None:
+def test_event_is_stored_as_a_job(client: FlaskClient, session: Session, path: str) -> None:
     assert send(client, event(), path=path) == 200
     assert noted(session) == [("evt_1", COMPLETED, "cs_test_1")]
     assert session.scalars(select(StripeEvent.done_at)).one() is None
 
 
-def test_same_event_again_is_one_job(client: FlaskClient, session: Session) -> None:
+def test_repeated_event_is_one_job(client: FlaskClient, session: Session) -> None:
     assert [send(client, event()) for _ in range(3)] == [200] * 3
     assert len(noted(session)) == 1
 
 
-def test_either_secret_is_good_while_one_is_rolled(client: FlaskClient) -> None:
+def test_both_secrets_are_accepted(client: FlaskClient) -> None:
     assert send(client, event(number=1), SECRET) == 200
     assert send(client, event(number=2), "whsec_2") == 200
     assert send(client, event(number=3), "whsec_old") == 400
@@ -62,7 +62,7 @@ def test_either_secret_is_good_while_one_is_rolled(client: FlaskClient) -> None:
         {"livemode": True},
     ],
 )
-def test_event_that_is_not_ours_to_follow_is_answered_and_forgotten(
+def test_event_of_another_type_or_mode_is_answered_and_not_stored(
     client: FlaskClient, session: Session, other: dict[str, Any]
 ) -> None:
     assert send(client, event(**other)) == 200
@@ -85,19 +85,19 @@ BALANCE = {"object": "balance", "available": [], "livemode": False, "pending": [
         {"data": {"object": {"id": 7}}},
     ],
 )
-def test_event_of_another_kind_is_answered_whatever_it_tells_of(
+def test_event_of_another_type_is_answered_with_any_content(
     client: FlaskClient, session: Session, given: dict[str, Any]
 ) -> None:
-    """A thin event tells of no object: https://docs.stripe.com/event-destinations#thin-events."""
+    """A thin event has no object: https://docs.stripe.com/event-destinations#thin-events."""
     assert send(client, event("balance.available", **given)) == 200
     assert noted(session) == []
 
 
 @pytest.mark.parametrize("id_", ["cs_\0", "cs_\ud800", "cs_" + "x" * 5000, "", "cs 1"])
-def test_id_that_no_table_holds_is_answered_and_not_noted(
+def test_id_that_cannot_be_stored_is_answered_and_not_stored(
     make_app: Any, engine: Engine, id_: str
 ) -> None:
-    """To send it again, as Stripe does after a 400, would change nothing."""
+    """After a 400 Stripe would send it again, to no effect."""
     url = engine.url.render_as_string(hide_password=False)
     client = make_app(database_url=url, stripe_webhook_secret=SECRET).test_client()
     assert send(client, event(data={"object": {"id": id_}})) == 200
@@ -116,7 +116,7 @@ def test_bad_signature_is_refused(
     assert noted(session) == []
 
 
-def test_signature_is_good_for_five_minutes(client: FlaskClient, session: Session) -> None:
+def test_signature_is_valid_for_five_minutes(client: FlaskClient, session: Session) -> None:
     """Source: https://docs.stripe.com/webhooks#replay-attacks."""
     for age, status in ((TOLERANCE + 5, 400), (TOLERANCE - 30, 200)):
         assert send(client, event(), age=age) == status
@@ -124,7 +124,7 @@ def test_signature_is_good_for_five_minutes(client: FlaskClient, session: Sessio
 
 
 @pytest.mark.parametrize("version", ["2011-01-01", "2026-10-28.endive", "2040-01-01.zinnia", None])
-def test_event_of_any_api_version_is_a_hint(
+def test_event_of_any_api_version_is_stored(
     client: FlaskClient, session: Session, version: str | None
 ) -> None:
     assert send(client, event(api_version=version)) == 200
@@ -140,10 +140,10 @@ def test_test_event_has_no_effect_on_a_live_site(make_app: Any) -> None:
         assert len(noted(session)) == 1
 
 
-def test_mail_in_trouble_is_no_trouble_of_the_webhook(
+def test_mail_failure_does_not_affect_the_webhook(
     make_app: Any, sandbox: SandboxServer, server: MailServer, instance: Path
 ) -> None:
-    """Stripe would try again for three days, and the buyer has the place all the while."""
+    """Otherwise Stripe would retry for three days, although the buyer already has the seat."""
     app = make_app(stripe_api_base=sandbox.url, stripe_secret_key=KEY, stripe_webhook_secret=SECRET)
     client = app.test_client()
     with app.app_context():
@@ -166,11 +166,11 @@ def test_mail_in_trouble_is_no_trouble_of_the_webhook(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"null", b'{"object":"event"}'])
-def test_signed_nonsense_is_refused(client: FlaskClient, body: bytes) -> None:
+def test_signed_but_invalid_event_is_refused(client: FlaskClient, body: bytes) -> None:
     assert send(client, body) == 400
 
 
-def test_no_origin_and_no_cookie_is_asked_for(client: FlaskClient) -> None:
+def test_webhook_needs_no_cookie_and_accepts_any_origin(client: FlaskClient) -> None:
     body = event()
     signature = stripe.WebhookSignature.generate_signature_header(body.decode(), SECRET)
     headers = {
@@ -183,12 +183,12 @@ def test_no_origin_and_no_cookie_is_asked_for(client: FlaskClient) -> None:
     assert "Set-Cookie" not in answer.headers
 
 
-def test_event_larger_than_a_form_may_be_is_taken(client: FlaskClient, session: Session) -> None:
+def test_event_larger_than_a_form_is_accepted(client: FlaskClient, session: Session) -> None:
     assert send(client, event(request={"id": "x" * 200_000})) == 200
     assert len(noted(session)) == 1
 
 
-def test_hundred_events_from_one_address_are_all_taken(
+def test_hundred_events_from_one_address_are_all_accepted(
     client: FlaskClient, session: Session
 ) -> None:
     assert {send(client, event(number=number)) for number in range(100)} == {200}
