@@ -1,4 +1,4 @@
-"""The order's summary: what a buyer reads before paying, and what is refused there."""
+"""The enroll page: what a buyer reads before payment, and what is refused."""
 
 import re
 from html import unescape
@@ -39,7 +39,7 @@ def app(make_app: Any, sandbox: SandboxServer) -> Flask:
     return built
 
 
-def test_says_what_is_bought_when_it_runs_and_what_it_costs(client: FlaskClient) -> None:
+def test_page_shows_course_dates_and_price(client: FlaskClient) -> None:
     html = client.get(ENROLL).text
     read = words(html)
     said = [COURSE.title, COURSE.price.tax, COURSE.refund_rule, JANUARY.meets]
@@ -50,7 +50,7 @@ def test_says_what_is_bought_when_it_runs_and_what_it_costs(client: FlaskClient)
     assert 'href="/terms"' in html
 
 
-def test_asks_for_name_and_address_and_nothing_more(client: FlaskClient) -> None:
+def test_form_asks_only_for_seats_name_and_address(client: FlaskClient) -> None:
     html = client.get(ENROLL).text
     asked = re.findall(r'<input type="(?:text|email|tel|password)"[^>]* name="(\w+)"', html)
     assert asked == ["seats", "name", "email"]
@@ -58,7 +58,7 @@ def test_asks_for_name_and_address_and_nothing_more(client: FlaskClient) -> None
     assert 'autocomplete="email"' in html
 
 
-def test_dates_that_were_clicked_are_chosen(client: FlaskClient) -> None:
+def test_cohort_in_the_link_is_selected(client: FlaskClient) -> None:
     def chosen(query: str) -> list[str]:
         return re.findall(r'value="([\w-]+)" required checked', client.get(ENROLL + query).text)
 
@@ -67,7 +67,7 @@ def test_dates_that_were_clicked_are_chosen(client: FlaskClient) -> None:
     assert chosen("?cohort=no-such") == [JANUARY.code]
 
 
-def test_no_visitor_gets_a_cookie_and_the_form_may_lead_to_the_pay_page(
+def test_page_sets_no_cookie_and_its_policy_allows_the_payment_page(
     client: FlaskClient, sandbox: SandboxServer
 ) -> None:
     answer = client.get(ENROLL)
@@ -77,8 +77,8 @@ def test_no_visitor_gets_a_cookie_and_the_form_may_lead_to_the_pay_page(
     assert f"form-action 'self' https://checkout.stripe.com {sandbox.url};" in policy
 
 
-def test_button_says_each_total_as_the_server_would(client: FlaskClient) -> None:
-    """The script shows these; it knows nothing of currencies itself."""
+def test_totals_for_the_button_are_formatted_by_the_server(client: FlaskClient) -> None:
+    """The script shows these totals, because it does not know currencies."""
     html = client.get(ENROLL).text
     totals = re.findall(r'data-totals="([^"]+)"', html)[0].split("|")
     amount = int(re.findall(r'data-amount="(\d+)"', html)[0])
@@ -98,7 +98,7 @@ def test_button_says_each_total_as_the_server_would(client: FlaskClient) -> None
         ({"cohort": ""}, "Choose dates with free seats"),
     ],
 )
-def test_mistake_is_told_in_its_place_and_the_rest_is_kept(
+def test_mistake_is_shown_at_its_field_and_the_rest_is_kept(
     client: FlaskClient, session: Session, wrong: dict[str, str], message: str
 ) -> None:
     answer = client.post(ENROLL, data=typed(client, **{"name": "Zoë & Co", **wrong}))
@@ -117,7 +117,7 @@ def test_mistake_is_told_in_its_place_and_the_rest_is_kept(
     assert placed(session) == []
 
 
-def test_buyer_is_told_of_a_slip_but_never_stopped_by_it(
+def test_probable_typo_in_an_address_does_not_stop_an_order(
     client: FlaskClient, session: Session
 ) -> None:
     answer = buy(client, email="maria@gamil.com", name="")
@@ -136,10 +136,10 @@ def test_several_mistakes_are_listed_with_links_to_their_fields(client: FlaskCli
         assert f'id="enroll-{name}"' in html
 
 
-def test_nobody_is_sent_on_to_pay_an_amount_that_was_not_words(
+def test_amount_that_was_not_on_the_button_is_not_ordered(
     client: FlaskClient, session: Session
 ) -> None:
-    """Without script the button goes on saying the price of one place."""
+    """Without JavaScript the button still shows the price of one seat."""
     answer = client.post(ENROLL, data=typed(client, seats="3"))
     assert answer.status_code == 200
     assert "3 seats cost $3,600. The button you pressed said another amount" in words(answer.text)
@@ -151,7 +151,7 @@ def test_nobody_is_sent_on_to_pay_an_amount_that_was_not_words(
     assert len(placed(session)) == 1
 
 
-def test_coming_back_for_another_number_makes_another_order(
+def test_changed_number_of_seats_makes_another_order(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     form = typed(client)
@@ -166,7 +166,7 @@ def test_coming_back_for_another_number_makes_another_order(
     assert sorted(made) == [COURSE.price.amount, 2 * COURSE.price.amount]
 
 
-def test_full_dates_cannot_be_chosen_and_lead_to_the_waiting_list(
+def test_full_cohort_cannot_be_chosen_and_has_a_waiting_list(
     client: FlaskClient, session: Session
 ) -> None:
     leave(session, JANUARY, 0)
@@ -177,7 +177,7 @@ def test_full_dates_cannot_be_chosen_and_lead_to_the_waiting_list(
     assert buttons(html) == ["Pay $1,200 with Stripe", "Join the waiting list"]
 
 
-def test_course_that_is_full_offers_the_waiting_list_and_nothing_to_pay(
+def test_full_course_has_a_waiting_list_and_no_payment_button(
     client: FlaskClient, session: Session
 ) -> None:
     for cohort in COURSE.cohorts:
@@ -194,7 +194,7 @@ def test_course_that_is_full_offers_the_waiting_list_and_nothing_to_pay(
         (1, "3", "Only 1 seat is left on these dates, and you asked for 3."),
     ],
 )
-def test_asking_for_more_than_is_left_says_how_many_before_paying(
+def test_order_for_too_many_seats_names_the_seats_left(
     client: FlaskClient, session: Session, left: int, asked: str, said: str
 ) -> None:
     leave(session, JANUARY, left)
@@ -206,7 +206,7 @@ def test_asking_for_more_than_is_left_says_how_many_before_paying(
     assert placed(session) == []
 
 
-def test_dates_that_filled_up_meanwhile_are_told(client: FlaskClient, session: Session) -> None:
+def test_cohort_that_filled_up_meanwhile_is_reported(client: FlaskClient, session: Session) -> None:
     form = typed(client)
     leave(session, JANUARY, 0)
     answer = client.post(ENROLL, data=form)
@@ -217,7 +217,9 @@ def test_dates_that_filled_up_meanwhile_are_told(client: FlaskClient, session: S
     assert placed(session) == []
 
 
-def test_double_click_on_the_last_place_leads_to_it(client: FlaskClient, session: Session) -> None:
+def test_second_click_on_the_last_seat_makes_no_second_order(
+    client: FlaskClient, session: Session
+) -> None:
     leave(session, JANUARY, 1)
     form = typed(client)
     first, second = (client.post(ENROLL, data=form) for _ in range(2))
@@ -226,7 +228,7 @@ def test_double_click_on_the_last_place_leads_to_it(client: FlaskClient, session
     assert len(placed(session)) == 1
 
 
-def test_two_orders_of_one_visitor_never_hold_every_seat(
+def test_unpaid_orders_of_one_visitor_hold_a_limited_number_of_seats(
     client: FlaskClient, session: Session
 ) -> None:
     for number, email in ((10, "maria@example.com"), (5, "another@example.com")):
@@ -238,17 +240,17 @@ def test_two_orders_of_one_visitor_never_hold_every_seat(
         read = words(answer.text)
         assert "Too many seats wait for payment already. Nothing was charged for this" in read
         assert "Unpaid orders can hold 10 seats for one email address" in read
-        assert "and 15 for one network" in read  # whichever of the two it was
+        assert "and 15 for one network" in read  # both limits are named, whichever applies
         assert f'value="{email}"' in answer.text
     assert seats.seats_left(session, COURSE, JANUARY) == JANUARY.seats - 15
 
 
-def test_sixth_buyer_of_a_firm_gets_a_seat(client: FlaskClient) -> None:
+def test_twelve_buyers_on_one_network_all_get_a_seat(client: FlaskClient) -> None:
     for number in range(12):
         assert buy(client, email=f"p{number}@firm.example").status_code == 303
 
 
-def test_order_that_asks_for_more_seats_than_anyone_may_hold_is_told_how_many(
+def test_order_above_the_limit_of_held_seats_names_the_limit(
     client: FlaskClient, session: Session
 ) -> None:
     answer = buy(client, seats="12")
@@ -260,7 +262,7 @@ def test_order_that_asks_for_more_seats_than_anyone_may_hold_is_told_how_many(
     assert placed(session) == []
 
 
-def test_settings_say_how_many_seats_may_be_held(make_app: Any, sandbox: SandboxServer) -> None:
+def test_limits_of_held_seats_come_from_the_settings(make_app: Any, sandbox: SandboxServer) -> None:
     given = {"held_seats_per_address": 12, "held_seats_per_network": 13}
     client = make_app(stripe_api_base=sandbox.url, **given).test_client()
     assert buy(client, seats="12").status_code == 303
@@ -268,7 +270,7 @@ def test_settings_say_how_many_seats_may_be_held(make_app: Any, sandbox: Sandbox
     assert buy(client, email="other@example.com").status_code == 303
 
 
-def test_typing_the_address_of_another_ends_no_order_and_tells_nothing(
+def test_same_address_does_not_end_or_reveal_the_order_of_another(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     theirs, url = bought(client, session)
@@ -278,10 +280,10 @@ def test_typing_the_address_of_another_ends_no_order_and_tells_nothing(
     assert {one["status"] for one in sandbox.state()["sessions"]} == {"open"}
     sandbox.pay(url)
     assert heading(client.get(f"/orders/{theirs.token}").text) == "You're in"
-    assert buy(client, name="Mallory").status_code == 303  # nor whether it was paid
+    assert buy(client, name="Mallory").status_code == 303  # does not reveal that the order was paid
 
 
-def test_order_page_leads_to_the_form_which_replaces_that_order(
+def test_form_opened_from_the_order_page_replaces_that_order(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     first, _ = bought(client, session, seats="10", name="Zoë & Co")
@@ -299,7 +301,7 @@ def test_order_page_leads_to_the_form_which_replaces_that_order(
     assert sorted(one["status"] for one in sandbox.state()["sessions"]) == ["expired", "open"]
 
 
-def test_order_that_cannot_be_replaced_by_what_is_asked_for_stays(
+def test_order_stays_open_if_its_replacement_is_refused(
     client: FlaskClient, session: Session
 ) -> None:
     form = typed(client)
@@ -310,11 +312,11 @@ def test_order_that_cannot_be_replaced_by_what_is_asked_for_stays(
         assert answer.status_code == status
     assert [one.state for one in placed(session)] == ["open"]
     answer = client.post(ENROLL, data={**form, "seats": "4", "amount": ""})
-    assert answer.status_code == 303  # its own seat is one of the four
+    assert answer.status_code == 303  # the replaced order's seat counts as free
     assert [one.state for one in placed(session)] == ["canceled", "open"]
 
 
-def test_change_that_is_taken_back_is_another_order(client: FlaskClient, session: Session) -> None:
+def test_reverted_change_makes_another_order(client: FlaskClient, session: Session) -> None:
     form = typed(client)
     for number in ("1", "2", "1", "1"):
         answer = client.post(ENROLL, data={**form, "seats": number, "amount": ""})
@@ -329,7 +331,7 @@ def test_change_that_is_taken_back_is_another_order(client: FlaskClient, session
     ("limit", "changed"),
     [("order_limit", "email"), ("order_address_limit", "network")],
 )
-def test_orders_are_limited_and_the_form_is_kept(
+def test_orders_are_rate_limited_and_the_form_is_kept(
     make_app: Any, session: Session, sandbox: SandboxServer, limit: str, changed: str
 ) -> None:
     given = {limit: "3/hour", "trusted_proxies": 1}
@@ -354,7 +356,7 @@ def test_orders_are_limited_and_the_form_is_kept(
     assert (len(placed(session)), calls) == (3, 3)
 
 
-def test_order_that_was_paid_meanwhile_is_not_bought_twice(
+def test_order_paid_meanwhile_is_not_replaced_at_once(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     form = hidden(client.get(ENROLL).text)
@@ -364,10 +366,10 @@ def test_order_that_was_paid_meanwhile_is_not_bought_twice(
     assert answer.status_code == 409
     assert "is paid already, or its payment is on its way" in words(answer.text)
     assert len(placed(session)) == 1
-    assert buy(client, seats="2", request_key=form["request_key"]).status_code == 303  # after all
+    assert buy(client, seats="2", request_key=form["request_key"]).status_code == 303  # second try
 
 
-def test_unpaid_order_that_cannot_be_replaced_is_told(
+def test_order_is_not_replaced_when_stripe_fails(
     client: FlaskClient, session: Session, sandbox: SandboxServer
 ) -> None:
     form = hidden(client.get(ENROLL).text)
@@ -379,7 +381,7 @@ def test_unpaid_order_that_cannot_be_replaced_is_told(
     assert len(placed(session)) == 1
 
 
-def test_test_mode_is_told_on_every_page_that_leads_to_a_payment(
+def test_test_mode_is_shown_on_every_page_before_a_payment(
     make_app: Any, sandbox: SandboxServer
 ) -> None:
     for on, times in (("1", 1), ("0", 0)):
