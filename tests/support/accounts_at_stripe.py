@@ -1,4 +1,4 @@
-"""Two Stripe accounts, and a database that was restored."""
+"""Two Stripe accounts, and a database restored from a backup."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -44,7 +44,7 @@ def sweep(engine: Engine, gateway: Gateway) -> tuple[list[str], Sweep]:
 
 
 def lose(engine: Engine) -> None:
-    """Let the database be as before the first order, as when a backup is restored."""
+    """Reset the database to its state before the first order, as a restored backup would."""
     with Session(engine) as session:
         writing(session)
         for model in (Message, Enrollment, Hold, OrderEvent, Order):
@@ -60,7 +60,7 @@ def lose(engine: Engine) -> None:
 
 @pytest.fixture
 def lost(app: Flask, gateway: Gateway, sandbox: SandboxServer) -> Order:
-    """An order that was paid and that the database lacks since."""
+    """A paid order that the database no longer has."""
     with app.app_context():
         order, url = opened(db.engine, gateway)
         sandbox.pay(url)

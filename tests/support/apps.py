@@ -1,4 +1,4 @@
-"""An app for each test, on a database and an instance folder of its own."""
+"""Apps for tests, each with its own database and instance folder."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.support.people import SUPPRESSION_KEY
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
-    """Templates as the first app of the test process compiled them, for those after it."""
+    """Compiled templates, shared by all apps of the test process."""
     return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("compiled")))
 
 
@@ -30,7 +30,7 @@ def make_app(
     compiled: FileSystemBytecodeCache,
     apps: list[Flask],
 ) -> Iterator[Any]:
-    """Builds apps with given settings on an instance folder of their own; closes them after."""
+    """Build apps with the given settings on their own instance folder; close them afterwards."""
 
     def make(*, root: Path = ROOT, **given: Any) -> Flask:
         if "database_url" not in given:
@@ -69,7 +69,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def session(app: Flask) -> Iterator[Session]:
-    """A session of its own, apart from the app's requests."""
+    """A database session separate from the requests of the app."""
     with app.app_context():
         engine = db.engine
     with Session(engine, expire_on_commit=False) as session:
@@ -78,7 +78,7 @@ def session(app: Flask) -> Iterator[Session]:
 
 @pytest.fixture
 def site_root(tmp_path: Path) -> Path:
-    """A copy of what create_app reads, to be edited by a test."""
+    """A copy of the files that create_app reads, for a test to edit."""
     root = tmp_path / "root"
     for name in ("site/content", "site/static", "templates"):
         shutil.copytree(ROOT / name, root / name)

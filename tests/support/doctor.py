@@ -1,4 +1,4 @@
-"""What flask doctor finds."""
+"""The output of flask doctor."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ COURSE = "site/content/courses/ai-pm-bootcamp.yaml"
 
 
 class Verdict(NamedTuple):
-    """How the doctor ended, and its lines."""
+    """The exit code of the doctor, and its lines."""
 
     code: int
     lines: list[str]

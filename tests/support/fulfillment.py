@@ -1,4 +1,4 @@
-"""Orders with a checkout at the sandbox, and what became of them."""
+"""Orders with a checkout at the sandbox, and reconciliation of them."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def placed(engine: Engine, email: str = "maria@example.com") -> Order:
 
 
 def opened(engine: Engine, gateway: Gateway, email: str = "maria@example.com") -> tuple[Order, str]:
-    """Return an order with a checkout, and the address of its pay page."""
+    """Return an order with a checkout, and the URL of its payment page."""
     order = placed(engine, email)
     checkout = checkouts.open_checkout(engine, gateway, order, BASE)
     with Session(engine, expire_on_commit=False) as session:
@@ -60,14 +60,14 @@ def left(engine: Engine) -> int:
 
 
 def older(engine: Engine, minutes: int = 5) -> None:
-    """Let every order have been placed some minutes earlier."""
+    """Make every order some minutes older."""
     with Session(engine) as session:
         session.execute(update(Order).values(created_at=now() - timedelta(minutes=minutes)))
         session.commit()
 
 
 def sweep(engine: Engine, gateway: Gateway) -> list[tuple[str, str]]:
-    """Sweep, and return what each order that had drifted was and is."""
+    """Run a sweep, and return the states before and after of each order that had drifted."""
     drifts = Sweep(engine, gateway, BASE, "a test").run()
     return [(drift.before, drift.after) for drift in drifts]
 
@@ -87,6 +87,6 @@ def receive(engine: Engine, order: Order, number: int = 1) -> None:
 
 
 def reconcile(app: Flask) -> tuple[int, str, str]:
-    """Return the exit code, what was said, and what on standard error."""
+    """Run `flask reconcile`, and return exit code, standard output and standard error."""
     result = app.test_cli_runner().invoke(args=["reconcile"])
     return result.exit_code, result.stdout, result.stderr

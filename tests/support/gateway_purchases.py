@@ -1,4 +1,4 @@
-"""Purchases that a gateway makes."""
+"""Purchases made with a gateway."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -39,7 +39,7 @@ LIVE = "sk_live_" + "abc"
 
 
 def bought(gateway: Gateway, sandbox: SandboxServer, *, iban: str = "", key: str = "1") -> Checkout:
-    """Return a checkout of 2,400.00 USD that is paid."""
+    """Return a paid checkout of 2,400.00 USD."""
     made = gateway.create(purchase(key=key))
     if iban:
         sandbox.pay(str(made.url), iban=iban)

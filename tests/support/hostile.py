@@ -1,4 +1,4 @@
-"""Strings made to break parsers, pages, files and databases, and a form that takes them all."""
+"""Strings that may break parsers, pages, files and databases, and a form that sends them."""
 
 import random
 import unicodedata
@@ -13,8 +13,8 @@ TEXTS = ("name", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_co
 
 
 def hostile(number: int, seed: int) -> list[str]:
-    """Return strings made to break parsers, pages, files and databases; the same every time."""
-    # Reproducible on purpose, so that a string that once broke something stays in the set.
+    """Return strings that may break parsers, pages, files and databases; the same for each seed."""
+    # Reproducible, so that a string that once broke something stays in the set.
     dice = random.Random(seed)
     pieces = [
         "'; DROP TABLE lead; --", "<script>alert(1)</script>", "{{ 7*7 }}", "${7*7}", "%s%n%00",
@@ -34,9 +34,9 @@ def hostile(number: int, seed: int) -> list[str]:
 
 
 def send_hostile(client: FlaskClient, session: Session, number: int, seed: int = 0) -> None:
-    """Send the sign-up form with so many hostile strings in each of its fields.
+    """Send the sign-up form this many times with hostile strings in each of its fields.
 
-    Half of the forms have a good address, so that what stands in the others gets as far as the
+    Half of the forms have a valid address, so that the strings in the other fields reach the
     database.
     """
     for turn, (email, consent, website, *texts) in enumerate(

@@ -34,7 +34,7 @@ def take(app: Flask, file: Path, text: str | bytes, *arguments: str) -> Result:
 
 
 def everything(session: Session) -> list[str]:
-    """Return every row of every table; the session holds nothing after."""
+    """Return every row of every table, and end the transaction."""
     session.rollback()
     found = [session.execute(select(table)).all() for table in Base.metadata.sorted_tables]
     session.rollback()
@@ -42,7 +42,7 @@ def everything(session: Session) -> list[str]:
 
 
 def join(session: Session, email: str, *acts: str) -> None:
-    """Have someone sign up, and do what is named after."""
+    """Sign a person up, and then do the named actions."""
     session.rollback()
     writing(session)
     signup = leads.Submission(
@@ -69,7 +69,7 @@ def join(session: Session, email: str, *acts: str) -> None:
 
 
 def mailable(session: Session) -> set[str]:
-    """Return whom the gate of the outbox lets a mail to all pass to."""
+    """Return the receivers that eligibility admits for a mail to all leads."""
     found = set()
     for lead in session.scalars(select(Lead).where(Lead.email != "")).all():
         queue_mail(session, MailKind.ALREADY, lead)
@@ -83,7 +83,7 @@ def mailable(session: Session) -> set[str]:
 
 
 def facts(session: Session) -> set[tuple[Any, ...]]:
-    """Return what a list keeps of those who confirmed or left."""
+    """Return the stored facts about leads that confirmed or unsubscribed."""
     names = ["email", "email_key", "name", "state", "utm_source", "last_page"]
     query = select(*(getattr(Lead, name) for name in names))
     return {tuple(row) for row in session.execute(query) if row.state in importer.KINDS}

@@ -1,4 +1,4 @@
-"""A real SMTP server for tests: keeps what it is sent, and says what it is told to say."""
+"""A real SMTP server for tests: it keeps received mail, and replies as told."""
 
 import asyncio
 import ssl
@@ -16,13 +16,13 @@ from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 from tests.support.ports import free_port
 
-# What all servers of this process were sent, for whoever looks at every mail of a test.
+# All mail received by the servers of this process, for checks of every mail of a test.
 received: "list[Mail]" = []
 
 
 @dataclass
 class Mail:
-    """One mail as it came over the wire."""
+    """One mail as received."""
 
     sender: str
     recipient: str
@@ -40,11 +40,11 @@ class Mail:
 
 @dataclass
 class MailServer:
-    """Answers each stage with the next of its replies, and with 250 when there are none left.
+    """Replies to each stage with the next of `replies`, and with 250 after them.
 
     The reply "reset" cuts the connection. `stalled_at` names a stage ("mail", "rcpt" or "data")
-    in which the server goes silent for ever, having taken what it was sent; `reached` is set when
-    it got there. `while_taking` runs in DATA.
+    in which the server stops replying after it got the command; then it sets `reached`.
+    `while_taking` runs in DATA.
     """
 
     replies: dict[str, list[str]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class MailServer:
     def start(
         self, *, tls: ssl.SSLContext | None = None, port: int = 0, **options: Any
     ) -> "MailServer":
-        """Listen on a free port. With `tls` from the first byte on, as smtps:// does."""
+        """Listen on a free port. With `tls`, from the first byte on, as smtps:// does."""
         self.port = port or free_port()
         options.setdefault("enable_SMTPUTF8", True)
         self._controller = Controller(
@@ -134,7 +134,7 @@ class MailServer:
 
 @pytest.fixture
 def server() -> Iterator[MailServer]:
-    """A mail server that takes what it is sent."""
+    """A mail server that accepts all mail."""
     server = MailServer().start()
     yield server
     server.stop()

@@ -1,4 +1,4 @@
-"""Mail scanners open every link of every mail, some of them twice: nothing may come of that."""
+"""Mail scanners open every link of every mail, some of them twice: this must change nothing."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -37,8 +37,8 @@ def nothing_comes_of_looking(
     compiled: FileSystemBytecodeCache,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
-    """Open all links of all mails that a test sent, at its end, and find its database unchanged."""
-    # What is set up before this is torn down after it: databases and servers are still there.
+    """After a test, open all links in its mails, and assert that its database is unchanged."""
+    # Fixtures set up before this one are torn down after it, so databases and servers still run.
     for name in request.fixturenames:
         if name != "nothing_comes_of_looking":
             request.getfixturevalue(name)
@@ -70,7 +70,7 @@ def nothing_comes_of_looking(
 
 @contextmanager
 def _site(database: URL, instance: Path, compiled: FileSystemBytecodeCache) -> Iterator[Flask]:
-    """Run the site on the database of a test that needed none itself."""
+    """Run the site on the database of a test that built no app."""
     url = database.render_as_string(hide_password=False)
     given = settings.load(ROOT, instance=instance, database_url=url, base_url="http://localhost")
     app = create_app(ROOT, given)
@@ -82,7 +82,7 @@ def _site(database: URL, instance: Path, compiled: FileSystemBytecodeCache) -> I
 
 
 def look(app: Flask, mails: Iterable[Mail]) -> None:
-    """Open every link of the site in these mails as scanners do; fail when its database changes."""
+    """Open every link of the site in these mails as scanners do; fail if the database changes."""
     with app.app_context():
         engine = db.engine
     if not inspect(engine).has_table("message"):
@@ -90,7 +90,7 @@ def look(app: Flask, mails: Iterable[Mail]) -> None:
     paths = links(mails, current.of(app).settings.base_url)
     client = app.test_client()
     for path in paths:
-        if path.startswith("/orders/"):  # the one page that may copy what Stripe says
+        if path.startswith("/orders/"):  # this page may copy the state at Stripe
             client.get(path).close()
     before = _rows(engine)
     for path in paths:
@@ -103,7 +103,7 @@ def look(app: Flask, mails: Iterable[Mail]) -> None:
 
 
 def links(mails: Iterable[Mail], base_url: str) -> list[str]:
-    """Return the paths of the site that mails lead to, in their text, their HTML or a header."""
+    """Return the paths of links to the site in the text, the HTML and the headers of mails."""
     ours = re.compile(rf"{re.escape(base_url)}(/[^\s\"'<>)]*)")
     found: dict[str, None] = {}
     for mail in mails:

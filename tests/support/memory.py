@@ -1,6 +1,5 @@
-"""Python's garbage collector, told that what the tests import is there to stay.
+"""Keep Python's garbage collector from scanning imported modules again and again.
 
-Without that it goes through all of it again and again: a tenth of the time of a test.
 https://docs.python.org/3/library/gc.html#gc.freeze
 """
 

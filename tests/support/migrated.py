@@ -16,7 +16,7 @@ from tests.support.people import hashed
 
 
 def flask(app: Flask, *arguments: str) -> str:
-    """Run a flask command, which must succeed, and return what it said."""
+    """Run a flask command, which must succeed, and return its output."""
     result = app.test_cli_runner().invoke(args=arguments)
     assert result.exit_code == 0, result.output
     return result.output

@@ -1,4 +1,4 @@
-"""A small DNS server for tests: answers from its zone, or not at all."""
+"""A small DNS server for tests: it answers from its zone, or not at all."""
 
 import socket
 from threading import Thread
@@ -9,15 +9,15 @@ import dns.rcode
 import dns.resolver
 import dns.rrset
 
-# What a name's records may say instead of records.
+# Values that replace the records of a name.
 SILENT = "silent"
 BROKEN = "broken"
 
 
 class NameServer:
-    """Serves `zone` over UDP on loopback: for each name its records as lines like "MX 10 mx.x.".
+    """Serves `zone` over UDP on loopback: for each name, its records as lines like "MX 10 mx.x.".
 
-    A name that is not in it does not exist. `asked` holds the questions in order.
+    A name that is not in it does not exist. `asked` lists the queries in order.
     """
 
     def __init__(self, zone: dict[str, list[str] | str]) -> None:
@@ -35,7 +35,7 @@ class NameServer:
         self._socket.close()
 
     def resolver(self) -> dns.resolver.Resolver:
-        """Return a resolver that asks this server alone."""
+        """Return a resolver that uses only this server."""
         resolver = dns.resolver.Resolver(configure=False)
         resolver.nameservers = ["127.0.0.1"]
         resolver.port = self._socket.getsockname()[1]

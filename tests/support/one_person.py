@@ -14,7 +14,7 @@ IP = {"REMOTE_ADDR": "203.0.113.77"}
 
 
 def sign_up(client: FlaskClient) -> None:
-    """Leave every trace that a person leaves: tags, browser, network, a waiting list."""
+    """Sign up with campaign, browser and network, and join a waiting list."""
     client.post("/?utm_source=cheese-letter", data=FORM, headers=BROWSER, environ_base=IP)
     waiting = f"{COURSE_PAGE}/waiting-list?cohort={JANUARY.code}&utm_term=zebedee"
     client.post(waiting, data=FORM, headers=BROWSER, environ_base=IP)

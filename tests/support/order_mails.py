@@ -1,4 +1,4 @@
-"""Mail about orders, delivered and read."""
+"""Mail about orders, delivered and parsed."""
 
 import re
 from email import message_from_bytes
@@ -20,7 +20,7 @@ from tests.support.workers import make_worker
 
 
 def unseated(session: Session, **given: Any) -> Order:
-    """Return a paid order whose seats had been given back before the money came."""
+    """Return a paid order whose seats were released before the payment arrived."""
     session.rollback()
     writing(session)
     order = with_checkout(session, **{"cohort": JANUARY, **given})
@@ -31,7 +31,7 @@ def unseated(session: Session, **given: Any) -> Order:
 
 
 def mails(app: Flask, instance: Path, words: content.Content = SITE) -> list[EmailMessage]:
-    """Deliver what is due and return it, a receipt first."""
+    """Deliver what is due and return the mails, a receipt first."""
     with app.app_context():
         engine = db.engine
     delivery = make_worker(engine, instance=instance, words=words).deliver_due()
@@ -50,6 +50,6 @@ def part(mail: EmailMessage, kind: str) -> str:
 
 
 def read(mail: EmailMessage) -> tuple[str, str]:
-    """Return what a mail says, as text and as HTML, with all white space alike."""
+    """Return the text and the HTML of a mail as plain words, with all white space alike."""
     html = re.sub(r"<(style|title).*?</\1>", " ", part(mail, "html"), flags=re.S)
     return " ".join(part(mail, "plain").split()), words(html)

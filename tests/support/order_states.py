@@ -1,4 +1,4 @@
-"""Orders in each state they can be in, brought there by the verbs of the house."""
+"""Orders in every state, made with the functions of the site."""
 
 from dataclasses import replace
 from itertools import count
@@ -27,7 +27,7 @@ _numbers = count(1)
 def bring(
     session: Session, state: str = "open", *, cause: str = "sweep", total: int = 0, **given: Any
 ) -> Order:
-    """Return an order in this state, not committed; `total` is what was paid, if not its price."""
+    """Return an uncommitted order in this state; `total` is the paid amount if not the price."""
     email = f"buyer{next(_numbers)}@example.com"
     order = place(session, **{"cohort": COHORT, "email": email, "name": "A Buyer", **given})
     placement.attach(session, order.id, checkout(order))
@@ -69,7 +69,7 @@ def bring(
 
 
 def with_event(session: Session, kind: OrderEventKind) -> Order:
-    """Return an order to which this has happened, not committed."""
+    """Return an uncommitted order with an event of this kind."""
     match kind:
         case OrderEventKind.PLACED:
             return bring(session, OrderState.OPEN)
@@ -115,7 +115,7 @@ def with_event(session: Session, kind: OrderEventKind) -> Order:
 
 
 def refund(order: Order, **given: Any) -> payments.Refund:
-    """Return a refund of the order's payment as the gateway gives it: made in the dashboard."""
+    """Return a refund of the order's payment in the gateway's form, made in the dashboard."""
     found = {
         "id": f"re_{next(_numbers)}",
         "reference": None,
@@ -130,7 +130,7 @@ def refund(order: Order, **given: Any) -> payments.Refund:
 
 
 def dispute(order: Order, **given: Any) -> payments.Dispute:
-    """Return a dispute of the order's payment as the gateway gives it."""
+    """Return a dispute of the order's payment in the gateway's form."""
     found = {
         "id": "du_1",
         "payment_intent": order.payment_intent,
@@ -146,7 +146,7 @@ def dispute(order: Order, **given: Any) -> payments.Dispute:
 
 
 def add_orders(app: Flask, *states: str, **given: Any) -> list[int]:
-    """Store an order in each of these states and return their numbers."""
+    """Store an order in each of these states and return their ids."""
     with app.app_context(), Session(db.engine) as session:
         writing(session)
         numbers = [bring(session, state, **given).id for state in states]

@@ -1,4 +1,4 @@
-"""Orders and checkouts as a test needs them, made by the verbs of the site."""
+"""Orders and checkouts for tests, made with the functions of the site."""
 
 from dataclasses import replace
 from secrets import token_hex
@@ -43,7 +43,7 @@ def place(session: Session, cohort: Cohort = SMALL, course: Course = COURSE, **g
 
 
 def checkout(order: Order, **given: Any) -> Checkout:
-    """Return the order's checkout as the gateway gives it: open, and exactly what was asked for."""
+    """Return the order's checkout in the gateway's form: open, and as requested."""
     opened = Checkout(
         id=f"cs_test_{order.token}",
         reference=order.token,
@@ -75,7 +75,7 @@ def with_checkout(session: Session, **given: Any) -> Order:
 
 
 def take_seats(session: Session, order: Order) -> None:
-    """Give an order's seats back before its money comes, and let others have the whole cohort."""
+    """Release an order's seats before its payment, and leave no free seat in the cohort."""
     session.execute(delete(Hold).where(Hold.order_id == order.id))
     session.execute(update(CohortRow).values(seats=0))
     session.flush()

@@ -1,4 +1,4 @@
-"""Password hashes that cost little, for tests that sign in to get to something else."""
+"""Cheap password hashes for tests that sign in but do not test passwords."""
 
 import pytest
 from argon2 import PasswordHasher, profiles
@@ -9,11 +9,11 @@ SLOW_HASHER = accounts.hasher
 
 
 def pytest_configure() -> None:
-    """Hash with the least that Argon2 allows, in this process."""
+    """Hash with the cheapest parameters of Argon2 in this process."""
     accounts.hasher = PasswordHasher.from_parameters(profiles.CHEAPEST)
 
 
 @pytest.fixture
 def slow_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords as outside of tests."""
+    """Hash passwords with the parameters of production."""
     monkeypatch.setattr(accounts, "hasher", SLOW_HASHER)

@@ -1,4 +1,4 @@
-"""People in tests, by their addresses as the site knows them."""
+"""People in tests, by their parsed addresses."""
 
 import io
 
@@ -9,12 +9,12 @@ from crossroads.leads.imports.file import LeadFile
 from crossroads.mail import addresses
 from crossroads.mail.addresses import Address
 
-# What a test hashes is found by the site that it runs.
+# The same key as that of the site under test.
 SUPPRESSION_KEY = "a key for tests that hashes addresses"
 
 
 def address(email: str = "maria@example.com") -> Address:
-    """Return an address as the site reads it."""
+    """Return an address as parsed by the site."""
     return addresses.parse(email, SUPPRESSION_KEY)
 
 
@@ -24,7 +24,7 @@ def hashed(email: str = "maria@example.com") -> str:
 
 
 def import_(session: Session, email: str, source: str = "A paper form.") -> int:
-    """Import a file that names one person, and return how many were added."""
+    """Import a file with one person, and return how many were added."""
     file = io.BytesIO(f"email\n{email}\n".encode())
     read = LeadFile(file, suppression_key=SUPPRESSION_KEY, source=source)
     importer.stage(session, read)

@@ -1,15 +1,15 @@
-"""Ports for what tests start."""
+"""Ports for servers of tests."""
 
 import socket
 from secrets import choice
 
-# Below those that a system hands to outgoing connections: one that is free now is not taken by a
-# client of another test before the server that is to have it listens.
+# Below the range for outgoing connections: a free port here is not taken by a client of another
+# test before the server listens on it.
 PORTS = range(15_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
+    """Return a free port of this machine."""
     while True:
         port = choice(PORTS)
         with socket.socket() as probe:

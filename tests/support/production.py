@@ -1,4 +1,4 @@
-"""Settings with which the site starts in production; the database is the test's own."""
+"""Settings of a site in production; the database comes from the test."""
 
 PRODUCTION = {
     "env": "production",
@@ -12,5 +12,5 @@ PRODUCTION = {
     "smtp_url": "smtp://postman:hunter2@127.0.0.1:1",
     "mail_from": "The Team <hello@courses.internal>",
 }
-# The same with a key that moves money.
+# The same with a live key.
 SELLING = {**PRODUCTION, "stripe_secret_key": "sk_live_" + "51abc", "stripe_test": "0"}

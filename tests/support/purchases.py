@@ -1,4 +1,4 @@
-"""Buying on the site as a browser does it, and reading what comes back."""
+"""Buying on the site as a browser does, and reading the responses."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ ENROLL = f"{COURSE_PAGE}/enroll"
 
 
 def course_file(root: Path, options: str, amount: int = 120_000, currency: str = "USD") -> Content:
-    """Write the course's options for the checkout, like "terms", and its price; read it all."""
+    """Write checkout options ("terms") and the price into the course file; load all content."""
     file = root / "site/content/courses" / f"{COURSE.slug}.yaml"
     text = file.read_text("utf-8").replace("amount: 120000", f"amount: {amount}")
     text = text.replace("currency: USD", f"currency: {currency}")
@@ -40,31 +40,31 @@ def course_file(root: Path, options: str, amount: int = 120_000, currency: str =
 
 
 def typed(client: FlaskClient, **changed: str) -> dict[str, str]:
-    """Return the form as a buyer sends it who changes nothing but these fields."""
+    """Return the enroll form as a buyer sends it, with these fields changed."""
     given = {"cohort": JANUARY.code, "seats": "1", "name": "Maria", "email": "maria@example.com"}
     return {**hidden(client.get(ENROLL).text), **given, **changed}
 
 
 def hidden(html: str) -> dict[str, str]:
-    """Return what the forms of a page carry along unseen."""
+    """Return the hidden fields of a page's forms."""
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', html))
 
 
 def buy(client: FlaskClient, **changed: str) -> TestResponse:
-    """Press the button that names the right amount."""
+    """Send the enroll form with the right amount on its button."""
     changed.setdefault("amount", str(COURSE.price.amount * int(changed.get("seats", 1))))
     return client.post(ENROLL, data=typed(client, **changed))
 
 
 def bought(client: FlaskClient, session: Session, **changed: str) -> tuple[Order, str]:
-    """Return an order that was just placed, and the address of its pay page."""
+    """Return a newly placed order, and the URL of its payment page."""
     answer = buy(client, **changed)
     assert answer.status_code == 303, words(answer.text)
     return placed(session)[-1], answer.location
 
 
 def placed(session: Session) -> list[Order]:
-    """Return every order as it is now, oldest first, free of the session, which then reads anew."""
+    """Return every order with its current values, oldest first, detached from the session."""
     session.rollback()
     found = list(session.scalars(select(Order).order_by(Order.id)))
     session.expunge_all()
@@ -73,14 +73,14 @@ def placed(session: Session) -> list[Order]:
 
 
 def leave(session: Session, cohort: Cohort, places: int) -> None:
-    """Give away all places of a cohort but so many."""
+    """Reserve all seats of a cohort except this many."""
     writing(session)
     seats.reserve(session, COURSE, cohort, seats.seats_left(session, COURSE, cohort) - places)
     session.commit()
 
 
 def order_page(client: FlaskClient, order: Order) -> str:
-    """Return the page of an order, which no cache keeps and which tells nobody its address."""
+    """Return the page of an order; assert that it is not cached and sends no referrer."""
     answer = client.get(f"/orders/{order.token}")
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -89,7 +89,7 @@ def order_page(client: FlaskClient, order: Order) -> str:
 
 
 def words(html: str) -> str:
-    """Return what a page says, with a space where an element ends or begins."""
+    """Return the text of a page, with a space at the borders of elements."""
     body = re.sub(r"<(script|head)\b.*?</\1>", " ", html, flags=re.S)
     text = " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
     return re.sub(r" ([.,])", r"\1", text)
@@ -108,18 +108,18 @@ def buttons(html: str) -> list[str]:
 
 
 def refresh(html: str) -> str | None:
-    """Return after how many seconds a page looks where again by itself, without script."""
+    """Return seconds and URL of a page's automatic refresh, if it has one."""
     found = re.search(r'<meta http-equiv="refresh" content="([^"]+)">', html)
     return found[1] if found else None
 
 
 def links(html: str, start: str) -> list[str]:
-    """Return the addresses of a page that begin so."""
+    """Return the links of a page that start with this text."""
     return re.findall(rf'href="({re.escape(start)}[^"]*)"', html)
 
 
 @pytest.fixture
 def one_day() -> Iterator[None]:
-    """A day on which every cohort lies ahead."""
+    """Travel to a day before the start of every cohort."""
     with time_machine.travel("2026-11-22T12:00:00+00:00", tick=True):
         yield

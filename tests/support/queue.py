@@ -1,4 +1,4 @@
-"""The mail queue, and how time passes for it."""
+"""The mail queue, and moving its time forward."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from tests.support.queued_mail import queue_mail
 def queue(
     engine: Engine, kind: MailKind, *keys: str, state: str = "pending", **values: Any
 ) -> None:
-    """Owe each of these people one mail, in one transaction."""
+    """Queue one mail for each of these people, in one transaction."""
     with Session(engine) as session:
         writing(session)
         for key in keys:
@@ -39,7 +39,7 @@ def messages(engine: Engine) -> list[Message]:
 
 
 def let_time_pass(engine: Engine) -> None:
-    """Have every wait and every lease be over, as if hours had gone by."""
+    """End every pause and every lease, as if hours had passed."""
     past = now() - timedelta(seconds=1)
     with Session(engine) as session:
         writing(session)

@@ -1,4 +1,4 @@
-"""Mail in the outbox, for tests of what becomes of it."""
+"""Mail in the outbox, for tests of its delivery."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ NO_LIMIT = 1_000_000
 def queue_mail(
     session: AnySession, kind: MailKind, lead: Lead, *, due_at: datetime | None = None
 ) -> None:
-    """Queue a mail to a lead, past the hourly limit of its address; due now when not given."""
+    """Queue a mail to a lead without the hourly limit of its address; due now by default."""
     assert outbox.enqueue_rate_limited(session, kind, lead, most=NO_LIMIT)
     if due_at is not None:
         newest = select(func.max(Message.id)).scalar_subquery()

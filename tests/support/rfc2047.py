@@ -1,4 +1,4 @@
-"""A strict reader of mail headers, written from RFC 2047 and RFC 5322: it forgives nothing."""
+"""A strict parser of mail headers, written from RFC 2047 and RFC 5322."""
 
 import base64
 import re
@@ -8,7 +8,7 @@ Q_SIGNS = re.compile(r"(?:[A-Za-z0-9!*+/_-]|=[0-9A-F]{2})*")
 
 
 def raw(data: bytes, name: str) -> str:
-    """Return a header as it came, its folds included. Asserts that there is one, and its form."""
+    """Return a header as received, with its folds. Asserts that there is one, and its syntax."""
     head = data.partition(b"\r\n\r\n")[0].decode("ascii")
     fields = re.split(r"\r\n(?![ \t])", head)
     (found,) = [field for field in fields if field.lower().startswith(f"{name.lower()}: ")]
@@ -19,7 +19,7 @@ def raw(data: bytes, name: str) -> str:
 
 
 def text(folded: str) -> str:
-    """Return the words of a subject."""
+    """Return the text of a subject."""
     unfolded = folded.replace("\r\n", "")
     assert "\r" not in unfolded and "\n" not in unfolded
     said, within = "", False
@@ -29,7 +29,7 @@ def text(folded: str) -> str:
         said += "" if word and within else gap
         said += _decoded(part, *word.groups()) if word else part
         within = word is not None
-    return said[1:]  # the space behind the colon
+    return said[1:]  # the space after the colon
 
 
 def mailbox(folded: str) -> tuple[str, str]:
@@ -56,6 +56,6 @@ def _decoded(word: str, encoding: str, content: str) -> str:
         return base64.b64decode(content, validate=True).decode("utf-8")
     assert Q_SIGNS.fullmatch(content), content
     signs = content.replace("_", " ").encode()
-    # A character divided between two words is no UTF-8, and raises.
+    # A character split between two words is invalid UTF-8, and raises.
     data = re.sub(rb"=([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), signs)
     return data.decode("utf-8")

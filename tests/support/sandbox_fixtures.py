@@ -11,7 +11,7 @@ from tests.support.sandbox_server import Endpoint, SandboxServer, start
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
-    """A listening Stripe sandbox with its own account. It sends no webhooks."""
+    """A running Stripe sandbox with its own account. It sends no webhooks."""
     server = start(tmp_path / "sandbox")
     yield server
     server.stop()
@@ -33,7 +33,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def delivering(tmp_path: Path, endpoint: Endpoint) -> Iterator[SandboxServer]:
-    """A sandbox that delivers to the endpoint."""
+    """A sandbox that sends webhooks to the endpoint."""
     server = start(tmp_path, endpoint.url)
     yield server
     server.stop()

@@ -1,4 +1,4 @@
-"""A listening sandbox, and a webhook endpoint that stores its requests."""
+"""A running sandbox, and a webhook endpoint that stores its requests."""
 
 import json
 import os
@@ -31,12 +31,12 @@ START_SECONDS = 30  # on a busy machine
 WAIT_SECONDS = 15
 
 stripe.enable_telemetry = False  # it would write into the home folder
-HTTPClient.INITIAL_DELAY = 0.02  # seconds before the SDK asks again; it waits half a second
+HTTPClient.INITIAL_DELAY = 0.02  # seconds before the SDK retries; the default is half a second
 
 
 @dataclass
 class Page:
-    """The answer to a request. `location` is its redirect, which is not followed."""
+    """The response to a request. `location` is its redirect, which is not followed."""
 
     status: int
     text: str

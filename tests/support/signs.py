@@ -1,4 +1,4 @@
-"""Signs that nobody sees."""
+"""Unicode characters, and the invisible ones among them."""
 
 import sys
 import unicodedata

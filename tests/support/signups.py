@@ -1,4 +1,4 @@
-"""Sign-up forms and the words of the page that answers."""
+"""Sign-up forms and the text of the response."""
 
 import re
 from html import unescape
@@ -7,6 +7,6 @@ GOOD = {"email": "maria@example.com", "name": "Maria", "consent": "yes"}
 
 
 def shown(html: str) -> str:
-    """Return the words of a page as a reader gets them."""
+    """Return the text of a page as a reader sees it."""
     body = re.sub(r"<(script|head)\b.*?</\1>", " ", html, flags=re.S)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", body)))

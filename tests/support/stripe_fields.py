@@ -1,4 +1,4 @@
-"""Which fields Stripe always sends, which it sends as null, and which it leaves out.
+"""Rules about the fields that Stripe always sends, sends as null, or leaves out.
 
 The table's source: the response types of Stripe's SDK for Node, version 23.1.0.
 """
@@ -14,7 +14,7 @@ TABLE: Final[dict[str, dict[str, list[str]]]] = json.loads(
 )["objects"]
 ALWAYS, NULL, ABSENT = "always", "null when unset", "absent when unset"
 KINDS: Final = {kind: kind for kind in TABLE if "/" not in kind} | {"item": "line_item"}
-del KINDS["line_item"]  # on an invoice: of another shape, which the table does not have
+del KINDS["line_item"]  # the items of an invoice have another shape, which is not in the table
 
 
 def places(thing: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -34,7 +34,7 @@ def places(thing: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def faults(thing: Any) -> list[str]:
-    """Name what an object lacks, what is null that Stripe leaves out, and what Stripe never sends.
+    """Name missing fields, nulls that Stripe leaves out, and fields that Stripe never sends.
 
     At any depth.
     """

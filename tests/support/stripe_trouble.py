@@ -1,4 +1,4 @@
-"""Every way Stripe can fail, to be struck at any call, before or after it did the work."""
+"""Every fault of Stripe, for use at any call, before or after the work of the call."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,9 +16,9 @@ from tests.support.paths import ROOT
 from tests.support.sandbox_server import SandboxServer, start
 from tests.support.walks import each
 
-SILENCE = 1  # seconds for which Stripe says nothing, and those that are waited for it
+SILENCE = 1  # seconds without a response; PATIENCE is the time that the site waits for one
 PATIENCE = (0.2, 0.2)
-# Many buyers, and each of them in a hurry.
+# Tests place many orders in a short time.
 UNLIMITED = dict.fromkeys(
     ("order_limit", "order_address_limit", "order_look_limit"), "100000/minute"
 )
@@ -31,7 +31,7 @@ AFTER_THE_WORK = [(kind, True) for kind in SPOILED]
 
 
 class Trouble:
-    """A fault, and the call that it strikes once: everything before and after goes well."""
+    """A fault at one call: all calls before and after it work."""
 
     def __init__(self, sandbox: SandboxServer, kind: str, after: bool) -> None:
         self.kind = kind
@@ -58,10 +58,10 @@ def trouble(request: pytest.FixtureRequest, sandbox: SandboxServer) -> Trouble:
 
 
 def _each(*faults: tuple[str, bool], first: int) -> pytest.MarkDecorator:
-    """Strike with each of the faults, on SQLite and PostgreSQL in turn.
+    """Parametrize a test with these faults, on SQLite and PostgreSQL in turn.
 
-    Before the work a fault meets the one, after it the other. `first` is where a walk begins that
-    is not whole.
+    A fault before the work gets one database, the same fault after the work the other. `first` is
+    the first case of a partial walk.
     """
     struck = [(DATABASES[number % 2], fault) for number, fault in enumerate(faults)]
     struck = each(struck, 3, first)
@@ -86,7 +86,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]
 def sites(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxServer
 ) -> Iterator[Callable[[str], Flask]]:
-    """One site for the whole module on each database, built when it is first asked for."""
+    """One site per database for the whole module, built on first use."""
     with ExitStack() as stack:
 
         @cache
@@ -118,5 +118,5 @@ def close(app: Flask) -> None:
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest, sites: Callable[[str], Flask]) -> Flask:
-    """The site on the database that the test is for."""
+    """The site on the database of the test."""
     return sites(request.param)

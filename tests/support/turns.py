@@ -1,4 +1,4 @@
-"""Another process that has its turn at a file."""
+"""Another process that holds a lock on a file."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ time.sleep(60)
 
 @contextmanager
 def another_turn(lock: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run a process that keeps its turn until it is killed, which it is in the end."""
+    """Run a process that holds the lock until it is killed, at the latest at the end."""
     words = [sys.executable, "-c", HOLD, str(lock)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
         try:

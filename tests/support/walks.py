@@ -1,6 +1,6 @@
-"""Walks through many cases: some of them in `make test`, all of them in `make faults`.
+"""Walks through many cases: a part of them in `make test`, all of them in `make faults`.
 
-A test that takes its cases from here is marked with `walk`, by which `make faults` finds it.
+A test with cases from here is marked with `walk`, so that `make faults` selects it.
 """
 
 import os
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def each(cases: Sequence[T], nth: int, first: int = 0) -> list[T]:
-    """Return all cases, or every nth of them beginning with the first that is named."""
+    """Return all cases, or every nth one, beginning with the case at `first`."""
     return list(cases) if WHOLE else list(cases[first::nth])
 
 

@@ -1,4 +1,4 @@
-"""Webhook events as Stripe signs and sends them."""
+"""Webhook events as signed and sent by Stripe."""
 
 import json
 import time

@@ -1,7 +1,7 @@
-"""Finds words that make a sentence hard to read: python -m tests.support.wording.
+"""Find words that make a sentence hard to read: python -m tests.support.wording.
 
-`wording.txt` beside this file has one word or phrase a line, a tab, and the plainer one. After
-another tab, `screen` says that it is kept out of pages, mails and docs, not yet out of code.
+`wording.txt` beside this file has one entry per line: a word or phrase, a tab, and the plainer
+one. After another tab, `screen` limits the entry to pages, mails and docs.
 """
 
 import re
@@ -13,31 +13,31 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LIST: Final = Path(__file__).with_suffix(".txt")
-# What a visitor, a colleague or a contributor reads. Legal texts and the first comparison are the
-# owner's words.
+# Texts for visitors, staff and contributors, except legal texts and the first comparison, which
+# belong to the owner.
 READ: Final = ("templates", "site/content", "site/crossroads", "site/sandbox", "models", "docs",
                "*.md", "Makefile", ".ci")  # fmt: skip
 OWNERS: Final = ("site/content/comparisons/",)
 KINDS: Final = {"", ".css", ".html", ".md", ".py", ".txt", ".yaml"}
 SCREEN: Final = {".html", ".md", ".txt"}
-BETWEEN: Final = r"(?:\s|\#)+"  # a phrase may go on in the next line of a comment
+BETWEEN: Final = r"(?:\s|\#)+"  # a phrase may continue in the next line of a comment
 
 
 def plainer(*, screen: bool = True) -> dict[str, str]:
-    """Return each word with the plainer one, with or without those of the screen."""
+    """Return each listed word with the plainer one, with or without those for the screen."""
     lines = LIST.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     return {word: instead for word, instead, *where in rows if screen or not where}
 
 
 def pattern(words: Mapping[str, str]) -> re.Pattern[str]:
-    """Return what finds any of these words, whole ones alone, in capitals too."""
+    """Return a pattern that finds any of these words as whole words, in any case."""
     phrases = (BETWEEN.join(map(re.escape, word.split())) for word in words)
     return re.compile(rf"(?<![\w-])(?:{'|'.join(phrases)})(?![\w-])", re.IGNORECASE)
 
 
 def found(name: str, text: str, words: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each of these words in a text: where it is, and what to write."""
+    """Yield a sentence for each listed word in a text, with its place and the plainer word."""
     for hit in pattern(words).finditer(text):
         line = text.count("\n", 0, hit.start()) + 1
         word = re.sub(BETWEEN, " ", hit[0]).lower()
@@ -45,7 +45,7 @@ def found(name: str, text: str, words: Mapping[str, str]) -> Iterator[str]:
 
 
 def problems() -> Iterator[str]:
-    """Yield what is found in the files that git knows."""
+    """Yield the findings in the files tracked by git."""
     everywhere, on_screen = plainer(screen=False), plainer()
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *READ],

@@ -1,4 +1,4 @@
-"""A worker for tests, on the words of the real site."""
+"""A worker for tests, with the content of the real site."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def make_worker(
     domains: Domains | None = None,
     presence: Presence | None = None,
 ) -> Worker:
-    """Return a worker that mails through this server, or captures mail in this instance."""
+    """Return a worker that sends mail to this server, or captures it in this instance folder."""
     given: dict[str, Any] = {"instance": instance, "smtp_url": smtp_url, "base_url": BASE_URL}
     settings = Settings(**given)
     composer = Composer(settings, templates)
