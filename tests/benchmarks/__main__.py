@@ -1,4 +1,4 @@
-"""Measure the site against its limits: `make bench`, or some of it: `make bench ARGS="page start"`.
+"""Measure the site against its goals: `make bench`, or `make bench ARGS="page start"` for a part.
 
 Prints a table and leaves it in instance/bench.md.
 """
@@ -37,7 +37,7 @@ def bench(subjects: tuple[str, ...], rounds: int, seconds: int) -> None:
         raise click.ClickException("the load comes from wrk: apt-get install wrk")
     rows: list[Row] = []
     began = time.monotonic()
-    # Not in /tmp: it may be memory, where a commit costs nothing.
+    # Not in /tmp, which may be memory, where a commit costs nothing.
     with TemporaryDirectory(prefix="bench-", dir=TABLE.parent) as folder:
         for subject in subjects or SUBJECTS:
             click.echo(f"{subject} …", err=True)

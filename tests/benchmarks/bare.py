@@ -1,6 +1,6 @@
-"""The least that a WSGI application can do: one answer to everybody, whatever is asked.
+"""The minimum of a WSGI application: the same response to every request.
 
-The file named by BARE_ANSWER holds the headers as JSON in its first line, and then the body.
+The file named by BARE_ANSWER has the headers as JSON in its first line, followed by the body.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What every benchmark is told: where it may write, how often and how long it measures."""
+"""Parameters of every benchmark: its folder, the number of rounds, and the time of a load."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Bench:
-    """`folder` is on the disk that a database of the site would be on, and is empty."""
+    """`folder` is empty, and on the disk on which a database of the site would be."""
 
     folder: Path
     rounds: int
@@ -15,13 +15,13 @@ class Bench:
 
     @property
     def shared(self) -> Path:
-        """The folder for what one subject makes and others use, too."""
+        """The folder for results of one subject that others use, too."""
         return self.folder.parent
 
     def in_seconds(self) -> Self:
-        """Measure for a second at a time, and as long in all.
+        """Measure one second at a time, with the same total time.
 
-        The more often it is taken in turn with its baseline, the less of the machine's ups and
-        downs is left between the two. It is for what a second is enough for.
+        More frequent turns with the baseline reduce the influence of other work on the machine.
+        Use it only for measurements that need no more than a second.
         """
         return replace(self, rounds=self.rounds * self.seconds, seconds=1)

@@ -1,4 +1,4 @@
-"""The least that storing something durably costs: raw inserts, one transaction each, one writer."""
+"""The minimum cost of durable storage: raw inserts, one transaction each, by one writer."""
 
 import sqlite3
 import time
@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 Values = Mapping[str, object]
-Rows = Sequence[tuple[str, Values]]  # table and values, in the order of their insertion
+Rows = Sequence[tuple[str, Values]]  # table and values, in the order of insertion
 
 
 def like(database: Path, *tables: str) -> dict[str, Values]:
-    """Return the newest row of each table by its name, to make others after it."""
+    """Return the newest row of each table, as a template for more rows."""
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
         return {
@@ -25,7 +25,7 @@ def like(database: Path, *tables: str) -> dict[str, Values]:
 
 
 def copy(database: Path, to: Path) -> None:
-    """Copy a SQLite database as it is, whoever has it open."""
+    """Copy a SQLite database, even while it is in use."""
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
 
@@ -37,9 +37,9 @@ def count(database: Path, table: str) -> int:
 
 
 def rate(database: Path, make: Callable[[], Rows], seconds: float) -> float:
-    """Return how many transactions a second are committed, each as durable as the site's.
+    """Return the transactions committed per second, each as durable as on the site.
 
-    `make` makes the rows of one. Inserts are prepared once and kept by the driver.
+    `make` returns the rows of one transaction. The driver prepares each insert once.
     """
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):

@@ -1,4 +1,4 @@
-"""Someone of the staff at the desk of a site that runs in production."""
+"""A member of staff at the desk of a site in production."""
 
 import subprocess
 from http.client import HTTPConnection, HTTPResponse
@@ -20,7 +20,7 @@ def hire(variables: dict[str, str]) -> None:
 
 
 class Desk:
-    """A browser that has signed in, as behind the proxy that speaks TLS."""
+    """A signed-in browser, as if behind a proxy with TLS."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -31,7 +31,7 @@ class Desk:
             raise RuntimeError(f"no sign-in at the desk: {answer.status}")
 
     def get(self, path: str) -> str:
-        """Return the page at the path. Raises RuntimeError when it is none."""
+        """Return the page at the path. Raises RuntimeError for another status than 200."""
         answer = self._ask("GET", path)
         text = answer.read().decode()
         if answer.status != 200:
@@ -39,14 +39,14 @@ class Desk:
         return text
 
     def send(self, path: str, fields: dict[str, str], page: str = "") -> HTTPResponse:
-        """Send the form of a page (of the path itself, if not given); the answer is unread."""
+        """Send the form of a page (by default of the path itself); return the unread response."""
         found = TOKEN.search(self.get(page or path))
         if found is None:
             raise RuntimeError(f"{page or path} has no form")
         return self._ask("POST", path, urlencode({"csrf_token": found[1], **fields}))
 
     def export(self, kind: str) -> int:
-        """Take all leads as a file of this kind to its last byte; return how many bytes."""
+        """Download all leads as a file of this kind, and return its size in bytes."""
         answer = self.send("/admin/leads/export", {"format": kind}, "/admin/password")
         size = 0
         while part := answer.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Sixty buyers in six seconds while Stripe takes 0.7 seconds: who waits, and how long."""
+"""Sixty buyers in six seconds while Stripe takes 0.7 seconds per call: how long each one waits."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ from tests.support.sandbox_server import SandboxServer, start
 BUYERS = 60
 COMING_SECONDS = 6.0
 STRIPE_MS = 700
-LONGEST = 15.0  # seconds until the payment page opens, as the waiting page says
+LONGEST = 15.0  # seconds until the payment page opens, as promised by the waiting page
 ROUNDS = 3  # each takes half a minute
 READER_RESTS = 0.02  # seconds between two pages of a reader
 REFRESH = re.compile(r'<meta http-equiv="refresh" content="(\d+);url=([^"]+)">')
@@ -29,7 +29,7 @@ REFRESH = re.compile(r'<meta http-equiv="refresh" content="(\d+);url=([^"]+)">')
 
 @dataclass(frozen=True)
 class Round:
-    """`waits` are seconds from each buyer's button to the payment page, of those who got there."""
+    """`waits` are the seconds from the button to the payment page, of the buyers who reached it."""
 
     waits: list[float]
     calm: float
@@ -52,7 +52,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def measure(folder: Path) -> Round:
-    """Have the buyers come to a new site, once its pages were read in quiet."""
+    """Let the buyers come to a new site, after its pages were measured without buyers."""
     with ExitStack() as stack:
         folder.mkdir()
         sandbox = start(folder, process=True)
@@ -61,7 +61,7 @@ def measure(folder: Path) -> Round:
         ours = stack.enter_context(site(folder / "site", **given))
         stack.enter_context(worker(folder / "site", **given))
         forms = [form(ours, number) for number in range(BUYERS)]
-        buy(ours, form(ours, BUYERS), BUYERS, sandbox)  # both sides load what they need
+        buy(ours, form(ours, BUYERS), BUYERS, sandbox)  # site and sandbox load their modules
         sandbox.control(
             "fault", kind="slow", milliseconds=STRIPE_MS, times=1000, path="/v1/checkout/sessions"
         )
@@ -87,7 +87,7 @@ def worker(instance: Path, **given: str) -> Iterator[None]:
 
 
 def come(site: Site, forms: list[dict[str, str]], sandbox: SandboxServer) -> list[float | None]:
-    """Have one buyer after the other press the button."""
+    """Let the buyers press the button one after another."""
 
     def one(number: int) -> float | None:
         time.sleep(number * COMING_SECONDS / len(forms))
@@ -98,9 +98,9 @@ def come(site: Site, forms: list[dict[str, str]], sandbox: SandboxServer) -> lis
 
 
 def buy(site: Site, filled: dict[str, str], number: int, sandbox: SandboxServer) -> float | None:
-    """Press the button as a browser does, and return after how many seconds Stripe's page opens.
+    """Press the button as a browser does, and return the seconds until Stripe's page opens.
 
-    None when a page says anything else than to wait.
+    Returns None when a page says anything but to wait.
     """
     began = time.monotonic()
     status, location, text = ask(site, "POST", ENROLL, number, urlencode(filled))
@@ -118,7 +118,7 @@ def buy(site: Site, filled: dict[str, str], number: int, sandbox: SandboxServer)
 
 
 def read(site: Site, meanwhile: Callable[[], object]) -> tuple[float, list[float | None]]:
-    """Return the 99th percentile of a reader's pages in ms, and what was done meanwhile."""
+    """Return the 99th percentile of a reader's page times in ms, and the result of `meanwhile`."""
     took = []
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(meanwhile)
@@ -134,7 +134,7 @@ def read(site: Site, meanwhile: Callable[[], object]) -> tuple[float, list[float
 
 
 def form(site: Site, number: int) -> dict[str, str]:
-    """Return the form of the enroll page as a buyer fills it in; each cohort has its share."""
+    """Return the filled enroll form of a buyer; the buyers are spread over the cohorts."""
     page = ask(site, "GET", ENROLL, number)[2]
     return {
         **hidden(page),
@@ -148,7 +148,7 @@ def form(site: Site, number: int) -> dict[str, str]:
 def ask(
     site: Site, method: str, path: str, number: int, body: str | None = None
 ) -> tuple[int, str, str]:
-    """Return status, Location and text of an answer, each number asking from its own network."""
+    """Return status, Location and text of a response; each number has its own network."""
     connection = HTTPConnection("127.0.0.1", site.port, timeout=60)
     headers = {"X-Forwarded-For": f"10.9.{number}.1", "Connection": "close"}
     if body is not None:

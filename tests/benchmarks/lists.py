@@ -1,6 +1,6 @@
-"""The desk's list of leads at a million, against the same at a thousand; sign-ups beside an export.
+"""The desk's list with a million leads, compared with a thousand; sign-ups during an export.
 
-The sites are those of exports.py, which takes a minute to make one of them.
+The sites are those of exports.py, because filling one takes a minute.
 """
 
 import threading
@@ -18,7 +18,7 @@ from tests.benchmarks.figures import Row, interleave
 from tests.benchmarks.signups import sign_up
 from tests.benchmarks.sites import Site
 
-TIMES: Final = 80  # each address is asked for, in turn with its like
+TIMES: Final = 80  # requests per address, in turn with the smaller site
 LOOKS: Final = {
     "all": ["", "sort=email", "sort=oldest"],
     "its last page": ["after=51", "sort=oldest&before=51"],
@@ -39,7 +39,7 @@ SLOW: Final = 64 * 1024  # bytes, ten times a second
 
 
 def rows(many: Site, few: Site, database: str) -> Iterator[Row]:
-    """Ask both sites for the same in turn; what is judged is the 95th percentile."""
+    """Request the same from both sites in turn; the goal is for the 95th percentile."""
     slowest = 0.0
     desks = Desk(many.port), Desk(few.port)
     for name, queries in LOOKS.items():
@@ -61,7 +61,7 @@ def rows(many: Site, few: Site, database: str) -> Iterator[Row]:
 
 
 def beside_export(bench: Bench, ours: Site, rounds: int) -> Row:
-    """Return how sign-ups go on while an export is made and a slow client takes it."""
+    """Return the rate of sign-ups during an export and a slow download of it."""
     desk = Desk(ours.port)
 
     def measure() -> float:
@@ -78,7 +78,7 @@ def beside_export(bench: Bench, ours: Site, rounds: int) -> Row:
 
 @contextmanager
 def exporting(desk: Desk) -> Iterator[None]:
-    """Have all leads exported, and read slowly what comes. Raises RuntimeError when nothing did."""
+    """Export all leads, and download them slowly. Raises RuntimeError when the export fails."""
     over = threading.Event()
     status: list[int] = []
 

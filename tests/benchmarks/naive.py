@@ -1,7 +1,7 @@
-"""A sign-up as it is written in an afternoon: Flask-WTF with its token and session, and the ORM.
+"""A simple sign-up: Flask-WTF with its token and session, and the ORM.
 
-Nothing in it is slow on purpose: it is what tutorials show, on SQLite as it comes. It stores the
-same three rows and shows a page. `token` makes what a browser would have got with the form.
+Nothing in it is slow on purpose: it follows common tutorials, on SQLite with its defaults. It
+stores the same three rows and shows a page. `token` makes what a browser gets with the form.
 """
 
 import os
@@ -125,7 +125,7 @@ def sign_up(form: SignupForm) -> None:
 
 
 def token(app: Flask) -> tuple[str, str]:
-    """Return a form's token and the cookie that goes with it."""
+    """Return a CSRF token and the cookie that belongs to it."""
     with app.test_request_context():
         from flask import session
 

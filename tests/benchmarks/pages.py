@@ -1,4 +1,4 @@
-"""The comparison page: against the least that could be done, and what it weighs."""
+"""The comparison page: its rate compared with minimal servers, and its weight."""
 
 import json
 import os
@@ -32,7 +32,7 @@ http {{
   }}
 }}
 """
-# What a browser fetches for a page besides itself.
+# Other files that a browser loads for a page.
 FETCHED = re.compile(r'<(?:link rel="(?:stylesheet|preload|icon)"|script|img) [^>]*="(/[^"]+)"')
 
 
@@ -50,7 +50,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         known = rate(bench, ours.port, headers={"If-None-Match": etag})
         tagged = rate(bench, ours.port, query="?utm_source=news&utm_medium=email&utm_term=a%20b")
         page, *baselines, unchanged, tags = interleave(bench.rounds, *measures, known, tagged)
-        for _ in range(10):  # both workers load what this page alone is made of
+        for _ in range(10):  # both workers load the modules that only this page needs
             ask(ours.port, "/privacy").read()
         memory = sum(processes.memory(worker) for worker in processes.children(ours.process))
         weighed = weigh(ours, body)
@@ -63,7 +63,7 @@ def rows(bench: Bench) -> Iterator[Row]:
             what="comparison page", figures=page, unit="/s", against=NGINX, baselines=baselines[1],
             least=0.60,
         )  # fmt: skip
-        # As near as the web server lets anything in Python come.
+        # The best that this web server can do for Python code.
         yield Row(what=BARE, figures=baselines[0], unit="/s", against=NGINX, baselines=baselines[1])
     else:
         yield Row(
@@ -101,7 +101,7 @@ def rate(
 
 
 def weigh(site: Site, page: bytes) -> tuple[int, int]:
-    """Return the bytes of the page and its CSS, and how many requests a browser makes for it."""
+    """Return the bytes of the page and its CSS, and the number of requests that a browser makes."""
     fetched = set(FETCHED.findall(brotli.decompress(page).decode()))
     css = [ask(site.port, path, BROTLI).read() for path in fetched if path.endswith(".css")]
     return len(page) + sum(map(len, css)), 1 + len(fetched)
@@ -109,7 +109,7 @@ def weigh(site: Site, page: bytes) -> tuple[int, int]:
 
 @contextmanager
 def bare(folder: Path, headers: list[tuple[str, str]], body: bytes) -> Iterator[int]:
-    """Serve the answer from a bare callable; yields the port."""
+    """Serve the response from a bare callable, and yield the port."""
     port, file = free_port(), folder / "answer"
     kept = [pair for pair in headers if pair[0].lower() not in ("date", "server", "connection")]
     file.write_bytes(json.dumps(kept).encode() + b"\n" + body)
@@ -120,13 +120,13 @@ def bare(folder: Path, headers: list[tuple[str, str]], body: bytes) -> Iterator[
 
 @contextmanager
 def nginx(folder: Path, body: bytes) -> Iterator[int]:
-    """Serve the compressed bytes from a file; yields the port.
+    """Serve the compressed bytes from a file, and yield the port.
 
-    The header is written into its settings: not every nginx is built with brotli.
+    The header is set in the configuration, because not every nginx has brotli.
     """
     port, file, config = free_port(), folder / "page.br", folder / "nginx.conf"
     file.write_bytes(body)
-    user = "user root;" if os.getuid() == 0 else ""  # or its workers may not read the file
+    user = "user root;" if os.getuid() == 0 else ""  # otherwise its workers may not read the file
     config.write_text(
         NGINX_CONFIG.format(user=user, folder=folder, port=port, page=PAGE, file=file)
     )

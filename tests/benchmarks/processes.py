@@ -1,4 +1,4 @@
-"""What the processes of a web server cost: memory, file handles, time on the processor."""
+"""Resources of the processes of a web server: memory and file handles."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def children(parent: int) -> list[int]:
-    """Return the processes that a process has forked."""
+    """Return the child processes of a process."""
     said = (PROC / str(parent) / "task" / str(parent) / "children").read_text("ascii")
     return [int(number) for number in said.split()]
 
 
 def memory(process: int) -> float:
-    """Return the memory of a process in MB, what it shares divided among those who share it."""
+    """Return the memory (PSS) of a process in MB: shared memory is divided among its users."""
     for line in (PROC / str(process) / "smaps_rollup").read_text("ascii").splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
@@ -22,5 +22,5 @@ def memory(process: int) -> float:
 
 
 def handles(process: int) -> int:
-    """Return how many files, sockets and pipes a process has open."""
+    """Return the number of open files, sockets and pipes of a process."""
     return sum(1 for _ in (PROC / str(process) / "fd").iterdir())

@@ -1,4 +1,4 @@
-"""A refused sign-in at the desk: its time must not tell which addresses have an account."""
+"""A refused sign-in at the desk: its time must not reveal which addresses have an account."""
 
 import time
 from collections.abc import Iterator

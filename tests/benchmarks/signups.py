@@ -1,4 +1,4 @@
-"""Sign-ups by the whole path, against raw commits of the same rows and against a naive version."""
+"""Complete sign-ups, compared with raw commits of the same rows and with a simple version."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def sign_up(bench: Bench, url: str, *further: str, connections: int = load.CONNECTIONS) -> Load:
-    """Sign people up for a while. Raises RuntimeError when one is refused."""
+    """Sign people up for some seconds. Raises RuntimeError when one is refused."""
     found = load.run(
         f"{url}{PAGE}?utm_source=news&utm_medium=email&utm_campaign=spring",
         seconds=bench.seconds,
@@ -93,7 +93,7 @@ def sign_up(bench: Bench, url: str, *further: str, connections: int = load.CONNE
 
 
 def signup_rows(database: Path) -> Callable[[], Rows]:
-    """Return what makes the rows of one more sign-up, each like those that the site wrote."""
+    """Return a function that makes the rows of another sign-up, like those of the site."""
     last = commits.like(database, *TABLES)
     numbers = iter(range(10_000_000, 2**31))
 
@@ -121,7 +121,7 @@ def signup_rows(database: Path) -> Callable[[], Rows]:
 
 @contextmanager
 def naive_site(bench: Bench) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Serve the naive version; yields its address, and what its form wants besides."""
+    """Serve the simple version, and yield its URL and further parts of its form."""
     port, database = free_port(), f"sqlite:///{bench.folder / 'naive.db'}"
     token, cookie = naive.token(naive.create_app(database))
     with served(
@@ -135,7 +135,7 @@ def naive_site(bench: Bench) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 @contextmanager
 def filled(bench: Bench) -> Iterator[Site]:
-    """Serve the site with many people in its database."""
+    """Serve the site with many leads in its database."""
     instance = bench.folder / "many"
     fill(instance, MANY, bench.shared)
     with site(instance) as found:

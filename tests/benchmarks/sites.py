@@ -1,4 +1,4 @@
-"""The site in production, and what it is held against: real processes with data of their own."""
+"""The site in production and its competitors: real processes with their own data."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ START_SECONDS = 60  # on a busy machine
 
 @dataclass(frozen=True)
 class Site:
-    """A web server that runs: where it answers, its first process and where its data are."""
+    """A running web server: its URL, its first process and the folder of its data."""
 
     url: str
     port: int
@@ -41,8 +41,8 @@ class Site:
 def environment(instance: Path, **given: str) -> dict[str, str]:
     """Return the variables for a flask command in production, with data in this folder.
 
-    Its database is SQLite there, unless `database_url` is given. Visitors come from many
-    addresses, as a proxy in front would say.
+    The database is SQLite in the folder, unless `database_url` is given. One trusted proxy is set,
+    so that visitors can have many addresses.
     """
     settings = {
         **PRODUCTION,
@@ -55,7 +55,7 @@ def environment(instance: Path, **given: str) -> dict[str, str]:
 
 
 def command(variables: dict[str, str], *words: str) -> str:
-    """Run a flask command to its end and return what it printed."""
+    """Run a flask command to its end and return its output."""
     done = subprocess.run(
         [FLASK, *words], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
     )
@@ -66,9 +66,9 @@ def command(variables: dict[str, str], *words: str) -> str:
 
 @contextmanager
 def site(instance: Path, under: Sequence[str] = (), **given: str) -> Iterator[Site]:
-    """Run `flask serve` in production, its tables made, with data in `instance`.
+    """Run `flask serve` in production, with migrated data in `instance`.
 
-    `under` are the words of a command that runs it, and leaves it the process that was started.
+    `under` is a command that runs it and keeps it as the started process.
     """
     instance.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -79,9 +79,9 @@ def site(instance: Path, under: Sequence[str] = (), **given: str) -> Iterator[Si
 
 
 def fill(instance: Path, leads: int, shared: Path | None = None, **given: str) -> None:
-    """Give a site that is to run in `instance` a database with so many leads.
+    """Make the database of a site in `instance`, with this many leads.
 
-    With a folder `shared` for them, equal SQLite databases are filled once and copied.
+    With a folder `shared`, equal SQLite databases are filled once and then copied.
     """
     instance.mkdir()
     variables = environment(instance, **given)
@@ -90,20 +90,20 @@ def fill(instance: Path, leads: int, shared: Path | None = None, **given: str) -
         copyfile(filled, instance / DATABASE)
     else:
         command(variables, "setup")
-        # Made-up people are refused in production.
+        # The demo data is refused in production.
         command({**variables, "ENV": "development"}, "demo", "fill", "--leads", str(leads))
         if filled:
             copyfile(instance / DATABASE, filled)
-    os.sync()  # or the disk is still at it while something else is measured
+    os.sync()  # otherwise the disk is still busy during the next measurement
 
 
 @contextmanager
 def process(
     words: Sequence[str], port: int, said: Path, variables: dict[str, str] | None = None
 ) -> Iterator[int]:
-    """Run a web server until it is not needed any more; yields its process number.
+    """Run a web server during the block, and yield its process id.
 
-    Raises RuntimeError with what it said when it does not answer.
+    Raises RuntimeError with its output when it does not respond.
     """
     with (
         said.open("ab") as output,
@@ -120,7 +120,7 @@ def process(
 
 @contextmanager
 def served(target: str, port: int, said: Path, variables: dict[str, str]) -> Iterator[int]:
-    """Run another application, named as module:name, in the web server that the site has."""
+    """Run another application, named as module:name, in the same web server as the site."""
     words = [sys.executable, "-m", "tests.benchmarks.served", target, str(port)]
     with process(words, port, said, variables) as number:
         yield number
@@ -128,7 +128,7 @@ def served(target: str, port: int, said: Path, variables: dict[str, str]) -> Ite
 
 @contextmanager
 def lean(folder: Path, like: Site) -> Iterator[Site]:
-    """Run the least of a site, on a copy of another's database."""
+    """Run the minimal site on a copy of another site's database."""
     port, database = free_port(), folder / "lean.db"
     commits.copy(like.database, database)
     url = f"sqlite:///{database}"
@@ -155,7 +155,7 @@ def wait_for(port: int, server: subprocess.Popen[bytes], said: Path) -> None:
 
 
 def ask(port: int, path: str, headers: dict[str, str] | None = None) -> HTTPResponse:
-    """Return the answer to a GET, its body unread. Raises OSError and HTTPException."""
+    """Return the response to a GET with an unread body. Raises OSError and HTTPException."""
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
     return connection.getresponse()

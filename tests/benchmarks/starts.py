@@ -1,4 +1,4 @@
-"""The start of the web server: from the command to the first answer."""
+"""The start of the web server: from the command to the first response."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.benchmarks.sites import FLASK, ROOT, command, environment, process
 from tests.support.ports import free_port
 
 IMPORTS = "import flask, flask_sqlalchemy, flask_wtf, stripe"
-# What the web server has imported when it answers: it cannot start sooner than that takes.
+# Libraries that the web server imports before its first response: the lower limit of its start.
 LIBRARIES = (
     "import flask, flask_sqlalchemy, flask_wtf, argon2, disposable_email_domains, email_validator, "
     "flask_limiter, flask_login, granian.server, prometheus_client, pydantic_settings, structlog, "

@@ -1,4 +1,4 @@
-"""Stripe's events, verified, stored and answered, against a durable commit of the same row."""
+"""Webhook events, verified, stored and answered, compared with durable inserts of the same row."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ from tests.support.production import PRODUCTION
 
 SCRIPT = Path(__file__).with_name("webhook.lua")
 ADDRESS = "/webhooks/stripe"
-MOST = 10_000  # events a second that are prepared: more than any answer's rate
+MOST = 10_000  # prepared events per second: more than any server can answer
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -47,7 +47,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def send(bench: Bench, site: Site, seconds: int) -> float:
-    """Send new events for a while and return how many a second were answered with 200."""
+    """Send new events for some seconds and return the rate of those answered with 200."""
     file = bench.folder / "events.txt"
     file.write_text("".join(map(signed, range(seconds * MOST))), "ascii")
     before = commits.count(site.database, "stripe_event")
@@ -94,7 +94,7 @@ def signed(_number: int) -> str:
 
 
 def event_rows(database: Path) -> Callable[[], Rows]:
-    """Return what makes the row of one more event, like the one that the site wrote."""
+    """Return a function that makes the row of another event, like the one of the site."""
     last = commits.like(database, "stripe_event")["stripe_event"]
 
     def make() -> Rows:

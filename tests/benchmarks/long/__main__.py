@@ -1,4 +1,4 @@
-"""Measure how the site's cost grows, and what hours of it do: `make bench-long`, or a part of it.
+"""Measure growth and long runs of the site: `make bench-long`, or a part of it.
 
 `make bench-long ARGS="leads --size 0.01"` takes minutes. All of it takes two hours, and 45 GB of
 disk. Leaves tables and plots in instance/bench-long/.
@@ -40,7 +40,7 @@ def bench(parts: tuple[str, ...], size: float, seconds: int) -> None:
     began = time.monotonic()
     FOUND.mkdir(parents=True, exist_ok=True)
     texts = []
-    # Not in /tmp: it may be memory, where a commit costs nothing.
+    # Not in /tmp, which may be memory, where a commit costs nothing.
     with TemporaryDirectory(prefix="bench-", dir=FOUND.parent) as folder:
         for part in parts or PARTS:
             click.echo(f"{part} …", err=True)
@@ -53,7 +53,7 @@ def bench(parts: tuple[str, ...], size: float, seconds: int) -> None:
 
 
 def said(found: list[Row | Series]) -> str:
-    """Return what was found as text, and draw its plots."""
+    """Return the results as text, and write their plots."""
     texts = []
     for series in (one for one in found if isinstance(one, Series)):
         texts.append(series.table())

@@ -1,7 +1,7 @@
-"""Sign-ups and events against raw inserts on slower disks: what a goal of either comes down to.
+"""Sign-ups and events on slower disks, compared with raw inserts.
 
-A disk that says at once that it has written leaves only the processor's time to compare. `strace`
-makes each flush take longer, for the site and for the raw inserts alike.
+With a disk that reports a flush as done at once, only the work of the processor is compared.
+`strace` delays each flush, for the site and for the raw inserts alike.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from tests.benchmarks.figures import Row
 from tests.benchmarks.long.series import Long, Series
 from tests.benchmarks.sites import site
 
-DELAYS = (0, 500, 1000, 2000, 5000)  # microseconds that a flush takes longer
+DELAYS = (0, 500, 1000, 2000, 5000)  # microseconds added to each flush
 ROWS = {"sign-ups": signups.signup_rows, "events": webhooks.event_rows}
 
 
@@ -43,7 +43,7 @@ def found(told: Long) -> Iterator[Row | Series]:
 
 
 def against_raw(told: Long, folder: Path, slow: list[str]) -> Iterator[float]:
-    """Yield the site's rate, that of raw inserts and their ratio, for each kind of rows."""
+    """Yield the rate of the site, the rate of raw inserts and the ratio, for each kind of rows."""
     with site(folder / "site", slow) as ours:
         signups.sign_up(told, ours.url)
         taken = signups.sign_up(told, ours.url).rate

@@ -1,4 +1,4 @@
-"""How the site's cost grows: with its processes, with who is there at once, with who signed up."""
+"""Growth of the cost: with worker processes, with connections, and with stored leads."""
 
 import time
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def connections(told: Long) -> Iterator[Series]:
 
 
 def speed(told: Long, ours: Site, number: int) -> tuple[float, float, float, float]:
-    """Return what so many connections get, under SPEED."""
+    """Return the figures under SPEED for this many connections."""
     pages = load.run(ours.url + PAGE, seconds=told.seconds, connections=number, headers=BROTLI)
     if pages.refused:
         raise RuntimeError(f"{pages.refused} of {pages.requests} requests were refused")
@@ -43,7 +43,7 @@ def speed(told: Long, ours: Site, number: int) -> tuple[float, float, float, flo
 
 
 def leads(told: Long) -> Iterator[Series]:
-    """Fill a database further and further: SQLite's, as `make serve` has it."""
+    """Measure with more and more leads on SQLite, the database of `make serve`."""
     lines = []
     for number in LEADS:
         if number > max(LEADS[0], LEADS[-1] * told.size):
@@ -60,7 +60,7 @@ def leads(told: Long) -> Iterator[Series]:
             size = ours.database.stat().st_size / 2**20
         searching = (searched - began) / SEARCHES * 1000
         lines.append((number, taken.rate, taken.p99, searching, exported, size))
-        # The next takes ten times as long, and its disk may not be large enough.
+        # Printed now: the next size takes ten times as long, and the disk may be too small for it.
         click.echo("  " + "  ".join(f"{figure:,.1f}" for figure in lines[-1]), err=True)
     headings = (
         ("sign-ups", "/s"),

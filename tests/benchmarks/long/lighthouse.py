@@ -1,4 +1,4 @@
-"""Google's Lighthouse on every public page, as a telephone sees it, where it is installed."""
+"""Google's Lighthouse on every public page with a simulated phone, if it is installed."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from tests.support.ports import free_port
 
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 LINE = b"<!doctype html><html lang=en><title>One line</title><p>One line"
-TRIES = 3  # at times it misses the beginning of what it records, and says so
-# What else happens on the machine is in every number: its makers advise five looks' median.
+TRIES = 3  # sometimes it misses the beginning of its recording, and reports that
+# Other work on the machine affects every number; its authors advise the median of five runs.
 # https://github.com/GoogleChrome/lighthouse/blob/main/docs/variability.md
 LOOKS = 5
-# Of the audits' numbers: what is shown, how often its unit goes into theirs, and the most.
+# For each audit: its label, the divisor of its unit, the shown unit, and the maximum.
 # https://web.dev/articles/vitals
 AUDITS = {
     "largest-contentful-paint": ("largest paint", 1000, "s", 1.2),
@@ -37,7 +37,7 @@ def found(told: Long) -> Iterator[Row]:
         yield Row(what=what, least=100, skipped=f"no {' and no '.join(missing)} here")
         return
     port = free_port()
-    # In production its address would have to be https, and another than the one that is looked at.
+    # Not in production, where the address would have to be https and not that of this server.
     variables = environment(
         told.folder, env="development", base_url=f"http://127.0.0.1:{port}", port=str(port)
     )
@@ -45,7 +45,7 @@ def found(told: Long) -> Iterator[Row]:
     with process([FLASK, "serve"], port, told.folder / "serve.txt", variables):
         paths = pages(port)
         rounds = [[look(f"http://127.0.0.1:{port}{path}") for path in paths] for _ in range(LOOKS)]
-    # What the browser itself takes on this machine, slowed down as for a telephone.
+    # The cost of the browser itself on this machine, with the same simulated phone.
     with bare(told.folder, [("Content-Type", "text/html")], LINE) as port:
         lines = [[look(f"http://127.0.0.1:{port}/") for _ in paths] for _ in range(LOOKS)]
     scores = [
@@ -61,18 +61,18 @@ def found(told: Long) -> Iterator[Row]:
 
 
 def worst(reports: list[dict[str, Any]], audit: str) -> float:
-    """Return the highest number that the audit found."""
+    """Return the highest value of the audit."""
     return max(float(report["audits"][audit]["numericValue"]) for report in reports)
 
 
 def pages(port: int) -> list[str]:
-    """Return the paths that the site tells search engines."""
+    """Return the paths in the sitemap."""
     text = ask(port, "/sitemap.xml").read().decode()
     return [urlsplit(address).path for address in re.findall(r"<loc>([^<]+)</loc>", text)]
 
 
 def look(url: str) -> dict[str, Any]:
-    """Return Lighthouse's report on a page. Raises RuntimeError when it has none."""
+    """Return Lighthouse's report on a page. Raises RuntimeError without a report."""
     browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), "")
     words = ["lighthouse", url, "--quiet", "--output=json"]
     words += ["--chrome-flags=--headless --no-sandbox"]

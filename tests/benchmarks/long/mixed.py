@@ -1,4 +1,4 @@
-"""Hundreds of thousands of requests of every public kind: what they leave in the web workers."""
+"""Hundreds of thousands of requests of every public kind: memory and handles of the web workers."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A plot as SVG: figures over a number, both on scales of powers of ten."""
+"""A plot as SVG, with logarithmic scales on both axes."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from html import escape
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 190, 40, 50  # what axes, title and names need around the curves
+LEFT, RIGHT, TOP, BOTTOM = 70, 190, 40, 50  # margins for axes, title and names
 COLORS = ("#1f6f50", "#b5472f", "#2f5fb5", "#8a6d00", "#7a3fa0")
 HEAD = (
     f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
@@ -17,7 +17,7 @@ HEAD = (
 
 
 def plot(title: str, by: str, curves: Mapping[str, Points]) -> str:
-    """Return an SVG picture of curves by their names; figures of 0 and less are left out."""
+    """Return an SVG plot of named curves; points with 0 or less are left out."""
     shown = {name: [point for point in points if min(point) > 0] for name, points in curves.items()}
     every = [point for points in shown.values() for point in points]
     xs = sorted({x for x, _ in every})
@@ -52,7 +52,7 @@ def plot(title: str, by: str, curves: Mapping[str, Points]) -> str:
 
 
 def _apart(xs: Sequence[float], across: Callable[[float], float]) -> list[float]:
-    """Return those of the numbers that have room to be written beside each other."""
+    """Return the numbers whose labels do not overlap."""
     kept: list[float] = []
     for x in xs:
         if not kept or across(x) - across(kept[-1]) > 60:

@@ -1,4 +1,4 @@
-"""Figures that were taken for one number after another, as a table and as plots."""
+"""Figures measured for a series of numbers, as a table and as plots."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from tests.benchmarks.long.plot import plot
 
 @dataclass(frozen=True)
 class Long(Bench):
-    """`size` is what fraction of the leads and requests is taken that a part asks for."""
+    """`size` is the fraction of the usual leads and requests."""
 
     size: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """What was measured `by` a number: each line that number, then a figure for each heading.
+    """Figures measured `by` a number: each line has the number, then a figure for each heading.
 
-    A heading is what was measured and its unit. Those of one unit share a plot.
+    A heading is a name and a unit. Headings with the same unit share a plot.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Clients that take one byte a second, and what a good one has of the site meanwhile."""
+"""Clients that read one byte per second, and the effect on another client."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ from tests.benchmarks.long.series import Long
 from tests.benchmarks.sites import PAGE, site
 
 CLIENTS = 200
-PAGES = 50  # that each asks for: more than the buffers on the way hold
+PAGES = 50  # per client: more than the buffers on the way can hold
 BUFFER = 4096
 
 
@@ -28,7 +28,7 @@ def found(told: Long) -> Iterator[Row]:
 
 @contextmanager
 def readers(port: int) -> Iterator[None]:
-    """Have the clients ask, and read on until the end. Raises OSError when they cannot."""
+    """Let the clients send requests and read slowly to the end. Raises OSError on failure."""
     asked = f"GET {PAGE} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * PAGES
     over = threading.Event()
     with ExitStack() as stack:
