@@ -111,7 +111,7 @@ def test_unknown_kind_is_postponed_for_a_newer_worker(
     assert (message.state, message.error) == ("due", "no mail of kind postcard is known here")
 
 
-def test_mail_cannot_be_queued_for_what_it_is_not_about(session: Session) -> None:
+def test_kind_can_be_queued_only_for_its_own_subject(session: Session) -> None:
     order, enrollment = bring(session, "paid"), named(session)
     person = add_lead(session, confirmed=True)
     verbs: dict[Callable[[MailKind], object], tuple[About, ...]] = {

@@ -56,7 +56,7 @@ def test_every_kind_is_written_as_html_text_and_eml(folder: Path) -> None:
         assert (folder / f"{kind}.txt").read_text("utf-8") == part(mail, "plain")
 
 
-def test_text_says_what_the_page_says(folder: Path) -> None:
+def test_text_version_has_every_sentence_of_the_html(folder: Path) -> None:
     """Sentences with a link are left out: the text version puts the link below them."""
     for kind in KINDS:
         page = (folder / f"{kind}.html").read_text("utf-8")

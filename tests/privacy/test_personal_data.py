@@ -80,7 +80,7 @@ def name(one: Any) -> str:
     return f"{one.class_.__tablename__}.{one.key}"
 
 
-def test_every_column_of_text_names_a_person_or_nobody() -> None:
+def test_every_text_column_is_listed_as_personal_or_not() -> None:
     nobody = {f"{table}.{column}" for table, names in NOBODY.items() for column in names.split()}
     listed = [*(name(one.column) for one in PERSONAL), *map(name, STAFF), *nobody]
     assert len(listed) == len(set(listed)), "a column is on two lists"
@@ -168,7 +168,7 @@ def words(session: Session) -> str:
     return "\n".join(found)
 
 
-def test_each_listed_column_is_in_the_file_and_is_gone_when_the_person_is_erased(
+def test_each_listed_column_is_exported_and_erased(
     known: Session,
 ) -> None:
     before = words(known)
