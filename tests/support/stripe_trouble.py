@@ -60,8 +60,7 @@ def trouble(request: pytest.FixtureRequest, sandbox: SandboxServer) -> Trouble:
 def _each(*faults: tuple[str, bool], first: int) -> pytest.MarkDecorator:
     """Parametrize a test with these faults, on SQLite and PostgreSQL in turn.
 
-    A fault before the work gets one database, the same fault after the work the other. `first` is
-    the first case of a partial walk.
+    `first` is the first case of a partial walk.
     """
     struck = [(DATABASES[number % 2], fault) for number, fault in enumerate(faults)]
     struck = each(struck, 3, first)
