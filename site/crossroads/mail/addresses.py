@@ -1,4 +1,4 @@
-"""Email addresses and names: cleaned, parsed, compared, and their keyed hash."""
+"""Email addresses and names: clean, parse, compare and hash them."""
 
 import hmac
 import re
@@ -10,22 +10,22 @@ from urllib.parse import unquote
 import idna
 from email_validator import EmailSyntaxError, validate_email
 
-KEY_LENGTH = 320  # what the columns hold
+KEY_LENGTH = 320  # characters in the columns
 EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
-PLAIN = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]*[a-z0-9]")  # as most are: nothing to clean
-# Letters and marks that show nothing, besides the category Cf:
+PLAIN = re.compile(r"[a-z0-9._+-]+@[a-z0-9.-]*[a-z0-9]")  # like most addresses: nothing to clean
+# Invisible letters and marks, besides the category Cf:
 # https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
 UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-# Of these, the ones that choose between the shapes of a letter, as in some Japanese names.
+# Of these, the variation selectors: they choose a letter's shape, as in some Japanese names.
 SHAPES = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 QUOTES = re.compile('["\u201c-\u201f\u00ab\u00bb\uff02]')
 SCHEME = re.compile(r"mailto:(?://)?", re.IGNORECASE)
 NAMED = re.compile(r"([^<>]*)<([^<>]*)>[ .,;]*")
 AROUND_AT = re.compile(r" *@ *")
-DOTS = str.maketrans("\u3002\uff61", "..")  # what a domain's dot is on a Japanese keyboard
-# An apostrophe is a letter of a mailbox's name within it; at either end it is a quote that stuck.
+DOTS = str.maketrans("\u3002\uff61", "..")  # the dot on a Japanese keyboard
+# An apostrophe inside a mailbox's name belongs to it; at either end it is a pasted quote.
 APOSTROPHES = "'\u2018\u2019"
 OPENING = f'<(["\u201c\u201e\u00ab{APOSTROPHES}'
 CLOSING = f'>)]"\u201d\u201c\u00bb.,;: {APOSTROPHES}'
@@ -34,11 +34,11 @@ JOINERS = "\u200c\u200d"
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """An address: where mail goes, its key, by which spellings are one, and the key's hash.
+    """An address as it is mailed, the key that all its spellings share, and the key's hash.
 
-    `typed` is the one spelling that is mailed, whatever was typed. `former` is the hash that the
-    address had under the key of releases before migration 0016, None where it is the same:
-    suppressions of erased people are stored under it.
+    `typed` is the cleaned spelling, the only one that is mailed. `former` is the hash of the key
+    that releases before migration 0016 made, None where it is the same: suppressions of erased
+    people are stored under it.
     """
 
     typed: str
@@ -48,7 +48,7 @@ class Address:
 
 
 def parse(email: str, suppression_key: str) -> Address:
-    """Return an address that was typed or pasted. Raises email_validator.EmailNotValidError."""
+    """Parse an address that was typed or pasted. Raises email_validator.EmailNotValidError."""
     key = email_key(email)
     meant = cleaned(email)
     hashed = address_hash(key, suppression_key)
@@ -59,60 +59,61 @@ def parse(email: str, suppression_key: str) -> Address:
     return Address(typed=meant, key=key, hash=hashed, former=other)
 
 
-@lru_cache(maxsize=256)  # a form, its answer and its mail ask for the same one in turn
+@lru_cache(maxsize=256)  # a form, its response and its mail use the same address
 def cleaned(text: str) -> str:
-    """Return the one spelling of the address that was pasted, as it is shown, stored and mailed.
+    """Return the one spelling of a typed or pasted address, as it is shown, stored and mailed.
 
-    Without what nobody sees, a mailto:, a name before it, brackets, quotes and stops around it; in
-    plain letters for full-width ones, and in lower case: two spellings that have one key are one
-    mailbox, so nobody can divert another's mail by typing the address in another form first.
-    RFC 5321 section 2.4 allows mailboxes that differ in case alone, and discourages them; we know
+    Removes invisible characters, a mailto:, a name before the address, and brackets, quotes and
+    punctuation around it. Makes full-width letters plain, and all letters lower case: two spellings
+    with one key are one mailbox, so typing an address in another form first cannot divert mail.
+    RFC 5321 section 2.4 allows mailboxes that differ only in case, and discourages them; we know
     of no provider that has them.
-    What is no single address comes back without unseen signs and outer spaces, and nothing else is
-    changed: the form shows the value as it was entered.
+    A text that is not a single address only loses invisible characters and outer spaces: the form
+    shows the value as it was entered.
     """
     if PLAIN.fullmatch(text):
         return text
     text = visible(text).strip()
     found = unicodedata.normalize("NFKC", text)
-    if not found.isprintable():  # a line break is no slip of the hand
+    if not found.isprintable():  # a line break is not a typing error
         return text
     found = SCHEME.sub("", found, count=1) if (link := SCHEME.match(found)) else found
     if link:
         found = visible(unquote(found.partition("?")[0]))
     found = _bare(_from_named(found))
-    if found.count("@") != 1 or QUOTES.search(found):  # a quoted mailbox: it comes back whole
+    if found.count("@") != 1 or QUOTES.search(found):  # a quoted mailbox is not changed
         return text
     mailbox, _, domain = AROUND_AT.sub("@", found).partition("@")
     return f"{folded(mailbox)}@{domain.translate(DOTS).lower()}"
 
 
 def at_signs(text: str) -> int:
-    """Return how many signs of a text stand for an @, also a full-width or a small one."""
+    """Count the @ signs in a text, full-width and small ones included."""
     return unicodedata.normalize("NFKC", text).count("@")
 
 
 def folded(text: str) -> str:
-    """Return letters as they are compared: compatibility forms as plain ones, in lower case.
+    """Return the text for comparison: compatibility forms as plain letters, in lower case.
 
-    Lower case as in RFC 8265 section 3.3, not case folding, which makes "ss" of the letter ß and
-    one of both small sigmas: those are two mailboxes. An I with a dot stays one with two signs.
+    Lower case as in RFC 8265 section 3.3, not case folding: that turns ß into "ss" and both small
+    sigmas into one, but those are different mailboxes. A capital I with a dot becomes two code
+    points, i and a dot above.
     """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
 
 
 def visible(text: str) -> str:
-    """Return a text without the signs that show nothing, and with one kind of space."""
+    """Return a text without invisible characters and with one kind of space."""
     if text.isascii():
         return text.replace("\t", " ")
     return _without_format(UNSEEN.sub("", text))
 
 
 def cleaned_name(text: str) -> str:
-    """Return the name of a person that was typed or pasted, as it is shown, stored and mailed.
+    """Return a typed or pasted name of a person, as it is shown, stored and mailed.
 
-    Without the signs that show nothing, but for those that a letter has another shape by, and with
-    one kind of space. A control character or a line break stays: it is named, not taken out.
+    Removes invisible characters except those that choose a letter's shape, and leaves one kind of
+    space. A control character or a line break stays: validation reports it.
     """
     if text.isascii():
         return text.strip()
@@ -132,10 +133,10 @@ def _without_format(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def email_key(email: str) -> str:
-    """Return what all spellings of one mailbox have in common: cleaned, with an ASCII domain.
+    """Return the key that all spellings of one mailbox share: cleaned, with an ASCII domain.
 
-    Raises email_validator.EmailNotValidError, also for an address that grows too long to keep:
-    there are letters that stand for eighteen others.
+    Raises email_validator.EmailNotValidError, also when the key is too long to store:
+    normalization turns one letter into up to eighteen.
     """
     meant = cleaned(email)
     if at_signs(meant) > 1:
@@ -150,29 +151,29 @@ def email_key(email: str) -> str:
 
 
 def former_key(key: str) -> str:
-    """Return the key that the address had before migration 0016, which folded case further."""
+    """Return the address's key as before migration 0016, which used full case folding."""
     mailbox, _, domain = key.rpartition("@")
     return f"{unicodedata.normalize('NFKC', mailbox).casefold()}@{domain}"
 
 
 def address_hash(key: str, suppression_key: str) -> str:
-    """Return the HMAC-SHA256 of an address's key in hex: nobody without the key can guess it."""
+    """Return the HMAC-SHA256 of an address's key in hex: not guessable without the secret."""
     return hmac.digest(suppression_key.encode(), key.encode(), "sha256").hex()
 
 
 def _joins(text: str, place: int) -> bool:
-    """Tell whether a joiner changes what a word is: then the address without it is another's.
+    """Return whether a joiner is valid here: without it, the address would be a different one.
 
     https://www.rfc-editor.org/rfc/rfc5892#appendix-A.1
     """
     try:
         return idna.core.valid_contextj(text, place)
-    except ValueError:  # a letter that has no name
+    except ValueError:  # a character without a Unicode name
         return False
 
 
 def _from_named(text: str) -> str:
-    """Return the address of `Name <address>`, unless the name is one more address."""
+    """Return the address of `Name <address>`, unless the name is a different address."""
     match = NAMED.fullmatch(text)
     if match is None:
         return text
@@ -182,5 +183,5 @@ def _from_named(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Return a text without brackets, quotes, stops and spaces around it."""
+    """Return a text without brackets, quotes, punctuation and spaces around it."""
     return text.strip().lstrip(OPENING + " ").rstrip(CLOSING)

@@ -1,4 +1,4 @@
-"""The composer: builds a MIME message, text and HTML, from the templates of its kind."""
+"""Builds a MIME message, text and HTML, from the templates of its kind."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ from crossroads.settings import Settings
 
 
 class NoAddress(Exception):
-    """What a mail should go to is no address."""
+    """The receiver of a mail is not a valid address."""
 
 
 class _Subject(str):
-    """A subject as it was written. Python's own class would decode what looks like RFC 2047."""
+    """A subject, unchanged. Python's own class would decode text that looks like RFC 2047."""
 
     name = "Subject"
     __slots__ = ()
@@ -58,7 +58,7 @@ POLICY = _MailPolicy(linesep="\r\n", max_line_length=76)
 class Composer:
     """Composes mail.
 
-    `base_url` is the site's address without a trailing slash; every link in a mail begins so.
+    `base_url` is the site's address without a trailing slash; every link in a mail starts with it.
     """
 
     def __init__(self, settings: Settings, templates: Path) -> None:
@@ -80,12 +80,12 @@ class Composer:
     def compose(
         self, kind: str, recipient: str, reference: str, context: Mapping[str, object]
     ) -> EmailMessage:
-        """Return the mail of this kind, text and HTML, ready to be sent.
+        """Return a mail of this kind, text and HTML, ready to send.
 
         `reference` becomes the Message-ID, the same for every try. An `unsubscribe_link` in the
         context also goes into the headers, for the mail program's own button (RFC 8058).
-        Raises NoAddress when the recipient is no address, and jinja2's errors when a
-        template is missing or asks for what the context lacks.
+        Raises NoAddress when the recipient is not a valid address, and jinja2's errors when a
+        template is missing or uses a name that the context does not have.
         """
         message = EmailMessage(policy=POLICY)
         message["From"] = self._from
@@ -100,24 +100,24 @@ class Composer:
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         text = self.render(f"{kind}/body.txt", context).strip() + "\n"
         html = self._inliner.inline(self.render(f"{kind}/body.html", context))
-        # Quoted-printable passes every server, also one that takes seven bits only.
+        # Every server accepts quoted-printable, also one that is limited to seven bits.
         message.set_content(text, cte="quoted-printable")
         message.add_alternative(html, subtype="html", cte="quoted-printable")
         return message
 
     def render(self, name: str, context: Mapping[str, object]) -> str:
-        """Return one template of the mail folder, filled in."""
+        """Render one template of the mail folder."""
         return self._templates.get_template(name).render(context)
 
 
 def as_bytes(message: EmailMessage) -> bytes:
-    """Return the mail as it goes over the wire, in UTF-8 if its receiver's name needs it."""
+    """Return the mail as bytes for SMTP; in UTF-8 if the receiver's mailbox name is not ASCII."""
     international = not message["To"].addresses[0].username.isascii()
     return message.as_bytes(policy=POLICY.clone(utf8=True) if international else POLICY)
 
 
 def sender(text: str) -> Address:
-    """Return MAIL_FROM, which the settings have checked. Raises ValueError if it is no address."""
+    """Parse MAIL_FROM, which the settings have checked. Raises ValueError if it is not valid."""
     name, address = mail_headers.parse_mailbox(text)
     return _address(address, name)
 
@@ -130,6 +130,6 @@ def _recipient(address: str) -> Address:
 
 
 def _address(text: str, name: str = "") -> Address:
-    """Return the address with its domain in ASCII, as every server takes it."""
+    """Return the address with its domain in ASCII, which every server accepts."""
     found = validate_email(text, check_deliverability=False, test_environment=True)
     return Address(name, found.local_part, found.ascii_domain)

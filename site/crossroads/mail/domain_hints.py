@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from disposable_email_domains import blocklist
 
-# Where most mailboxes of people are, and what looks like one of those and is a provider itself.
-# One land of each is enough where a name is the same in several: hotmail.se is no slip.
+# The providers of most people's mailboxes, and providers whose names are similar to one of those.
+# Where a name exists in several countries, one is enough: hotmail.se is not treated as a typo.
 KNOWN = (
     "gmail.com", "googlemail.com", "yahoo.com", "yahoo.co.uk", "ymail.com", "rocketmail.com",
     "hotmail.com", "hotmail.co.uk", "outlook.com", "live.com", "live.co.uk", "msn.com",
@@ -20,25 +20,25 @@ KNOWN = (
     "ziggo.nl", "bluewin.ch", "seznam.cz", "interia.pl", "uol.com.br", "bol.com.br",
     "terra.com.br", "bigpond.com", "btinternet.com", "ntlworld.com",
 )  # fmt: skip
-# One letter too many, missing or wrong, or two in the wrong order, in a name as long as gmail.com:
-# a shorter one with another letter in it is mostly somebody else's.
+# Similarity of gmail.com to a copy with one letter added, missing or wrong, or two swapped. A
+# shorter name that differs in one letter is mostly a domain of its own.
 NEAR = 0.885
 
 
 def meant(email: str) -> str | None:
-    """Return what an address was probably meant to be, when its domain is a slip of a known one."""
+    """Return the address with its domain corrected, or None if the domain is not a likely typo."""
     mailbox, _, domain = email.rpartition("@")
     known = _slip_of(domain.casefold())
     return f"{mailbox}@{known}" if known else None
 
 
-@lru_cache(maxsize=1024)  # most people share a few, and to compare one with all takes a while
+@lru_cache(maxsize=1024)  # most people share a few domains, and a comparison with all is slow
 def _slip_of(domain: str) -> str | None:
     near = get_close_matches(domain, KNOWN, n=1, cutoff=NEAR)
     return near[0] if near and near[0] != domain else None
 
 
 def disposable(domain: str) -> bool:
-    """Tell whether mailboxes at an ASCII domain are thrown away, or at one that it is part of."""
+    """Return whether an ASCII domain, or a parent of it, offers disposable mailboxes."""
     labels = domain.casefold().split(".")
     return any(".".join(labels[start:]) in blocklist for start in range(len(labels)))

@@ -20,11 +20,11 @@ Receiver = Lead | Order | Enrollment | User
 
 
 def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
-    """Return the receiver of a claimed message; hold, defer or give up one that may not go now.
+    """Return the receiver of a claimed message, or hold, defer or give up the message.
 
-    All mail passes here, in the transaction that claims it. What the receiver must be is the
-    kind's `send_if`. A message that may not go is held with the reason; one over the hourly limit
-    of its address is due again when the limit allows it.
+    All mail passes here, in the transaction that claims it. The kind's `send_if` is the state that
+    the receiver must be in; if it is not, the message is held with the reason. A message over the
+    hourly limit of its address is due again when the limit allows it.
     """
     if message.attempts > outbox.TRIES:
         outbox.give_up(
@@ -47,10 +47,10 @@ def admit(session: AnySession, message: Message, owner: str) -> Receiver | None:
 
 
 def _allowed_at(session: AnySession, message: Message) -> datetime | None:
-    """Return when a limited mail may go if its address is over the limit now; else None.
+    """Return when a limited mail may be sent if its address is at its limit now; else None.
 
-    Mail is counted when it is queued, too. But after an outage of the mail server, the mail of many
-    hours leaves at once. A mail that another worker is sending counts as sent.
+    Mail is also counted when it is queued. But after an outage of the mail server, the mail of many
+    hours is sent at once. A mail that another worker is sending counts as sent.
     """
     at = now()
     in_hand = (Message.state == MessageState.DUE) & (Message.lease_until > at)
@@ -116,7 +116,7 @@ def _lead(session: AnySession, message: Message, kind: MailKind) -> tuple[Lead |
 def _participant(
     session: AnySession, message: Message, send_if: SendIf
 ) -> tuple[Enrollment | None, str]:
-    """Return the participant, or None and the reason: a seat can be lost, and taken again."""
+    """Return the participant, or None and a reason: a seat can be lost, and taken again."""
     enrollment = (
         session.get(Enrollment, message.enrollment_id)
         if message.enrollment_id is not None
@@ -136,7 +136,7 @@ def _participant(
 
 
 def _knows_of(session: AnySession, enrollment: Enrollment) -> bool:
-    """Tell whether the participant was sent any mail about having the seat."""
+    """Return whether the participant was sent any mail about having the seat."""
     told = [kind for kind in MailKind if kind.send_if is SendIf.SEAT_TAKEN]
     heard = select(Message.id).where(
         Message.enrollment_id == enrollment.id,

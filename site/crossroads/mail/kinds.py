@@ -1,4 +1,4 @@
-"""The one registry of mail kinds: every other module derives what it knows of a kind from here.
+"""The one registry of mail kinds: all other modules read the properties of a kind from here.
 
 A new kind is one entry in `MailKind` and one folder of templates, `templates/email/<kind>/`.
 """
@@ -8,7 +8,7 @@ from enum import StrEnum, auto
 
 
 class About(StrEnum):
-    """What a mail is about. It decides which data its templates get, and the preview's sample."""
+    """The subject of a mail: it selects the data for its templates and the preview's sample."""
 
     LEAD = auto()
     WAITING = auto()  # a lead on the waiting list of a cohort
@@ -19,18 +19,18 @@ class About(StrEnum):
 
 
 class SendIf(StrEnum):
-    """The state that its receiver must be in when a queued mail is sent; eligibility checks it."""
+    """The required state of the receiver when a queued mail is sent; eligibility checks it."""
 
     # To leads. An address on the do-not-mail list gets none of these, with one exception: a
-    # request to confirm that was asked for after the address was put on that list.
+    # request to confirm that was queued after the address was added to that list.
     LEAD_NOT_CONFIRMED = auto()
     LEAD_CONFIRMED = auto()  # marketing
     NOT_WAITING = auto()
     WAITING = auto()
-    # To buyers and participants. They get these whatever the do-not-mail list has.
-    BUYER = auto()  # always: what a buyer has a right to know
+    # To buyers and participants, even if their address is on the do-not-mail list.
+    BUYER = auto()  # always: a buyer has a right to this information
     SEAT_TAKEN = auto()
-    SEAT_LOST = auto()  # and only a receiver that knows of the seat
+    SEAT_LOST = auto()  # and only if the receiver knows about the seat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class MailKind(StrEnum):
 
     @property
     def asks(self) -> bool:
-        """Whether the mail asks the owner of an address to confirm what was entered with it."""
+        """Whether the mail asks for confirmation of a sign-up or of a waiting-list entry."""
         return self.send_if in (SendIf.LEAD_NOT_CONFIRMED, SendIf.NOT_WAITING)
 
     CONFIRM = _Kind(
@@ -180,7 +180,7 @@ def kind_of(value: str) -> MailKind:
 
 
 def find(value: str) -> MailKind | None:
-    """Return the kind of a stored message; None for one that another version of the app knows."""
+    """Return the kind of a stored message; None for a kind of another version of the app."""
     return _BY_VALUE.get(value)
 
 

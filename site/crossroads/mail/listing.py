@@ -1,4 +1,4 @@
-"""List of the outbox at the desk: its filter and its sort orders."""
+"""The outbox's list at the desk: filters and sort orders."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ MAILS = Listing(Message, SORTS)
 
 @dataclass(frozen=True, kw_only=True)
 class MailFilter(Filter):
-    """Which mails are meant."""
+    """Selects mails of the outbox."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {
         "state": tuple(MessageState),
@@ -47,7 +47,7 @@ class MailFilter(Filter):
         return found
 
     def dead(self) -> Self | None:
-        """Return the filter narrowed to what was given up; None when it leaves that out."""
+        """Return the filter narrowed to dead mails; None when its state excludes them."""
         return (
             replace(self, state=MessageState.DEAD)
             if self.state in ("", MessageState.DEAD)
@@ -57,7 +57,7 @@ class MailFilter(Filter):
 
 @dataclass(frozen=True, kw_only=True)
 class LeadMailFilter(MailFilter):
-    """Which mails are meant, of those that are no buyer's."""
+    """Selects mails that do not belong to an order."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         return [Message.order_id.is_(None), *super().conditions()]

@@ -1,4 +1,4 @@
-"""Repairs mailed links: removes what mail programs and people add to the end of an address."""
+"""Repairs mailed links: removes characters that mail programs and people add to an address."""
 
 import re
 from urllib.parse import unquote
@@ -12,15 +12,15 @@ REFERENCE = re.compile(r"[A-Za-z0-9_-]*")
 BREAKS = re.compile(r"=?\s+|=")
 MAILED = re.compile(r"/+(confirm|unsubscribe|orders|enrollments|waiting-list)/(.*)", re.DOTALL)
 BELOW = ("/calendar.ics", "/invoice")
-# What stands behind an address in a text, also as HTML, and is no end of one of our pages.
+# Characters that follow an address in a text or in HTML; none of our paths ends with one.
 SIGNS = " \t\r\n\f\v\u00a0.,;:!)]}>\"'*=\\|\u00bb\u2018\u2019\u201c\u201d/"
 ENTITY = re.compile(r"&(?:gt|quot|nbsp|#\d{1,4})\Z")  # its semicolon is one of the signs
-# Longer ones are no address of ours with something stuck to it.
+# A longer path is not one of our addresses with a few characters added.
 LONGEST = 1000
 
 
 def token(text: str) -> str:
-    """Return the token in what the address has in its place; the text itself if there is none."""
+    """Return the token within this part of the address; the text itself if there is none."""
     if TOKEN.fullmatch(text):
         return text
     shown = visible(text)
@@ -31,15 +31,15 @@ def token(text: str) -> str:
 
 
 def reference(text: str) -> str:
-    """Return the part of ?mail= that names a mail: what follows it was stuck to the link."""
+    """Return the reference in ?mail= without the characters that were added after it."""
     found = REFERENCE.match(visible(text).strip())
     return found[0] if found else ""
 
 
 def clean(path: str) -> tuple[str, str] | None:
-    """Return path and query of the page that a mangled path means, None when it has nothing to it.
+    """Return path and query of a damaged path's page; None if there is nothing to repair.
 
-    The path is decoded, as WSGI has it. Whether there is such a page is not known here.
+    The path is decoded, as in WSGI. Does not check whether the page exists.
     """
     if len(path) > LONGEST:
         return None
@@ -53,7 +53,7 @@ def clean(path: str) -> tuple[str, str] | None:
         below = next((one for one in BELOW if rest.startswith(one)), "")
         bare, query = f"/{mailed[1]}/{found[0]}{below}", ""
     else:
-        bare, _, query = shown.partition("?")  # a ? that was encoded
+        bare, _, query = shown.partition("?")  # an encoded ?
         bare, _, more = bare.partition("&") if "&utm_" in bare else (bare, "", "")
         bare = "/" + _unstuck(bare).strip("/")
         query = "&".join(one for one in (query, more) if one)
@@ -61,10 +61,10 @@ def clean(path: str) -> tuple[str, str] | None:
 
 
 def _unstuck(text: str) -> str:
-    """Return the text without the signs at its end.
+    """Return the text without the SIGNS and entities at its end.
 
-    Taken off one after the other: a pattern that repeats both signs and entities tries every way
-    to part a long run of them, which takes very long.
+    In a loop: one pattern that repeats both would try every way to split a long run of them,
+    which is very slow.
     """
     while True:
         bare = text.rstrip(SIGNS)

@@ -4,23 +4,23 @@ import dns.resolver
 from email_validator import EmailNotValidError, EmailUndeliverableError, validate_email
 from email_validator.deliverability import caching_resolver
 
-PATIENCE = 5  # seconds for all questions about one domain
+PATIENCE = 5  # seconds for all DNS queries about one domain
 
 
 class Domains:
-    """Looks domains up, and remembers each answer for as long as it is good.
+    """Looks up domains, and caches each answer until it expires.
 
-    `resolver` asks other servers than those that this machine is set up with.
+    Pass `resolver` to ask other DNS servers than those of this machine.
     """
 
     def __init__(self, resolver: dns.resolver.Resolver | None = None) -> None:
         self._resolver = caching_resolver(timeout=PATIENCE, dns_resolver=resolver or _of_machine())
 
     def refusal(self, email: str) -> str | None:
-        """Return why no mail to the address can arrive; None when it can, or nobody knows.
+        """Return why no mail to the address can arrive; None when it can, or it is unknown.
 
-        There is no such domain, it says itself that it takes no mail (RFC 7505), or it has no
-        address to take it at. A server of names that is slow or away says nothing.
+        Reasons: the domain does not exist, declares that it accepts no mail (RFC 7505), or has no
+        address to deliver to. A slow or unreachable DNS server counts as unknown.
         """
         try:
             validate_email(email, check_deliverability=True, dns_resolver=self._resolver)
@@ -30,7 +30,7 @@ class Domains:
                 cause, dns.resolver.NXDOMAIN | dns.resolver.NoAnswer
             )
             return str(error) if known else None
-        except EmailNotValidError:  # such as a name for tests: the composer judges the form
+        except EmailNotValidError:  # such as a domain for tests: the composer checks the syntax
             return None
         return None
 
@@ -39,4 +39,4 @@ def _of_machine() -> dns.resolver.Resolver:
     try:
         return dns.resolver.Resolver()
     except dns.resolver.NoResolverConfiguration:
-        return dns.resolver.Resolver(configure=False)  # knows no server, so it knows nothing
+        return dns.resolver.Resolver(configure=False)  # without servers: every answer is unknown

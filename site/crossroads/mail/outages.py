@@ -9,15 +9,15 @@ from crossroads.mail import outbox
 from models.base import AnySession, now
 from models.message import Message
 
-FORWARD = 1000  # mails brought forward at once: the next ones when a mail gets through after that
+FORWARD = 1000  # mails brought forward at once; more when the next mail is accepted
 
 
 def wait_for_server(session: AnySession, message: Message, owner: str, error: str) -> bool:
-    """Try a message again as soon as the mail server takes mail; False when the lease was lost.
+    """Try a message again as soon as the mail server accepts mail. False when the lease was lost.
 
     The try is not counted: an outage is not the mail's own failure and must not use up its tries.
-    Five days after its first failed try it is given up all the same. Until the server is back the
-    waits between its tries grow with the outage, from 30 seconds to 6 hours.
+    But five days after its first failed try the message is given up. Until the server is back, the
+    wait between tries grows with the outage, from 30 seconds to 6 hours.
     """
     if outbox.is_last(message, server_away=True):
         return outbox.give_up(session, message, owner, error)
@@ -31,14 +31,14 @@ def wait_for_server(session: AnySession, message: Message, owner: str, error: st
 
 
 def awaits_server(session: AnySession, at: datetime) -> bool:
-    """Tell whether any mail waits for the mail server until later than this."""
+    """Return whether any mail that waits for the mail server is due later than `at`."""
     return session.scalar(select(Message.id).where(_awaiting(at)).limit(1)) is not None
 
 
 def bring_forward(session: AnySession, at: datetime, most: int = FORWARD) -> int:
-    """Have mail that waits for the mail server be due now, the next due first; return how many.
+    """Make mail that waits for the mail server due now, the next due first; return how many.
 
-    Call it when a mail got through, or with 1 to try one.
+    Call it when the server has accepted a mail, or with `most=1` to try one.
     """
     next_ = (
         select(Message.id)

@@ -1,8 +1,8 @@
-"""The outbox: queue a mail in the caller's transaction, hand it to one worker, note how it went.
+"""The outbox: queue a mail in the caller's transaction, give it to one worker, store the result.
 
-A message is claimed under a lease. The worker that dies with one in hand loses it when the next
-one on its machine finds that out, or when the lease runs out; another sends it, perhaps for the
-second time: at least once, never lost.
+A message is claimed under a lease. If a worker dies, its message is released when another worker on
+its machine finds that out, or when the lease expires. Another worker then sends it, perhaps for the
+second time: mail is delivered at least once and never lost.
 """
 
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ REMINDERS_AN_HOUR = 1
 TRIES = 12
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
-# A mail that fails is given up this long after its first failed try (RFC 5321 section 4.5.4.1 has
-# four to five days).
+# A failing mail is given up this long after its first failed try (RFC 5321 section 4.5.4.1:
+# at least four to five days).
 LONGEST = timedelta(days=5)
 ERROR_LENGTH = 500
 ERASED = "the receiver was erased"
@@ -56,7 +56,7 @@ _QUEUED: Final = (
     *("kind", "lead_id", "waiting_id", "recipient", "address_hash", "reference", "state"),
     *("attempts", "due_at", "error", "created_at"),
 )
-# Every sign-up does this: in one statement, made once, it costs it little.
+# Every sign-up runs this, so it is one statement, built once.
 _QUEUE_LIMITED: Final = insert(_MESSAGE).from_select(
     _QUEUED,
     select(*(bindparam(name, type_=_MESSAGE.c[name].type) for name in _QUEUED)).where(
@@ -77,9 +77,9 @@ def enqueue_rate_limited(
 ) -> bool:
     """Queue a mail to the lead unless its address had `most` limited mails in the last hour.
 
-    Counted by address, so that it does not matter who asks, in which spelling, where, or whether
-    the lead was erased and signed up again. The caller holds the lead's lock: requests at the same
-    time are counted one after the other. Returns whether the mail was queued.
+    Counted by address: the form, the spelling, and an erased lead that signs up again make no
+    difference. The caller holds the lead's lock, so that simultaneous requests are counted one
+    after the other. Returns whether the mail was queued.
     """
     session.flush()  # mail that was queued a moment ago counts, too
     values = _within(_to(lead, kind, waiting), most)
@@ -89,9 +89,9 @@ def enqueue_rate_limited(
 def enqueue_first(
     session: AnySession, kind: MailKind, leads: Sequence[tuple[int, Address]]
 ) -> None:
-    """Queue a mail of this kind to each lead that was added just now, by number and address.
+    """Queue a mail of this kind to each newly added lead, given by id and address.
 
-    With the usual limit: the address of an erased lead may have been mailed in the last hour.
+    The usual limit applies: the address of an erased lead may have been mailed in the last hour.
     """
     at = now()
     values = [_values(kind, number, address.typed, address.hash, at) for number, address in leads]
@@ -99,7 +99,7 @@ def enqueue_first(
 
 
 def _require(kind: MailKind, *about: About) -> None:
-    """Raise ValueError for a kind of mail that is about something else."""
+    """Raise ValueError unless the kind of mail is about one of these."""
     if kind.about not in about:
         raise ValueError(f"a mail of kind {kind} is about {kind.about}, not {' or '.join(about)}")
 
@@ -141,9 +141,10 @@ def _values(
 def enqueue_for_order(
     session: AnySession, kind: MailKind, order: Order, event_id: int | None = None
 ) -> None:
-    """Queue a mail of this kind to the buyer of an order. It is never held back.
+    """Queue a mail of this kind to the buyer of an order.
 
-    `event_id` names the event of the order that it is about, where there can be several.
+    Neither the rate limit nor a suppression applies to it.
+    `event_id` is the id of the order event that the mail is about, where there can be several.
     """
     _require(kind, About.ORDER, About.UNPAID_ORDER)
     session.add(
@@ -158,11 +159,11 @@ def enqueue_for_order(
 
 
 def enqueue_for_participant(session: AnySession, kind: MailKind, enrollment: Enrollment) -> None:
-    """Queue a mail of this kind to a participant; none when no address is known."""
+    """Queue a mail of this kind to a participant; none when the seat has no address."""
     _require(kind, About.SEAT)
     if enrollment.email is None:
         return
-    session.flush()  # a row added a moment ago has no id before that
+    session.flush()  # a newly added row has no id before that
     session.add(
         Message(
             kind=kind,
@@ -177,7 +178,7 @@ def enqueue_for_participant(session: AnySession, kind: MailKind, enrollment: Enr
 def announce(
     session: AnySession, announcement_id: int, lead: Lead, waiting: Waiting | None, due_at: datetime
 ) -> None:
-    """Queue an announcement to the lead; to a waiting list when the entry on it is given."""
+    """Queue an announcement to a lead; with `waiting`, as mail to that waiting list."""
     session.add(
         Message(
             kind=MailKind.PLACES if waiting else MailKind.ANNOUNCEMENT,
@@ -192,12 +193,12 @@ def announce(
 
 
 def announcement_kind(announcement: Announcement) -> MailKind:
-    """Return the kind of an announcement's mails: to a waiting list, or to confirmed leads."""
+    """Return the kind of an announcement's mails: for a waiting list or for confirmed leads."""
     return MailKind.PLACES if announcement.waiting else MailKind.ANNOUNCEMENT
 
 
 def announce_to_staff(session: AnySession, announcement: Announcement, user: User) -> None:
-    """Queue a test of an announcement to a member of the staff."""
+    """Queue a test mail of an announcement to a staff account."""
     session.add(
         Message(
             kind=announcement_kind(announcement),
@@ -220,15 +221,15 @@ def erase(session: AnySession, address_hash: str) -> None:
 
 
 def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
-    """Take the message that has been due longest under a lease; None when there is none.
+    """Lease the message that has been due longest; None when there is none.
 
-    Mail of a paused announcement is left out.
+    Skips mail of a paused announcement, except its test mails.
     """
     return leases.claim(session, Message, going(), owner, at)
 
 
 def going() -> ColumnElement[bool]:
-    """Return the condition that a mail is due to be sent, and not of a paused announcement."""
+    """Return the SQL condition that a mail is to be sent, and no paused announcement stops it."""
     paused = select(Announcement.id).where(Announcement.state == AnnouncementState.PAUSED)
     return (Message.state == MessageState.DUE) & or_(
         Message.announcement_id.is_(None),
@@ -245,26 +246,26 @@ def under_rate_limit(session: AnySession, address_hash: str, most: int = MAILS_A
 
 
 def hold(session: AnySession, message: Message, owner: str, reason: str) -> bool:
-    """Put the message away: its receiver may not be mailed. False when its lease was lost."""
+    """Mark the message held: its receiver may not be mailed. False when the lease was lost."""
     return _close(session, message, owner, state=MessageState.HELD, error=reason)
 
 
 def defer(session: AnySession, message: Message, owner: str, due_at: datetime) -> bool:
-    """Let the message wait until then, which is no try. False when its lease was lost."""
+    """Make the message due at `due_at` without counting a try. False when the lease was lost."""
     tries = message.attempts - 1
     return _close(session, message, owner, error=message.error, due_at=due_at, attempts=tries)
 
 
 def mark_sent(session: AnySession, message: Message, owner: str) -> bool:
-    """Mark the message sent. False when its lease was lost to another worker meanwhile."""
+    """Mark the message sent. False when the lease was lost to another worker."""
     return _close(session, message, owner, state=MessageState.SENT, error="", sent_at=now())
 
 
 def retry_later(session: AnySession, message: Message, owner: str, error: str) -> bool:
     """Try the message again later, or give it up after 12 tries or 5 days.
 
-    The wait doubles from 30 seconds to 6 hours and is stretched by up to a quarter at random, so
-    that a server that comes back is not met by everything at once. False when the lease was lost.
+    The wait doubles from 30 seconds to 6 hours, plus up to a quarter at random, so that a server
+    that is back after an outage does not get all mail at once. False when the lease was lost.
     """
     if is_last(message):
         return give_up(session, message, owner, error)
@@ -280,7 +281,7 @@ def try_at(
     due_at: datetime,
     **values: object,
 ) -> bool:
-    """Note a failed try, and have the next one then. False when the lease was lost."""
+    """Store a failed try, and make the next one due at `due_at`. False when the lease was lost."""
     since = message.failing_since or now()
     return _close(
         session, message, owner, error=error, due_at=due_at, failing_since=since, **values
@@ -288,7 +289,7 @@ def try_at(
 
 
 def is_last(message: Message, *, server_away: bool = False) -> bool:
-    """Tell whether a message in hand is given up if this try fails."""
+    """Return whether a claimed message is given up if this try fails."""
     if message.attempts >= TRIES and not server_away:
         return True
     return message.failing_since is not None and now() - message.failing_since >= LONGEST
@@ -302,8 +303,8 @@ def give_up(session: AnySession, message: Message, owner: str, error: str) -> bo
 def send_again(session: AnySession, *which: ColumnElement[bool]) -> int:
     """Queue the dead messages among these again, as if never tried; return how many.
 
-    Each stays the mail it was, Message-ID and all. The gate looks at its receiver again. One whose
-    receiver was erased stays dead.
+    Each keeps its Message-ID, and its receiver's eligibility is checked again. A message with an
+    erased receiver stays dead.
     """
     statement = (
         update(Message)

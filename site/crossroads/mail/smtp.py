@@ -1,4 +1,4 @@
-"""SMTP transport: sends a message, and tells the kinds of refusals apart.
+"""SMTP transport: sends a message and classifies refusals.
 
 The only module that knows SMTP. Without a mail server the mail is captured as an .eml file.
 """
@@ -25,35 +25,35 @@ from crossroads.settings import Settings
 DEADLINE = 60.0  # seconds for one mail, from the first packet to the last
 CONNECT = 20.0  # seconds for each address of the server, and for its greeting
 REPLY_LENGTH = 200
-# Refusals of us, not of the receiver (RFC 4954 section 6): they end when a setting is fixed.
+# Refusals of our sign-in, not of the receiver (RFC 4954 section 6): fixing a setting ends them.
 OURS = frozenset({530, 534, 535, 538})
-# What a refusal is about (RFC 3463): our sender, a full mailbox, a policy, the way there. None of
-# them says that the receiver's mailbox is not there.
+# Status codes (RFC 3463) about our sender, a full mailbox, routing, or a policy. None of them
+# means that the receiver's mailbox does not exist.
 NOT_THE_MAILBOX = re.compile(r"5\.(1\.[78]|2\.[2-9]|[3-7]\.\d+)\b")
 FULL = 552  # RFC 5321 section 4.2.3
-CLOSING = 421  # the server shuts down or takes no more connections, in answer to any command
-# It is about the state of the server itself (RFC 3463 section 3.4).
+CLOSING = 421  # the server shuts down or refuses connections, in reply to any command
+# Status codes about the state of the server itself (RFC 3463 section 3.4).
 ITS_OWN_STATE = re.compile(r"4\.3\.\d+\b")
 
 
 class TemporaryFailure(Exception):
-    """The mail was not taken now; the same mail may be taken later."""
+    """The server did not accept the mail now, but may accept it later."""
 
 
 class ServerAway(TemporaryFailure):
-    """The mail server accepts no mail from us now, for any receiver."""
+    """The mail server accepts no mail from us now, to any receiver."""
 
 
 class PermanentFailure(Exception):
-    """The mail will never be taken."""
+    """The server will never accept the mail."""
 
 
 class Bounced(PermanentFailure):
-    """The receiver's mailbox is not there: no mail to that address will ever be taken."""
+    """The receiver's mailbox does not exist: no mail to that address will ever be accepted."""
 
 
 class Mailer:
-    """Sends mail, in the name of MAIL_FROM."""
+    """Sends mail from MAIL_FROM."""
 
     def __init__(self, settings: Settings) -> None:
         self._host = urlsplit(settings.base_url).hostname or "localhost"
@@ -62,12 +62,12 @@ class Mailer:
         self._folder = settings.mail_folder
 
     def send(self, message: EmailMessage) -> None:
-        """Hand the mail to the server, or to the folder of captured mail when there is none.
+        """Send the mail to the server, or write it to the mail folder when there is none.
 
-        Takes 60 seconds at most. Raises TemporaryFailure, ServerAway, PermanentFailure and Bounced,
-        whose text holds neither a whole address nor a password. ServerAway is for what is about no
-        mail in particular: no connection, no sign-in, MAIL FROM refused, 421 at any time. A
-        greylist and a full mailbox are one receiver's trouble.
+        Takes 60 seconds at most. Raises TemporaryFailure, ServerAway, PermanentFailure and Bounced;
+        their text holds neither a whole address nor a password. ServerAway is for failures that
+        concern all mail: no connection, no sign-in, MAIL FROM refused, 421 at any time. Greylisting
+        and a full mailbox concern one receiver.
         """
         with self._our_failures():
             if self._server is None:
@@ -76,7 +76,7 @@ class Mailer:
                 self._deliver(message)
 
     def check(self) -> None:
-        """Go as far as naming the sender of a mail, and send none. Raises as send() does."""
+        """Connect, sign in and send MAIL FROM, but no mail. Raises the same errors as send()."""
         with self._our_failures():
             if self._server is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class Mailer:
     def _deliver(self, message: EmailMessage) -> None:
         recipient = message["To"].addresses[0]
         with self._connected() as server:
-            # Only the part before the @ can still be other than ASCII: see composer.
+            # Only the part before the @ can be outside ASCII here: see composer.
             international = not recipient.username.isascii()
             if international and not server.has_extn("smtputf8"):
                 raise PermanentFailure(
@@ -116,7 +116,7 @@ class Mailer:
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
-        """Yield a connection that is ready for a mail. What fails before is no mail's trouble."""
+        """Yield a connection that is ready for a mail. Raises ServerAway if it cannot be opened."""
         server: smtplib.SMTP | None = None
         try:
             try:
@@ -127,7 +127,7 @@ class Mailer:
             except OSError as error:
                 raise ServerAway(_unusable("the mail server", error)) from None
             yield server
-            # The mail is taken: how the farewell goes must not have it sent again.
+            # The mail is accepted: a failing QUIT must not cause a second delivery.
             with suppress(OSError):
                 server.quit()
         finally:
@@ -146,8 +146,8 @@ class Mailer:
 
     def _prepare(self, server: smtplib.SMTP) -> None:
         assert self._server is not None  # noqa: S101
-        # Servers look a mail over before they answer. Hanging up then sends it twice, so from
-        # here on the deadline alone counts.
+        # Servers scan a mail before they reply. Disconnecting during that would send it twice, so
+        # from here on only the deadline limits the time.
         if server.sock is not None:
             server.sock.settimeout(DEADLINE)
         server.ehlo_or_helo_if_needed()
@@ -161,8 +161,8 @@ class Mailer:
         if server.has_extn("starttls"):
             context = ssl.create_default_context()
             if not self._server.username:
-                # With no secret to protect, who could show a false certificate could as well
-                # hide the offer of STARTTLS; and a relay on this machine often has its own.
+                # There is no secret to protect, and an attacker with a false certificate could also
+                # hide the STARTTLS offer. A relay on this machine often has its own certificate.
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             server.starttls(context=context)
@@ -179,16 +179,15 @@ class Mailer:
         earlier = next(self._folder.glob(f"*-{reference}.eml"), None)
         time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         draft = self._folder / f".{reference}.{os.getpid()}"
-        draft.touch(mode=0o600)  # the links in it are keys
+        draft.touch(mode=0o600)  # its links give access without sign-in
         draft.write_bytes(as_bytes(message))
         draft.replace(earlier or self._folder / f"{time}-{reference}.eml")
 
 
 class _Timed(smtplib.SMTP):
-    """A connection that is cut when a mail takes too long in all.
+    """A connection that is closed when a mail takes longer than DEADLINE in total.
 
-    A timeout of smtplib counts from the last byte, so a server that drips could hold us
-    without an end.
+    smtplib's timeout restarts with each byte, so a very slow server could block us forever.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -205,7 +204,7 @@ class _Timed(smtplib.SMTP):
         super().close()
 
     def mail(self, *args: Any) -> tuple[int, bytes]:
-        """Name the sender. Raises ServerAway: nothing yet depends on the mail or its receiver."""
+        """Send MAIL FROM. Raises ServerAway: no failure depends on the mail or its receiver yet."""
         try:
             return super().mail(*args)
         except OSError as error:
@@ -225,7 +224,7 @@ class _TimedSSL(_Timed, smtplib.SMTP_SSL):
 
 
 def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure:
-    """Return the failure as one of ours: what the server refuses for good, and all the rest."""
+    """Convert an error of smtplib into a permanent or a temporary failure."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, reply = next(iter(error.recipients.values()))
         said = _said("the mail server refused the receiver", code, reply)
@@ -251,7 +250,7 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
 
 
 def _deferred(code: int, reply: bytes | str, said: str) -> TemporaryFailure:
-    """Return a refusal for now: of every mail, or of this one."""
+    """Return the failure for a temporary refusal, of all mail or only of this one."""
     words = reply.decode("ascii", "replace") if isinstance(reply, bytes) else reply
     everyone = code == CLOSING or code in OURS or ITS_OWN_STATE.match(words)
     return ServerAway(said) if everyone else TemporaryFailure(said)
@@ -267,10 +266,10 @@ def _is_final(code: int) -> bool:
 
 
 def _names_the_mailbox(code: int, reply: bytes) -> bool:
-    """Tell whether a final refusal of the receiver says that the mailbox is not there.
+    """Return whether a permanent refusal of the receiver means that the mailbox does not exist.
 
-    A server that relays nothing for us, or lists us as a sender of spam, refuses everybody so:
-    its word must not take every address off the list.
+    A server that does not relay for us, or lists us as a spam sender, refuses every receiver:
+    that must not count as a bounce of each address.
     """
     words = reply.decode("ascii", "replace").casefold()
     return code != FULL and not NOT_THE_MAILBOX.match(words) and "relay" not in words

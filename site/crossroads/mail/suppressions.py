@@ -9,12 +9,12 @@ from models.suppression import SuppressionReason
 
 
 def find(session: AnySession, address_hash: str) -> Suppression | None:
-    """Return what holds mail to the address back, if anything."""
+    """Return the suppression of the address, if there is one."""
     return session.get(Suppression, address_hash, populate_existing=True)
 
 
 def add(session: AnySession, address_hash: str, reason: str) -> None:
-    """Hold back what is mailed to the address from now on. That it was erased stays the reason."""
+    """Suppress the address from now on. A stored reason stays, unless the new one is ERASED."""
     at = now()
     insert = insert_for(session, Suppression).values(
         address_hash=address_hash, reason=reason, since=at
@@ -31,9 +31,9 @@ def add(session: AnySession, address_hash: str, reason: str) -> None:
 
 
 def inherit(session: AnySession, address: Address) -> None:
-    """Hold back a lead just added as its address was held back under its former key, if it was.
+    """Copy the suppression under the address's former key, if any, to a newly added lead.
 
-    An erased person's address is not known, so the migration could not store it again.
+    The address of an erased person is not stored, so the migration could not compute its new hash.
     """
     former = find(session, address.former) if address.former else None
     if former is not None:
@@ -44,5 +44,5 @@ def inherit(session: AnySession, address: Address) -> None:
 
 
 def lift(session: AnySession, address_hash: str) -> None:
-    """Let the address be mailed again: its owner has just confirmed it."""
+    """Remove the suppression: the owner of the address has just confirmed it."""
     session.execute(delete(Suppression).where(Suppression.address_hash == address_hash))
