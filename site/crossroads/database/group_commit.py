@@ -24,8 +24,8 @@ Entry = tuple[Store, Any, "Future[None]"]
 class GroupCommit:
     """Commits entries of several threads together, in the session of one of them.
 
-    Processes take turns at `file`. Without one everybody commits alone: PostgreSQL groups commits
-    by itself.
+    `file` is a lock between processes. Without it each entry is committed alone: PostgreSQL groups
+    commits by itself.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -35,15 +35,15 @@ class GroupCommit:
 
     @property
     def queued(self) -> int:
-        """How many items are queued."""
+        """Number of queued items."""
         return len(self._entries)
 
     def commit(self, session: Callable[[], AnySession], store: Store, item: Any) -> None:
-        """Return when `store` has written the item and it is durable.
+        """Write the item with `store`, and return when it is durable.
 
-        `store` is given all items that are queued for it, and a session in a transaction that
-        writes. Raises what it raises for this item alone. `session` gives one that has begun no
-        transaction yet; only the committing thread requests it.
+        `store` gets a session in a writing transaction, and all items that are queued for it.
+        Raises what `store` raises for this item. `session` returns a session without an open
+        transaction; only the committing thread calls it.
         """
         entry = (store, item, Future[None]())
         if self._file is None:
@@ -60,7 +60,7 @@ class GroupCommit:
         return [self._entries.popleft() for _ in range(len(self._entries))]
 
     def _commit(self, opened: Callable[[], AnySession], entries: Sequence[Entry]) -> None:
-        """Commit all of these together, or each alone: one that fails takes no other with it."""
+        """Commit all entries together, or each alone if that fails: one error fails one entry."""
         try:
             session = opened()
         except Exception as error:
@@ -71,7 +71,7 @@ class GroupCommit:
             group = groups.popleft()
             try:
                 writing(session)
-            except Exception as error:  # BEGIN failed: the queued ones would wait as long again
+            except Exception as error:  # BEGIN failed: queued entries would wait as long again
                 session.rollback()
                 for one in (group, *groups, self._take()):
                     _fail(one, error)
@@ -82,7 +82,7 @@ class GroupCommit:
                 session.commit()
             except Exception as error:
                 session.rollback()
-                session.expunge_all()  # an id that was rolled back goes to another row
+                session.expunge_all()  # another row will get the id that was rolled back
                 if len(group) == 1:
                     _fail(group, error)
                 else:

@@ -1,7 +1,7 @@
 """Identity of this site at Stripe: site id, mode and account, and which orders count.
 
-An order counts when its mode is that of the database. One that was made with a test key counts no
-more once the site sells for real money: it holds no seat, is in no list, sum or export, and can be
+An order counts when its mode is that of the database. Once the site sells for real money, an order
+made with a test key no longer counts: it holds no seat, is in no list, sum or export, and can be
 purged.
 """
 
@@ -16,11 +16,11 @@ from models import Cohort, Hold, Order, Reconciliation, Site, insert_for, now
 from models.base import AnySession
 from models.site import LIVE, TEST, new_site_id
 
-UNKNOWN: Final = ""  # of orders from before the mode was stored, which had no checkout
+UNKNOWN: Final = ""  # mode of orders from before the mode was stored, which had no checkout
 
 
 def of(session: AnySession) -> Site:
-    """Return the row of this site, made in the caller's transaction when there is none."""
+    """Return the row of this site; insert it in the caller's transaction when there is none."""
     found = session.get(Site, 1)
     if found is None:
         session.execute(
@@ -33,40 +33,40 @@ def of(session: AnySession) -> Site:
 
 
 def counts(mode: InstrumentedAttribute[str] | None = None) -> ColumnElement[bool]:
-    """Say in SQL that an order counts: the one place where that is decided."""
+    """Return the SQL condition that an order counts. All queries use this one."""
     column = Order.mode if mode is None else mode
     return column.in_([literal(UNKNOWN), select(Site.stripe_mode).scalar_subquery()])
 
 
 def of_counting(order_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
-    """Say in SQL that a row hangs on an order that counts, given the order's number in it."""
+    """Return the SQL condition that the order with the id in this column counts."""
     theirs = aliased(Order)
     return select(theirs.id).where(theirs.id == order_id, counts(theirs.mode)).exists()
 
 
 def counting(session: AnySession, order: Order) -> bool:
-    """Tell whether an order counts."""
+    """Return whether an order counts."""
     return order.mode in (UNKNOWN, of(session).stripe_mode)
 
 
 def others(session: AnySession, mode: str) -> int:
-    """Return how many orders of a mode do not count."""
+    """Return the number of orders of a mode that do not count."""
     query = select(func.count(Order.id)).where(Order.mode == mode, ~counts())
     return session.scalar(query) or 0
 
 
 def is_ours(session: AnySession, site_id: str | None) -> bool:
-    """Tell whether an id at Stripe is of this site; what was made before sites had one has None."""
+    """Return whether a site id at Stripe is ours. None is: objects had no site id at first."""
     return site_id is None or site_id == of(session).site_id
 
 
 def mode_of(*, live: bool) -> str:
-    """Return the mode of what is made with a key."""
+    """Return the mode of a live or a test key."""
     return LIVE if live else TEST
 
 
 def admit(session: AnySession, *, live: bool) -> str:
-    """Return the mode of an order that is placed now; the first one sets that of the database."""
+    """Return the mode of a new order; the first order also sets the mode of the database."""
     row = of(session)
     mode = mode_of(live=live)
     if row.stripe_mode is None:
@@ -79,11 +79,11 @@ def admit(session: AnySession, *, live: bool) -> str:
 
 
 def raise_to_live(session: AnySession, *, live: bool) -> bool:
-    """Let test orders count no more, and release their seats, once a live key is used.
+    """Set the mode to live when a live key is used: test orders stop counting, seats are released.
 
-    Return whether that is so from now on: the caller then advances the site version, as the last
-    thing that it locks, because placing an order locks a cohort before it. It is never
-    lowered: a test key on a database that sells changes nothing there.
+    Returns whether the mode has changed. The caller then advances the page cache version, and locks
+    nothing after that: placing an order locks a cohort first. The mode never goes back to test: a
+    test key on a live database changes nothing.
     """
     row = of(session)
     if not live or row.stripe_mode != TEST:
@@ -102,9 +102,9 @@ def raise_to_live(session: AnySession, *, live: bool) -> bool:
 
 
 def meet(session: AnySession, account: str | None, *, replace: bool = False) -> str | None:
-    """Store the account at first contact; return the stored one when it is another than this.
+    """Store the account at first contact; return the stored one when it differs from this one.
 
-    `account` is None when the key may not ask whose it is. With `replace` it is stored anyway.
+    `account` is None when the key may not read its account. `replace` overwrites a stored account.
     """
     row = of(session)
     if account and (replace or row.stripe_account is None):
@@ -116,9 +116,9 @@ def meet(session: AnySession, account: str | None, *, replace: bool = False) -> 
 
 
 def is_own(session: AnySession, account: str | None, *, live: bool) -> bool:
-    """Tell whether a key is of this database's mode and, as far as it says, of its account.
+    """Return whether a key has this database's mode and, if the account is known, its account.
 
-    Neither changes until the transaction ends.
+    Locks the row: neither changes until the transaction ends.
     """
     row = of(session)
     session.refresh(row, with_for_update=True)
@@ -128,12 +128,12 @@ def is_own(session: AnySession, account: str | None, *, live: bool) -> bool:
 
 
 def _read_again(session: AnySession) -> None:
-    """Let the next sweep read from the start: what was read until now was of something else."""
+    """Make the next sweep read from the start: earlier ones read another mode or account."""
     session.execute(update(Reconciliation).values(read_until=None))
 
 
 def greet(session: AnySession, order_id: int, site: str | None, *, live: bool) -> None:
-    """Let the database know the mode of an order that has none yet, before that is locked."""
+    """Set the database's mode from an order without a mode, before the order is locked."""
     if session.get_one(Order, order_id).mode != UNKNOWN or not is_ours(session, site):
         return
     raised = raise_to_live(session, live=live)
@@ -143,7 +143,7 @@ def greet(session: AnySession, order_id: int, site: str | None, *, live: bool) -
 
 
 def set_mode(session: AnySession, order: Order, *, live: bool) -> None:
-    """Store the mode of an order that was placed by a release that did not; it may hold no seat."""
+    """Store the mode of an order that has none; release its seats if it does not count."""
     if order.mode == UNKNOWN:
         order.mode = mode_of(live=live)
         session.flush()
@@ -153,13 +153,13 @@ def set_mode(session: AnySession, order: Order, *, live: bool) -> None:
 
 
 def have_read(session: AnySession, owner: str, until: datetime) -> None:
-    """Store until when the sweep of an owner has read all."""
+    """Store the time up to which the sweep of an owner has read everything."""
     ours = update(Reconciliation).where(Reconciliation.owner == owner)
     session.execute(ours.values(read_until=until))
 
 
 def learn(session: AnySession, account: str | None, *, live: bool) -> bool:
-    """Store what a key tells at first contact, and tell whether it is this database's."""
+    """Store a key's mode and account at first contact; return whether they are this database's."""
     raised = raise_to_live(session, live=live)
     meet(session, account)
     own = is_own(session, account, live=live)

@@ -20,23 +20,23 @@ Job = TypeVar("Job", Message, StripeEvent)
 
 
 def new_owner() -> str:
-    """Return a name for who takes leases, which nobody else has and which says where it runs."""
+    """Return a unique name for a worker that takes leases: host, process id and a random part."""
     return f"{host()}-{getpid()}-{token_hex(4)}"
 
 
 def host() -> str:
-    """Return the name of this machine as owners are named after it."""
+    """Return this machine's name, the first part of an owner's name."""
     return gethostname()[:32]
 
 
 def claim(
     session: AnySession, kind: type[Job], open_: ColumnElement[bool], owner: str, at: datetime
 ) -> Job | None:
-    """Take the open row that has been due longest, or return None when there is none.
+    """Lease the open row that has been due longest; return None when there is none.
 
-    It is the owner's until its lease of 5 minutes runs out, and the try is counted here, so that
-    a job that kills its worker does not come back endlessly. One statement: of many workers asking
-    at once each gets another row.
+    The row belongs to the owner until its lease of 5 minutes expires. The try is counted here, so
+    that a job that kills its worker is not repeated endlessly. One statement: workers that claim
+    at the same time get different rows.
     """
     candidate = (
         select(kind.id)
@@ -47,7 +47,7 @@ def claim(
         )
         .order_by(kind.due_at, kind.id)
         .limit(1)
-        .with_for_update(skip_locked=True)  # left out on SQLite, which has one writer at a time
+        .with_for_update(skip_locked=True)  # ignored on SQLite, which has one writer at a time
     )
     statement = (
         update(kind)
@@ -60,9 +60,9 @@ def claim(
 
 
 def release(session: AnySession, owner: str) -> int:
-    """Let go of all that an owner has in hand who is known to be dead; return how many jobs.
+    """Release all leases of an owner that is known to be dead; return the number of jobs.
 
-    Each is due as it was, and its try stays counted. The sweep that it was at is anyone's, too.
+    Each job's due time and number of tries stay. The lease on reconciliation is released, too.
     """
     over: dict[str, None] = {"owner": None, "lease_until": None}
     options = {"synchronize_session": False}
@@ -81,13 +81,15 @@ def release(session: AnySession, owner: str) -> int:
 
 
 def free(kind: type[Job], at: datetime) -> ColumnElement[bool]:
-    """Return the condition that a row has no lease, or an expired one."""
+    """Return the SQL condition that a row has no lease, or an expired one."""
     return or_(kind.lease_until.is_(None), kind.lease_until <= at)
 
 
 def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
-    """Return the wait after this number of tries: twice as long each time, and up to a quarter
-    more at random, so that a server that comes back is not met by everything at once.
+    """Return the wait after this number of tries, from `first`, doubled each time, to `longest`.
+
+    Up to a quarter more is added at random, so that a server that is back after an outage does not
+    get all work at once.
     """
     doubled: timedelta = first * 2 ** min(attempts - 1, 30)
     return stretched(min(doubled, longest))
@@ -95,5 +97,5 @@ def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
 
 def stretched(wait: timedelta) -> timedelta:
     """Return a wait with up to a quarter more at random."""
-    stretch: float = uniform(1.0, 1.25)  # noqa: S311 - it hides nothing
+    stretch: float = uniform(1.0, 1.25)  # noqa: S311 - not for security
     return wait * stretch

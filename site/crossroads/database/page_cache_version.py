@@ -1,4 +1,4 @@
-"""The counter that tells every web worker to render its public pages again."""
+"""The counter in the database that makes every web worker render its public pages again."""
 
 from sqlalchemy import select
 
@@ -7,12 +7,12 @@ from models.base import AnySession
 
 
 def current(session: AnySession) -> int:
-    """Return the number as it is now, 0 before the first change."""
+    """Return the current number, 0 before the first change."""
     return session.scalar(select(SiteVersion.version).where(SiteVersion.id == 1)) or 0
 
 
 def advance(session: AnySession) -> None:
-    """Let the number grow in the caller's transaction: pages follow once it is committed."""
+    """Increase the number in the caller's transaction; its commit makes pages render again."""
     session.execute(
         insert_for(session, SiteVersion)
         .values(id=1, version=1)

@@ -14,14 +14,14 @@ from models.folding import fold, folded
 
 PAGE_SIZE = 50
 COUNTED = 2_500  # rows; a larger count is made on request
-MANY = 20_000  # entries of an index: how many more there are makes no difference
-# Rows looked at in order, before those that are meant are put in order instead. A row that lies
-# anywhere takes as long as ten side by side.
+MANY = 20_000  # entries of an index: a larger number makes no difference
+# Rows to scan in index order before the matches are sorted instead. Fewer where the index is not in
+# table order: a row at a random place takes as long as ten neighboring rows.
 WALK = 25_000
 WALK_ANYWHERE = 2_500
 TERM_LENGTH = 200
 NO_WORDS = ("Cc", "Cs")
-HIGHEST_ID = 2**31 - 1  # what PostgreSQL's integer holds: a larger one is no row, and no error
+HIGHEST_ID = 2**31 - 1  # of PostgreSQL's integer: a larger id must be no row, not an error
 NEWEST = "newest"
 
 Row = TypeVar("Row", Lead, Order, Enrollment, Message)
@@ -29,10 +29,10 @@ Row = TypeVar("Row", Lead, Order, Enrollment, Message)
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(ABC):
-    """Which rows are meant. An empty field leaves its condition out.
+    """Selects rows. An empty field adds no condition.
 
-    `KNOWN` names the values that a field may have, where not everything can be meant; `READ` says
-    how a field is read, where it may be pasted from elsewhere.
+    `KNOWN` lists the allowed values of a field, where they are limited; `READ` has the function
+    that cleans a field, where a pasted value needs it.
     """
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {}
@@ -40,7 +40,7 @@ class Filter(ABC):
 
     @classmethod
     def of(cls, **given: str | None) -> Self:
-        """Read what a person typed or an address holds; what cannot be meant is left out."""
+        """Make a filter from typed values or a query string; drop values that are not allowed."""
         kept = {name: _clean(value or "") for name, value in given.items()}
         for name, reader in cls.READ.items():
             kept[name] = reader(kept.get(name, ""))
@@ -51,7 +51,7 @@ class Filter(ABC):
 
     @classmethod
     def read(cls, values: Any) -> Self:
-        """Return the filter that the values of a query or of a form stand for."""
+        """Make a filter from the values of a query string or of a form."""
         return cls.of(**{field.name: values.get(field.name, "") for field in fields(cls)})
 
     @property
@@ -62,19 +62,19 @@ class Filter(ABC):
 
     @abstractmethod
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the filter as conditions on its table."""
+        """Return the SQL conditions of the filter."""
 
     def narrowed(self, _session: AnySession) -> "Narrowed":
-        """Return how the rows that are meant are best found."""
+        """Return the conditions in the form that finds the rows fastest."""
         return Narrowed(by_index=self.conditions(), by_row=self.conditions())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowed:
-    """A filter's conditions, as an index answers them and as one row after the other is looked at.
+    """A filter's conditions in two forms: for an index, and for a scan row by row.
 
-    `number` is how many entries the index has, as `counted`; None when it is still to be found.
-    `in_order_of` is the column that the index has its rows in the order of, if any.
+    `number` is the number of index entries, up to MANY + 1; None when it is not counted yet.
+    `in_order_of` is the column that sorts the index's rows, if any.
     """
 
     by_index: Sequence[ColumnElement[bool]]
@@ -87,8 +87,8 @@ class Narrowed:
 class Page(Generic[Row]):
     """One page of a list. `first` counts from 1; it is 0 when the page is empty.
 
-    `total` is None when too many rows match to count them; then `first` is None
-    too, but for the first page.
+    `total` is None when too many rows match to count them; then `first` is also None, except on
+    the first page.
     """
 
     rows: Sequence[Row]
@@ -103,16 +103,16 @@ class Page(Generic[Row]):
 
 
 class Listing(Generic[Row]):
-    """The rows of one table, in orders that have names.
+    """The rows of one table, in named sort orders.
 
-    `sorts` are what may stand in the address after ?sort=: whether it goes down, and the columns
-    that make the order total, each with an index.
+    `sorts` maps the values of ?sort= to whether the order is descending, and to the columns that
+    make the order total, each with an index.
     """
 
     def __init__(self, model: type[Row], sorts: Mapping[str, tuple[bool, tuple[Any, ...]]]) -> None:
         self.sorts = sorts
         self._model: type[Row] = model
-        self._written = sorts[NEWEST][1][0]  # rows lie about in the order in which they came
+        self._written = sorts[NEWEST][1][0]  # rows are stored roughly in the order of insertion
 
     def page(
         self,
@@ -123,11 +123,11 @@ class Listing(Generic[Row]):
         after: int | None = None,
         before: int | None = None,
     ) -> Page[Row]:
-        """Return up to 50 rows behind the row `after` or ahead of the row `before`.
+        """Return up to 50 rows that follow the row `after` or precede the row `before`.
 
-        `after` and `before` are ids, so that no address of a person stands in a link; one that is
-        no row any more leads back to the start. Nothing is skipped by counting, and what is more
-        than 2,500 is not counted: page 20,000 costs what page 2 does.
+        `after` and `before` are ids, so that links contain no email address; the id of a deleted
+        row returns the first page. There is no OFFSET, and more than 2,500 rows are not counted:
+        page 20,000 costs as much as page 2.
         """
         descending, columns = self.sorts.get(sort, self.sorts[NEWEST])
         mark = self._mark(session, after if after is not None else before, columns)
@@ -148,7 +148,7 @@ class Listing(Generic[Row]):
         more = len(numbers) > PAGE_SIZE
         numbers = numbers[:PAGE_SIZE]
         if mark is not None and not more and (backwards or not numbers):
-            # Back at the start, or past the end: a whole first page, not a rest or nothing.
+            # Back at the start, or past the end: a full first page, not a partial or empty one.
             return self.page(session, which, sort=sort)
         if backwards:
             numbers.reverse()
@@ -168,17 +168,17 @@ class Listing(Generic[Row]):
         )
 
     def count(self, session: AnySession, which: Filter) -> int:
-        """Count the rows that are meant, all of them: with a million it may take a second."""
+        """Count all rows that match: with a million of them it may take a second."""
         query = select(func.count(self._model.id)).where(*which.conditions())
         return session.scalar(query) or 0
 
     def any(self, session: AnySession, which: Filter) -> bool:
-        """Tell whether rows are meant."""
+        """Return whether any row matches."""
         query = select(self._model.id).where(*which.conditions()).limit(1)
         return session.scalar(query) is not None
 
     def find(self, session: AnySession, number: int) -> Row | None:
-        """Return one row by its number."""
+        """Return one row by its id."""
         return session.get(self._model, number) if number <= HIGHEST_ID else None
 
     def _mark(self, session: AnySession, number: int | None, columns: tuple[Any, ...]) -> Any:
@@ -189,10 +189,10 @@ class Listing(Generic[Row]):
     def _among_few(
         self, session: AnySession, narrowed: Narrowed, way: "_Direction"
     ) -> tuple[list[int], int, int]:
-        """Return the numbers of a page, how many rows are meant, and how many of them up to here.
+        """Return the ids of a page, the number of matches, and the number of them up to the mark.
 
-        All that are meant are found once, and put in order then: to walk down an index in order
-        would pass a million rows to find three.
+        All matches are found once and then sorted: a scan in index order could pass a million rows
+        to find three.
         """
         named = [column.label(f"sort_{place}") for place, column in enumerate(way.columns)]
         query = select(self._model.id.label("id"), *named).where(*narrowed.by_index)
@@ -210,9 +210,9 @@ class Listing(Generic[Row]):
     def _among_many(
         self, session: AnySession, narrowed: Narrowed, way: "_Direction", number: int
     ) -> list[int]:
-        """Return the numbers of a page: down the index of the matches, if it is in order.
+        """Return the ids of a page by a scan of the matches' index, if it has the right order.
 
-        Otherwise down that of all rows, as long as it is promising.
+        Otherwise by a scan of all rows in order; if that finds too few, by sorting the matches.
         """
         if narrowed.in_order_of is way.columns[0]:
             query = select(self._model.id).where(*narrowed.by_index, way.beyond)
@@ -240,7 +240,7 @@ class Listing(Generic[Row]):
 
 @dataclass(frozen=True)
 class _Direction:
-    """An order, and the place from which on: the columns' values of a row, or None at its start."""
+    """A sort order, and the mark to start after: a row's column values, or None."""
 
     columns: tuple[Any, ...]
     descending: bool
@@ -248,7 +248,7 @@ class _Direction:
 
     @property
     def coarse(self) -> "_Direction":
-        """The same by its first column alone: an index has it, without a look at any row."""
+        """The same order by its first column alone: an index answers it without reading rows."""
         return replace(self, columns=self.columns[:1], mark=self.mark and self.mark[:1])
 
     @property
@@ -257,7 +257,7 @@ class _Direction:
 
     @property
     def beyond(self) -> ColumnElement[bool]:
-        """Say that a row comes after the mark."""
+        """The SQL condition that a row comes after the mark."""
         if self.mark is None:
             return true()
         pairs = zip(self.columns, self.mark, strict=True)
@@ -267,28 +267,28 @@ class _Direction:
 
 
 def count_up_to(session: AnySession, query: Select[Any]) -> int:
-    """Count what a query finds, as far as MANY + 1, which stands for any more."""
+    """Count the rows of a query, up to MANY + 1."""
     some = query.limit(MANY + 1).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def matches_person(table: type[Lead] | type[Order], term: str) -> ColumnElement[bool]:
-    """Say that a person's address or name holds the term, in any case, with or without accents."""
-    # The key spells a domain in ASCII; the address has it as it was typed.
+    """Return the SQL condition that a person's address or name contains the term."""
+    # The key has the domain in ASCII, the address as it was typed.
     return or_(
         contains(table.email_key, term), contains(table.email, term), contains(table.name, term)
     )
 
 
 def contains(column: Any, term: str) -> ColumnElement[bool]:
-    """Say that a column holds the term, in any case, with or without accents."""
+    """Return the SQL condition that a column contains the term; ignores case and accents."""
     return folded(column).contains(fold(term), autoescape=True)
 
 
 def cleaned(text: str | None, *, keep: str = "") -> str:
-    """Return what can be stored of what was typed; of control characters only those to keep.
+    """Return the text without characters that cannot be stored; `keep` lists control characters.
 
-    PostgreSQL refuses NUL, no driver encodes half a surrogate pair, and neither is a word.
+    PostgreSQL refuses NUL, and no driver encodes half a surrogate pair.
     """
     kept = (c for c in text or "" if c in keep or unicodedata.category(c) not in NO_WORDS)
     return unicodedata.normalize("NFC", "".join(kept))
@@ -301,6 +301,6 @@ def _clean(text: str) -> str:
 def of_course(
     table: type[Order] | type[Enrollment] | type[Waiting], course: str
 ) -> list[ColumnElement[bool]]:
-    """Return what narrows a table to a course, or with slug/code to one cohort of it."""
+    """Return the SQL conditions for a course, or with slug/code for one cohort of it."""
     slug, _, code = course.partition("/")
     return [table.course == slug, *([table.cohort == code] if code else [])]

@@ -1,8 +1,8 @@
 """Presence: each worker holds a file lock, which the system releases when it ends.
 
-The kernel lets go of a lock when its process ends, however it ends. So a worker whose lock can be
-taken is dead for certain, and what it had in hand can be taken over without waiting for its lease.
-A worker on another machine, or one with another INSTANCE, is left to its lease.
+The kernel releases a lock when its process ends, for whatever reason. So if a worker's lock can be
+taken, the worker is certainly dead, and others take over its jobs without waiting for its lease.
+For a worker on another machine, or with another INSTANCE, only its lease counts.
 """
 
 import os
@@ -26,7 +26,7 @@ log = structlog.get_logger("crossroads.worker")
 class Presence:
     """Shows that this process is alive as `owner`, from now until close() or its end.
 
-    Where the lock cannot be had, as on a full disk, it goes without: leases alone count then.
+    If the lock cannot be created, for example on a full disk, only leases count.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Presence:
         """Return the owners on this machine whose processes have ended without close()."""
         if self._file is None:
             return []
-        # A name that was taken from another machine on a shared folder may be locked there unseen.
+        # On a shared folder, a lock of another machine may not be visible here.
         host = leases.host()
         found = sorted(path.name.removesuffix(SUFFIX) for path in self._folder.glob(f"*{SUFFIX}"))
         return [
@@ -52,12 +52,12 @@ class Presence:
         ]
 
     def forget(self, owner: str) -> None:
-        """Remove the lock of one who is dead, once nothing is in their hands any more."""
+        """Remove the lock file of a dead owner, after its jobs were released."""
         with suppress(OSError):
             self._path(owner).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """End being alive: what this process had in hand is done."""
+        """Release the lock: this process has finished its jobs."""
         if self._file is not None:
             self.forget(self.owner)
             os.close(self._file)
@@ -67,7 +67,7 @@ class Presence:
         if sys.platform == "win32":
             return None
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        # Under another name until it is locked: nobody is to see it without.
+        # Under another name until it is locked: others must not see it unlocked.
         draft = self._folder / f".{self.owner}"
         file = os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -83,7 +83,7 @@ class Presence:
             return False
         try:
             file = os.open(self._path(owner), os.O_WRONLY)
-        except OSError:  # another worker has seen to it
+        except OSError:  # another worker has removed it
             return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """Compares the schema of the database with this version of the program.
 
-A start compares two revisions without Alembic, which takes half a second to import.
+Compares two revision numbers without Alembic, which is slow to import.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HEAD: Final = "0025"  # the newest migration: raise it with each new file in ver
 
 @dataclass(frozen=True)
 class SchemaMismatch:
-    """What is wrong with the schema and what to do; `older` means that an upgrade corrects it."""
+    """What is wrong with the schema and what to do; if `older`, an upgrade corrects it."""
 
     text: str
     older: bool = True

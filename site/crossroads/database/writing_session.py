@@ -11,10 +11,10 @@ from models.base import writing
 
 @contextmanager
 def writing_session(engine: Engine, *, expire_on_commit: bool = True) -> Iterator[Session]:
-    """Open a session whose transaction writes from its first statement on; commit it at the end.
+    """Open a session in a writing transaction, and commit it at the end of the block.
 
-    Leaving the block commits, also by `return`; an exception in it rolls back. Rows are expired by
-    the commit unless `expire_on_commit` is False. Raises SQLAlchemy's errors. On SQLite the block
+    Leaving the block commits, also by `return`; an exception in it rolls back. The commit expires
+    rows unless `expire_on_commit` is False. Raises SQLAlchemy's errors. On SQLite the block
     holds the only write lock: it must not call anything outside the database.
     """
     with Session(engine, expire_on_commit=expire_on_commit) as session:
