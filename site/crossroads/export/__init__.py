@@ -1,4 +1,4 @@
-"""Exports of the desk: rows in one snapshot, as a file, at constant memory."""
+"""The desk's exports: rows of one snapshot, written to a file at constant memory."""
 
 import codecs
 import os
@@ -17,14 +17,14 @@ __all__ = ["KINDS", "Sheet", "defuse", "undo", "whole", "write", "write_whole"]
 
 Progress = Callable[[int], object]
 
-# What can be exported as, and its media type.
+# Each format's writer and media type.
 KINDS: Final = {
     "csv": (csv_file.write, "text/csv; charset=utf-8"),
     "xlsx": (xlsx_file.write, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     "jsonl": (jsonl_file.write, "application/jsonl"),
 }
 
-# Without it Excel reads a CSV file in the machine's own encoding, and José becomes JosÃ©.
+# Without it Excel reads a CSV file in the machine's legacy encoding, and José becomes JosÃ©.
 SIGNATURES: Final = {"csv": codecs.BOM_UTF8}
 
 
@@ -38,11 +38,11 @@ def write(
     *,
     signed: bool = False,
 ) -> int:
-    """Write the rows that are meant to a binary file, lowest number first; return how many.
+    """Write the selected rows to a binary file, lowest id first; return the number of rows.
 
     `kind` is one of KINDS. With `signed`, CSV begins with a byte order mark: right for a file that
-    is opened in Excel, wrong for a pipe. All are read in one snapshot, which holds up nobody who
-    writes, and ends with the file. `progress` is called with the number of rows of each part.
+    is opened in Excel, wrong for a pipe. All rows are read in one snapshot, which blocks no writer
+    and ends with the file. `progress` is called with the number of rows of each part.
     """
     written = 0
 
@@ -68,9 +68,9 @@ def write_whole(
     target: Path,
     progress: Progress | None = None,
 ) -> int:
-    """Write beside the target and rename, so that the target is the old file or the whole new.
+    """Write an export to the target, which is replaced only when the new file is complete.
 
-    Returns how many rows there are. Raises OSError when it cannot be written.
+    Returns the number of rows. Raises OSError when the file cannot be written.
     """
     with whole(target) as file:
         return write(engine, sheet, which, kind, file, progress, signed=True)
@@ -78,7 +78,7 @@ def write_whole(
 
 @contextmanager
 def whole(target: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write beside the target, which takes its place when all of it is written.
+    """Yield a file beside the target, and rename it to the target at the end of the block.
 
     Only its owner may read it: it holds people's addresses. Raises OSError.
     """

@@ -1,7 +1,7 @@
 """A sheet as CSV: RFC 4180, UTF-8, safe in a spreadsheet.
 
-The database makes the text and Python moves it: on PostgreSQL COPY writes each line, on SQLite
-one string comes for a thousand rows.
+The database builds the text and Python only copies it: on PostgreSQL, COPY writes each line; on
+SQLite, one string holds a thousand rows.
 """
 
 import csv
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 AT_ONCE = 1000
-# Bytes that no text in UTF-8 holds, so what is stored cannot be taken for them.
+# Bytes that never occur in UTF-8, so that stored text cannot contain these separators.
 CELL, ROW = b"\xff", b"\xfe"
-# A formula's start in UTF-8, where a wide sign is no single byte.
+# The start of a formula in UTF-8, where a wide sign has several bytes.
 FOLLOWS = b"[%b]*(?:%b)" % (
     SKIPPED.encode(),
     b"|".join(re.escape(one.encode()) for one in OPERATORS),
 )
-# For each separator, where a formula follows it. One by one they are found at the speed of memchr.
+# For each separator, where a formula follows it. One pattern each: a literal start is found fast.
 INNER = {
     mark: re.compile(re.escape(mark) + b"(?=" + FOLLOWS + b")")
     for mark in (one.encode() for one in SEPARATORS)
 }
-# What COPY puts quotes around, and the separators that are within quotes alone.
+# Cells that COPY puts in quotes, and the separators that occur only within quotes.
 QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 WITHIN_QUOTES = (b",", b"\r", b"\n")
 ANYWHERE = tuple(mark for mark in INNER if mark not in WITHIN_QUOTES)
@@ -61,7 +61,7 @@ def write(
     file: IO[bytes],
     done: Callable[[int], object],
 ) -> None:
-    """Write the rows that are meant; `done` is called with the number of rows of each part."""
+    """Write the selected rows; `done` is called with the number of rows of each part."""
     file.write(_head(sheet))
     read = _packed if connection.dialect.name == "sqlite" else _copied
     for text, number in read(connection, sheet, which):
@@ -76,11 +76,11 @@ def _head(sheet: Sheet) -> bytes:
 
 
 def _copied(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tuple[bytes, int]]:
-    """Yield lines as PostgreSQL's COPY writes them, and how many there are.
+    """Yield parts of the CSV from PostgreSQL's COPY, each with its number of rows.
 
     https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
     """
-    found = rows.selected(sheet, which).offset(0).subquery()  # or each cell is worked out twice
+    found = rows.selected(sheet, which).offset(0).subquery()  # or each cell is computed twice
     columns = rows.formatted(sheet, found.c, "postgresql")
     cells = [
         _safe(column, "C", null()) if _is_text(column) else column for column in columns.values()
@@ -92,7 +92,7 @@ def _copied(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
     with copying, copying.copy(f"COPY ({query}) TO STDOUT (FORMAT csv)", query.params) as copy:
         for part in _received(copy, driver.pgconn):
             text = b"".join(part)
-            if text.count(b"\n") != len(part):  # some stand inside of quotes
+            if text.count(b"\n") != len(part):  # some are inside quotes
                 text = ROW.join([bytes(line[:-1]) for line in part])
             else:
                 text = text[:-1].replace(b"\n", ROW)
@@ -102,10 +102,10 @@ def _copied(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
 
 
 def _received(copy: "Copy", connection: "PGconn") -> Iterator[list["Buffer"]]:
-    """Yield the lines that have come, some at a time. Raises psycopg.Error when COPY fails.
+    """Yield received lines in batches. Raises psycopg.Error when COPY fails.
 
-    The driver waits for the first of them. What came with it is taken from beneath: there a line
-    costs a fifth of what it costs the driver, which would have been half of an export.
+    The driver waits for the first line of a batch. Lines that arrived with it are read from libpq
+    directly, which takes much less time per line.
     https://www.postgresql.org/docs/current/libpq-copy.html#LIBPQ-COPY-RECEIVE
     """
     size = 1
@@ -113,7 +113,7 @@ def _received(copy: "Copy", connection: "PGconn") -> Iterator[list["Buffer"]]:
         lines: list[Buffer] = [first]
         while len(lines) < AT_ONCE:
             size, line = connection.get_copy_data(True)
-            if size <= 0:  # nothing more for now, or at all
+            if size <= 0:  # no more lines yet, or the end
                 break
             lines.append(line)
         yield lines
@@ -122,7 +122,7 @@ def _received(copy: "Copy", connection: "PGconn") -> Iterator[list["Buffer"]]:
 
 
 def _end(connection: "PGconn") -> None:
-    """Take in how a COPY ended. Raises psycopg.Error when that was before its end."""
+    """Read the result of a COPY. Raises psycopg.Error when it failed before its end."""
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus
 
@@ -132,7 +132,7 @@ def _end(connection: "PGconn") -> None:
 
 
 def _packed(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tuple[bytes, int]]:
-    """Yield lines as SQLite joins them, and how many there are."""
+    """Yield parts of the CSV as SQLite joins them, each with its number of rows."""
     number = next(iter(sheet.columns.values()))
     last: ColumnElement[int] = bindparam("last", 0, type_=number.type)
     found = rows.selected(sheet, which).where(number > last).limit(AT_ONCE).subquery()
@@ -140,7 +140,7 @@ def _packed(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
         _safe(column, "BINARY", _word("")) if _is_text(column) else column
         for column in rows.formatted(sheet, found.c, "sqlite").values()
     ]
-    # One format for all cells is several times faster than to append one after the other.
+    # One format for all cells is several times faster than appending cell by cell.
     line = func.printf(_text(CELL.join([b"%s"] * len(cells))), *cells)
     packed = func.group_concat(line, _text(ROW))
     query = select(packed, func.count(), func.max(next(iter(found.c))))
@@ -160,7 +160,7 @@ def _packed(connection: Connection, sheet: Sheet, which: Filter) -> Iterator[tup
 
 
 def _defused(text: bytes, separators: Iterable[bytes]) -> bytes:
-    """Do to many cells at once what sheet.defuse does within one."""
+    """Make the inside of many cells safe at once, as sheet.defuse does for one."""
     for mark in separators:
         if mark in text:
             text = INNER[mark].sub(mark + b"'", text)
@@ -189,10 +189,10 @@ def _is_text(column: ColumnElement[Any]) -> bool:
 
 
 def _safe(column: ColumnElement[Any], order: str, nothing: ColumnElement[Any]) -> Case[Any]:
-    """Do to a column what sheet.defuse does to a text's start; NULL and empty become `nothing`.
+    """Make the start of each cell safe, as sheet.defuse does; NULL and empty become `nothing`.
 
-    Almost every cell starts with a letter, a digit or a slash, and one comparison tells. `order`
-    is the collation by code points.
+    Almost every cell starts with a letter, a digit or a slash: comparisons decide these first.
+    `order` is the name of the collation by code points.
     """
     start = func.substr(func.ltrim(column, _word(SKIPPED)), 1, 1)
     return case(
@@ -210,6 +210,6 @@ def _within(column: ColumnElement[Any], first: str, end: str, order: str) -> Col
 
 
 def _word(text: str) -> ColumnElement[str]:
-    """Return a constant as a literal: hundreds of parameters would be bound for every part."""
+    """Return a constant as an SQL literal: parameters would be bound again for every part."""
     quoted = text.replace("'", "''")
     return literal_column(f"'{quoted}'", String)

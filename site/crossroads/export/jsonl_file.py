@@ -18,9 +18,9 @@ def write(
     file: IO[bytes],
     done: Callable[[int], object],
 ) -> None:
-    """Write the rows that are meant; `done` is called with the number of rows of each part.
+    """Write the selected rows; `done` is called with the number of rows of each part.
 
-    Numbers are numbers, times and amounts are strings as in the CSV, and what is not there is
+    Numbers are JSON numbers, times and amounts are strings as in the CSV, and missing values are
     null.
     """
     found = rows.selected(sheet, which).subquery()

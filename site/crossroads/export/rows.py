@@ -1,6 +1,6 @@
 """The rows of an export, read in the snapshot of the caller's transaction.
 
-Times, amounts and numbers become text in SQL: there it costs a fraction of what Python takes.
+Times and amounts become text in SQL, which is much faster than in Python.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def is_number(column: ColumnElement[Any]) -> bool:
 
 
 def selected(sheet: Sheet, which: Filter) -> Select[Any]:
-    """Return the query for the rows that are meant, lowest number first."""
+    """Return the query for the selected rows, lowest id first."""
     query = select(*(column.label(name) for name, column in sheet.columns.items()))
     if sheet.source is not None:
         query = query.select_from(sheet.source)
@@ -49,7 +49,7 @@ def selected(sheet: Sheet, which: Filter) -> Select[Any]:
 
 
 def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Yield what the query finds, up to a thousand rows at a time."""
+    """Yield the rows of a query, up to a thousand at a time."""
     found = connection.execute(query, execution_options={"yield_per": AT_ONCE})
     for part in found.partitions():
         yield [tuple(row) for row in part]
@@ -72,7 +72,7 @@ def formatted(sheet: Sheet, columns: Columns, dialect: str) -> dict[str, Any]:
 
 
 def decimal(amount: ColumnElement[int], currency: ColumnElement[str]) -> ColumnElement[str]:
-    """Write an amount of the smallest unit as money.decimal does; NULL stays NULL."""
+    """Return the SQL expression that formats an amount as money.decimal does; NULL stays NULL."""
 
     def written(digits: int) -> ColumnElement[str]:
         if not digits:

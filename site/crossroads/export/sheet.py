@@ -7,15 +7,15 @@ from typing import Any
 
 from sqlalchemy import FromClause
 
-# What a spreadsheet takes for a formula at the start of a cell, the wide signs of East Asian
-# keyboards included, after spaces and quotes and after what an earlier export put before it.
+# Signs that start a formula in a spreadsheet, including the wide ones of East Asian keyboards. They
+# may follow spaces and quotes, including the quote that an earlier export added.
 # https://owasp.org/www-community/attacks/CSV_Injection
 OPERATORS = "=+-@＝＋－＠"
 SIGNS = f"{OPERATORS}\t\r\n"
 SKIPPED = " '\""
-# What a program may take for the end of a cell: Excel separates by `;` where the decimal sign is a
-# comma, and others guess. For a program with another separator our quotes are ordinary characters,
-# so they protect nothing, and a line break within them ends the row.
+# Signs that a program may treat as the end of a cell: Excel separates by `;` where the decimal sign
+# is a comma, and other programs guess. With another separator our quotes are ordinary characters:
+# they protect nothing, and a line break within them ends the row.
 SEPARATORS = ";|:\t,\r\n"
 FORMULA = re.compile(f"[{SKIPPED}]*[{re.escape(SIGNS)}]")
 AHEAD = f"(?=[{SKIPPED}]*[{re.escape(OPERATORS)}])"
@@ -25,11 +25,11 @@ DEFUSED = re.compile(f"([{SEPARATORS}])'{AHEAD}")
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """What an export holds: the columns by name, read from `source` where it takes a join.
+    """The columns of an export by name, read from `source` where a join is needed.
 
-    `name` is what its rows are called, in the plural. The first column is a number that no other
-    row has; rows come in its order. The columns named in `amounts` count the smallest unit of the
-    row's column "currency", an ISO code, and are written as decimals.
+    `name` is the plural name of its rows. The first column is a unique number; rows are written in
+    its order. The columns in `amounts` count the smallest unit of the row's column "currency", an
+    ISO code, and are written as decimals.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Sheet:
 
 
 def defuse(text: str) -> str:
-    """Put a quote before what a spreadsheet would run, whatever it takes for a separator."""
+    """Put a quote before each possible formula, for every possible separator."""
     safe = INNER.sub(r"\1'", text)
     return f"'{safe}" if FORMULA.match(text) else safe
 
 
 def undo(cell: str) -> str:
-    """Return what defuse() made a cell of."""
+    """Return the text that defuse() made the cell from."""
     first = cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
     return DEFUSED.sub(r"\1", first)

@@ -1,6 +1,6 @@
 """A sheet as an XLSX workbook (ECMA-376, SpreadsheetML), streamed into its zip at constant memory.
 
-Text is inline text and never a formula, times are dates of the spreadsheet in UTC.
+Text is inline text and never a formula; times are spreadsheet dates in UTC.
 """
 
 import re
@@ -19,9 +19,9 @@ from crossroads.export.sheet import Sheet
 
 # https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
 ROWS_MAX = 1_048_576
-TEXT_MAX: Final = 32_767 // 2  # it counts units of UTF-16, of which a character may take two
-LEVEL: Final = 1  # of compression: higher ones cost twice the time for a tenth of the size
-# What cannot stand in XML as it is, and what a spreadsheet takes for an escape of its own.
+TEXT_MAX: Final = 32_767 // 2  # in UTF-16 units: a character may take two
+LEVEL: Final = 1  # of compression: higher ones take much longer and save little
+# Characters that XML needs escaped or forbids, and the start of a spreadsheet's own escape.
 SPECIAL = re.compile("[&<>\x00-\x08\x0b-\x1f\ufffe\uffff]|_x")
 ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -36,7 +36,7 @@ OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 DECLARED = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 SHEET_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-# Styles: 0 plain, 1 a time, 2 the head.
+# Styles: 0 plain, 1 a time, 2 the header row.
 STYLES = (
     f'<styleSheet xmlns="{MAIN}"><numFmts count="1">'
     '<numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd\\ hh:mm:ss"/></numFmts>'
@@ -61,9 +61,9 @@ def write(
     file: IO[bytes],
     done: Callable[[int], object],
 ) -> None:
-    """Write the rows that are meant; `done` is called with the number of rows of each part.
+    """Write the selected rows; `done` is called with the number of rows of each part.
 
-    Past the 1,048,576 rows that a sheet of a workbook holds, the next one goes on.
+    A sheet of a workbook holds at most 1,048,576 rows; further rows are written to a next sheet.
     """
     query, cells = _asked(connection, sheet, which)
     line = f"<row>{''.join(cells)}</row>"
@@ -73,7 +73,7 @@ def write(
     with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=LEVEL) as book:
         while part is not None or not sheets:
             sheets += 1
-            room = ROWS_MAX - 1  # beside the head
+            room = ROWS_MAX - 1  # less the header row
             with book.open(f"xl/worksheets/sheet{sheets}.xml", "w", force_zip64=True) as opened:
                 opened.write(_start(sheet, cells).encode())
                 while part is not None and room:
@@ -88,7 +88,7 @@ def write(
 
 
 def _asked(connection: Connection, sheet: Sheet, which: Filter) -> tuple[Select[Any], list[str]]:
-    """Return the query for all cells as text, empty where there is nothing, and the XML of each."""
+    """Return the query for all cells as text, NULL as empty, and the XML template of each cell."""
     found = rows.selected(sheet, which).subquery()
     said: list[Any] = []
     cells: list[str] = []
@@ -104,14 +104,14 @@ def _asked(connection: Connection, sheet: Sheet, which: Filter) -> tuple[Select[
 
 
 def _days(time: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
-    """Return what a spreadsheet counts time in: days since the end of 1899, to the second."""
+    """Return the time as a spreadsheet date: days since the end of 1899, to the second."""
     if dialect == "sqlite":
         return func.julianday(func.substr(type_coerce(time, String), 1, 19)) - 2415018.5
     return func.floor(func.extract("epoch", time)) / 86400 + 25569
 
 
 def _lines(line: str, part: Sequence[tuple[str, ...]]) -> str:
-    # Most parts hold nothing that XML minds, and one look at all of it is quicker than many.
+    # Most parts need no escaping, and one search in all of a part is faster than one per cell.
     whole = "".join(chain.from_iterable(part))
     if SPECIAL.search(whole):
         part = [tuple(map(_escaped, row)) for row in part]
@@ -122,9 +122,9 @@ def _lines(line: str, part: Sequence[tuple[str, ...]]) -> str:
 
 
 def _escaped(cell: str) -> str:
-    """Return a text as XML holds it and a spreadsheet reads it.
+    """Escape a text for XML and for the spreadsheet.
 
-    Control characters go: XML has none. https://www.w3.org/TR/xml/#charsets
+    Removes control characters, which XML does not allow. https://www.w3.org/TR/xml/#charsets
     """
     return ESCAPE.sub("_x005F_", escape(ILLEGAL.sub("", cell), {"\r": "&#13;"}))
 
@@ -143,7 +143,7 @@ def _start(sheet: Sheet, cells: Sequence[str]) -> str:
 
 
 def _frame(name: str, sheets: int) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each part that holds the sheets together."""
+    """Yield name and text of each file of the workbook besides its sheets."""
     numbers = range(1, sheets + 1)
     yield "xl/styles.xml", STYLES
     yield (
