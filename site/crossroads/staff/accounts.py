@@ -30,7 +30,7 @@ class UserError(ValueError):
 
 @dataclass(frozen=True)
 class Proof:
-    """A password was right: whose, for which stored hash, and a stronger hash if one is due."""
+    """A correct password: the account, the stored hash, and a stronger hash if one is needed."""
 
     user_id: int
     password_hash: str
@@ -53,14 +53,14 @@ class Staff:
     is_anonymous = False
 
     def get_id(self) -> str:
-        """Return what the cookie holds: the session's token, never the account's id."""
+        """Return the session's token for the cookie, never the account's id."""
         return self.token
 
 
 def add(
     session: AnySession, email: str, role: str, password: str, must_change: bool = False
 ) -> User:
-    """Add an account to the session. Raises UserError on a bad or taken address, role, password."""
+    """Add an account. Raises UserError on an invalid or taken address, invalid role or password."""
     try:
         key = email_key(email)
     except EmailNotValidError:
@@ -85,7 +85,7 @@ def add(
 
 
 def first_owner(session: AnySession) -> tuple[str, str] | None:
-    """Make the first owner, with a password to be changed at once; None when anyone is there."""
+    """Add the first owner; return address and initial password, or None if an account exists."""
     if session.scalar(select(User.id).limit(1)) is not None:
         return None
     password = secrets.token_urlsafe(15)
@@ -112,14 +112,14 @@ def password_problem(password: str) -> str | None:
 
 
 def hash_password(password: str) -> str:
-    """Hash a password with Argon2id. Slow on purpose: call it with no write under way."""
+    """Hash a password with Argon2id. Slow on purpose: call it outside a writing transaction."""
     return hasher.hash(password)
 
 
 def prove(user: User | None, password: str) -> Proof | None:
-    """Check a password; None when it is wrong. An account that is not there costs the same.
+    """Check a password; None when it is wrong. Takes as long if the account does not exist.
 
-    Slow on purpose: call it with no write under way, then open_session with the proof.
+    Slow on purpose: call it outside a writing transaction, then open_session with the proof.
     """
     stored = user.password_hash if user else _decoy()
     try:
@@ -135,9 +135,9 @@ def prove(user: User | None, password: str) -> Proof | None:
 
 
 def open_session(session: AnySession, proof: Proof) -> Staff | None:
-    """Sign in: open a new session and clear out those that ran out.
+    """Sign in: open a new session and delete expired ones.
 
-    None when the password was changed since it was proved.
+    None when the password was changed after `proof` was made.
     """
     user = session.get(User, proof.user_id, populate_existing=True)
     if user is None or user.password_hash != proof.password_hash:
@@ -156,7 +156,7 @@ def open_session(session: AnySession, proof: Proof) -> Staff | None:
 
 
 def signed_in(session: AnySession, token: str, at: datetime) -> Staff | None:
-    """Return who holds the token of an open session: 12 hours idle or 7 days in all end it."""
+    """Return the account of an open session: it ends after 12 idle hours or 7 days in total."""
     row = session.execute(
         select(User, StaffSession.seen_at)
         .join(StaffSession, StaffSession.user_id == User.id)
@@ -173,7 +173,7 @@ def signed_in(session: AnySession, token: str, at: datetime) -> Staff | None:
 
 
 def seen(session: AnySession, token: str, at: datetime) -> None:
-    """Note that the session was used, so that it does not run out."""
+    """Store that the session was used, so that it does not expire."""
     session.execute(
         update(StaffSession)
         .where(StaffSession.token_hash == _digest(token), StaffSession.seen_at < at)
@@ -187,10 +187,10 @@ def close_session(session: AnySession, token: str) -> None:
 
 
 def change_password(session: AnySession, proof: Proof, new_hash: str, keep: str) -> bool:
-    """Store a new password's hash and end every other session of its owner.
+    """Store a new password's hash and end all other sessions of the account.
 
-    `keep` is the token of the session that stays. False when the password was changed since it
-    was proved.
+    `keep` is the token of the session that stays. False when the password was changed after
+    `proof` was made.
     """
     user = session.get(User, proof.user_id, populate_existing=True)
     if user is None or user.password_hash != proof.password_hash:
@@ -218,7 +218,7 @@ def _encodable(password: str) -> bool:
 
 
 def _decoy() -> str:
-    """Return a hash of nothing that takes as long to check as a real one."""
+    """Return a random hash that takes as long to check as a real one."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
         for length in (hasher.salt_len, hasher.hash_len)
