@@ -1,4 +1,4 @@
-"""WSGI middleware: reads request bodies with a time limit, and lets few requests work at once."""
+"""WSGI middleware: reads request bodies with a time limit and limits concurrent requests."""
 
 import io
 import threading
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 SECONDS = 10.0  # for the longest body
-GRACE = 3.0  # for any: one packet lost on a phone line takes a second or two
-RATE = 9_000  # bytes a second that a body comes with at least, beyond that
-# Bodies that one process waits for at a time: forms, and Stripe's events apart from them.
+GRACE = 3.0  # for every body: one packet lost on a phone connection takes a second or two
+RATE = 9_000  # minimum bytes a second after that
+# Bodies that one process waits for at a time: forms, and Stripe's events separately.
 FORMS = 400
 EVENTS = 24
-# Set in the WSGI environment of a request whose body did not come.
+# Set in the WSGI environment of a request whose body did not arrive in time.
 LATE = "crossroads.late"
 
 
 class Intake:
-    """WSGI layer that reads a request's body for the app, and lets `at_work` requests at a time in.
+    """WSGI layer that reads a request's body for the app, and runs `at_work` requests at a time.
 
-    The web server has a number of threads, and reads a body in one of them for as long as the
-    client takes. Each body has the time that its length is worth. When more are awaited than there
-    are slots, the client with the most of them loses its oldest one. A body that did not come is
-    given up with LATE set. `apart` is the path whose bodies have slots of their own. A body longer
-    than `most` bytes, the largest that any path takes, is not read: the app refuses it by its
-    length.
+    The web server has a limited number of threads, and reading a body occupies one for as long as
+    the client takes. The time limit of a body depends on its length. When there are more bodies to
+    wait for than slots, the client with the most of them loses its oldest one. A body that does not
+    arrive in time is abandoned, with LATE set. Bodies for the path `apart` have separate slots. A
+    body longer than `most` bytes, the largest that any path accepts, is not read: the app refuses
+    it by its length.
     """
 
     def __init__(self, app: "WSGIApplication", *, most: int, at_work: int, apart: str) -> None:
@@ -50,8 +50,8 @@ class Intake:
         chunked = "HTTP_TRANSFER_ENCODING" in environ
         length = get_content_length(environ) or 0
         if chunked or 0 < length <= self._most:
-            # A server need not end the stream where the body ends (PEP 3333): to ask for more
-            # than was announced may mean to wait without an end.
+            # A server need not end the stream where the body ends (PEP 3333): reading more than
+            # Content-Length may block forever.
             most = self._most + 1 if chunked else length
             slots = self._events if environ["PATH_INFO"] == self._apart else self._forms
             client = environ.get("REMOTE_ADDR", "")
@@ -59,16 +59,16 @@ class Intake:
             environ["wsgi.input"] = io.BytesIO(body or b"")
             if body is None:
                 environ[LATE] = True
-            elif chunked:  # now its length is known, and held against the limit like any other
+            elif chunked:  # its length is known now, and checked against the limit
                 del environ["HTTP_TRANSFER_ENCODING"]
                 environ["CONTENT_LENGTH"] = str(len(body))
-        elif length:  # let go of, or the server would wait with the answer's end for all of it
+        elif length:  # dropped, or the server would read all of it before it ends the response
             environ["wsgi.input"] = io.BytesIO()
         with self._at_work:
             return self._app(environ, start_response)
 
     def _read(self, stream: "InputStream", most: int, slots: "Slots", client: str) -> bytes | None:
-        """Return the body, or None when it did not come in time."""
+        """Return the body, or None when it did not arrive in time."""
         try:
             reader = self._idle.pop()
         except IndexError:
@@ -121,19 +121,19 @@ class Turns:
 
 
 class Evicted(Exception):
-    """Another client got the slot."""
+    """Another client was given the slot."""
 
 
 class Slots:
-    """A number of bodies that may be awaited at a time, shared among the clients that send them."""
+    """A limited number of bodies to wait for at a time, shared among the clients that send them."""
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._clients: dict[Reader, str] = {}  # the longest awaited first
+        self._clients: dict[Reader, str] = {}  # the longest waiting first
         self._lock = threading.Lock()
 
     def take(self, reader: "Reader", client: str) -> None:
-        """Take a slot, if need be from the client that has the most of them: its oldest."""
+        """Take a slot; if all are taken, the oldest one of the client that has the most."""
         with self._lock:
             self._clients[reader] = client
             if len(self._clients) <= self._number:
@@ -145,15 +145,15 @@ class Slots:
             oldest.evict()
 
     def give_back(self, reader: "Reader") -> bool:
-        """Free a slot; tell whether the reader still had it."""
+        """Free a slot; return whether the reader still had it."""
         with self._lock:
             return self._clients.pop(reader, None) is not None
 
 
 class Reader:
-    """A thread that reads streams, one after the other: no timeout can be set on those.
+    """A thread that reads streams one after the other, as a stream cannot have a timeout.
 
-    One that was too slow is not used again: it ends with its request's answer.
+    A reader that was too slow is not used again: it ends with its request's response.
     """
 
     def __init__(self) -> None:
@@ -162,11 +162,11 @@ class Reader:
         threading.Thread(target=self._run, name="body reader", daemon=True).start()
 
     def start(self, stream: "InputStream", most: int) -> None:
-        """Begin to read up to `most` bytes of a stream."""
+        """Start to read up to `most` bytes of a stream."""
         self._streams.put((stream, most))
 
     def result(self, seconds: float) -> bytes | None:
-        """Return what the stream holds, None when the client went away.
+        """Return the content of the stream, or None when the client disconnected.
 
         Raises queue.Empty after this number of seconds, and Evicted.
         """
@@ -176,18 +176,18 @@ class Reader:
         return result
 
     def evict(self) -> None:
-        """Let the thread that waits for the result go on without it."""
+        """Make result() raise Evicted in the thread that waits for it."""
         self._results.put(Evicted())
 
     def give_up(self) -> None:
-        """End after this stream, which is too slow or was evicted."""
+        """End the thread after this stream, which is too slow or was evicted."""
         self._streams.put(None)
 
     def _run(self) -> None:
         while (wanted := self._streams.get()) is not None:
             stream, most = wanted
             body = None
-            with suppress(Exception):  # the client went away
+            with suppress(Exception):  # the client disconnected
                 body = stream.read(most)
-            del stream, wanted  # or it would be held until the next one comes
+            del stream, wanted  # or it would stay in memory until the next stream
             self._results.put(body)

@@ -1,4 +1,4 @@
-"""Compresses bodies, and stores the results for the next start, as compression is slow."""
+"""Compresses bodies and stores the results for the next start, because compression is slow."""
 
 import gzip
 import hashlib
@@ -13,16 +13,16 @@ import brotli
 Compressed = dict[str, bytes]  # by encoding
 
 
-@lru_cache(maxsize=256)  # most pages stay as they were
+@lru_cache(maxsize=256)  # most pages do not change
 def compressed(body: bytes) -> Compressed:
-    """Return the body in each encoding, as small as it gets."""
+    """Return the body in each encoding, at the highest compression level."""
     return {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
 
 
 def kept(file: Path) -> dict[str, Compressed]:
-    """Return what was kept in a file, by the digest of what it was made of.
+    """Return the compressed bodies stored in a file, by the digest of the original body.
 
-    Nothing when it is not there, or anything is wrong with it: each entry has a checksum.
+    Empty when the file is missing or damaged: each entry has a checksum.
     """
     found: dict[str, Compressed] = {}
     try:
@@ -36,7 +36,7 @@ def kept(file: Path) -> dict[str, Compressed]:
 
 
 def keep(file: Path, all_of_them: Iterable[tuple[bytes, Compressed]]) -> None:
-    """Keep what bodies were made into, and nothing of before. Where that cannot be, go without."""
+    """Replace the file with these compressed bodies. Does nothing if it cannot be written."""
     draft = file.with_suffix(".new")
     with suppress(OSError):
         with zipfile.ZipFile(draft, "w") as archive:
@@ -47,5 +47,5 @@ def keep(file: Path, all_of_them: Iterable[tuple[bytes, Compressed]]) -> None:
 
 
 def digest(body: bytes) -> str:
-    """Return what tells a body from every other: its SHA-256 in hex."""
+    """Return the SHA-256 of a body in hex."""
     return hashlib.sha256(body).hexdigest()

@@ -1,7 +1,7 @@
 """Public pages as bytes: rendered once, compressed once, served in front of Flask.
 
-A reader's request is a dictionary look-up here. Everything else, every POST included, passes
-to Flask. One thread a process renders the pages again when what they show has changed.
+A reader's request is a dictionary look-up here. All other requests, every POST included, go to
+Flask. One thread per process renders the pages again when their content has changed.
 """
 
 import threading
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 ENCODINGS = ("br", "gzip", "identity")
 ALREADY_SMALL = ("image/png", "image/jpeg", "font/woff2")
 POLL_SECONDS = 2.0
-AFTER_FAILURE = 4  # polls until pages that could not be rendered are tried again
-# Dropped from Flask's answer: made again here, or true of one request only.
+AFTER_FAILURE = 4  # polls until failed pages are rendered again
+# Dropped from Flask's response: set again here, or valid for one request only.
 OWN = {
     *("accept-ranges", "content-length", "date", "etag", "last-modified"),
     *("set-cookie", "x-request-id"),
@@ -57,12 +57,12 @@ Page = dict[str, Variant]
 class PageCache:
     """WSGI layer that answers GET and HEAD of public addresses from memory.
 
-    `paths` lists the addresses; `stamp` changes with the files, asked before each answer (a
-    constant in production); `version` changes with what pages show from the database and the
-    clock, asked by the thread every `poll` seconds. While either cannot be read, or a page
-    cannot be rendered, the last good bytes stay. The pages in `later` are not
-    rendered before somebody asks for one. `section` is how the one part begins and ends that a
-    view may replace in its answer: see around().
+    `paths` returns the addresses. `stamp` changes with the files and is called before each
+    response (a constant in production). `version` changes with the data from database and clock
+    that pages show; the thread calls it every `poll` seconds. While `version` fails, or a page
+    cannot be rendered, the last pages stay. Pages in `later` are rendered on first request.
+    `section` is the start and the end of the one part of a page that a view may replace in its
+    response: see around().
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class PageCache:
         self._base_url = base_url
         self._later = frozenset(later)
         self._section = section
-        self.poll = poll  # may be changed until the first page is asked for
+        self.poll = poll  # may be changed until the first request for a page
         self._pages: dict[str, Page] = {}
         self._paths: frozenset[str] = frozenset(paths())
         self._stamp = stamp()
-        self._version: Hashable = object()  # equals no other: nothing has been rendered
+        self._version: Hashable = object()  # differs from every version: nothing was rendered yet
         self._lock = threading.Lock()
         self._compress: Callable[[bytes], Compressed] = compression.compressed
         self._thread: threading.Thread | None = None
@@ -107,14 +107,14 @@ class PageCache:
         return self._app(environ, start_response)
 
     def kept(self, path: str) -> bytes | None:
-        """Return the page at an address as everybody gets it now, if it is in memory."""
+        """Return the current page at an address, if it is in memory."""
         if self._thread is None:
             self._start()
         page = self._pages.get(path)
         return page["identity"].body if page else None
 
     def around(self, path: str) -> tuple[str, str] | None:
-        """Return the page at an address before and after its `section`, if it is in memory.
+        """Return the parts of a page before and after its `section`, if it is in memory.
 
         Rendering a full page to change one section would slow down every sign-up.
         """
@@ -122,10 +122,10 @@ class PageCache:
         return _parted(page, *self._section) if page else None
 
     def fill(self, file: Path) -> None:
-        """Render the pages now, if what they show is other than it was. Raises what that raises.
+        """Render the pages now, if their content has changed. Raises any error of rendering.
 
-        Before the server's processes part, so that they share the bytes and what made them. What
-        the pages are compressed to is kept in the file, for a faster start.
+        Call it before the server forks, so that its processes share the memory. The compressed
+        pages are stored in the file, for a faster next start.
         """
         kept = compression.kept(file)
         made: dict[bytes, Compressed] = {}
@@ -149,8 +149,8 @@ class PageCache:
     def _page(self, path: str) -> Page | None:
         if self._thread is None:
             self._start()
-        # Held fast: what is rendered from here on belongs to these pages, and is lost with them
-        # when they are replaced meanwhile by newer ones.
+        # A local reference: if newer pages replace these during the rendering, the result goes to
+        # the old pages and is lost with them.
         pages = self._pages
         page = pages.get(path)
         if page is None and path in self._paths:
@@ -163,8 +163,8 @@ class PageCache:
         with self._lock:
             self._stamp = stamp
             self._pages = {}
-            # With content that cannot be read the addresses stay as they were: Flask shows
-            # what is wrong at each of them.
+            # When the content cannot be read, the addresses do not change: Flask shows the errors
+            # at each of them.
             self._paths = frozenset(_whole_or(self._list_paths, self._paths))
 
     def _answer(
@@ -181,7 +181,7 @@ class PageCache:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [variant.body]
 
     def _render(self, path: str) -> Page | None:
-        """Return the page as Flask answers it now, or None when that is no 200."""
+        """Return the page as Flask renders it now, or None when the status is not 200."""
         environ = EnvironBuilder(path, base_url=self._base_url).get_environ()
         environ[NO_VISIT] = True
         body_parts, status, headers = run_wsgi_app(self._app, environ, buffered=True)
@@ -189,7 +189,7 @@ class PageCache:
         if not status.startswith(str(HTTPStatus.OK.value)):
             return None
         page = self._pages.get(path)
-        if page is not None and page["identity"].body == body:  # to compress it takes longest
+        if page is not None and page["identity"].body == body:  # compression is the slowest step
             return page
         return make_page(body, headers, self._compress)
 
@@ -208,14 +208,14 @@ class PageCache:
                     polls = AFTER_FAILURE
                 trouble = False
             except Exception as error:
-                if not trouble:  # said once, not at every poll until it is over
+                if not trouble:  # logged once, not at every poll until it works
                     log.warning("pages not refreshed, the last ones stay", error=first_line(error))
                 trouble = True
             if self._ended.wait(self.poll * polls):
                 return
 
     def _refresh(self) -> bool:
-        """Render the pages again when what they show has changed. False when one could not be."""
+        """Render the pages again when their content has changed. False when one of them failed."""
         current = self._version_now()
         if current != self._version:
             if not self._render_all():
@@ -240,7 +240,7 @@ class PageCache:
 
 
 def make_page(body: bytes, headers: Headers, compress: Callable[[bytes], Compressed]) -> Page:
-    """Return the page made of a body and its headers in every encoding worth sending."""
+    """Return the page for a body and its headers, in every encoding that is worth sending."""
     kept = [(name, value) for name, value in headers if name.lower() not in OWN]
     digest = compression.digest(body)[:20]
     kind = (headers.get("Content-Type") or "").partition(";")[0]
@@ -274,7 +274,7 @@ def _parted(page: bytes, opens: str, closes: str) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=512)
 def _encoding(header: str) -> str:
-    """Return the encoding that an Accept-Encoding header likes best, the smallest of equals.
+    """Return the encoding that an Accept-Encoding header prefers, the smallest among equals.
 
     https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
     """
@@ -285,10 +285,10 @@ def _encoding(header: str) -> str:
 
 @lru_cache(maxsize=512)
 def _names(header: str, etag: str) -> bool:
-    """Tell whether If-None-Match names the ETag, by the weak comparison it asks for.
+    """Return whether If-None-Match contains the ETag, by the weak comparison that it requires.
 
-    Of the variant that would be sent, and no other: a cache that holds the brotli bytes must
-    not take our "unchanged" for permission to send them to a client that cannot read them.
+    Only the ETag of the variant that would be sent counts: otherwise a cache that holds the brotli
+    variant could send it, after our 304, to a client that cannot read it.
     https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
     """
     return parse_etags(header).contains_weak(etag.strip('"'))

@@ -1,7 +1,7 @@
-"""Proxies in front of the site: does TRUSTED_PROXIES match what requests say?
+"""Proxies in front of the site: checks TRUSTED_PROXIES against the requests' headers.
 
-With too small or too large a number every visitor has the proxy's own address: all of them share
-one rate limit and one share of seats, and the consent record holds no visitor's network.
+If the number is too small or too large, every visitor has the proxy's own address: all of them
+share one rate limit and one limit of held seats, and consent events lack the visitor's network.
 """
 
 import json
@@ -11,13 +11,13 @@ from typing import Final
 
 import structlog
 
-FILE: Final = "proxies.json"  # in INSTANCE: what the web server saw, for the doctor
+FILE: Final = "proxies.json"  # in INSTANCE: the web server's finding, for the doctor
 
 log = structlog.get_logger()
 
 
 class Watch:
-    """Looks at requests until one does not match the setting; logs that and notes it for doctor."""
+    """Checks requests until one does not match the setting; logs that and stores it for doctor."""
 
     def __init__(self, instance: Path, trusted: int) -> None:
         self._instance = instance
@@ -25,7 +25,7 @@ class Watch:
         self._done = False
 
     def look(self, forwarded: str) -> None:
-        """Look at a request by its X-Forwarded-For, as the nearest proxy sent it."""
+        """Check the X-Forwarded-For of a request, as the nearest proxy sent it."""
         if self._done:
             return
         hops = len([hop for hop in forwarded.split(",") if hop.strip()])
@@ -42,8 +42,8 @@ class Watch:
 def mismatch(trusted: int, hops: int) -> str | None:
     """Return what is wrong with TRUSTED_PROXIES for this number of hops, or None.
 
-    A request without the header tells nothing: a health check asks past the proxy. More hops than
-    proxies are the visitor's own words.
+    A request without the header proves nothing: a health check does not use the proxy. Hops beyond
+    the number of proxies were sent by the visitor.
     """
     if hops and not trusted:
         return (
@@ -59,7 +59,7 @@ def mismatch(trusted: int, hops: int) -> str | None:
 
 
 def noted(instance: Path, trusted: int) -> str | None:
-    """Return the problem that the web server has seen with the setting as it is now, or None."""
+    """Return the problem that the web server found with the current setting, or None."""
     try:
         seen = json.loads((instance / FILE).read_bytes())
         return mismatch(trusted, int(seen["hops"])) if seen["trusted"] == trusted else None

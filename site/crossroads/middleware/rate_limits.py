@@ -1,6 +1,6 @@
-"""Rate limits, counted by all processes of one machine in a file of their own.
+"""Rate limits, counted by all processes of one machine in a separate file.
 
-While the file cannot be used each process counts for itself, so that a full disk opens no door.
+While the file cannot be used, each process counts for itself: a full disk does not end the limits.
 """
 
 import json
@@ -28,17 +28,17 @@ from crossroads.middleware.security import client_ip
 SCHEME = "crossroads-counters"
 log = structlog.get_logger()
 
-TURN_SECONDS = 0.05  # to count takes a tenth of a millisecond
-PURGE_SECONDS = 60  # between two clean-ups of counters that ran out
-# Until a file that could not be used is tried again. A locked one is given up after 5 seconds, for
-# which every request that counts has to wait.
+TURN_SECONDS = 0.05  # much longer than one count takes
+PURGE_SECONDS = 60  # between two deletions of expired counters
+# Wait before an unusable file is tried again. A try on a locked file takes 5 seconds, and every
+# request that is counted waits for it.
 RETRY_SECONDS = 30.0
 TABLE = """
 CREATE TABLE IF NOT EXISTS counter (
   key TEXT PRIMARY KEY, count INTEGER NOT NULL, expires REAL NOT NULL
 ) WITHOUT ROWID
 """
-# Adds what was counted elsewhere meanwhile.
+# Adds counts that were made in memory.
 ADD = """
 INSERT INTO counter (key, count, expires) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
@@ -46,8 +46,8 @@ ON CONFLICT (key) DO UPDATE SET
   expires = max(expires, excluded.expires)
 """
 HIGHEST = 2**62
-# One statement, which commits itself: between two of a transaction another thread would take its
-# turn, and the counting thread would wait for that.
+# One statement, which commits itself: between two statements of a transaction another thread could
+# run, and the counting thread would wait for it.
 COUNT = """
 WITH asked AS (
   SELECT key AS place, json_extract(value, '$[0]') AS name,
@@ -70,13 +70,13 @@ RETURNING key, count, expires
 class CounterFile(Storage):
     """Counters in one SQLite file, changed by single statements that commit themselves.
 
-    They are kept apart from the site's database: a count must neither wait for a request's
-    transaction nor be rolled back with it. Durability is off, since a count lost in a power cut
-    harms nobody. The processes take turns: a thread that waits for the file keeps all others of its
-    process waiting.
+    The file is separate from the site's database: a count must neither wait for a request's
+    transaction nor be rolled back with it. Durability is off: a count lost in a power failure does
+    no harm. Processes use a lock: a thread that waits for the file blocks all others of its
+    process.
 
-    When the file cannot be read or written, this process counts by the same statements in memory,
-    and adds that to the file once it can: with several processes, up to as many times the limit.
+    When the file cannot be read or written, this process counts in memory by the same statements,
+    and adds these counts to the file later. Until then N processes allow up to N times the limit.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the registry of limits wants a list
@@ -100,10 +100,10 @@ class CounterFile(Storage):
         return count
 
     def incr_up_to_the_first_over(self, counters: Sequence[tuple[str, int, int]]) -> float | None:
-        """Count in counters given by key, seconds and the most they take, in their order.
+        """Increase counters, each given by key, seconds and maximum, in this order.
 
-        Those after the first that is over stay as they were. Returns when that one ends, in
-        seconds since 1970, or None when none is over.
+        Counters after the first one over its maximum do not change. Returns the time when that one
+        ends, in seconds since 1970, or None when none is over.
         """
         most = {key: most for key, _, most in counters}
         counted = self._count(counters)
@@ -130,7 +130,7 @@ class CounterFile(Storage):
         self._run("DELETE FROM counter WHERE key = ?", key)
 
     def close(self) -> None:
-        """Close the file, and forget what was counted without it; the next use opens it again."""
+        """Close the file and drop counts in memory; the next use opens the file again."""
         with self._lock:
             self._close_file()
             if self._memory is not None:
@@ -140,7 +140,7 @@ class CounterFile(Storage):
     def _count(
         self, counters: Sequence[tuple[str, int, int]], amount: int = 1
     ) -> list[tuple[str, int, float]]:
-        """Count in these up to the first that is over; return key, count and end of each."""
+        """Increase these up to the first that is over; return key, count and end of each."""
         at = time.time()
         if at >= self._purge_at:
             self._purge_at = at + PURGE_SECONDS
@@ -166,7 +166,7 @@ class CounterFile(Storage):
             return self._connection.execute(statement, values).fetchall()
 
     def _fall_back(self, error: Exception) -> None:
-        """Count in memory from now on. Said once, not at each try to return to the file."""
+        """Count in memory from now on. Logged once, not at each try to return to the file."""
         self._close_file()
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._memory is None:
@@ -181,11 +181,11 @@ class CounterFile(Storage):
             )
 
     def _return_to(self, file: sqlite3.Connection, memory: sqlite3.Connection) -> None:
-        """Add to the file what was counted without it. Raises when it still cannot be written."""
+        """Add the counts in memory to the file. Raises when it still cannot be written."""
         at = time.time()
         counted = memory.execute("SELECT key, count, expires FROM counter").fetchall()
         file.execute("BEGIN IMMEDIATE")
-        # A counter of no use, so that the file is written even when nothing was counted.
+        # An unused counter, so that the file is written even when nothing was counted.
         for key, count_, expires in [("", 0, at), *counted]:
             file.execute(ADD, (key, count_, expires, at))
         file.execute("COMMIT")
@@ -199,7 +199,7 @@ class CounterFile(Storage):
             self._connection = None
 
     def _open(self) -> sqlite3.Connection:
-        self._path.touch(mode=0o600)  # it names the addresses that are counted
+        self._path.touch(mode=0o600)  # it contains IP addresses
         connection = sqlite3.connect(
             self._path, timeout=5, isolation_level=None, check_same_thread=False
         )
@@ -214,10 +214,10 @@ class CounterFile(Storage):
 
 
 def client_network() -> str:
-    """Return the counted network: the IPv4 address, or the /64 of one IPv6 subscriber."""
+    """Return the network to count by: the IPv4 address, or the /64 of one IPv6 subscriber."""
     ip = client_ip()
     if ip is None:
-        return "unknown"  # whatever a proxy wrote instead: one count for all of them
+        return "unknown"  # a proxy sent no address: one count for all of these
     return str(ip if ip.version == 4 else ip_network((int(ip), 64), strict=False))
 
 
@@ -229,25 +229,24 @@ class TooMany(Exception):
         self.seconds = seconds
 
 
-# It swallows no errors: a request that could not be counted would be a door without a limit.
+# swallow_errors stays off: a request that could not be counted would have no limit.
 limiter = Limiter(key_func=client_network)
 
 
 @limiter.request_filter
 def _counts_itself() -> bool:
-    """Tell that no limit is to be looked up: only views of the desk are decorated with one."""
+    """Return whether to skip the limiter: only views of the desk have its decorator."""
     return not request.path.startswith("/admin")
 
 
 def count(*limits: tuple[str, str, str]) -> None:
-    """Count one more under each of these limits. Raises TooMany when that is over one of them.
+    """Count one request under each of these limits. Raises TooMany when one of them is exceeded.
 
-    Each is given by its windows, its scope, and the name that is counted in it. In the windows
-    after the one that is over it is not counted: a client too fast for a minute keeps its hour.
+    Each limit is given by its windows, its scope, and the name to count in it. Windows after the
+    one that is exceeded are not counted: a client over its minute does not use up its hour.
 
-    By the fixed windows and the counters of the limiter. What a context or decorator of it looks up
-    for each request besides is known here, and to count in one window after the other would take
-    as long as to store a sign-up.
+    Uses the fixed windows and the counters of the limiter, but not its decorator or context: they
+    look up more for each request, and count one window after the other, which is slow.
     """
     counters = [
         (window.key_for(scope, name), window.get_expiry(), window.amount)
@@ -265,7 +264,7 @@ def _windows(limit: str) -> list[RateLimitItem]:
 
 
 def seconds_to_wait() -> int:
-    """Return after how many seconds the limit that this request ran into lets it pass."""
+    """Return the seconds until the limit that this request exceeded allows it again."""
     limit = limiter.current_limit
-    # Rounded up twice, there and here, it would be a second more than the window is long.
+    # Rounded up both there and here, it could be a second longer than the window.
     return max(1, limit.reset_at - math.ceil(time.time())) if limit else 60

@@ -1,4 +1,4 @@
-"""One log line and one count for every request that reaches Flask, under a request id."""
+"""One log line and one count for every request that reaches Flask, with a request id."""
 
 import re
 import secrets
@@ -10,9 +10,9 @@ from flask import Flask, Response, g, request
 from crossroads.metrics import DURATION, REQUESTS
 
 ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-# Set in the WSGI environment of a request that nobody made: it is neither logged nor counted.
+# Set in the WSGI environment of the page cache's own requests: neither logged nor counted.
 NO_VISIT = "crossroads.no_visit"
-# The client chooses the method, and every new label of a counter is kept for good.
+# The client chooses the method, and a counter keeps every new label forever.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 log = structlog.get_logger()
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 def init_app(app: Flask, *, trust_header: bool) -> None:
     """Give each request an id, taken from X-Request-ID only when a trusted proxy sets it.
 
-    Call before anything else that looks at requests: what refuses one early is logged too.
+    Call it before all other request hooks, so that a request that they refuse is logged too.
     """
 
     @app.before_request

@@ -11,7 +11,7 @@ from crossroads.mail import mailed_links
 from crossroads.middleware.body_reader import LATE
 from crossroads.middleware.proxies import Watch
 
-# No page of ours fetches by script. Lighthouse does: from within the page, it looks for robots.txt.
+# connect-src: our pages fetch nothing by script, but Lighthouse fetches robots.txt from the page.
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
@@ -21,12 +21,12 @@ PUBLIC = "public, max-age=0, must-revalidate"
 PRIVATE = "no-store"
 TAKE_FORMS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-# Endpoints that are sent something else than a form; all others answer it with 415.
+# Endpoints that accept bodies other than forms; all others respond with 415.
 OTHER_BODIES = frozenset({"webhooks.stripe"})
 
 
 def policy_with_payment(origins: list[str]) -> str:
-    """Return the policy of a page whose form ends at the pay page: redirects are checked too.
+    """Return the policy of a page with a form that redirects to the pay page: it is checked too.
 
     https://www.w3.org/TR/CSP3/#directive-form-action
     """
@@ -34,14 +34,14 @@ def policy_with_payment(origins: list[str]) -> str:
 
 
 class CrossSite(Exception):
-    """A form was sent here from a page of another site."""
+    """The form was sent from a page of another site."""
 
 
 def refuse_cross_site(base_url: str) -> None:
     """Raise CrossSite unless the form was sent from this site.
 
-    Sec-Fetch-Site decides where the browser sends it, else Origin; with neither there is no
-    session to ride on, so a plain client is let through.
+    Sec-Fetch-Site decides if the browser sends it, else Origin. A client that sends neither is no
+    browser with a session to abuse, and is accepted.
     https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
     """
     site = request.headers.get("Sec-Fetch-Site")
@@ -57,19 +57,19 @@ def refuse_cross_site(base_url: str) -> None:
 
 
 def host_of(address: str) -> str:
-    """Return host and port of an address as someone sent it; nothing for what is no address."""
+    """Return host and port of an address from a header; empty if it is not valid."""
     try:
         return urlsplit(address).netloc
-    except ValueError:  # a bracket without its other
+    except ValueError:  # an unmatched bracket
         return ""
 
 
 def client_ip() -> IPv4Address | IPv6Address | None:
-    """Return the client's address, an IPv4 one as such however it was written."""
+    """Return the client's IP address; an IPv4-mapped IPv6 address as IPv4."""
     return _ip(request.remote_addr or "")
 
 
-@lru_cache(maxsize=1024)  # a request asks more than once
+@lru_cache(maxsize=1024)  # called several times per request
 def _ip(address: str) -> IPv4Address | IPv6Address | None:
     given = address.partition("%")[0]
     try:
@@ -80,13 +80,13 @@ def _ip(address: str) -> IPv4Address | IPv6Address | None:
         ip = ip_address(bare or "")
     except ValueError:
         return None
-    if ip.version == 6 and ip.ipv4_mapped is not None:  # a socket that listens on both
+    if ip.version == 6 and ip.ipv4_mapped is not None:  # from a socket for both versions
         return ip.ipv4_mapped
     return ip
 
 
 def truncated_ip() -> str | None:
-    """Return the client's network, /24 or /48: evidence of a region, not of a person."""
+    """Return the client's network, /24 or /48: it shows a region, not a person."""
     ip = client_ip()
     if ip is None:
         return None
@@ -95,7 +95,7 @@ def truncated_ip() -> str | None:
 
 
 def _is_form() -> bool:
-    """Tell whether the body is one that a form sends, or empty, or for an address that has none."""
+    """Return whether the body is a form or empty; True for OTHER_BODIES and unknown paths."""
     if request.url_rule is None or request.endpoint in OTHER_BODIES:
         return True
     if request.mimetype in FORMS:
@@ -104,12 +104,12 @@ def _is_form() -> bool:
 
 
 def init_app(app: Flask, *, https: bool, proxies: Watch) -> None:
-    """Add the security headers to every answer, and the safe cache rule where none is set."""
+    """Add the security headers to every response, and no-store where no cache rule is set."""
 
     @app.before_request
     def refuse() -> None:
         proxies.look(request.environ.get("HTTP_X_FORWARDED_FOR") or "")
-        if "\0" in request.path:  # no address of ours has one, and PostgreSQL fails on it
+        if "\0" in request.path:  # none of our addresses has one, and PostgreSQL fails on it
             abort(404)
         if LATE in request.environ:
             abort(408)

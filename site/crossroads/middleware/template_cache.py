@@ -8,9 +8,9 @@ from jinja2.bccache import Bucket
 
 
 class TemplateCache(FileSystemBytecodeCache):
-    """Keeps them in a folder that only its owner may write, since what is there is run.
+    """Stores them in a folder that only its owner may write, because its files are executed.
 
-    Jinja holds each against its template's text. Where nothing can be kept, all goes on without.
+    Jinja compares each with its template's text. If nothing can be stored, there is no cache.
     """
 
     def __init__(self, folder: Path) -> None:
