@@ -44,7 +44,7 @@ from crossroads.web.views import (
     checkout,
     health,
     pages,
-    participants,  # the verbs keep their names
+    participants,
     signup,
     student,
     waiting_list,
@@ -54,11 +54,11 @@ from models import db
 from models.base import engine_options, prepare_engine
 
 FORM_BYTES = 64 * 1024
-QUARTER_HOUR = 900  # every time zone's midnight falls on one: then the next start may change
+QUARTER_HOUR = 900  # includes midnight in every time zone: then the next start may change
 
 
 class DeskOnlySessions(SecureCookieSessionInterface):
-    """Sessions under /admin and nowhere else: a visitor never gets a cookie."""
+    """Sessions only under /admin: a visitor of the public site never gets a cookie."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if request.path.startswith("/admin"):
@@ -70,10 +70,10 @@ class Site(Flask):
     """The application: none of its functions is async."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func  # to look at each again is a fortieth of what an answer takes
+        return func  # without Flask's check of each function at each call
 
     def raise_routing_exception(self, request: Request) -> NoReturn:
-        """Redirect to a path of this site: Werkzeug would name the Host that was sent, and http."""
+        """Redirect to a path of this site: Werkzeug would use the client's Host, and http."""
         error = request.routing_exception
         if isinstance(error, RequestRedirect):
             parts = urlsplit(error.new_url)
@@ -85,7 +85,7 @@ class Site(Flask):
 def create_app(root: Path, settings: Settings | None = None) -> Flask:
     """Build the site from the folder that holds site/ and templates/.
 
-    Raises SettingsError or ContentError, each naming every fault it found.
+    Raises SettingsError or ContentError, each with all faults that were found.
     """
     settings = settings or settings_module.load(root)
     logs.configure(json=settings.production)
@@ -174,7 +174,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.base_url.startswith("https://"),
         "TEMPLATES_AUTO_RELOAD": not settings.production,
-        "WTF_CSRF_CHECK_DEFAULT": False,  # the desk asks for the token; public forms have none
+        "WTF_CSRF_CHECK_DEFAULT": False,  # the desk checks the token; public forms have none
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the sign-in
         "RATELIMIT_STORAGE_URI": f"{rate_limits.SCHEME}://{limits}",
         "RATELIMIT_STRATEGY": "fixed-window",
@@ -187,13 +187,13 @@ def _template_words(shelf: ContentStore, settings: Settings) -> dict[str, Any]:
     except ContentError:
         if not errors.showing():
             raise
-        site = {"brand": "Crossroads", "navigation": ()}  # enough for the page with the mistakes
+        site = {"brand": "Crossroads", "navigation": ()}  # enough for the error page
     return {
         "site": site,
         "base_url": settings.base_url,
         "stripe_test": settings.stripe_test,
         "static": lambda name: f"/static/{shelf.digest}/{name}",
-        # Within the page it is no request of its own.
+        # Inline, it needs no separate request.
         "favicon": _data_address(shelf.file("icons/favicon.svg") or b""),
         "canonical": None,
         "share": None,
@@ -207,7 +207,7 @@ def _data_address(svg: bytes) -> str:
 
 
 def _stack(app: Flask, shelf: ContentStore, settings: Settings) -> None:
-    """Put the layers in front of Flask: pages from memory, the proxies' headers, the body."""
+    """Wrap Flask in its WSGI layers: page cache, proxy headers, request bodies."""
 
     def version() -> Hashable:
         with app.app_context():

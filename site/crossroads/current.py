@@ -21,7 +21,7 @@ KEY: Final = "crossroads"
 
 @dataclass(kw_only=True)
 class Running:
-    """What create_app builds once for an app. `pages` is set when its middleware is."""
+    """The services that create_app builds once for an app. `pages` is set with its middleware."""
 
     settings: Settings
     store: ContentStore
@@ -31,7 +31,7 @@ class Running:
 
 
 def of(app: Flask) -> Running:
-    """Return what an app was built with."""
+    """Return the services of an app."""
     return cast(Running, app.extensions[KEY])
 
 
@@ -61,5 +61,5 @@ def pages() -> PageCache:
 
 
 def commit(store: Store, item: Any) -> None:
-    """Return when the running app has the item stored and durable, as GroupCommit.commit does."""
+    """Commit an item through the running app's group commit, and return when it is durable."""
     of(current_app).commits.commit(db.session, store, item)

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line, without full email addresses and secrets."""
+"""Structured logs: one JSON object per line, without full email addresses or secrets."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 EMAIL = re.compile(r"""([^\s@<>"'(),:;=]{1,64}|"[^"\n]{1,64}")(@|%40)([\w.-]{1,253}|\[\S*?\])""")
-# What follows one of these in an address is a key, and belongs to its receiver alone.
+# In a URL, the part after one of these is a token that only its receiver may know.
 KEY = re.compile(r"(/(?:confirm|unsubscribe|waiting-list|orders|enrollments)/)[^\s/?#\"'<>]+")
 PLAIN = (int, float, bool, type(None))
 DROPPED = '{{"event": "log lines dropped", "level": "warning", "count": {count}}}\n'
@@ -30,7 +30,7 @@ def mask_email(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says in one line; of a database's, what its driver said.
+    """Return the first line of an error's text; for a database error, that of the driver's text.
 
     The rest of a database error is the statement with its values.
     """
@@ -41,7 +41,7 @@ def first_line(error: BaseException) -> str:
 def configure(*, json: bool) -> None:
     """Send structlog and the standard library's logging to standard error, masked.
 
-    `json` chooses one JSON object a line; otherwise lines for a person at a terminal.
+    With `json`, each line is a JSON object; otherwise lines are formatted for a terminal.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -55,7 +55,7 @@ def configure(*, json: bool) -> None:
         if json
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            # The traceback is text already: masked before it gets here.
+            # The traceback is already text at this point, and masked.
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
@@ -78,10 +78,10 @@ def configure(*, json: bool) -> None:
 
 
 class _StandardError:
-    """Standard error as it is now, written to if it can be: no line may fail or stop a request.
+    """The current standard error, written to if possible: no line may fail or block a request.
 
-    A full disk refuses the line, a pipe that nobody reads would block. What cannot be
-    written at once is dropped, counted, and told of in the next line that can.
+    A full disk refuses a line, and a pipe that is not read would block. Lines that cannot be
+    written at once are dropped and counted; the next line that can be written reports the count.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _StandardError:
         self._dropped = 0
 
     def write(self, text: str) -> None:
-        with self._lock, suppress(ValueError):  # a stream that is closed
+        with self._lock, suppress(ValueError):  # a closed stream
             if self._dropped:
                 note = DROPPED.format(count=self._dropped)
                 if not self._put(note):
@@ -105,7 +105,7 @@ class _StandardError:
             sys.stderr.flush()
 
     def _put(self, text: str) -> bool:
-        """Write a text whole or not at all; tell which."""
+        """Write a text; return False when it was dropped."""
         try:
             if sys.stderr is sys.__stderr__ and (done := self._pipe.write(text)) is not None:
                 return done
@@ -116,19 +116,19 @@ class _StandardError:
 
 
 class Pipe:
-    """Standard error where it is a pipe, a socket or a file: written to without ever waiting.
+    """Standard error as a pipe, a socket or a file: writes never block.
 
-    Its own flag is left alone, since other processes share it: a pipe is opened once more, and a
-    socket is told with each line. https://man7.org/linux/man-pages/man7/pipe.7.html
+    O_NONBLOCK is not set on the descriptor, because other processes share it: a pipe is opened
+    again, and a socket gets a flag per line. https://man7.org/linux/man-pages/man7/pipe.7.html
     """
 
     def __init__(self) -> None:
-        self._known: tuple[int, int] | None = None  # device and number of what is open
+        self._known: tuple[int, int] | None = None  # device and inode of the open file
         self._send: Callable[[bytes], int] | None = None
-        self._rest = b""  # of a line longer than the pipe had room for
+        self._rest = b""  # of a line that did not fit into the pipe
 
     def write(self, text: str) -> bool | None:
-        """Write the text, or return False when there is no room, None for a terminal."""
+        """Write the text. Returns False when there is no room, and None for a terminal."""
         found = os.fstat(2)
         if (found.st_dev, found.st_ino) != self._known:
             self._known = found.st_dev, found.st_ino
@@ -156,7 +156,7 @@ def _sender(mode: int) -> Callable[[bytes], int] | None:
         with suppress(OSError):  # no /proc: not Linux
             again = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             return lambda data: os.write(again, data)
-    if stat.S_ISREG(mode):  # past Python's buffer, which keeps what a full disk has refused
+    if stat.S_ISREG(mode):  # not through Python's buffer: it keeps text that a full disk refused
         return lambda data: os.write(2, data)
     return None
 
@@ -174,7 +174,7 @@ def _mask(
     return event
 
 
-@lru_cache(maxsize=256)  # there are few, and every request's line has the same ones
+@lru_cache(maxsize=256)  # the few keys are the same in every request's line
 def _secret(key: str) -> bool:
     return any(word in key.lower() for word in SECRET_WORDS)
 

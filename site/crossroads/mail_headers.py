@@ -1,7 +1,7 @@
-"""Subject and names in mail headers, encoded and folded without losing a space.
+"""Encodes and folds subject and names in mail headers without losing a space.
 
 Python's email package loses a space where it folds between two encoded words (seen with 3.11), and
-its parser puts spaces where there are none.
+its parser adds spaces where there are none.
 """
 
 import re
@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from email.headerregistry import Address
 
-LINE = 76  # characters, of a line that has an encoded word (RFC 2047 section 2)
+LINE = 76  # characters of a line with an encoded word (RFC 2047 section 2)
 WORD = 75  # characters of an encoded word, delimiters included
 BREAKS = re.compile(r"\s*[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
 ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?: [\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 MAILBOX = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\s*", re.DOTALL)
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-# What Q encoding may have as it is, in a name as in a subject (RFC 2047 section 5, rule 3).
+# Bytes that Q encoding leaves unchanged, in names and subjects (RFC 2047 section 5, rule 3).
 AS_IT_IS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
 
 
 def one_line(text: str) -> str:
-    """Return the text on one line, without control characters; other spaces stay as they are."""
+    """Return the text on one line, without control characters; other spaces do not change."""
     line = BREAKS.sub(" ", text).strip(" ")
     return "".join(one for one in line if unicodedata.category(one) not in ("Cc", "Cs"))
 
 
 def parse_mailbox(text: str) -> tuple[str, str]:
-    """Return name and address of `Name <address>`, or no name and what was given.
+    """Return name and address of `Name <address>`, or an empty name and the text.
 
-    The name may be quoted or not, whatever signs it has: it is typed by a person into a setting.
+    The name may contain any characters, quoted or not: a person types it into a setting.
     """
     found = MAILBOX.fullmatch(text)
     if found is None:
@@ -47,15 +47,15 @@ def parse_mailbox(text: str) -> tuple[str, str]:
 
 
 def subject(text: str) -> str:
-    """Return the whole header line of a subject, folded where it has to be, without its end."""
+    """Return the header line of a subject, folded where necessary, without the final CRLF."""
     text = one_line(text)
     return _plain("Subject:", text) or _encoded("Subject:", text)
 
 
 def mailboxes(header: str, addresses: Iterable["Address"]) -> str:
-    """Return the whole header line of From or To, folded where it has to be, without its end.
+    """Return the header line of From or To, folded where necessary, without the final CRLF.
 
-    Only an address that is longer than a line makes a longer line: it cannot be folded.
+    A line is too long only if a single address is: an address cannot be folded.
     """
     return ",\r\n".join(
         _mailbox(f"{header}:" if number == 0 else "", address)
@@ -68,7 +68,7 @@ def _mailbox(start: str, address: "Address") -> str:
     if not name:
         return f"{start} {address.addr_spec}"
     said = _phrase(name)
-    # Its own line when it is long: a quoted name is never folded.
+    # A quoted name is never folded, so a long one is encoded.
     if not said or len(start) + 1 + len(said) > LINE:
         text = _encoded(start, name)
     else:
@@ -80,7 +80,7 @@ def _mailbox(start: str, address: "Address") -> str:
 
 
 def _phrase(name: str) -> str:
-    """Return a name as atoms or in quotes; nothing when it has to be encoded."""
+    """Return a name as atoms or in quotes; empty when it must be encoded."""
     if not _is_plain(name):
         return ""
     if ATOMS.fullmatch(name):
@@ -89,12 +89,12 @@ def _phrase(name: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Tell whether every reader shows the text as it is, and as it was, its spaces included."""
+    """Return whether all mail programs show the unencoded text unchanged, spaces included."""
     return text.isascii() and "=?" not in text and "  " not in text
 
 
 def _plain(start: str, text: str) -> str:
-    """Return a header of plain words, folded between them; nothing when it has to be encoded."""
+    """Return a header of plain words, folded between them; empty when it must be encoded."""
     if not _is_plain(text):
         return ""
     lines = [start]
@@ -109,10 +109,10 @@ def _plain(start: str, text: str) -> str:
 
 
 def _encoded(start: str, text: str) -> str:
-    """Return a header of encoded words alone, one a line (RFC 2047).
+    """Return a header of encoded words only, one per line (RFC 2047).
 
-    Readers drop the space between two of them, so the text's own spaces are within. A character
-    is never divided between two.
+    Mail programs drop the space between two encoded words, so the text's own spaces are encoded.
+    A character is never split between two words.
     """
     cells = [_quoted(letter) for letter in text]
     size = len(text.encode())

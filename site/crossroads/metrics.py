@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 KINDS: Final = ("counter", "histogram")  # a file for each kind of metric below
-# Labels are few: routes, methods and statuses. All of them together take a third of this.
+# There are few labels (routes, methods and statuses), and all of them together take less.
 FILE_BYTES: Final = 1024 * 1024
 
 log = structlog.get_logger()
@@ -37,9 +37,9 @@ SIGNUPS = Counter("crossroads_signups", "Sign-up forms by outcome", ["outcome"])
 
 
 def share_between_processes(folder: Path) -> None:
-    """Make this process's children count into `folder`, emptied first.
+    """Make this process's children count in files in `folder`, which is emptied first.
 
-    Call before anything is counted. Each child then calls `count_as`.
+    Call it before anything is counted. Each child then calls `count_as`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.db"):
@@ -51,8 +51,8 @@ def count_as(name: str) -> None:
     """Count in files of this name from now on, or in memory alone while the disk is full.
 
     The library maps sparse files: on a full disk the first count in a new block kills the process
-    (SIGBUS). So the blocks are reserved before. A process that replaces another counts on in its
-    files. Without them /metrics shows one process at a time.
+    (SIGBUS). So the blocks are reserved first. A process that replaces another continues with its
+    files. Without files, /metrics shows one process at a time.
     """
     folder = os.environ.get(VARIABLE)
     if folder is None:
@@ -64,7 +64,7 @@ def count_as(name: str) -> None:
         log.warning("requests are counted in memory: no room for the counters", error=str(error))
         del os.environ[VARIABLE]
         return
-    # The library looks for the variable only while it is imported, before the folder is known.
+    # The library reads the variable only at its import, before the folder is known.
     values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
 
 
@@ -76,7 +76,7 @@ def _reserve(file: Path) -> None:
 
 
 def text() -> bytes:
-    """Return all counters as Prometheus reads them, summed over processes when they share."""
+    """Return all metrics in the Prometheus text format, summed over processes that share them."""
     if VARIABLE not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()
@@ -85,7 +85,7 @@ def text() -> bytes:
 
 
 class _Late(Collector):
-    """One gauge, made for one answer: as a counter it would be in a file of each process."""
+    """One gauge for one response: a shared metric would have a file for each process."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self._seconds = seconds
@@ -99,7 +99,7 @@ class _Late(Collector):
 
 
 def late(seconds: Mapping[str, float]) -> bytes:
-    """Return for how long each kind of work has been due, as gauges for Prometheus."""
+    """Return how long each kind of work has been due, in seconds, as Prometheus gauges."""
     registry = CollectorRegistry()
     registry.register(_Late(seconds))
     return generate_latest(registry)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-# Digits after the point, by ISO 4217 code. Only currencies listed here can be priced in.
+# Digits after the point, by ISO 4217 code. Prices can be in these currencies only.
 DIGITS: Final = {
     "AED": 2, "AUD": 2, "BHD": 3, "BRL": 2, "CAD": 2, "CHF": 2, "CLP": 0, "CNY": 2, "COP": 2,
     "CZK": 2, "DKK": 2, "EUR": 2, "GBP": 2, "HKD": 2, "IDR": 2, "ILS": 2, "INR": 2, "JOD": 3,
@@ -15,7 +15,7 @@ _SIGNS: Final = {
     "AUD": "A$", "BRL": "R$", "CAD": "CA$", "EUR": "€", "GBP": "£", "HKD": "HK$", "ILS": "₪",
     "INR": "₹", "JPY": "¥", "KRW": "₩", "MXN": "MX$", "NZD": "NZ$", "USD": "$",
 }  # fmt: skip
-# The least that Stripe charges, in the smallest unit, where it names one.
+# The minimum that Stripe charges, in the smallest unit, where Stripe documents one.
 # https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 _LEAST: Final = {
     "AED": 200, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250, "EUR": 50,
@@ -25,10 +25,10 @@ _LEAST: Final = {
 
 
 def display(amount: int, currency: str) -> str:
-    """Write an amount of the smallest unit in full units: 120000 USD is "$1,200".
+    """Format an amount of the smallest unit in full units: 120000 USD is "$1,200".
 
-    The part after the point is left out when it is zero. A currency without a sign of its own is
-    named by its code and a no-break space. Raises KeyError for a currency not in DIGITS.
+    The part after the point is left out when it is zero. A currency without a sign in _SIGNS gets
+    its code and a no-break space. Raises KeyError for a currency not in DIGITS.
     """
     digits = DIGITS[currency]
     units, rest = divmod(abs(amount), 10**digits)
@@ -38,13 +38,13 @@ def display(amount: int, currency: str) -> str:
 
 
 def with_code(amount: int, currency: str) -> str:
-    """Write an amount as display does, with the currency's code: "$1,200 USD"."""
+    """Format an amount as display does, with the currency's code: "$1,200 USD"."""
     words = display(amount, currency)
     return words if words.startswith(currency) else f"{words} {currency}"
 
 
 def decimal(amount: int, currency: str) -> str:
-    """Write an amount of the smallest unit for machines: 120000 USD is "1200.00".
+    """Format an amount of the smallest unit for programs: 120000 USD is "1200.00".
 
     Raises KeyError for a currency not in DIGITS.
     """
@@ -54,7 +54,7 @@ def decimal(amount: int, currency: str) -> str:
 
 
 def parse(text: str, currency: str) -> int:
-    """Read an amount in full units as people type it: "1,200.50" USD is 120050.
+    """Parse an amount in full units as people type it: "1,200.50" USD is 120050.
 
     Raises ValueError on anything else, and on more digits than the currency has.
     """
@@ -66,7 +66,7 @@ def parse(text: str, currency: str) -> int:
 
 
 def step(currency: str) -> int:
-    """Return the smallest amount that Stripe moves, in the currency's smallest unit.
+    """Return the step of amounts that Stripe accepts, in the currency's smallest unit.
 
     https://docs.stripe.com/currencies#three-decimal
     """
@@ -74,9 +74,9 @@ def step(currency: str) -> int:
 
 
 def minimum(currency: str) -> int | None:
-    """Return the least that Stripe charges, in the currency's smallest unit; None if it names none.
+    """Return Stripe's minimum charge in the currency's smallest unit; None if none is documented.
 
-    An account that is paid out in another currency has that one's minimum as well, converted.
+    If an account is paid out in another currency, that currency's minimum applies, too, converted.
     https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
     """
     return _LEAST.get(currency)

@@ -1,6 +1,6 @@
-"""URLs of the database and the mail server, as operators and hosts write them.
+"""URLs of the database and the mail server, as operators and hosting providers write them.
 
-What cannot be used is refused in one sentence that says what to write instead.
+The error for an unusable URL is one sentence that says what to write instead.
 """
 
 import re
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-# An address that names no driver leaves the choice open; these are the ones we install.
-# postgres:// is what Heroku, Render, Fly and DigitalOcean give: SQLAlchemy dropped it in 1.4.
+# The installed driver for each scheme without a driver. Heroku, Render, Fly and DigitalOcean use
+# postgres://, which SQLAlchemy dropped in 1.4.
 DRIVERS: Final = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
     "sqlite": "sqlite",
 }
-# An address whose hosts are a list, which has a comma; the last @ ends user and password.
+# An address with a comma-separated list of hosts; the last @ ends user and password.
 SEVERAL: Final = re.compile(
     r"(?P<before>postgres(?:ql)?(?:\+\w+)?://(?:[^@]*@)?)(?P<hosts>[^/?#@]*,[^/?#@]*)(?P<after>(?:[/?#][^@]*)?)",
     re.IGNORECASE | re.DOTALL,
@@ -29,13 +29,13 @@ ESCAPES: Final = "write / as %2F, # as %23, ? as %3F, @ as %40 and % as %25 in u
 
 
 def database_url(value: str) -> str:
-    """Return an address that SQLAlchemy opens with a driver of ours. Raises ValueError."""
+    """Return the address for SQLAlchemy, with an installed driver. Raises ValueError."""
     several = _several_hosts(value)
     try:
         url = several or make_url(value)
-    except (ArgumentError, ValueError):  # the latter from a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise ValueError("must look like sqlite:////path/to/file or postgresql://…") from None
-    backend = url.drivername.partition("+")[0].lower()  # a scheme has no case
+    backend = url.drivername.partition("+")[0].lower()  # a scheme is case-insensitive
     if backend not in DRIVERS:
         raise ValueError(f"must be SQLite or PostgreSQL, not {backend}")
     if backend == "sqlite":
@@ -47,9 +47,9 @@ def database_url(value: str) -> str:
 
 
 def _several_hosts(value: str) -> URL | None:
-    """Return an address with several hosts in the form that SQLAlchemy knows, None for any other.
+    """Return an address with several hosts in SQLAlchemy's form; None for other addresses.
 
-    Raises ValueError. libpq takes user@one:5432,two:5433/name; SQLAlchemy wants the lists as
+    Raises ValueError. libpq accepts user@one:5432,two:5433/name; SQLAlchemy needs the lists as
     parameters: https://docs.sqlalchemy.org/en/20/dialects/postgresql.html#psycopg2-multi-host
     """
     found = SEVERAL.fullmatch(value)
@@ -90,7 +90,7 @@ def _require_postgresql(url: URL) -> None:
 
 
 def smtp_url(value: str) -> str:
-    """Return the address of a mail server as it is. Raises ValueError."""
+    """Check the address of a mail server, and return it unchanged. Raises ValueError."""
     scheme, _, rest = value.partition("://")
     if scheme.lower() in ("smtp", "smtps"):
         ended = re.search(r"[/?#](?=.*@)", rest)
@@ -104,7 +104,7 @@ def smtp_url(value: str) -> str:
 
 
 def has_host(address: str) -> bool:
-    """Tell whether an address has a host, and a port in range if it has one."""
+    """Return whether an address has a host and, if it has a port, a valid one."""
     try:
         parts = urlsplit(address)
         return bool(parts.hostname) and parts.port != 0
@@ -113,12 +113,12 @@ def has_host(address: str) -> bool:
 
 
 def is_origin(address: str) -> bool:
-    """Tell whether an address is a scheme and a host alone."""
+    """Return whether an address is only a scheme and a host."""
     return has_host(address) and bool(re.fullmatch(r"https?://[^/?#@]+", address, re.IGNORECASE))
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether what is sent there stays on this machine."""
+    """Return whether the address's host is this machine."""
     host = urlsplit(address).hostname or ""
     try:
         return ip_address(host).is_loopback

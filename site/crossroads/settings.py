@@ -1,4 +1,4 @@
-"""Every setting: its environment variable, type and default; checked once at start."""
+"""All settings with environment variable, type and default; checked once at start."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """What differs between one installation and another. The name in capitals is the variable."""
+    """The settings of one installation. The name in capitals is the environment variable."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         value = value.rstrip("/")
         if not service_urls.is_origin(value):
             raise ValueError("must be scheme and host alone, like https://example.com")
-        if not value.isascii():  # headers of mail hold it, and those are ASCII
+        if not value.isascii():  # mail headers contain it, and those are ASCII
             raise ValueError("must spell the host in ASCII, like https://xn--bcher-kva.example")
         return value.lower()
 
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_where_stripe_is(cls, value: str) -> str:
         value = value.rstrip("/")
-        # The content security policy of the pages that lead there holds it: nothing may follow.
+        # The content security policy of pages with a pay form contains it: nothing may follow it.
         if value and not (
             service_urls.is_origin(value) and re.fullmatch(r"[\w.:/\[\]-]+", value, re.ASCII)
         ):
@@ -184,27 +184,27 @@ class Settings(BaseSettings):
 
     @property
     def stripe_live(self) -> bool:
-        """Whether the key moves real money, by its prefix: https://docs.stripe.com/keys"""
+        """Whether the key is a live key, by its prefix: https://docs.stripe.com/keys"""
         return self.stripe_secret_key.startswith(("sk_live_", "rk_live_"))
 
     @property
     def mail_folder(self) -> Path:
-        """Where mail is captured while no SMTP_URL is set."""
+        """Folder of captured mail while no SMTP_URL is set."""
         return self.instance / "mail"
 
     @property
     def share_folder(self) -> Path:
-        """Where the pictures lie that are shown when a page is shared."""
+        """Folder of the images that are shown when a page is shared."""
         return self.instance / "share"
 
     @property
     def webhook_secrets(self) -> list[str]:
-        """Every secret that may have signed an event."""
+        """All secrets that may have signed an event."""
         return [one.strip() for one in self.stripe_webhook_secret.split(",") if one.strip()]
 
     @property
     def pay_page_origins(self) -> list[str]:
-        """Where a form may lead a buyer on to: a browser checks redirects of forms too."""
+        """Origins that a form may redirect a buyer to: browsers check redirects of forms, too."""
         stand_in = [self.stripe_api_base] if self.stripe_api_base else []
         return ["https://checkout.stripe.com", *stand_in]
 
@@ -216,8 +216,8 @@ class Settings(BaseSettings):
 def load(root: Path, **given: Any) -> Settings:
     """Read the settings from `given`, the environment and INSTANCE/settings.env, in that order.
 
-    Outside production what is missing gets a safe default, and the keys are made once in the
-    instance folder. Raises SettingsError naming every fault at once.
+    Outside production, missing settings get safe defaults, and missing keys are created once in
+    the instance folder. Raises SettingsError with all faults.
     """
     instance = Path(given.pop("instance", None) or os.environ.get("INSTANCE") or "instance")
     instance = instance if instance.is_absolute() else root / instance
@@ -247,7 +247,7 @@ def load(root: Path, **given: Any) -> Settings:
 
 
 def _read(file: Path, given: dict[str, Any]) -> tuple[Settings, list[str]]:
-    """Return the settings and what is wrong with them; a wrong one has its default."""
+    """Return the settings and their faults, as sentences; a wrong setting has its default."""
     try:
         return Settings(_env_file=file, **given), []
     except ValidationError as error:
@@ -275,7 +275,7 @@ def _is_secret(name: str) -> bool:
 def _made(settings: Settings) -> dict[str, Any]:
     database = settings.instance / "crossroads.db"
     if not settings.database_url:
-        database.touch(mode=0o600)  # it will hold people's addresses
+        database.touch(mode=0o600)  # it will contain people's addresses
     return {
         "secret_key": settings.secret_key or _made_once(settings.instance / "secret_key"),
         "suppression_key": settings.suppression_key
@@ -287,7 +287,7 @@ def _made(settings: Settings) -> dict[str, Any]:
 
 
 def _sandboxed(settings: Settings) -> dict[str, Any]:
-    """Return what makes the sandbox stand in for Stripe; the app knows no other difference."""
+    """Return the settings that replace Stripe by the sandbox: the app has no other difference."""
     return {
         "stripe_secret_key": "sk_test_sandbox",
         "stripe_webhook_secret": settings.stripe_webhook_secret
@@ -297,7 +297,7 @@ def _sandboxed(settings: Settings) -> dict[str, Any]:
 
 
 def _made_once(path: Path) -> str:
-    """Return the key in the file, making it if there is none; two starters get the same key."""
+    """Return the key in the file, created if missing; concurrent starts get the same key."""
     if not path.exists():
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         draft.touch(mode=0o600, exist_ok=False)

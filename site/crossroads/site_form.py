@@ -7,16 +7,16 @@ from flask_wtf import FlaskForm
 
 
 class SiteForm(FlaskForm):
-    """A form that takes the fields of forms alone: Flask-WTF would take JSON and files for them.
+    """A form that reads only form fields: Flask-WTF would also read JSON and files.
 
-    What checks the public forms is the request's origin, and those of the desk their token, before
-    any is read.
+    Before a form is read, public forms are protected by an origin check, and the desk's by a
+    token.
     """
 
     class Meta:
         csrf = False
 
         def wrap_formdata(self, _form: FlaskForm, formdata: Any) -> Any:
-            if formdata is None or hasattr(formdata, "getlist"):  # given by the view
+            if formdata is None or hasattr(formdata, "getlist"):  # passed by the view
                 return formdata
             return request.form or None if request.method == "POST" else None

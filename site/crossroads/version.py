@@ -1,4 +1,4 @@
-"""The version of the product, stored only here."""
+"""The version of Crossroads, stored only here."""
 
 from typing import Final
 
