@@ -29,7 +29,7 @@ REQUESTS = Counter(
 )
 DURATION = Histogram(
     "crossroads_request_seconds",
-    "Seconds from the whole head read to the answer, pages kept in memory not counted",
+    "Seconds from the request's headers to the answer, without pages served from memory",
     ["route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         False, description="ask the DNS whether a domain takes mail before the first mail to it"
     )
     stripe_secret_key: str = Field(
-        "", description="Stripe's secret key, sk_… or rk_…; the sandbox stands in when not set"
+        "", description="Stripe's secret key, sk_… or rk_…; the sandbox is used when not set"
     )
     stripe_webhook_secret: str = Field(
         "", description="whsec_… of the webhook endpoint; two, comma-separated, while one is rolled"
@@ -75,15 +75,17 @@ class Settings(BaseSettings):
     workers: int = Field(2, ge=1, le=64, description="web server processes")
     sandbox_port: int = Field(8001, ge=1, le=65535, description="port of the development mailbox")
     signup_limit: str = Field(
-        "20/minute;200/hour", description="sign-ups taken from one IP address"
+        "20/minute;200/hour", description="sign-ups accepted from one IP address"
     )
 
     address_limit: str = Field(
-        "20/hour;60/day", description="sign-ups taken for one email address, from anywhere"
+        "20/hour;60/day", description="sign-ups accepted for one email address, from any network"
     )
-    order_limit: str = Field("30/minute;200/hour", description="orders taken from one IP address")
+    order_limit: str = Field(
+        "30/minute;200/hour", description="orders accepted from one IP address"
+    )
     order_address_limit: str = Field(
-        "20/hour;60/day", description="orders taken for one email address, from anywhere"
+        "20/hour;60/day", description="orders accepted for one email address, from any network"
     )
     order_look_limit: str = Field(
         "10/minute", description="how often the page of an unpaid order asks Stripe about it"
@@ -98,7 +100,8 @@ class Settings(BaseSettings):
         30,
         ge=1,
         le=3650,
-        description="days after which who never confirmed, or lost a seat to another, is forgotten",
+        description="days after which sign-ups that were never confirmed, and participants who "
+        "lost their seat, are deleted",
     )
 
     @field_validator("base_url")

@@ -184,7 +184,7 @@ def test_link_with_invalid_mail_parameter_still_unsubscribes(app: Flask, mail: s
     [
         ({"subject": " "}, "Enter a subject"),
         ({"subject": "x" * 151}, "Use 150 characters or fewer"),
-        ({"body": "\n"}, "Enter what you want to say"),
+        ({"body": "\n"}, "Enter a message"),
         ({"body": "x" * 8001}, "Use 8,000 characters or fewer"),
         ({"rate": "0"}, "Enter a whole number from 1"),
         ({"rate": "many"}, "Enter a whole number from 1"),

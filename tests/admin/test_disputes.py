@@ -214,7 +214,7 @@ def test_failed_refund_of_second_payment_is_shown_until_acknowledged(
     assert answer.status_code == 303
     record = words(staff.get(path).text)
     assert "stays with you" not in record and "That is noted." in record
-    assert "Put this notice away" not in record
+    assert "Dismiss" not in record
     assert "failed" not in words(staff.get("/admin/").text)
     assert "A refund failed" not in words(staff.get("/admin/orders").text)
     found = balance_of(app, order)

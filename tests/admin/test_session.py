@@ -282,7 +282,7 @@ def test_one_time_password_must_be_changed_first(app: Flask, client: FlaskClient
         ({"current": "wrong"}, "not your current password"),
         ({"current": ""}, "Enter the password you signed in with"),
         ({"new": "short", "repeat": "short"}, "Use a password of 12 to 200 characters"),
-        ({"new": PASSWORD, "repeat": PASSWORD}, "Use another password"),
+        ({"new": PASSWORD, "repeat": PASSWORD}, "Use a password other"),
         ({"repeat": "something else"}, "Type the same new password twice"),
     ],
 )

@@ -338,7 +338,7 @@ def test_sweep_stops_at_lasting_rate_limits_and_keeps_its_results(
     busy(sandbox, 1000, seconds)
     assert list(drifts) == []
     assert len(patient) == (0 if seconds else len(connection.BUSY_WAITS))
-    assert one.left[-1] == "Stripe was left alone after that: the rest is for the next sweep"
+    assert one.left[-1] == "stopped calling Stripe after that: the rest is left for the next sweep"
     assert count(engine, Enrollment) == 1
     sandbox.control("clear_faults")
     assert len(sweep(engine, gateway)[0]) == 2

@@ -77,7 +77,7 @@ def test_site_after_setup_has_no_problems(
     assert len(found.about("fine: ")) == 13
     assert len(found.about("fine: Stripe account acct_1")) == 1
     assert found.about("note: webhook endpoint: Stripe sends no events to http://localhost/web")
-    assert found.about(f"stands in for Stripe at {sandbox.url} takes the key, in test mode")
+    assert found.about(f"Stripe sandbox at {sandbox.url} accepts the key, in test mode")
 
 
 def test_missing_setup_is_reported_with_the_fix(examine: Examine) -> None:
@@ -144,7 +144,7 @@ def test_unreachable_stripe_is_reported(examine: Examine) -> None:
     base = f"http://127.0.0.1:{free_port()}"
     found = examine(stripe_api_base=base)
     assert found.about(
-        f"wrong: Stripe does not answer at {base}: APIConnectionError; flask sandbox"
+        f"wrong: Stripe does not answer at {base}: APIConnectionError; start the sandbox"
     )
 
 
@@ -247,7 +247,11 @@ def test_changed_suppression_key_is_reported(make_app: Any) -> None:
     assert verdict(app).about("suppression key") == ["fine: suppression key"]
     other = verdict(make_app(suppression_key="x" * 40))
     assert other.code == 1
-    assert [line for line in other.wrong if line.startswith("SUPPRESSION_KEY: is not the one")]
+    assert [
+        line
+        for line in other.wrong
+        if line.startswith("SUPPRESSION_KEY: stored addresses were hashed")
+    ]
 
 
 def test_unexpected_proxy_is_logged_once_and_reported(

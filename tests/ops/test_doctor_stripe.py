@@ -84,8 +84,8 @@ def test_correct_stripe_setup_has_no_problems(look: Look) -> None:
     assert stripes(found) == []
     assert found.about(f"fine: webhook endpoint {ADDRESS}, with every event")
     assert found.about("fine: clock, within a minute of Stripe's")
-    assert found.about("fine: prices, not below the least")
-    assert found.about("fine: webhook secret, as far as its form tells: no event has come yet")
+    assert found.about("fine: prices: above Stripe's minimum")
+    assert found.about("fine: webhook secret: format is right; no event has verified it")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_secret_of_another_endpoint_is_found_by_a_refused_real_event(
     assert send(client, event(id="evt_9"), SECRET) == 200
     found = look()
     assert not found.about("wrong: STRIPE_WEBHOOK_SECRET")
-    assert found.about("fine: webhook secret, an event verified last on ")
+    assert found.about("fine: webhook secret: last event verified on ")
 
 
 def test_forged_webhooks_cause_no_report_and_store_one_row(app: Flask, look: Look) -> None:
@@ -315,7 +315,9 @@ def test_price_below_the_minimum_charge_is_reported(
     assert "amount: 120000" in text
     page.write_text(text.replace("amount: 120000", "amount: 49"), "utf-8")
     found = verdict(make_app(root=site_root, stripe_api_base=sandbox.url))
-    assert found.about("wrong: the price of ai-pm-bootcamp, $0.49, is below Stripe's least, $0.50")
+    assert found.about(
+        "wrong: the price of ai-pm-bootcamp, $0.49, is below Stripe's minimum, $0.50"
+    )
 
 
 def expired(sandbox: SandboxServer) -> None:

@@ -75,7 +75,7 @@ class PasswordForm(DeskForm):
         if problem := password_problem(field.data or ""):
             raise ValidationError(problem)
         if field.data == self.current.data:
-            raise ValidationError("Use another password than the current one")
+            raise ValidationError("Use a password other than the current one")
 
     def validate_repeat(self, field: Field) -> None:
         if field.data != self.new.data:
@@ -112,7 +112,7 @@ class LeadFilterForm(FilterForm):
         self.page.choices = _choices("Any page", [(page, page) for page in pages], which.page)
         names = [(campaign, campaign) for campaign in campaigns]
         self.campaign.choices = _choices("Any campaign", names, which.campaign)
-        self.waiting.choices = _choices("Anything or nothing", waited_for, which.waiting)
+        self.waiting.choices = _choices("Any", waited_for, which.waiting)
 
 
 class MailFilterForm(FilterForm):
@@ -136,11 +136,11 @@ class AnnouncementForm(DeskForm):
     """An announcement and whom it is for; the choices are those of the list of leads."""
 
     subject = StringField("Subject")
-    body = TextAreaField("Words, in Markdown")
-    page = SelectField("Who first came from")
-    campaign = SelectField("Who first came with the campaign")
-    waiting = SelectField("Or who is on a waiting list")
-    rate = StringField("Emails a minute")
+    body = TextAreaField("Message (Markdown)")
+    page = SelectField("First page visited")
+    campaign = SelectField("First campaign")
+    waiting = SelectField("Waiting list")
+    rate = StringField("Emails per minute")
     version = HiddenField()  # of the announcement that the form was filled from
     form_key = HiddenField()  # of this form: sent twice, it is one announcement
 
@@ -160,7 +160,7 @@ class AnnouncementForm(DeskForm):
         self.page.choices = _choices("Any page", [(page, page) for page in pages], before.page)
         names = [(campaign, campaign) for campaign in campaigns]
         self.campaign.choices = _choices("Any campaign", names, before.campaign)
-        everyone = "No, everyone who confirmed"
+        everyone = "Everyone confirmed"
         self.waiting.choices = _choices(everyone, waited_for, before.waiting)
 
     def validate_subject(self, field: Field) -> None:
@@ -173,7 +173,7 @@ class AnnouncementForm(DeskForm):
     def validate_body(self, field: Field) -> None:
         field.data = cleaned(field.data, keep="\r\n").replace("\r\n", "\n").strip()
         if not field.data:
-            raise ValidationError("Enter what you want to say")
+            raise ValidationError("Enter a message")
         if len(field.data) > BODY_LENGTH:
             raise ValidationError(f"Use {BODY_LENGTH:,} characters or fewer: mail stays small")
         *others, last = [*link_check.problems(field.data, self._base_url, self._own_paths)] or [""]
@@ -245,9 +245,9 @@ def _choices(
 class RefundForm(DeskForm):
     """What to refund of an order: the rest, a number of seats, or an amount."""
 
-    what = SelectField("What to return")
-    seat = SelectMultipleField("Which seats, if you return some", coerce=int, validate_choice=False)
-    amount = StringField("Amount, if you return one")
+    what = SelectField("What to refund")
+    seat = SelectMultipleField("Seats to refund", coerce=int, validate_choice=False)
+    amount = StringField("Amount to refund")
     returns = HiddenField()  # what the page named that was agreed to, in the smallest unit
     number = HiddenField()  # of the refund that the page was about: sent twice, it is one
 
@@ -285,4 +285,8 @@ def _refundable(order: Order, balance: Balance) -> list[tuple[str, str]]:
         return f"{text}, {taken} {'seat' if taken == 1 else 'seats'}"
 
     parts = [(str(seats), said(seats)) for seats in range(1, balance.seats_left)]
-    return [("all", f"All that is left: {said(None)}"), *parts, ("amount", "An amount, no seat")]
+    return [
+        ("all", f"The full remaining amount: {said(None)}"),
+        *parts,
+        ("amount", "An amount, no seat"),
+    ]

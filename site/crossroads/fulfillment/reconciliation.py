@@ -260,7 +260,7 @@ class Sweep:
         self._troubles += isinstance(error, PaymentsAway)
         denied = isinstance(error, PaymentsDenied) and not isinstance(error, PaymentsForbidden)
         if denied or isinstance(error, PaymentsBusy) or self._troubles >= TROUBLES:
-            raise GivenUp("Stripe was left alone after that: the rest is for the next sweep")
+            raise GivenUp("stopped calling Stripe after that: the rest is left for the next sweep")
 
     def _since(self) -> datetime:
         """Return the moment to read from; `_meet`, called before, may withdraw the one stored."""

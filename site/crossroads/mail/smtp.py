@@ -187,7 +187,7 @@ class Mailer:
 class _Timed(smtplib.SMTP):
     """A connection that is closed when a mail takes longer than DEADLINE in total.
 
-    smtplib's timeout restarts with each byte, so a very slow server could block us forever.
+    smtplib's timeout restarts with each byte, so a very slow server could block us without an end.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -51,7 +51,7 @@ class Intake:
         length = get_content_length(environ) or 0
         if chunked or 0 < length <= self._most:
             # A server need not end the stream where the body ends (PEP 3333): reading more than
-            # Content-Length may block forever.
+            # Content-Length may block without an end.
             most = self._most + 1 if chunked else length
             slots = self._events if environ["PATH_INFO"] == self._apart else self._forms
             client = environ.get("REMOTE_ADDR", "")

@@ -12,7 +12,7 @@ from crossroads.metrics import DURATION, REQUESTS
 ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # Set in the WSGI environment of the page cache's own requests: neither logged nor counted.
 NO_VISIT = "crossroads.no_visit"
-# The client chooses the method, and a counter keeps every new label forever.
+# The client chooses the method, and a counter never drops a label.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 log = structlog.get_logger()

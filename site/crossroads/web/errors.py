@@ -82,10 +82,10 @@ PERHAPS_PAID = (
 )
 BROKEN_CONTENT = (
     "The content has mistakes",
-    "Fix these lines and load the page again. Visitors of a site in production never see this: "
-    "it does not start with mistakes.",
+    "Fix these lines and reload. In production the site refuses to start with mistakes, so "
+    "visitors never see this.",
 )
-BROKEN_TEMPLATE = ("A template has a mistake", "Fix this line and load the page again.")
+BROKEN_TEMPLATE = ("A template has a mistake", "Fix this line and reload.")
 CROSS_SITE = (
     "This form came from another site",
     "To protect you we take forms only from our own pages. Open the page here and send it again.",

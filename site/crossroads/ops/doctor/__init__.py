@@ -77,8 +77,8 @@ def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
     else:
         yield Finding(
             "wrong",
-            "SUPPRESSION_KEY: is not the one that stored addresses were hashed with, so nobody who "
-            "was erased or bounced is known: put that one back",
+            "SUPPRESSION_KEY: stored addresses were hashed with another key, so the do-not-mail "
+            "list cannot be read: put that key back",
         )
 
 
@@ -108,10 +108,10 @@ def _prices(content: Content) -> Iterator[Finding]:
             low = True
             shown, lowest = money.display(amount, currency), money.display(least, currency)
             yield Finding(
-                "wrong", f"the price of {course.slug}, {shown}, is below Stripe's least, {lowest}"
+                "wrong", f"the price of {course.slug}, {shown}, is below Stripe's minimum, {lowest}"
             )
     if not low:
-        yield Finding("fine", "prices, not below the least that Stripe charges")
+        yield Finding("fine", "prices: above Stripe's minimum")
 
 
 def _mail(settings: Settings, mailer: Mailer) -> Iterator[Finding]:

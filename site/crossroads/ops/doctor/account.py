@@ -76,7 +76,7 @@ def examine(settings: Settings, gateway: Gateway) -> Generator[Finding, None, Ac
         yield unclear("Stripe's balance", error)
         return None
     except PaymentsError as error:
-        hint = "" if base == STRIPE else "; flask sandbox stands in for Stripe"
+        hint = "" if base == STRIPE else "; start the sandbox with flask sandbox"
         yield Finding("wrong", f"Stripe does not answer at {base}: {error}{hint}")
         return None
     yield from _account(found, base)
@@ -84,8 +84,8 @@ def examine(settings: Settings, gateway: Gateway) -> Generator[Finding, None, Ac
 
 
 def _account(found: Account, base: str) -> Iterator[Finding]:
-    who = "Stripe" if base == STRIPE else f"what stands in for Stripe at {base}"
-    yield Finding("fine", f"{who} takes the key, in {'live' if found.live else 'test'} mode")
+    who = "Stripe" if base == STRIPE else f"Stripe sandbox at {base}"
+    yield Finding("fine", f"{who} accepts the key, in {'live' if found.live else 'test'} mode")
     ahead = now() - found.clock
     if abs(ahead) < SKEW:
         yield Finding("fine", "clock, within a minute of Stripe's")

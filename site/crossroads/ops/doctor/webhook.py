@@ -44,7 +44,7 @@ def examine(
         yield Finding("wrong", f"STRIPE_WEBHOOK_SECRET: {fault}")
     if account is None:
         if not fault:
-            yield Finding("fine", "webhook secret, as far as its form tells")
+            yield Finding("fine", "webhook secret: format is right")
         return
     try:
         recent = _recent(gateway, account)
@@ -124,13 +124,13 @@ def _secret(engine: Engine, recent: Sequence[Event]) -> Iterator[Finding]:
             f"webhook: of Stripe's events, {len(waiting)} did not come and are still tried, the "
             f"oldest of {oldest}: see what Stripe's dashboard says of their deliveries",
         )
-    yield Finding("fine", f"webhook secret, {_proof(reception)}")
+    yield Finding("fine", f"webhook secret: {_proof(reception)}")
 
 
 def _proof(reception: Reception) -> str:
     if reception.last is None:
-        return "as far as its form tells: no event has come yet that would show it"
-    return f"an event verified last on {reception.last:%b %d, %H:%M} UTC"
+        return "format is right; no event has verified it yet"
+    return f"last event verified on {reception.last:%b %d, %H:%M} UTC"
 
 
 def _recent(gateway: Gateway, account: Account) -> list[Event]:
