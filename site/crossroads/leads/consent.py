@@ -16,7 +16,7 @@ from models.base import AnySession, table_of
 from models.consent import ConsentKind
 from models.lead import LeadState
 
-# Past the ORM: nobody reads the event in the transaction that writes it.
+# Past the ORM: the transaction that writes the event never reads it.
 _APPEND: Final = insert(table_of(ConsentEvent))
 
 ANY: Final = frozenset({None, *LeadState} - {LeadState.ERASED})
@@ -54,14 +54,14 @@ class Evidence:
 
 @lru_cache(maxsize=256)
 def wording_hash(wording: str) -> str:
-    """Return what tells a wording from every other: its SHA-256 in hex."""
+    """Return the SHA-256 of a wording in hex, which identifies it."""
     return hashlib.sha256(wording.encode()).hexdigest()
 
 
 def record(
     session: AnySession, lead: Lead, kind: ConsentKind, evidence: Evidence, wording: str = ""
 ) -> None:
-    """Append one event to the ledger of a lead, and bring the lead to the state it leads to.
+    """Append one event to the ledger of a lead, and set the lead's state accordingly.
 
     `wording` is the exact sentence agreed to. The only code that sets a lead's state.
     """
@@ -88,7 +88,7 @@ def event(
 
 
 def append(session: AnySession, events: Sequence[Mapping[str, Any]]) -> None:
-    """Append events to ledgers; the caller sees to the states of their leads."""
+    """Append events to ledgers; the caller updates the states of their leads."""
     session.execute(_APPEND, events)
 
 

@@ -57,7 +57,7 @@ class Submission:
 
 
 def capture(session: AnySession, signups: Sequence[Submission]) -> None:
-    """Record sign-ups: of each the lead if new, the consent event, and the mail to send.
+    """Record sign-ups: a lead for each new address, the consent event and the mail to send.
 
     A known address keeps its name, its first touch and its state: only the owner of the
     mailbox can change that, with the link that is mailed.
@@ -80,7 +80,7 @@ def capture(session: AnySession, signups: Sequence[Submission]) -> None:
 
 
 def record(session: AnySession, signup: Submission, kind: ConsentKind) -> Lead:
-    """Append an event of this kind to the ledger of who signed up; return the lead, locked."""
+    """Append an event of this kind to the ledger of the lead that signed up; return it locked."""
     state = consent.first_state(kind)
     lead = find_or_add(
         session, address=signup.address, name=signup.name, touch=signup.touch, state=state
@@ -90,7 +90,7 @@ def record(session: AnySession, signup: Submission, kind: ConsentKind) -> Lead:
 
 
 def _add(session: AnySession, signups: Sequence[Submission]) -> dict[str, int]:
-    """Add those whose address is not known yet; return the ids of their leads by its key."""
+    """Add leads for addresses that are not stored yet; return their ids by address key."""
     rows = [
         _values(one.address, one.name, one.touch, consent.first_state(_kind(one)))
         for one in signups
@@ -191,7 +191,7 @@ def _insert(dialect: str) -> ReturningInsert[int, str]:
 
 
 def _added(session: AnySession, number: int, values: dict[str, Any]) -> Lead:
-    """Return the lead that was added just now, in the session as if it had been read."""
+    """Return the lead that was just added, as if the session had loaded it."""
     lead = Lead(**values)
     lead.id = number
     make_transient_to_detached(lead)
@@ -200,27 +200,27 @@ def _added(session: AnySession, number: int, values: dict[str, Any]) -> Lead:
 
 
 def by_confirm_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
-    """Return the lead whose confirmation link carries the token, locked for who will act on it."""
+    """Return the lead whose confirmation link has the token, locked for the caller."""
     return session.scalar(_query(Lead.confirm_token == token, lock=lock))
 
 
 def by_unsubscribe_token(session: AnySession, token: str, *, lock: bool = False) -> Lead | None:
-    """Return the lead whose unsubscribe link carries the token, locked for who will act on it."""
+    """Return the lead whose unsubscribe link has the token, locked for the caller."""
     return session.scalar(_query(Lead.unsubscribe_token == token, lock=lock))
 
 
 def of_address(session: AnySession, address: Address, *, lock: bool = False) -> Lead | None:
-    """Return the lead of an address, locked for who will act on it."""
+    """Return the lead of an address, locked for the caller."""
     return session.scalar(_query(Lead.email_key == address.key, lock=lock))
 
 
 def link_expired(lead: Lead, at: datetime) -> bool:
-    """Tell whether the confirmation link is too old to act on. A used one never is."""
+    """Return whether the confirmation link has expired. A used link never expires."""
     return lead.state != LeadState.CONFIRMED and lead.confirm_until < at
 
 
 def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
-    """Confirm the lead of a mailed link; a second time is as good as the first."""
+    """Confirm the lead of a mailed link. Confirming twice changes nothing more."""
     lead = by_confirm_token(session, token, lock=True)
     if lead is None:
         return "unknown"
@@ -248,7 +248,7 @@ def renew_link(session: AnySession, token: str) -> Outcome:
 
 
 def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
-    """Take the lead of a mailed link off every list; a second time changes nothing more."""
+    """Unsubscribe the lead of a mailed link from every list. Repeating it changes nothing."""
     lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
@@ -262,7 +262,7 @@ def unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
 
 
 def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Outcome:
-    """Put the lead of a mailed link back to what it was before it unsubscribed."""
+    """Restore the state that the lead of a mailed link had before it unsubscribed."""
     lead = by_unsubscribe_token(session, token, lock=True)
     if lead is None:
         return "unknown"
@@ -276,7 +276,7 @@ def undo_unsubscribe(session: AnySession, token: str, evidence: Evidence) -> Out
 
 
 def bounced(session: AnySession, message: Message) -> None:
-    """Mail no list to an address any more that the mail server says does not exist.
+    """Stop all list mail to an address that does not exist, by the mail server's answer.
 
     A new sign-up that is confirmed is mailed again; mail about orders is still sent.
     """
@@ -295,7 +295,7 @@ def bounced(session: AnySession, message: Message) -> None:
 
 
 def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | None:
-    """Take a held lead for a person: it is asked to confirm what it wanted, like anyone else.
+    """Approve a held lead as a person: it gets the mail that asks it to confirm.
 
     Returns the lead, or None when none is held under that number.
     """
@@ -311,7 +311,7 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 
 
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
-    """Take the person out of a lead and of its ledger; the row and the bare events stay."""
+    """Remove the personal data from a lead and its ledger; the row and the events stay."""
     search_index.remove(session, [lead.id])
     batches.forget(session, lead)
     personal_data.erase(lead)
@@ -323,7 +323,7 @@ def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
 
 
 def _void_links(session: AnySession, lead: Lead) -> None:
-    """Make links to confirm with void: an old one must not bring back someone who is gone.
+    """Invalidate confirmation links: an old one must not resubscribe a person who left.
 
     A new sign-up mails a new one.
     """

@@ -15,7 +15,7 @@ from models import Lead, Message, Suppression, Waiting, personal_data
 from models.base import AnySession
 from models.lead import LeadState
 
-CHOICES_MAX = 1000  # a longer list to choose from helps nobody
+CHOICES_MAX = 1000  # a longer list is no help to choose from
 
 SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
     NEWEST: (True, (Lead.created_at, Lead.id)),
@@ -25,14 +25,14 @@ SORTS: dict[str, tuple[bool, tuple[Any, ...]]] = {
 }
 LEADS = Listing(Lead, SORTS)
 
-# What a person waits for, as course/cohort, one after the other.
+# The cohorts whose waiting lists a person is on, as course/cohort, comma-separated.
 _waits_for = (
     select(func.aggregate_strings(Waiting.course + "/" + Waiting.cohort, " "))
     .where(Waiting.lead_id == Lead.id, WAITS)
     .correlate(Lead)
     .scalar_subquery()
 )
-# Why no list mails the address, if anything holds it back.
+# Why the address is on the do-not-mail list, if it is.
 _suppressed = (
     select(Suppression.reason)
     .where(Suppression.address_hash == Lead.address_hash)
@@ -70,7 +70,7 @@ class _Way:
 
 @dataclass(frozen=True, kw_only=True)
 class LeadFilter(Filter):
-    """Which leads are meant. `waiting` is a course's slug, or slug/code for one cohort of it."""
+    """Selects leads. `waiting` is a course's slug, or slug/code for one cohort of it."""
 
     KNOWN: ClassVar[Mapping[str, Collection[str]]] = {"state": tuple(LeadState)}
 
@@ -91,7 +91,7 @@ class LeadFilter(Filter):
         return found
 
     def narrowed(self, session: AnySession) -> Narrowed:
-        """Return how the leads that are meant are best found: by what fewest of them have.
+        """Return the cheapest way to find the selected leads: by the condition that fewest meet.
 
         No database knows how many have a word. SQLite does not know it of the other values either:
         for it all but the best condition are written such that it has no index for them.
@@ -138,12 +138,12 @@ class LeadFilter(Filter):
 
 
 def choices(session: AnySession) -> tuple[list[str], list[str]]:
-    """Return the pages that leads came from, and the campaigns they came with, each in order."""
+    """Return the first pages and the campaigns of all leads, each sorted."""
     return _values(session, Lead.page), _values(session, Lead.utm_campaign)
 
 
 def waiting(session: AnySession, lead_id: int) -> Sequence[Waiting]:
-    """Return the places on waiting lists that a lead asked for, oldest first."""
+    """Return a lead's entries on waiting lists, oldest first."""
     query = select(Waiting).where(Waiting.lead_id == lead_id)
     return session.scalars(query.order_by(Waiting.asked_at, Waiting.id)).all()
 

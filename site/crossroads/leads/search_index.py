@@ -64,19 +64,19 @@ def lead_text(email: str, email_key: str, name: str) -> str:
 
 
 def tokens(text: str) -> set[str]:
-    """Return the words of a marked text, each as long as the index has it."""
+    """Return the words of a marked text, each cut to the length that the index stores."""
     if text.isascii():
         return {word[:WORD_LENGTH] for word in ASCII_WORD.findall(text)}
     return {_word(part)[:WORD_LENGTH] for part in text.split(MARK)[1:]}
 
 
 def any_waiting(session: AnySession) -> bool:
-    """Tell whether leads are in no index yet."""
+    """Return whether any lead is missing from the index."""
     return session.scalar(select(Lead.id).where(Lead.words.is_(None)).limit(1)) is not None
 
 
 def index(session: AnySession) -> int:
-    """Put leads that are in no index yet into it, the oldest first; return how many."""
+    """Add missing leads to the index, the oldest first; return how many."""
     query = select(Lead.id, Lead.email, Lead.email_key, Lead.name).where(Lead.words.is_(None))
     query = query.order_by(Lead.id).limit(AT_ONCE).with_for_update(skip_locked=True)
     leads = [
@@ -111,7 +111,7 @@ def remove(session: AnySession, leads: Sequence[int]) -> None:
 
 
 def contains(term: str) -> ColumnElement[bool]:
-    """Say that a lead's address or name holds the term, from the beginning of a word on."""
+    """Return the SQL condition that a lead's address or name has the term at a word's start."""
     meant = _marked_term(term)
     if not meant:
         return false()
@@ -153,7 +153,7 @@ def _word(part: str) -> str:
 
 
 def _marked_term(term: str) -> str:
-    """Return a term marked, from its first word on; nothing when it has none."""
+    """Return a term marked from its first word on, or an empty text when it has no word."""
     _, mark, rest = mark_words(term).partition(MARK)
     return mark + rest
 

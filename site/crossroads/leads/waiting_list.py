@@ -28,7 +28,7 @@ WAITS: ColumnElement[bool] = Waiting.since.is_not(None) & Waiting.left_at.is_(No
 
 
 def wording(content: Content, course: str, cohort: str) -> str:
-    """Return the sentence beside the box of the form for these dates, as a page shows it."""
+    """Return the sentence beside the form's checkbox for these dates, as the page shows it."""
     title, dates = named(content, course, cohort)
     words = content.site.waiting_list.consent
     return words.replace("{course}", title).replace("{dates}", dates)
@@ -54,7 +54,7 @@ def join(
 
 
 def keep_place(session: AnySession, order: Order) -> None:
-    """Put the buyer of an order on the list of its dates: their money came when no seat was left.
+    """Add the buyer of an order to its waiting list: the payment arrived after the last seat.
 
     The ledger of consent says what was paid for, and in which order. Who unsubscribed or may not be
     mailed is left alone. The caller holds the order's lock.
@@ -78,26 +78,26 @@ def keep_place(session: AnySession, order: Order) -> None:
 
 
 def of_buyer(session: AnySession, order: Order) -> Lead | None:
-    """Return the buyer of an order if they wait for its dates now."""
+    """Return the buyer of an order if they are on its waiting list now."""
     dates = (Waiting.course == order.course) & (Waiting.cohort == order.cohort)
     query = select(Lead).join(Waiting, Waiting.lead_id == Lead.id)
     return session.scalar(query.where(Lead.address_hash == order.address_hash, dates, WAITS))
 
 
 def find(session: AnySession, token: str) -> tuple[Waiting, Lead] | None:
-    """Return the place on a list whose confirmation link carries the token, and whose it is."""
+    """Return the entry whose confirmation link has the token, and its lead."""
     query = select(Waiting, Lead).join(Lead, Lead.id == Waiting.lead_id)
     row = session.execute(query.where(Waiting.token == token)).one_or_none()
     return (row[0], row[1]) if row else None
 
 
 def link_expired(waiting: Waiting, at: datetime) -> bool:
-    """Tell whether the confirmation link is too old to act on. A used one never is."""
+    """Return whether the confirmation link has expired. A used link never expires."""
     return not waiting.waits and waiting.confirm_until < at
 
 
 def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
-    """Put the owner of a mailed link on the list; a second time is as good as the first."""
+    """Add the owner of a mailed link to the list. Confirming twice changes nothing more."""
     found = _locked(session, token)
     if found is None:
         return "unknown"
@@ -108,7 +108,7 @@ def confirm(session: AnySession, token: str, evidence: Evidence) -> Outcome:
     if not waiting.waits or suppressions.find(session, lead.address_hash):
         waiting.since, waiting.left_at = at, None
         if lead.state == LeadState.UNSUBSCRIBED:
-            # Back for this alone: what they once agreed to beside it stays ended.
+            # Resubscribed to this list only: their earlier consent stays withdrawn.
             lead.confirmed_at, lead.unsubscribed_at = None, None
         consent.record(session, lead, ConsentKind.WAITING, evidence)
         suppressions.lift(session, lead.address_hash)
@@ -129,7 +129,7 @@ def renew_link(session: AnySession, token: str) -> Outcome:
 
 
 def ask_all(session: AnySession, lead: Lead) -> None:
-    """Mail a link to confirm with for each list that the lead asked to be on."""
+    """Mail a confirmation link for each waiting list that the lead asked to join."""
     query = select(Waiting).where(Waiting.lead_id == lead.id, Waiting.since.is_(None))
     for waiting in session.scalars(query.order_by(Waiting.id)):
         _ask(session, lead, waiting)
@@ -145,7 +145,7 @@ class Line:
 
 
 def lines(session: AnySession, content: Content) -> list[Line]:
-    """Return each cohort that someone waits for, by its course and its code."""
+    """Return each cohort with people on its waiting list, by its course and code."""
     query = select(Waiting.course, Waiting.cohort, func.count()).where(WAITS)
     query = query.group_by(Waiting.course, Waiting.cohort).order_by(Waiting.course, Waiting.cohort)
     return [

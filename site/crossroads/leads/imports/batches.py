@@ -27,7 +27,7 @@ LARGEST = 2**31 - 1  # number of an import, an INTEGER in PostgreSQL
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """How many leads of an import an undo removes, and how many it keeps, by the reason."""
+    """Number of leads that an undo removes, and that it keeps, by reason."""
 
     removed: int = 0
     kept: dict[str, int] = field(default_factory=dict)
@@ -45,7 +45,7 @@ def find(session: AnySession, import_id: int) -> LeadImport | None:
     return session.get(LeadImport, import_id)
 
 
-# Why a lead stays. The first that holds is told.
+# Why a lead is kept: the first reason that applies is reported.
 _bought = exists().where(Order.address_hash == Lead.address_hash)
 _seated = exists().where(
     Enrollment.address_hash == Lead.address_hash, Enrollment.email.is_not(None)
@@ -66,7 +66,7 @@ KEPT = or_(*REASONS.values())
 
 
 def weigh(session: AnySession, import_id: int) -> Leftover:
-    """Return what an undo would remove and keep now."""
+    """Return how many leads an undo would remove and keep now."""
     theirs = select(func.count(Lead.id)).where(Lead.import_id == import_id)
     kept: dict[str, int] = {}
     before: list[ColumnElement[bool]] = []
@@ -78,11 +78,11 @@ def weigh(session: AnySession, import_id: int) -> Leftover:
 
 
 def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, int] | None:
-    """Remove up to 500 leads of an import that have done nothing since.
+    """Remove up to 500 leads of an import that have not acted since.
 
-    Their events and mails go with them. It puts nobody back whom the import took off. `after` is
-    the highest number that was looked at. Returns how many were removed and the highest number now,
-    None at the end.
+    Their events and mails go with them. Leads that the import unsubscribed stay unsubscribed.
+    `after` is the highest id that was already checked. Returns how many leads were removed and the
+    highest id checked now, None at the end.
     """
     # A sign-up at this moment waits for the lock, or is seen below.
     locked = select(Lead.id).where(Lead.import_id == record.id, Lead.id > after)
@@ -101,7 +101,7 @@ def undo(session: AnySession, record: LeadImport, after: int = 0) -> tuple[int, 
 
 
 def of_lead(session: AnySession, lead: Lead) -> LeadImport | None:
-    """Return the import that added a lead, None if it signed up here."""
+    """Return the import that added a lead; None if the lead signed up on the site."""
     return session.get(LeadImport, lead.import_id) if lead.import_id else None
 
 

@@ -9,7 +9,7 @@ from crossroads.leads.imports.status import Rule, fold, rule_of
 from crossroads.leads.imports.suspects import suspect
 from models import Lead, personal_data
 
-# What a file says of a person beside the address, by the names of our export.
+# A person's fields besides the address, by the names of our export.
 PERSONAL: Final = {
     name: column for name, column in personal_data.exported(Lead).items() if name != "email"
 }
@@ -74,7 +74,7 @@ KNOWN: Final = frozenset(OURS) | {head for heads in ALSO.values() for head in he
 
 
 class Unclear(Exception):
-    """The heads cannot be told apart or found; the text says what to do."""
+    """Column names are missing or ambiguous; the text says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What each column of a file is read for.
+    """The field that each column of a file fills.
 
     `reads` has for each name of ours the columns that hold it, the preferred first. `judges` are
     the columns that tell who left; `suspects` could, and nobody knows; `rest` is not read.
@@ -109,13 +109,13 @@ class Plan:
 
 
 def fits(heads: Sequence[str], named: Iterable[str]) -> int:
-    """Return how many heads are known, or named with --column."""
+    """Return how many column names are known, or given with --column."""
     known = KNOWN | {fold(head) for head in named}
     return sum(fold(head) in known or rule_of(fold(head)) is not None for head in heads)
 
 
 def plan(heads: Sequence[str], named: Mapping[str, str], ignored: Iterable[str]) -> Plan:
-    """Decide what each column is read for.
+    """Decide which field each column fills.
 
     `named` maps names of ours to heads, `ignored` are heads that are left out. Raises Unclear.
     """

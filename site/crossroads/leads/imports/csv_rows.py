@@ -18,11 +18,11 @@ LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 class NoTable(Exception):
-    """The file holds no rows that can be read; the text says what to do."""
+    """The file has no readable rows; the text says what to do."""
 
 
 class Broken(Exception):
-    """A row that is no CSV; the text says what to do. Nothing after it can be read."""
+    """A row that is not CSV; the text says what to do. No row after it can be read."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -138,7 +138,7 @@ def _heads(row: Sequence[str]) -> list[str]:
 
 
 def _reason(error: str) -> str:
-    """Say in our words what Python's csv says, which has one class for all mistakes."""
+    """Return our message for an error of Python's csv module, which has one class for all."""
     if "unexpected end" in error:
         return "a quote that opens here is never closed: close it or take it out"
     if "field limit" in error:

@@ -26,17 +26,17 @@ FOREIGN: Final = re.compile(r"[\udc80-\udcff]")
 NOT_UTF8: Final = (
     'is not UTF-8: save the file as "CSV UTF-8", or give --encoding windows-1252 if it is that'
 )
-# What a spreadsheet makes of a long number: the other digits are lost.
+# A long number after a spreadsheet rewrote it: its other digits are lost.
 ROUNDED: Final = re.compile(r"[+-]?\d[.,]\d+E\+\d+")
 ORDER: Final = list(Standing)  # the last one that any column says counts
 
 
 class NoLeads(Exception):
-    """The file cannot be read as a list of leads at all; the text says what to do."""
+    """The file is not a readable list of leads; the text says what to do."""
 
 
 class Wrong(Exception):
-    """A line that cannot be taken; the text says what to do."""
+    """A line that cannot be imported; the text says what to do."""
 
 
 class LeadFile:
@@ -118,7 +118,7 @@ class LeadFile:
         )
 
     def _check(self) -> None:
-        """Raise NoLeads when columns lack without which nobody can be taken."""
+        """Raise NoLeads when a required column is missing."""
         if "email" not in self._reads:
             if any("@" in head for head in self._table.heads):  # Sendy writes no heads
                 raise NoLeads(
@@ -166,7 +166,7 @@ class LeadFile:
             self.mistakes.append(mistake)
 
     def _row(self, cells: list[str]) -> dict[str, Any] | None:
-        """Return what a line says, None for someone who never confirmed. Raises Wrong."""
+        """Return a line's values; None for a person who never confirmed. Raises Wrong."""
         if any(cells[len(self._table.heads) :]):
             raise Wrong(
                 f"has more cells than the first line ({len(cells)}, not "
@@ -202,7 +202,7 @@ class LeadFile:
         return row
 
     def _standing(self, cells: list[str]) -> tuple[Standing, str | None]:
-        """Return the worst that any column says of a person, and where it says so."""
+        """Return the person's worst status in any column, and that column."""
         standing, said = Standing.AGREED, None
         newer = self._newer is not None and cells[self._newer].strip()
         for column, rule in self._judges:

@@ -63,15 +63,15 @@ STAGED = Table(
     Column("former_hash", String(64)),
     prefixes=["TEMPORARY"],
 )
-# Whom nobody knows here, and whose mail nothing holds back.
+# Not stored yet, and not on the do-not-mail list.
 NEW = (
     ~exists().where(Lead.email_key == STAGED.c.email_key),
     ~exists().where(Suppression.address_hash == STAGED.c.held_hash),
 )
 SAME = Lead.email_key == STAGED.c.email_key
-# Who confirmed here and is gone by the file.
+# Confirmed here, and marked as gone in the file.
 GONE = (SAME, Lead.state == LeadState.CONFIRMED, STAGED.c.state == LeadState.UNSUBSCRIBED)
-# Who confirmed here and whose address has bounced elsewhere, by our own export.
+# Confirmed here, and bounced elsewhere by our own export.
 DEAD = (
     SAME,
     Lead.state == LeadState.CONFIRMED,
@@ -129,7 +129,7 @@ def stage(session: AnySession, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def assess(session: AnySession) -> Outcome:
-    """Return what would become of the staged leads now."""
+    """Return what adding the staged leads would do now."""
     held = Suppression.address_hash == STAGED.c.held_hash
     known = select(Lead.state, func.count()).join(STAGED, SAME).where(~and_(*GONE), ~and_(*DEAD))
     suppressed = select(Suppression.reason, func.count()).join(STAGED, held)
@@ -171,7 +171,7 @@ def begin(session: AnySession, *, file: str, by: str, source: str, lines: int) -
 
 
 def add(session: AnySession, part: range, import_id: int | None = None) -> int:
-    """Add whom nobody knows here and nothing holds back, each with an event; return how many.
+    """Add staged leads that are neither stored nor suppressed, each with an event; return how many.
 
     They get no mail.
     """
@@ -180,7 +180,7 @@ def add(session: AnySession, part: range, import_id: int | None = None) -> int:
     fresh = select(*new, literal(import_id, Integer)).where(meant, *NEW)
     fresh = fresh.order_by(STAGED.c.number)
     insert = insert_for(session, Lead).from_select([*COPIED, "import_id"], fresh)
-    # Someone may sign up at this moment.
+    # The person may sign up at this moment.
     session.execute(insert.on_conflict_do_nothing(index_elements=[Lead.email_key]))
     # The tokens were made for this import: a lead with this one was added by it.
     added = select(Lead.id).join(STAGED, Lead.unsubscribe_token == STAGED.c.unsubscribe_token)
@@ -191,7 +191,7 @@ def add(session: AnySession, part: range, import_id: int | None = None) -> int:
 
 
 def unsubscribe(session: AnySession, part: range) -> int:
-    """Unsubscribe those who had confirmed here and are gone by the file; return how many.
+    """Unsubscribe confirmed leads that the file marks as gone; return how many.
 
     Their links to confirm with are void, and they wait for no seat, as after a click of their own.
     """
@@ -219,7 +219,7 @@ def unsubscribe(session: AnySession, part: range) -> int:
 
 
 def suppress(session: AnySession, part: range) -> int:
-    """Hold back the mail of those who confirmed here and have bounced by the file: how many."""
+    """Suppress confirmed leads that bounced according to the file; return how many."""
     meant = STAGED.c.number.between(part.start, part.stop - 1)
     dead = select(Lead.id).select_from(Lead, STAGED).where(meant, *DEAD)
     number = session.scalar(dead.with_only_columns(func.count())) or 0
@@ -257,7 +257,7 @@ def _suppress(session: AnySession, leads: Select[int]) -> None:
 
 
 def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of a file as one of the temporary table. What is not said stays unknown."""
+    """Return a row of a file as a row of the temporary table; missing values are None."""
     at = now()
     address = row["address"]
     # The proof: where they agreed, or what in the file says that they are gone.

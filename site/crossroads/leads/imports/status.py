@@ -14,7 +14,7 @@ from crossroads.leads.imports.times import looks_like_time
 
 
 class Standing(StrEnum):
-    """What a file says of a person."""
+    """A person's status in a file."""
 
     AGREED = "agreed"
     UNCONFIRMED = "never confirmed"
@@ -36,7 +36,7 @@ class Rule(StrEnum):
 
 
 class NotKnown(Exception):
-    """A cell whose meaning is not in the tables."""
+    """A cell with a value that the tables below do not list."""
 
 
 # Each said of a whole cell, in the form that fold() gives it.
@@ -219,7 +219,7 @@ def rule_of(head: str) -> Rule | None:
 
 
 def elsewhere(head: str) -> bool:
-    """Tell whether a column of this name, folded, is about another channel alone, as SMS."""
+    """Return whether a column of this folded name is only about another channel, such as SMS."""
     return OTHER_CHANNELS.search(head) is not None and EMAIL_TOO.search(head) is None
 
 
@@ -238,7 +238,7 @@ def meant(cell: str) -> str:
 
 
 def standing(rule: Rule, cell: str) -> Standing | None:
-    """Return what a cell says of a person, None for nothing. Raises NotKnown."""
+    """Return the status that a cell gives; None for none. Raises NotKnown."""
     word = meant(cell)
     if not word and rule is Rule.STATE:
         return Standing.AGREED

@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a file is found to hold. `problems` stop the import, each is told in a line.
+    """The result of reading a whole file. `problems` stop the import, each is told in a line.
 
     `harmless` are heads that sound like a status and hold, for instance, states of the USA.
     `ours` is set when the file is our own export, by its heads and by the words of its states.
@@ -54,7 +54,10 @@ class Survey:
 
 
 def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) -> Survey:
-    """Look through the whole file once. `day_first` is what the one who imports it says of it."""
+    """Read the whole file once and return what it holds.
+
+    `day_first` is the importer's own choice for numeric dates, None without one.
+    """
     judged = {column.place: Seen() for column, _ in plan.judges}
     suspects = {column.place: Seen() for column in plan.suspects}
     plain: dict[int, str] = {}
@@ -107,7 +110,7 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
 
 
 class _Dates:
-    """Whether the dates of a column have the day first, as far as they tell."""
+    """Whether the dates of a column have the day first, if any date shows it."""
 
     def __init__(self) -> None:
         self._told: dict[bool, str] = {}

@@ -117,12 +117,12 @@ DENIED: Final = frozenset(word for word in NO if len(word) > 1) | {"nie", "jamai
 
 
 def suspect(head: str) -> bool:
-    """Tell whether a column of this name, folded and not known, could say who left."""
+    """Return whether an unknown column of this folded name could mark people who left."""
     return not (harmless(head) or elsewhere(head)) and SUSPECT.search(head) is not None
 
 
 def harmless(head: str) -> bool:
-    """Tell whether a column of this name, folded, is known to say something else."""
+    """Return whether a column of this folded name is known to mean something else."""
     return head in HARMLESS or PLACES.fullmatch(head) is not None
 
 
@@ -164,7 +164,7 @@ def could_say_no(head: str, values: Collection[str]) -> bool:
 
 
 def foreign(text: str) -> bool:
-    """Tell whether a text has letters that are not Latin."""
+    """Return whether a text has letters other than Latin ones."""
     return any(
         one.isalpha() and not unicodedata.name(one, "").startswith(("LATIN", "FEMININE", "MASC"))
         for one in text

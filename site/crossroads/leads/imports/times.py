@@ -16,11 +16,11 @@ LETTERS: Final = re.compile(r"(?:\d{1,2} )?[A-Za-z]{3,9} (?:\d{1,2} )?\d{4}\b")
 
 
 class NoTime(Exception):
-    """No moment can be read; the text says why and what to do."""
+    """A time cannot be parsed; the text says why and what to do."""
 
 
 def day_first(cells: Iterable[str]) -> bool | None:
-    """Tell from times in numbers whether the day comes first; None if they leave it open.
+    """Return whether the day comes first in numeric dates; None if they do not show it.
 
     Raises NoTime when some say so and others the opposite.
     """
@@ -35,7 +35,7 @@ def day_first(cells: Iterable[str]) -> bool | None:
 
 
 def looks_like_time(text: str) -> bool:
-    """Tell whether a cell holds a date or a time, without reading it."""
+    """Return whether a cell looks like a date or a time."""
     shapes = (ISO, NUMBERS, SECONDS)
     return any(shape.fullmatch(text) for shape in shapes) or bool(
         LETTERS.match(text.replace(",", ""))
