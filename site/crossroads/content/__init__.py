@@ -1,7 +1,7 @@
 """The content of the site: comparisons, courses and texts, read from YAML and checked.
 
-Every mistake of every file is found and told at once, with file, line, field and what was
-expected. The shapes are in content_schema.py, the rules between fields in content_rules.py.
+Every mistake of every file is reported at once, with file, line, field and what was
+expected. The shapes are in schema.py, the rules between fields in rules.py.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ _FILLED: Final = ("brand", "contact_email", "postal_address")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: the file as people call it, the line from 1, the field, and what to do."""
+    """One mistake: the file's name, the line from 1, the field, and what to do."""
 
     file: str
     line: int
@@ -110,7 +110,7 @@ class Content(Shape):
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Give the topics of the comparisons by name, each once."""
+        """Return the topics of the comparisons, each once, by name."""
         named = {one.topic_slug: one.topic for one in self.comparisons}
         return tuple(
             Topic(slug=slug, name=name)
@@ -119,7 +119,7 @@ class Content(Shape):
 
     @property
     def samples(self) -> tuple[str, ...]:
-        """Say, in one sentence each, what is still a sample and must be replaced."""
+        """Return a sentence for each sample value that must be replaced."""
         owners: list[tuple[str, tuple[str, ...], File]] = [
             ("the site", self.site.samples, self._file("site", "site"))
         ]
@@ -134,16 +134,16 @@ class Content(Shape):
         )
 
     def comparison(self, slug: str) -> Comparison | None:
-        """Find a comparison by its slug."""
+        """Return a comparison by its slug."""
         return next((one for one in self.comparisons if one.slug == slug), None)
 
     def course(self, slug: str) -> Course | None:
-        """Find a course by its slug."""
+        """Return a course by its slug."""
         return next((one for one in self.courses if one.slug == slug), None)
 
     @property
     def pages(self) -> tuple[str, ...]:
-        """Give the path of every page that search engines should know."""
+        """Return the path of every page for search engines."""
         return (
             "/",
             "/compare",
@@ -155,7 +155,7 @@ class Content(Shape):
         )
 
     def version(self, path: str) -> str:
-        """Return a short name for what the page at a path says; it changes when the words do."""
+        """Return a short version id of the content of the page at a path."""
         kind, slug, *_ = *path.strip("/").split("/"), ""
         about = ("comparisons" if kind == "compare" else kind, slug)
         files = (self._file("site", "site"), self._files.get(about))
@@ -209,7 +209,7 @@ def load(folder: Path, *, today: date | None = None) -> Content:
 
 
 def figures_without_source(content: Content) -> list[Problem]:
-    """Find the rows that state a figure (a digit, a percentage, money) and no source."""
+    """Return the rows that state a figure (a digit, a percentage, money) without a source."""
     return [
         content._file("comparisons", one.slug).problem(
             ("rows", i), f"{row.label}: has figures and no source: add source, title and address"
@@ -221,7 +221,7 @@ def figures_without_source(content: Content) -> list[Problem]:
 
 
 def expired(content: Content, today: date) -> list[Problem]:
-    """Find the rows whose `expires` date is before today."""
+    """Return the rows whose `expires` date is before today."""
     return [
         content._file("comparisons", one.slug).problem(
             ("rows", i, "expires"),
@@ -234,7 +234,7 @@ def expired(content: Content, today: date) -> list[Problem]:
 
 
 def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Give a value that changes when a content file does: names, times of change and sizes."""
+    """Return a value that changes with any content file: names, modification times and sizes."""
     marks = []
     for path in sorted(folder.rglob("*.y*ml")):
         try:
@@ -255,7 +255,7 @@ def _load_all(folder: Path, kind: str, problems: list[Problem]) -> Iterator[File
 
 
 def _shown(folder: Path, pattern: str) -> list[Path]:
-    """List the files that a person put there: hidden ones are an editor's or a file manager's."""
+    """Return the files other than hidden ones, which editors and file managers create."""
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
@@ -286,7 +286,7 @@ def _check(
     """Build a file's object, or add its mistakes, one for each field: the first found says most."""
     read = file.document
     problems += [file.problem(path, message, line) for path, line, message in read.mistakes]
-    if read.mistakes and read.value is None:  # not even YAML: nothing to hold against a shape
+    if read.mistakes and read.value is None:  # not valid YAML: there is nothing to validate
         return None
     told = {path for path, _, _ in read.mistakes}
     for path, message in (*rule(read.value), *rules.shape(model, read)):
@@ -318,7 +318,7 @@ def _topics(files: list[File]) -> Iterator[Problem]:
 
 
 def _filled_in(file: File) -> File:
-    """Put the brand and the addresses where the legal texts name them, like {contact_email}."""
+    """Replace placeholders in the legal texts, like {contact_email}."""
     site = file.document.value
     if not isinstance(site, dict):
         return file

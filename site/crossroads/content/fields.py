@@ -19,7 +19,7 @@ MOST: Final = 99_999_999  # eight digits: https://docs.stripe.com/api/prices/obj
 
 
 def slugify(name: str) -> str:
-    """Make the part of an address that stands for a name: "Product management" is one-two."""
+    """Return a name as a part of an address: "Product management" is product-management."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 

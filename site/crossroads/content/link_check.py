@@ -23,7 +23,7 @@ WHOLE = (
 
 
 def own_paths(content: Content) -> frozenset[str]:
-    """Give the path of everything that mail may link to; a page of dates with its parameter."""
+    """Return every path that mail may link to, with the parameter that a page needs."""
     pictures = ("site", *(page[1:] for page in content.pages if page.count("/") == 2))
     return frozenset(
         (
@@ -41,10 +41,10 @@ def own_paths(content: Content) -> frozenset[str]:
 
 
 def problems(text: str, base_url: str, pages: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each link in this Markdown that leads nowhere, with a proposal.
+    """Yield a sentence for each broken link in this Markdown, with a proposal.
 
     `pages` are the paths of this site that a mail may lead to, each with the parameter that it
-    needs. Nothing is asked of other sites.
+    needs. Other sites are not checked.
     """
     for link in markdown.links(text):
         if link.address is None:
@@ -88,7 +88,7 @@ def _port(parts: SplitResult) -> int | None:
 
 def _is_page(path: str, pages: Collection[str]) -> bool:
     bare = unquote(ENDS.split(path)[0]).removesuffix("/") or "/"
-    # Some pages are there with a parameter alone.
+    # Some pages exist only with a parameter.
     given = path.partition("#")[0].partition("?")[2].split("&")
     return bare in pages or any(f"{bare}?{one}" in pages for one in given)
 

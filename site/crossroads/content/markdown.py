@@ -1,4 +1,4 @@
-"""Markdown of staff: to safe HTML, and to plain text.
+"""Converts staff's Markdown to safe HTML and to plain text.
 
 Its libraries are loaded by the first text: no site has one when it starts.
 """
@@ -60,7 +60,7 @@ def _markdown() -> "MarkdownIt":
 
 
 def _is_link(found: "Match") -> bool:
-    """Tell whether an address in a text is meant as one; make it https where it names no scheme."""
+    """Return whether a bare address is a link; add https where it has no scheme."""
     if found.schema:
         return True
     host = _HOST.match(found.url.removeprefix("http://"))
@@ -75,7 +75,7 @@ def _is_link(found: "Match") -> bool:
 
 
 def _pictures_as_links(state: "StateCore") -> None:
-    """Make a link of each picture: its words stay, and nothing is loaded unasked."""
+    """Turn each picture into a link with its text, so that nothing is loaded."""
     from markdown_it.token import Token
 
     for block in state.tokens:
@@ -97,7 +97,7 @@ def _pictures_as_links(state: "StateCore") -> None:
 
 
 def links(text: str) -> Iterator[Link]:
-    """Yield the links that somebody wrote, in their order, also bare addresses."""
+    """Yield the links of a text in order, including bare addresses."""
     line = 1
     for block in _markdown().parse(text):
         line = block.map[0] + 1 if block.map else line

@@ -1,7 +1,7 @@
 """Rules for the content files: each one yields (path, message).
 
 The rules look at the values as they were read, before these are known to have the right shape, so
-that a file with one misspelled field still hears of its other mistakes.
+that a file with one misspelled field still gets its other mistakes reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ Mistakes = Iterator[tuple[Path, str]]
 
 
 def shape(model: type[BaseModel], document: Document) -> Mistakes:
-    """Hold a file against its shape: missing, unknown and misspelled fields, wrong types."""
+    """Validate a file's structure: missing, unknown and misspelled fields, wrong types."""
     if not isinstance(document.value, dict):
         yield (), "must be a group of fields, each a name, a colon and its value"
         return
@@ -186,7 +186,7 @@ def _either(names: Sequence[str]) -> str:
 
 
 def _sentence(model: type[BaseModel], detail: ErrorDetails, written: str) -> str:
-    """Say what a pydantic error means to someone who writes content."""
+    """Return a pydantic error as a sentence for content authors."""
     if detail["type"] != "missing" and detail["input"] is None:
         return "is empty: write its value after the colon"
     match detail["type"]:

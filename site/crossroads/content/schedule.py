@@ -39,12 +39,12 @@ def meetings(cohort: Cohort) -> list[Meeting]:
 
 
 def upcoming(cohort: Cohort, at: datetime) -> Meeting | None:
-    """Return the session that is on or comes next; None after the last one."""
+    """Return the current or next session; None after the last one."""
     return next((meeting for meeting in meetings(cohort) if meeting.ends > at), None)
 
 
 def state(cohort: Cohort, at: datetime) -> State:
-    """Tell whether the cohort lies ahead, runs or is over, by the calendar of its time zone."""
+    """Return whether the cohort is upcoming, running or over, by the date in its time zone."""
     today = local(cohort, at).date()
     if today < cohort.starts:
         return "ahead"
@@ -57,7 +57,7 @@ def eve(cohort: Cohort) -> date:
 
 
 def local(cohort: Cohort | None, at: datetime) -> datetime:
-    """Return a moment by the clocks where the cohort is; in UTC when that is not known."""
+    """Return a moment in the cohort's time zone; in UTC when the zone is unknown."""
     return at.astimezone(ZoneInfo(cohort.timezone) if cohort else UTC)
 
 

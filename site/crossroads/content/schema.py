@@ -1,6 +1,6 @@
 """The schema of the content files: one class per object, one field per value.
 
-Rules that tie fields or files together are in content_rules.py; reading is in content.py.
+Rules that tie fields or files together are in rules.py; reading is in __init__.py.
 """
 
 from datetime import date
@@ -34,7 +34,7 @@ EVEN: Final = "even"  # the winner of a row in which neither option is ahead
 
 
 class Shape(BaseModel):
-    """What every object of the content is: strict, frozen, and with no field but its own."""
+    """Base of all content objects: strict, frozen, and without unknown fields."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -69,7 +69,7 @@ class Legal(Shape):
 
     @cached_property
     def html(self) -> Markup:
-        """Give the body as HTML: made from Markdown, without scripts, pictures or raw HTML."""
+        """Return the body as HTML from Markdown, without scripts, pictures or raw HTML."""
         return markdown.to_html(self.body)
 
 
@@ -190,7 +190,7 @@ class Comparison(Shape):
         return sum(row.winner == self.option(key).key for row in self.rows)
 
     def option(self, key: str) -> Option:
-        """Find an option by its key. Raises KeyError when there is none."""
+        """Return an option by its key. Raises KeyError when there is none."""
         for option in self.options:
             if option.key == key:
                 return option
@@ -215,12 +215,12 @@ class Price(Shape):
 
     @property
     def display(self) -> str:
-        """Give the price for people, like "$1,200"."""
+        """Return the price for display, like "$1,200"."""
         return money.display(self.amount, self.currency)
 
     @property
     def decimal(self) -> str:
-        """Give the price for machines, like "1200.00"."""
+        """Return the price as a decimal number, like "1200.00"."""
         return money.decimal(self.amount, self.currency)
 
 
@@ -246,14 +246,14 @@ class Cohort(Shape):
 
     @property
     def dates(self) -> str:
-        """Give its days for people, like "January 19 to March 11, 2027"."""
+        """Return its dates for display, like "January 19 to March 11, 2027"."""
         year = f", {self.starts.year}" if self.starts.year != self.ends.year else ""
         first = f"{self.starts:%B} {self.starts.day}{year}"
         return f"{first} to {self.ends:%B} {self.ends.day}, {self.ends.year}"
 
 
 class CheckoutOptions(Shape):
-    """What a course's checkout does beyond taking money; most has to be set up at Stripe first.
+    """Options of a course's checkout besides payment; most must be set up at Stripe first.
 
     `tax_behavior` says whether the price includes the tax that Stripe calculates; None leaves it
     to the setting there. https://docs.stripe.com/api/checkout/sessions/create
@@ -285,5 +285,5 @@ class Course(Shape):
     samples: tuple[Text, ...] = ()
 
     def cohort(self, code: str) -> Cohort | None:
-        """Find a cohort by its code."""
+        """Return a cohort by its code."""
         return next((cohort for cohort in self.cohorts if cohort.code == code), None)

@@ -30,9 +30,9 @@ class ContentStore:
         self._digest = _digest(self._files)
 
     def refresh(self) -> Hashable:
-        """Look at the files again; return a value that stays as long as none has changed.
+        """Check the files for changes; return a value that changes with them.
 
-        Outside development nothing is looked at: the value is always the same.
+        Outside development nothing is checked and the value is constant.
         """
         if not self._watch:
             return 0
@@ -49,7 +49,7 @@ class ContentStore:
     def content(self) -> Content:
         """The content as last refreshed. Raises ContentError if it cannot be used."""
         with self._lock:
-            # A mistake is kept like content, so that it is found once and told many times.
+            # A mistake is stored like content: found once, reported on each page.
             if self._content is None:
                 self._content = _read(self._folder)
             found = self._content
@@ -59,7 +59,7 @@ class ContentStore:
 
     @property
     def digest(self) -> str:
-        """A short name for the state of all static files, part of their addresses."""
+        """A short digest of all static files, part of their addresses."""
         return self._digest
 
     @property

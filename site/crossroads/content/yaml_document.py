@@ -19,7 +19,7 @@ _CONTROL = re.compile(
 )
 _NAME = re.compile(r"[\w-]{1,60}")
 _TAG = "tag:yaml.org,2002:"
-# What PyYAML says, by how it begins, and what to do about it.
+# PyYAML's messages, by their beginning, and what to do about each.
 _ADVICE: Final = {
     "mapping values are not allowed": "text with a colon in it needs quotes around it, "
     "or the line before lacks its colon, or this line is indented too far",
@@ -39,7 +39,7 @@ _UNCLOSED: Final = ("found unexpected end of stream", "expected ',' or")
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a value stands (line, from 1) and how it is written there."""
+    """The line of a value, from 1, and how it is written."""
 
     line: int
     written: str
@@ -54,7 +54,7 @@ class Document:
     mistakes: list[tuple[Path, int, str]] = field(default_factory=list)
 
     def line(self, path: Path) -> int:
-        """Find the line of a field, or of what it should stand in when it is not there."""
+        """Return the line of a field, or of its parent when the field is missing."""
         for length in range(len(path), -1, -1):
             if spot := self.spots.get(path[:length]):
                 return spot.line
@@ -63,7 +63,7 @@ class Document:
 
 @lru_cache(maxsize=1000)
 def load(data: bytes) -> Document:
-    """Read one file; what is wrong with it as YAML goes to its mistakes (path, line, message).
+    """Read one file; its YAML errors go to `mistakes` (path, line, message).
 
     Who edits one file of many waits for that one alone: what was read before is given again, so
     a document is not to be changed.
@@ -135,7 +135,7 @@ class _Composer(yaml.composer.Composer):
 
 
 class _Loader(_Composer, yaml.SafeLoader):
-    """Reads as Python, and says best what is wrong."""
+    """PyYAML's own loader in Python, with the best error messages."""
 
 
 if yaml.__with_libyaml__:  # not where PyYAML was built without it
@@ -147,7 +147,7 @@ if yaml.__with_libyaml__:  # not where PyYAML was built without it
 
 
 def _quickly(text: str) -> yaml.Node | None:
-    """Compose the text, or return None when there is something wrong with it."""
+    """Compose the text, or return None when it has an error."""
     node: yaml.Node | None = None
     if not yaml.__with_libyaml__:
         return node

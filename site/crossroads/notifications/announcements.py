@@ -51,7 +51,7 @@ def newest(session: AnySession) -> Sequence[Announcement]:
 
 
 def find(session: AnySession, number: int, *, lock: bool = False) -> Announcement | None:
-    """Return one announcement, locked for who will change it."""
+    """Return one announcement, locked for the caller."""
     query = select(Announcement).where(Announcement.id == number)
     return session.scalar(query.with_for_update() if lock else query)
 
@@ -72,12 +72,12 @@ def saved_from(session: AnySession, form_key: str) -> Announcement | None:
 
 
 def says(announcement: Announcement, words: Mapping[str, object]) -> bool:
-    """Tell whether the announcement has these words already, field by field."""
+    """Return whether the announcement already has these values, field by field."""
     return all(getattr(announcement, name) == value for name, value in words.items())
 
 
 def change(announcement: Announcement, words: Mapping[str, object]) -> None:
-    """Save other words, field by field. The caller has compared the version."""
+    """Save new values, field by field. The caller has compared the version."""
     for name, value in words.items():
         setattr(announcement, name, value)
     announcement.version += 1
@@ -100,7 +100,7 @@ def queue(session: AnySession, announcement: Announcement, at: datetime) -> bool
 
 
 def pause(announcement: Announcement) -> None:
-    """Send no more of it, from this moment on, what is in the outbox included."""
+    """Stop sending it at once, including messages in the outbox."""
     if announcement.state == AnnouncementState.SENDING:
         announcement.state = AnnouncementState.PAUSED
 
@@ -158,7 +158,7 @@ def feed(session: AnySession, number: int, at: datetime) -> int:
 
 
 def progress(session: AnySession, announcement: Announcement) -> Progress:
-    """Count what became of the mail to each receiver."""
+    """Count the receivers by the state of their mail."""
     mine = Message.announcement_id == announcement.id
     rows = session.execute(
         select(Message.state, func.count(Message.id), func.count(Message.unsubscribed_at))
@@ -168,7 +168,7 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
     counts = {state: number for state, number, _ in rows}
     rest = _meant(announcement).where(Lead.id > announcement.reached_id)
     ahead = _counted(session, rest) if announcement.next_at is not None else 0
-    # Who left before the outbox had a message for them was held back, too.
+    # Receivers who left before the outbox had their message count as held, too.
     unwritten = max(0, announcement.receivers - sum(counts.values()) - ahead)
     waiting = counts.get(MessageState.DUE, 0) + ahead
     over = announcement.state == AnnouncementState.SENDING and waiting == 0

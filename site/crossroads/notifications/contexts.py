@@ -21,7 +21,7 @@ LINKED = re.compile(r"[/:@\\<>]|\.\S")
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page of ours as a mail names it."""
+    """A page of this site as a mail names it."""
 
     title: str
     link: str
@@ -52,7 +52,7 @@ class Participant:
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """An announcement, and who gets it; None stands for someone of the staff who tries it."""
+    """An announcement and its receiver; None for a test to a member of the staff."""
 
     announcement: Announcement
     lead: Lead | None
@@ -64,7 +64,7 @@ def context(
     content: Content,
     base_url: str,
 ) -> dict[str, object]:
-    """Return what the templates of the message's kind are rendered with.
+    """Return the template context for the message's kind.
 
     `link` is where the button leads. Only mail of a kind that one can be taken off has an
     `unsubscribe_link`; only a request to confirm has `until`, when its link stops working.
@@ -86,7 +86,7 @@ def context(
 def _signup(message: Message, lead: Lead, content: Content, base_url: str) -> dict[str, object]:
     words: dict[str, object] = {"page": _page(content, lead.page, base_url)}
     if kind_of(message.kind).asks:
-        # Nobody has shown yet that the address is theirs. With the name in it, the form would be
+        # The address is not confirmed yet. With the name in the mail, the form would be
         # a way to mail one's own words to strangers.
         words["link"] = f"{base_url}/confirm/{lead.confirm_token}"
         words["until"] = _moment(lead.confirm_until)

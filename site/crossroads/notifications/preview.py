@@ -182,7 +182,7 @@ def _announced(content: Content, *, to_waiting_list: bool) -> Announced:
 def _sample(
     kind: MailKind, content: Content
 ) -> Lead | WaitingLead | Bought | Unpaid | Participant | Announced:
-    """Return what a mail of this kind could be about."""
+    """Return sample data for a mail of this kind."""
     match kind.about:
         case About.LEAD:
             return _lead(content)

@@ -61,7 +61,7 @@ class Person:
 
 
 def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Person | None:
-    """Return all that is stored of a person, or None when nothing is.
+    """Return all data stored about a person, or None when there is none.
 
     With `lock` nobody else changes lead and orders until the transaction ends.
     """
@@ -99,9 +99,9 @@ def find(session: AnySession, address_hash: str, *, lock: bool = False) -> Perso
 
 
 def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
-    """Take a person found under lock out of everything that is stored here.
+    """Erase a person, found with `lock`, from everything stored here.
 
-    What stays names nobody: the bare events of the ledger, the amounts of the orders, and the
+    What is kept names no one: the bare events of the ledger, the amounts of the orders, and the
     keyed hash of the address, which keeps a later import from mailing it. A sign-up with
     it again is a new lead.
     """
@@ -114,7 +114,7 @@ def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
 
 
 def ahead(person: Person, content: Content, today: date) -> list[Enrollment]:
-    """Return the seats that the person has in cohorts that are not over."""
+    """Return the person's seats in cohorts that are not over."""
     found = []
     for seat in person.enrollments:
         if seat.ended_at is not None or not seat.kept:
@@ -127,7 +127,7 @@ def ahead(person: Person, content: Content, today: date) -> list[Enrollment]:
 
 
 def data(session: AnySession, person: Person) -> dict[str, Any]:
-    """Return all that is stored of a person, fit for JSON. Times are UTC, ISO 8601.
+    """Return all data stored about a person, ready for JSON. Times are UTC, ISO 8601.
 
     - format: "crossroads-person-1"; made_at; address_hash
     - suppression: why the address is not mailed (bounced, erased) and since when, or null

@@ -35,7 +35,7 @@ OWNERS = (
 
 
 def purge(session: AnySession, before: datetime) -> int:
-    """Delete up to 500 leads whose last sign-up lies before then and who never answered to it.
+    """Delete up to 500 leads whose last sign-up is before then and was never confirmed.
 
     Their events and mails go with them. Buyers and participants stay. Returns how many leads
     there were.
@@ -64,7 +64,7 @@ def purge(session: AnySession, before: datetime) -> int:
 
 
 def forget_replaced(session: AnySession, before: datetime) -> int:
-    """Take the names of those out whose seat went to someone else before then.
+    """Remove the names of participants whose seat was reassigned before then.
 
     The row stays, so that their link still says so. Returns how many people there were.
     """
@@ -78,7 +78,7 @@ def forget_replaced(session: AnySession, before: datetime) -> int:
 
 
 def forget_lost(session: AnySession, before: datetime) -> int:
-    """Take the names out of payments without an order that were settled before then.
+    """Remove the names from payments without an order that were settled before then.
 
     Returns how many there were.
     """
@@ -92,7 +92,7 @@ def forget_lost(session: AnySession, before: datetime) -> int:
 
 
 def purge_orders(session: AnySession, mode: str) -> int:
-    """Delete the orders of a mode that do not count, lost ones too, and all that hangs on them.
+    """Delete the orders of a mode that does not count, lost ones too, and all their rows.
 
     Leads stay. Returns how many orders there were.
     """
