@@ -68,7 +68,7 @@ class StaleForm(Exception):
 
 
 def init_app(app: Flask) -> None:
-    """Let Flask-Login keep the token of a sign-in in the cookie, and nothing else."""
+    """Set up Flask-Login: the cookie holds only the token of the sign-in."""
     # The token is enough, and a browser may be told to send no Referer.
     app.config["WTF_CSRF_SSL_STRICT"] = False
     app.add_template_filter(kinds.label, "mail_name")
@@ -86,7 +86,7 @@ def blueprint(
     open_to_all: Collection[str] = (),
     keeps: Collection[str] = (),
 ) -> Blueprint:
-    """Return a blueprint under /admin that nobody enters without signing in in a fitting role.
+    """Return a blueprint under /admin that requires a sign-in with one of its roles.
 
     `open_to_all` names the endpoints that need no sign-in, `keeps` those whose form is kept when
     the sign-in has ended: it is shown again after the next one. Every form posted to it needs its
@@ -158,7 +158,7 @@ def local(address: str | None) -> str | None:
 
 
 def preserved_fields(prefix: str = KEPT) -> list[tuple[str, str]]:
-    """Return the fields of the form that are to be shown again after a sign-in, by name."""
+    """Return the form's fields, by name, to show again after a sign-in."""
     return [
         (name.removeprefix(prefix), value)
         for name, value in request.form.items()
@@ -205,7 +205,9 @@ def _load(token: str) -> Staff | None:
         try:
             with writing_session(db.engine) as noting:
                 accounts.seen(noting, token, at)
-        except OperationalError as error:  # who may read may go on reading while nothing saves
+        except (
+            OperationalError
+        ) as error:  # accounts with read access keep it while nothing can be saved
             log.warning("sign-in not refreshed", error=str(error.orig))
     return found
 

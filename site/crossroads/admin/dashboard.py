@@ -78,8 +78,8 @@ class Day:
 
 
 def figures(session: AnySession, at: datetime) -> Figures:
-    """Count what the desk's numerals show."""
-    by_state = select(Lead.state, func.count(Lead.id)).group_by(Lead.state)  # the index alone
+    """Return the counts on the desk's home page."""
+    by_state = select(Lead.state, func.count(Lead.id)).group_by(Lead.state)  # from the index only
     leads = {row[0]: row[1] for row in session.execute(by_state)}
     return Figures(
         leads=sum(leads.values()),
@@ -124,7 +124,7 @@ def undelivered(session: AnySession, *, leads: bool, orders: bool) -> tuple[int,
 
 
 def sales(session: AnySession, at: datetime) -> Sales:
-    """Count orders and sum what was paid and kept."""
+    """Count orders and sum the payments less refunds."""
     revenue = session.execute(
         select(Order.currency, func.sum(OrderEvent.amount_total - Order.amount_returned))
         .join(Order, Order.id == OrderEvent.order_id)
@@ -147,7 +147,7 @@ def sales(session: AnySession, at: datetime) -> Sales:
 
 
 def stuck(session: AnySession) -> tuple[int, Sequence[Stuck]]:
-    """Count the events of Stripe that fail again and again; return those that wait longest."""
+    """Count Stripe events that keep failing; return the oldest ones."""
     failing = StripeEvent.done_at.is_(None) & (StripeEvent.attempts >= STUCK_TRIES)
     rows = session.execute(
         select(StripeEvent, Order.id)

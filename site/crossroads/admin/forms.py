@@ -155,7 +155,7 @@ class AnnouncementForm(DeskForm):
     ) -> None:
         super().__init__(obj=announcement)
         self._base_url, self._own_paths = base_url, own_paths
-        # What was chosen before stays a choice, though nobody may be left whom it means.
+        # An earlier choice stays available, even if no lead matches it now.
         before = announcement or Announcement(subject="", body="", rate=0)
         self.page.choices = _choices("Any page", [(page, page) for page in pages], before.page)
         names = [(campaign, campaign) for campaign in campaigns]
@@ -182,7 +182,7 @@ class AnnouncementForm(DeskForm):
             raise ValidationError(_sentence(last))
 
     def words(self) -> dict[str, object]:
-        """Return what the announcement says and to whom, by field, of a form that is valid."""
+        """Return the announcement's text and receivers by field, from a valid form."""
         return {name: self[name].data for name in WORDS}
 
     def validate_rate(self, field: Field) -> None:
@@ -237,7 +237,7 @@ def _any_state(states: type[Labeled]) -> list[tuple[str, str]]:
 def _choices(
     anything: str, known: list[tuple[str, str]], chosen: str | None
 ) -> list[tuple[str, str]]:
-    """Return what can be chosen, and what was, though it is no longer known."""
+    """Return the choices, including the current value if it is no longer known."""
     unknown = [(chosen, chosen)] if chosen and chosen not in dict(known) else []
     return [("", anything), *unknown, *known]
 
@@ -260,12 +260,12 @@ class RefundForm(DeskForm):
 
     @property
     def seats(self) -> int | None:
-        """Return how many seats are to be given back, None if it is not named in seats."""
+        """Return how many seats to refund; None if the refund is not by seats."""
         return int(self.what.data) if self.what.data.isdecimal() else None
 
     @property
     def sum(self) -> int | None:
-        """Return the amount that is to be given back, None if it is not named in money."""
+        """Return the amount to refund; None if the refund is not by amount."""
         named = self.what.data == "amount"
         return money.parse(self.amount.data or "", self._currency) if named else None
 

@@ -32,7 +32,7 @@ class ListView(Generic[Row]):
         )
         everything = type(form.which)()
         self.any = bool(self.shown.rows) or listing.any(db.session, everything)
-        # What was not counted for the page is counted for who asks.
+        # A large list is counted only on request, with ?count.
         self.total = self.shown.total
         if self.total is None and "count" in request.args:
             self.total = listing.count(db.session, form.which)

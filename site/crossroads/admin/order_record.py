@@ -62,7 +62,7 @@ class Record:
 
     @property
     def tax_included(self) -> bool:
-        """Tell whether the tax is part of what was sold, and does not come on top."""
+        """Return whether the tax is included in the price."""
         paid = self.paid
         return paid is not None and paid.amount_total == (paid.amount_subtotal or 0) - (
             paid.amount_discount or 0
@@ -97,7 +97,7 @@ def of(session: AnySession, order: Order) -> Record:
 
 
 def title(order: Order, event: OrderEvent, *, enrolled: bool) -> str:
-    """Return what an event of an order says to staff; `enrolled` tells whether it has seats."""
+    """Return the title of an order's event for staff; `enrolled` is whether it has seats."""
     amount = money.with_code(event.amount or 0, order.currency)
     match event.kind:
         case OrderEventKind.REFUND:
@@ -129,7 +129,7 @@ def _refund_status(event: OrderEvent) -> str:
 
 
 def _seats(order: Order, event: OrderEvent) -> str:
-    """Return which seats a refund takes, or how many where none were chosen."""
+    """Return the seats that a refund takes, or their number where none were chosen."""
     if not event.seats:
         return ""
     word = "seat" if event.seats == 1 else "seats"
@@ -148,7 +148,7 @@ def _late(event: StripeEvent) -> bool:
 
 
 def _known(order: Order, events: Sequence[OrderEvent]) -> list[str]:
-    """Return Stripe's ids of all that is known to belong to the order."""
+    """Return all known Stripe ids that belong to the order."""
     named = (name for event in events for name in (event.stripe_id, event.subject))
     ids = {order.session_id, *named}
     return [one for one in ids if one]

@@ -100,7 +100,7 @@ LAST_RESORT = Markup(
 
 
 def init_app(app: Flask, *, desk: Callable[[], Sequence[tuple[str, str]]]) -> None:
-    """Register one handler for each kind of trouble. `desk` returns its pages."""
+    """Register one handler for each kind of error. `desk` returns the desk's pages."""
     app.extensions[DESK] = desk
 
     @app.errorhandler(CrossSite)
@@ -154,7 +154,7 @@ def init_app(app: Flask, *, desk: Callable[[], Sequence[tuple[str, str]]]) -> No
 
 
 def showing() -> bool:
-    """Tell whether an error page is being made, which has to do with what is there."""
+    """Return whether an error page is being rendered, which must work with less."""
     return bool(g.get("showing_error"))
 
 
@@ -262,7 +262,7 @@ def _typed() -> list[tuple[str, str]] | None:
 
 
 def _meant() -> str | None:
-    """Return the page that was meant by an address with a slash or other signs stuck to it."""
+    """Return the page for an address with a slash or other characters added to its end."""
     meant = mailed_links.clean(request.path)
     routes = current_app.create_url_adapter(request)
     if meant is None or routes is None:

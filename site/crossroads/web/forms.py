@@ -32,7 +32,7 @@ def clean_tag(value: str | None) -> str | None:
 
 
 def _without_controls(text: str) -> str:
-    if text.isprintable():  # as most are, which is known at once
+    if text.isprintable():  # most addresses are: no slower check is needed
         return text
     return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cs"))
 
@@ -50,7 +50,7 @@ def _name(value: str | None) -> str:
 
 
 def _email_sentence(typed: str) -> str | None:
-    """Return what to do about an address, or None when it can be mailed."""
+    """Return the error message for an address, or None when it can be mailed."""
     if not typed:
         return "Enter an email address, like name@example.com"
     if len(typed) > EMAIL_LENGTH:
@@ -74,7 +74,7 @@ def _email_sentence(typed: str) -> str | None:
 
 
 def _short_lived(email: str) -> str | None:
-    """Return what to do about an address whose mailbox is gone before our mails matter."""
+    """Return the error message for an address at a disposable mailbox."""
     if not domain_hints.disposable(email_key(email).rpartition("@")[2]):
         return None
     meant = domain_hints.meant(email)
@@ -138,7 +138,7 @@ class ParticipantForm(PublicForm):
 
     @property
     def blank(self) -> bool:
-        """Tell whether nothing was typed."""
+        """Return whether nothing was typed."""
         return not self.name.data and not self.email.data
 
     def validate_name(self, field: Field) -> None:

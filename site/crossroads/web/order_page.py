@@ -1,4 +1,4 @@
-"""Loads the page of an order, and takes its forms."""
+"""Loads an order for its page, and handles the page's forms."""
 
 import time
 from datetime import timedelta
@@ -46,7 +46,7 @@ def show(
     waited: float | None = None,
     status: int = 200,
 ) -> Response:
-    """Return the page, after a look at what Stripe says of a payment that may still come.
+    """Return the page, after asking Stripe about a payment that may still arrive.
 
     `waited` is for how many seconds the buyer has waited for the payment page, if at all.
     """
@@ -61,11 +61,11 @@ def show(
             count_look(order)
             confirming = settlement.find_duplicates(db.engine, gateway(), order, "order page")
     except (TooMany, PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
-        # What is known here is shown; the worker goes on asking.
+        # The page shows the stored state; the worker keeps asking Stripe.
         level = ERROR if ours(error) else WARNING
         log.log(level, "order page not fresh", order=order.id, error=str(error))
         trouble = "look"
-    order = find(order.token)  # as it is after the look
+    order = find(order.token)  # as it is after Stripe was asked
     page = render_template(
         "checkout/order.html",
         view=_view(order, trouble, confirming=confirming, waited=waited, naming=naming or Naming()),
@@ -85,7 +85,7 @@ def _view(
     unseated = any(event.kind == OrderEventKind.UNSEATED for event in events)
     cohort = cohort_of(order)
     receipt = enrollments.of_order(db.session, order) if balance.paid else None
-    minutes = -((now() - order.session_until) // timedelta(minutes=1))  # begun ones count
+    minutes = -((now() - order.session_until) // timedelta(minutes=1))  # rounded up
     waiting = waited is not None
     return OrderView(
         order=order,
@@ -160,7 +160,7 @@ def waited(since: str) -> float | None:
 
 
 def onward(address: str) -> AnyResponse:
-    """Lead to a page which is not told the address of this one, as that holds a token."""
+    """Redirect without a Referer: this page's address holds a token."""
     answer = redirect(address, 303)
     answer.headers["Referrer-Policy"] = "no-referrer"
     answer.headers["Cache-Control"] = "no-store"
@@ -168,12 +168,12 @@ def onward(address: str) -> AnyResponse:
 
 
 def count_look(order: Order) -> None:
-    """Count a look at what Stripe says of an order. Raises TooMany."""
+    """Count a question to Stripe about an order. Raises TooMany."""
     rate_limits.count((current.settings().order_look_limit, "order looks", order.token))
 
 
 def find(token: str) -> Order:
-    """Return the order with this token, or end the request: there is none."""
+    """Return the order with this token, or answer 404."""
     found = orders.find(db.session, token)
     if found is None:
         abort(404)
@@ -187,14 +187,14 @@ def cohort_of(order: Order) -> Cohort | None:
 
 
 def state(order: Order) -> OrderState:
-    """Return where the order stands as far as is known here; no transaction is left open."""
+    """Return the stored state of the order; no transaction is left open."""
     found = ledger.balance_of(db.session, order).state
     db.session.rollback()
     return found
 
 
 def detached(order: Order) -> Order:
-    """Return the order free of the session, whose transaction ends: Stripe is asked next."""
+    """Detach the order from the session and end the transaction, before Stripe is called."""
     if order in db.session:
         db.session.refresh(order)
         db.session.expunge(order)

@@ -80,7 +80,7 @@ class SeatsView:
 
     @property
     def listed(self) -> list[Seat]:
-        """Return the seats that are shown as they are, and not as an empty form."""
+        """Return the seats that are shown with their participants, not as an empty form."""
         return [seat for seat in self.each if seat.named or not seat.kept or not self.changeable]
 
     @property
@@ -91,7 +91,7 @@ class SeatsView:
 
     @property
     def mistaken(self) -> bool:
-        """Tell whether something that was sent was not taken."""
+        """Return whether any submitted seat was rejected."""
         return bool(self.wrong or self.notices)
 
 
@@ -136,7 +136,7 @@ class OrderView:
 
     @property
     def enroll_address(self) -> str:
-        """Return where the same seats can be ordered again, without a host."""
+        """Return the path to order the same seats again."""
         return f"/courses/{self.order.course}/enroll?cohort={self.order.cohort}"
 
     @property
@@ -207,7 +207,7 @@ def _of_order(balance: Balance) -> PageState:
 
 
 def _of_trouble(trouble: Trouble) -> PageState | None:
-    """Return the page about what went wrong; None when the page only mentions it."""
+    """Return the page state for an error; None when the page only mentions it."""
     match trouble:
         case "pay":
             return PageState.TROUBLE_PAY

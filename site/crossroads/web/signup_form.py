@@ -22,7 +22,7 @@ from crossroads.orders.seats import CohortAvailability
 from crossroads.web.forms import SignupForm, clean_tag
 
 PAGE_LENGTH = 200
-NO_STORE = "no-store"  # an answer to a form says what one person typed
+NO_STORE = "no-store"  # the answer to a form holds one person's input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class ToWait:
 
 
 def empty() -> Signup:
-    """Return the form as a page arrives: the same for every visitor."""
+    """Return the empty form, the same for every visitor."""
     return Signup(form=SignupForm(formdata=None))
 
 
@@ -128,7 +128,7 @@ def receive(
 
 
 def evidence(form: str, *, page: str | None = None) -> Evidence:
-    """Return what the request at hand proves of an act of consent."""
+    """Return the evidence of consent in the current request."""
     agent = clean_tag(request.headers.get("User-Agent"))
     version = current.content().version(page) if page else None
     return Evidence(form=form, page=page, page_version=version, ip=truncated_ip(), user_agent=agent)
@@ -148,7 +148,7 @@ def _touch(*, apart: bool) -> Touch:
 
 
 def _first(tags: Iterable[str | None]) -> str | None:
-    """Return the first of these that says something."""
+    """Return the first non-empty value."""
     return next((kept for tag in tags if tag and (kept := clean_tag(tag))), None)
 
 

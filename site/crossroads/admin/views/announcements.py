@@ -85,7 +85,7 @@ def write() -> Response:
         try:
             db.session.commit()
             return _to(draft)
-        except IntegrityError:  # the second click of a double click was quicker
+        except IntegrityError:  # the second click of a double click came first
             db.session.rollback()
             writing(db.session)
             before = announcements.saved_from(db.session, key[0] if key else "") or abort(503)
@@ -121,7 +121,7 @@ def edit(announcement_id: int) -> Response:
 
 @bp.errorhandler(access.StaleForm)
 def stale(_error: access.StaleForm) -> Response:
-    """Show a form whose token is too old once more, with what was typed and a new token."""
+    """Show a form whose token has expired again, with its values and a new token."""
     number = (request.view_args or {}).get("announcement_id", HIGHEST_ID)
     found = announcements.find(db.session, min(number, HIGHEST_ID))
     return _writing(_form(found), found, notice=STALE, status=400)
@@ -276,13 +276,13 @@ def _conflict(form: AnnouncementForm, found: Announcement) -> Response:
 
 
 def _place(found: Announcement) -> str:
-    """Return the waiting list that is meant in words, or nothing."""
+    """Return the name of the waiting list, or nothing."""
     course, _, cohort = found.waiting.partition("/")
     return ", ".join(waiting_list.named(current.content(), course, cohort)) if course else ""
 
 
 def _trial(found: Announcement) -> "EmailMessage":
-    """Return the mail as it is sent to someone of the staff."""
+    """Return the mail as it is sent to a member of the staff."""
     from crossroads.mail.composer import (
         Composer,  # a tenth of the start, for a page seldom looked at
     )

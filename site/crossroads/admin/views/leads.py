@@ -45,7 +45,7 @@ def lead(lead_id: int) -> str:
 
 @bp.post("/leads/<int:lead_id>/release")
 def release(lead_id: int) -> AnyResponse:
-    """Take a held lead for a person: what it asked for goes on."""
+    """Approve a held lead as a person: its requests continue."""
     if LEADS.find(db.session, lead_id) is None:
         abort(404)
     db.session.rollback()

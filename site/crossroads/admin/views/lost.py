@@ -29,7 +29,7 @@ def lost() -> str:
 
 @bp.post("/orders/lost")
 def settle() -> AnyResponse:
-    """Enroll the buyer or return the money; the field `session` names the payment."""
+    """Enroll the buyer or refund the payment; the field `session` names the payment."""
     session_id, act = request.form.get("session", ""), request.form.get("act", "")
     if act not in ("enroll", "refund"):
         abort(400)

@@ -33,7 +33,7 @@ def mails() -> str:
 
 @bp.post("/mail/again")
 def send_all_again() -> Response:
-    """Send again every mail that the filter means and that was given up."""
+    """Resend every mail in the filter that was given up."""
     dead = _shown().read(request.form).dead()
     return _send_again(dead.conditions() if dead else [Message.id.is_(None)])
 
@@ -59,5 +59,5 @@ def _send_again(which: list[ColumnElement[bool]]) -> Response:
 
 
 def _shown() -> type[MailFilter]:
-    """Return the filter of what the person may see: mail to buyers is for those who see orders."""
+    """Return the filter for the account: only roles that see orders see mail to buyers."""
     return MailFilter if access.signed_in().role in access.MONEY_ROLES else LeadMailFilter

@@ -56,7 +56,7 @@ def orders() -> str:
 
 @bp.get("/orders/disputes")
 def disputes() -> str:
-    """List what banks dispute or ask about: first what wants an answer soonest."""
+    """List disputes and inquiries, the nearest response deadline first."""
     cases = order_disputes.open_cases(db.session), order_disputes.closed_cases(db.session)
     return render_template(
         "admin/disputes.html",
@@ -87,7 +87,7 @@ def order(order_id: int) -> str:
 
 @bp.get("/orders/<int:order_id>/invoice")
 def invoice(order_id: int) -> AnyResponse:
-    """Lead to the invoice at Stripe, wherever that is now."""
+    """Redirect to the invoice's current address at Stripe."""
     found = _find(order_id)
     session_id = paid_session(db.session, found)
     if session_id is None or not found.checkout_options.get("invoices"):
@@ -105,7 +105,7 @@ def invoice(order_id: int) -> AnyResponse:
 
 @bp.get("/orders/<int:order_id>/refund")
 def ask_refund(order_id: int) -> AnyResponse:
-    """Ask what to return; once that is chosen, say what it comes to and ask for the word."""
+    """Ask what to refund; then show the amount and ask for confirmation."""
     found = _find(order_id)
     balance = ledger.balance_of(db.session, found)
     if not balance.refundable:
@@ -123,7 +123,9 @@ def refund(order_id: int) -> AnyResponse:
     if not balance.refundable:
         return redirect(url_for(".order", order_id=order_id), 303)
     form = RefundForm(found, balance)
-    if form.number.data != str(refunds.number(found, balance)):  # perhaps it was pressed twice
+    if form.number.data != str(
+        refunds.number(found, balance)
+    ):  # the button may have been pressed twice
         flash("A refund was asked for since: see below, before you ask for another.", "warn")
         return redirect(url_for(".order", order_id=order_id), 303)
     if not form.validate():
@@ -131,7 +133,7 @@ def refund(order_id: int) -> AnyResponse:
     cause = f"desk, user {access.signed_in().id}"
     try:
         amount, _ = refunds.price(found, balance, form.seats, form.sum)
-        if str(amount) != form.returns.data:  # something was returned since the page was opened
+        if str(amount) != form.returns.data:  # something was refunded since the page was opened
             return _refund_page(found, balance, form, chosen=True, status=409)
         refunds.request(
             db.session,

@@ -32,7 +32,7 @@ def _refused(response: Response) -> bool:
 
 
 def _typed_address() -> str:
-    """Return the address someone tries to sign in with, unreadable, as the limiter's key."""
+    """Return the hash of the address typed at sign-in, as the limiter's key."""
     typed = request.form.get("email", "").strip()
     with suppress(EmailNotValidError):
         typed = email_key(typed)  # another spelling is no new set of tries
@@ -54,7 +54,7 @@ def login() -> AnyResponse:
     if not form.validate():
         return _door(form, REFUSED)
     proof = accounts.prove(accounts.find(db.session, form.email.data.strip()), form.password.data)
-    db.session.rollback()  # what was read is old news once the password has been hashed
+    db.session.rollback()  # rows read before the slow hashing may have changed
     if proof is None:
         log.warning("sign-in refused")
         return _door(form, REFUSED, NOT_THESE)

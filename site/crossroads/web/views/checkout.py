@@ -96,7 +96,7 @@ def enroll(slug: str) -> AnyResponse:
 
 @bp.get("/orders/<token>")
 def order(token: str) -> AnyResponse:
-    """Show where the order stands, after a look at what Stripe says: a reload does no harm.
+    """Show the order's state, after asking Stripe: reloading the page is safe.
 
     A buyer who waits for the payment page, and nobody else, is sent on to it once it is made.
     """
@@ -132,7 +132,7 @@ def act(token: str) -> AnyResponse:
 
 @bp.get("/orders/<token>/invoice")
 def invoice(token: str) -> AnyResponse:
-    """Lead to the invoice at Stripe, wherever that is now. Raises TooMany."""
+    """Redirect to the invoice's current address at Stripe. Raises TooMany."""
     found = order_page.find(token)
     session_id = orders.paid_session(db.session, found)
     if session_id is None or not found.checkout_options.get("invoices"):
@@ -292,7 +292,7 @@ def _to_wait(course: Course, place: CohortAvailability | None, form: EnrollForm)
 
 
 def _places(course: Course) -> list[CohortAvailability]:
-    """Return the cohorts that have not started, also those that are full."""
+    """Return the cohorts that have not started, including full ones."""
     return [one for one in seats.availabilities(db.session, course, now()) if one.state != "past"]
 
 

@@ -60,7 +60,7 @@ def numbers() -> Response:
 
 
 def _ages() -> bytes:
-    """Return how late background work is; nothing while the database cannot be asked."""
+    """Return how late background work is; nothing while the database is away."""
     try:
         ages = lateness.ages(db.session, now())
     except SQLAlchemyError:

@@ -46,7 +46,7 @@ LEGAL = ("/privacy", "/terms")  # read by few, and nothing else has to be made f
 
 
 def paths(content: Content, digest: str) -> list[str]:
-    """List every address that is the same for every visitor."""
+    """Return every path whose page is the same for all visitors."""
     return [
         "/robots.txt",
         "/sitemap.xml",
@@ -181,7 +181,7 @@ def robots() -> Response:
 
 @bp.get("/favicon.ico")
 def favicon() -> Response:
-    """Send the icon to who looks for it by itself, as search engines do."""
+    """Send the icon to clients that request it without reading a page, such as search engines."""
     data = current.store().file("icons/favicon.svg")
     return make_response(data, 200, {"Content-Type": STATIC_KINDS[".svg"], "Cache-Control": PUBLIC})
 

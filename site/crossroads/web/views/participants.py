@@ -21,7 +21,7 @@ bp = Blueprint("participants", __name__)
 
 @bp.post("/orders/<token>/participants")
 def name(token: str) -> Response:
-    """Give away every seat that the form has someone for, or none of them when one cannot be."""
+    """Name the participants of all seats in the form, or of none when one is invalid."""
     order = _locked(token)
     sent = {}
     for seat in participants.seats_of(db.session, order):
@@ -79,7 +79,7 @@ def _give(order: Order, number: int, form: ParticipantForm) -> None:
 
 
 def _turn(typed: str | None) -> int:
-    """Return the count that a form carries; one that was tampered with is that of no seat."""
+    """Return the count that a form carries; a tampered one matches no seat."""
     return int(typed) if typed and typed.isdecimal() and len(typed) < 9 else -1
 
 

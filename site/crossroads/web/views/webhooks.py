@@ -18,7 +18,7 @@ NOTED_SECONDS: Final = 60.0  # one refusal in this time is noted: anyone can sen
 
 @bp.post("/webhooks/stripe", strict_slashes=False)
 def stripe() -> Response:
-    """Take an event. Answers 400 to what Stripe has not signed for us, 200 to all else.
+    """Accept an event. Answers 400 to one that Stripe did not sign for this site, else 200.
 
     https://docs.stripe.com/webhooks#acknowledge-events-immediately
     """
@@ -42,7 +42,7 @@ def stripe() -> Response:
 
 
 def _note_refused(body: bytes) -> None:
-    """Keep for the doctor what did not verify, and let no flood of it reach the database."""
+    """Store an event that did not verify for `flask doctor`, at a limited rate."""
     at, noted = time.monotonic(), current_app.extensions.get("crossroads.refused")
     if noted is not None and at < noted + NOTED_SECONDS:
         return
