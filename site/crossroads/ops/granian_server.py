@@ -39,8 +39,8 @@ class Persistent(Server):  # type: ignore[misc, valid-type] # its class depends 
         self._begin = begin
         self._listeners: dict[int, tuple[Any, socket.socket]] = {}
         self._born: dict[int, float] = {}
-        self._failed: dict[int, int] = {}  # how often in a row it ended before it had started
-        self._due: dict[int, float] = {}  # when one that has ended is started again
+        self._failed: dict[int, int] = {}  # consecutive failed starts
+        self._due: dict[int, float] = {}  # when an ended worker is started again
         self._reloads = 0
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
@@ -53,7 +53,7 @@ class Persistent(Server):  # type: ignore[misc, valid-type] # its class depends 
             if self.reload_signal:
                 self._reloads += 1
                 self._reload(spawn_target, target_loader)
-            # Who has ended is looked up: a note of it may come between two looks at the notes.
+            # Ended workers are looked up: a notification may arrive between two checks.
             self.interrupt_children.clear()
             ended = [idx for idx, worker in enumerate(self.wrks) if not worker.is_alive()]
             waits = {idx: self._wait(idx) for idx in ended}

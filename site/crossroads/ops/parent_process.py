@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-WATCH_SECONDS: Final = 0.5  # between two looks at whether the parent is there
+WATCH_SECONDS: Final = 0.5  # between two checks of the parent
 GRACE_SECONDS: Final = 5.0  # to stop in, before it is killed
 PR_SET_PDEATHSIG: Final = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 SUPERVISOR: Final = "CROSSROADS_SUPERVISOR"  # the process that runs all others, by its number

@@ -40,7 +40,7 @@ def prepare(app: Flask, settings: Settings) -> None:
                 f"the tables cannot be made: {first_line(error)}; check DATABASE_URL"
             ) from None
     from crossroads.content import (
-        share_images,  # here alone: it loads a renderer that nothing else needs
+        share_images,  # imported here: it loads a renderer
     )
 
     share_images.write(current.content(), settings.share_folder)

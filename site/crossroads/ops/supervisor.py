@@ -32,7 +32,7 @@ class Supervisor:
     def run(self) -> int:
         """Run everything; return the exit code: 0 after Ctrl-C, else never 0."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask)  # a note, read when everything has started
+            signal.signal(number, self._ask)  # stored, and handled when everything has started
         for (name, command), color in zip(self._commands.items(), cycle(COLORS), strict=False):
             process = self._running[name] = Popen(command, cwd=self._folder, **HOW)  # noqa: S603
             self._print(SYSTEM, f"{name} started (pid={process.pid})")
@@ -75,5 +75,5 @@ class Supervisor:
             try:
                 sys.stdout.writelines(f"{prefix}{line}\n" for line in text.splitlines())
                 sys.stdout.flush()
-            except OSError:  # nobody reads on
+            except OSError:  # the reader has closed the pipe
                 self._ask(signal.SIGPIPE)

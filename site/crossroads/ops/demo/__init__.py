@@ -27,7 +27,7 @@ from models.consent import ConsentKind
 from models.lead import LeadState, new_token
 from models.order import OrderEventKind, OrderState
 
-PART = 25_000  # leads that are drawn at once
+PART = 25_000  # leads generated at once
 YEAR: Final = 365 * 86_400
 DAY: Final = 86_400
 # Retention deletes leads that have not confirmed by then.
@@ -57,7 +57,7 @@ BROWSERS: Final = (
     "Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
 )
-# Nobody has them. https://www.rfc-editor.org/rfc/rfc5737
+# Addresses for documentation. https://www.rfc-editor.org/rfc/rfc5737
 NETWORKS: Final = ("192.0.2.0", "198.51.100.0", "203.0.113.0")
 TOUCH: Final = tuple(asdict(Touch()))
 
@@ -118,7 +118,7 @@ def fill(
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Leave the collector of cycles out: rows have none, and it took a third of the drawing."""
+    """Disable the garbage collector: rows have no cycles, and collecting slows the generation."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -235,7 +235,7 @@ class Year:
         return leads, events, buyers
 
     def _bought(self, buyers: list[Values]) -> Iterator[Rows]:
-        """Draw an order for each of the buyers: three of four are paid."""
+        """Generate an order for each buyer: three of four are paid."""
         number = len(buyers)
         moments = [moment for *_, moment in buyers]
         keys, tokens = self._tokens(moments), self._tokens(moments)
@@ -290,7 +290,7 @@ class Year:
         return course, f"{month:%Y-%B}".lower(), f"{course.title}, {month:%B %Y}"
 
     def _moments(self, start: int, number: int) -> list[int]:
-        """Return seconds since the year began, in order: more toward its end, few at night."""
+        """Return sorted seconds since the start of the year: more toward its end, few at night."""
         hours = self._random.choices(range(24), HOURS, k=number)
         minutes = self._random.choices(range(3600), k=number)
         days = (int(365 * ((start + place) / self._leads) ** 0.6) for place in range(number))
@@ -300,7 +300,7 @@ class Year:
         )
 
     def _said(self, moment: int) -> str:
-        """Return what both databases read as the moment, in UTC."""
+        """Return a moment as text that both databases read, in UTC."""
         return self._days[moment // DAY] + CLOCK[moment % DAY]
 
     def _choices(self, weights: Mapping[Any, float], number: int) -> list[Any]:

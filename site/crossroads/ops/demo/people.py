@@ -52,12 +52,12 @@ DOMAINS: Final = {
     "acme-labs.example": 5,
     "brightwave.example": 4,
 }
-# What the letters are that have no plain one inside.
+# ASCII spellings of letters that Unicode does not decompose.
 PLAIN: Final = str.maketrans({"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "'": ""})
 
 
 def everybody() -> tuple[list[tuple[str, str]], list[float]]:
-    """Return each name with what stands for it before an @, and how often it is to be met."""
+    """Return each name with its mailbox name and its weight."""
     people: list[tuple[str, str]] = []
     weights: list[float] = []
     for weight, given, family in COUNTRIES.values():
@@ -70,7 +70,7 @@ def everybody() -> tuple[list[tuple[str, str]], list[float]]:
 
 
 def mailbox(first: str, last: str, style: int) -> str:
-    """Write a name as mailboxes are called, in one of four styles."""
+    """Return a name as a mailbox name, in one of four styles."""
     first, last = plain(first), plain(last)
     return (f"{first}.{last}", f"{first}{last}", f"{first[0]}.{last}", f"{first}_{last}")[style]
 

@@ -27,7 +27,7 @@ FILLED: Final = (Lead, ConsentEvent, Order, OrderEvent, Enrollment, LeadWord)
 WORD = ("word", "lead_id")
 
 Values = tuple[Any, ...]
-# Until all are there and can be put in order, as the indexes.
+# Sorted and inserted at the end, like the index entries.
 WORDS: Final = Table(
     "demo_word",
     MetaData(),
@@ -55,12 +55,12 @@ def indexed_at_last(connection: Connection) -> Iterator[Table]:
 def load(
     connection: Connection, into: Table, columns: Sequence[str], rows: Sequence[Values]
 ) -> None:
-    """Add rows by the quickest way that the database has."""
+    """Insert rows in the fastest way of the database."""
     names = ", ".join(columns)
     table = f'"{into.name}"'
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(columns))
-        # Values are strings and numbers as SQLAlchemy would have them stored.
+        # Values are strings and numbers, as SQLAlchemy would store them.
         connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608
         return
     driver = connection.connection.driver_connection
@@ -71,12 +71,12 @@ def load(
 
 
 def highest(connection: Connection, model: type[Lead] | type[Order]) -> int:
-    """Return the highest number that is taken, 0 when none is."""
+    """Return the highest id in use, 0 without rows."""
     return connection.scalar(select(func.max(model.id))) or 0
 
 
 def number_on(connection: Connection) -> None:
-    """Let PostgreSQL give out the numbers after those that were written."""
+    """Set PostgreSQL's sequences to continue after the inserted ids."""
     if connection.dialect.name == "sqlite":  # which looks itself
         return
     for model in (Lead, Order):
@@ -88,7 +88,7 @@ def number_on(connection: Connection) -> None:
 
 
 def tidy(engine: Engine) -> None:
-    """Leave what was filled as the database's own housekeeping would have left it by now.
+    """Do the housekeeping that the database would otherwise do later.
 
     SQLite's write-ahead log holds all of it once more, and the next process that opens the
     database reads that from end to end: with 10,000,000 leads it took more than a minute.

@@ -1,6 +1,6 @@
 """The doctor: checks settings, database, mail, Stripe and content.
 
-What it says never holds a key or a password. It sends no mail and moves no money; with a test key
+Its output never contains a key or a password. It sends no mail and moves no money; with a test key
 it opens a checkout at Stripe, of no order, and ends it.
 """
 
@@ -34,7 +34,7 @@ SAMPLE_DOMAINS: Final = ("example.com", "example.org", "example.net")
 def examine(
     settings: Settings, engine: Engine, gateway: Gateway, mailer: Mailer, content: Content
 ) -> Iterator[Finding]:
-    """Yield a finding for each thing looked at, in the order in which to fix them.
+    """Yield a finding for each check, in the order in which to fix them.
 
     Faults of settings and content that stop the start have stopped it before.
     """
@@ -63,12 +63,12 @@ def _database(engine: Engine) -> Iterator[Finding]:
 
 
 def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
-    """Tell whether the key at hand is the one by which people who said no are known."""
+    """Check that the suppression key is the one that stored addresses were hashed with."""
     oldest = select(Lead).where(Lead.state != LeadState.ERASED).order_by(Lead.id).limit(1)
     try:
         with Session(engine) as session:
             lead = session.scalar(oldest)
-    except SQLAlchemyError:  # said above
+    except SQLAlchemyError:  # reported above
         return
     if lead is None:
         return
@@ -141,7 +141,7 @@ def _content(settings: Settings, content: Content) -> Iterator[Finding]:
 
 def _pictures(settings: Settings, content: Content) -> Iterator[Finding]:
     from crossroads.content import (
-        share_images,  # loads a renderer that nothing else here needs
+        share_images,  # imported here: it loads a renderer
     )
 
     missing = share_images.missing(content, settings.share_folder)

@@ -45,11 +45,11 @@ RIGHTS: Final[dict[str, Callable[[Gateway], object]]] = {
 
 
 def examine(settings: Settings, gateway: Gateway) -> Generator[Finding, None, Account | None]:
-    """Yield what is found of the key, and return whose it is; None when that cannot be told."""
+    """Yield findings about the key; return its account, or None when that is unknown."""
     yield from (Finding("wrong", fault) for fault in _faults(settings))
     if settings.stripe_test:
         yield Finding("note", "STRIPE_TEST: the site takes no real money, and its pages say so")
-    # A key that is none is not asked about, and one that moves money is shown to Stripe alone.
+    # An invalid key is not tried, and a live key is sent to Stripe only.
     base = _base(settings)
     key = settings.stripe_secret_key
     if not SECRET_KEY.fullmatch(key):
@@ -66,7 +66,7 @@ def examine(settings: Settings, gateway: Gateway) -> Generator[Finding, None, Ac
             )
         found = gateway.account()
     except PaymentsForbidden:
-        return None  # said above
+        return None  # reported above
     except PaymentsDenied:
         yield Finding(
             "wrong", "STRIPE_SECRET_KEY: Stripe refuses it: copy it again from the dashboard"
@@ -100,7 +100,7 @@ def _account(found: Account, base: str) -> Iterator[Finding]:
 
 
 def _lacking(gateway: Gateway) -> Iterator[str]:
-    """Yield what the key may not do, by the name that Stripe gives it."""
+    """Yield the rights that the key lacks, by Stripe's names."""
     said = set()
     for name, ask in RIGHTS.items():
         try:
@@ -111,7 +111,7 @@ def _lacking(gateway: Gateway) -> Iterator[str]:
                 yield right
             said.add(right)
         except (PaymentsRefused, PaymentsUnclear):
-            pass  # there is no such thing, or it is misread: it may be asked for
+            pass  # not found, or misread: the key has the right to ask
 
 
 def _faults(settings: Settings) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _faults(settings: Settings) -> Iterator[str]:
 
 
 def _base(settings: Settings) -> str:
-    """Return where Stripe is asked, without a password that may stand in the address."""
+    """Return the address of Stripe's API, without a password in it."""
     if not settings.stripe_api_base:
         return STRIPE
     parts = urlsplit(settings.stripe_api_base)

@@ -12,12 +12,12 @@ from models import now
 
 
 def examine(engine: Engine) -> Iterator[Finding]:
-    """Yield a finding for each kind of work that is late, or one that nothing is."""
+    """Yield a finding for each kind of work that is late, or one that all is in time."""
     try:
         with Session(engine) as session:
             found = lateness.late(session, now())
     except SQLAlchemyError:
-        return  # said of the database
+        return  # reported by the check of the database
     yield from (Finding("wrong", str(one)) for one in found)
     if not found:
         yield Finding("fine", "mail, events and sweeps are in time")

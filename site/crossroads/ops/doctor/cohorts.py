@@ -13,12 +13,12 @@ from crossroads.orders import sold_cohorts
 
 
 def examine(engine: Engine, content: Content) -> Iterator[Finding]:
-    """Yield a finding for each such cohort. One that moved is a note: it may be meant to."""
+    """Yield a finding for each such cohort. A moved cohort is a note: it may be intended."""
     try:
         with Session(engine) as session:
             found = sold_cohorts.compare(session, content, datetime.now(UTC).date())
     except SQLAlchemyError:
-        return  # said of the database
+        return  # reported by the check of the database
     for one in found:
         yield Finding("note" if one.change == "moved" else "wrong", str(one))
     if not found:

@@ -8,12 +8,12 @@ from crossroads.payments import PaymentsUnclear
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. A note is worth knowing, and right in development."""
+    """The result of one check. A note is worth knowing, and normal in development."""
 
     weight: Literal["fine", "note", "wrong"]
     text: str
 
 
 def unclear(what: str, error: PaymentsUnclear) -> Finding:
-    """Say that an answer of Stripe's about `what` was misread; the error names its field."""
+    """Return the finding that an answer about `what` was misread; the error names its field."""
     return Finding("wrong", f"{what}: {error}: this version of the site misreads Stripe: update it")

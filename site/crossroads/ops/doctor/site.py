@@ -15,7 +15,7 @@ from models import Reconciliation
 
 
 def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterator[Finding]:
-    """Yield what is found; `account` is None when none answers to the key."""
+    """Yield the findings; `account` is None when Stripe accepts no key."""
     try:
         with Session(engine) as session:
             lost = lost_checkouts.raised(session)
@@ -30,7 +30,7 @@ def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterat
         if account is not None:
             yield from _account(engine, gateway)
     except SQLAlchemyError:
-        return  # said of the database
+        return  # reported by the check of the database
     except PaymentsUnclear as error:
         yield unclear("Stripe account", error)
     except PaymentsError as error:

@@ -1,6 +1,6 @@
 """Opens and expires a trial checkout, to check that this site understands the answer.
 
-It goes through the code that sells, so that an operator hears of what is wrong before a buyer does.
+It goes through the code that sells, so that an operator learns of an error before a buyer does.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ NEWEST: Final[dict[str, Callable[[Gateway], object]]] = {
 def examine(
     settings: Settings, gateway: Gateway, account: Account | None, content: Content
 ) -> Iterator[Finding]:
-    """Yield what is found; `account` is None when none answers to the key.
+    """Yield the findings; `account` is None when Stripe accepts no key.
 
     In live mode nothing is created: the newest objects are read.
     """
@@ -45,7 +45,7 @@ def examine(
             yield from _checkouts(settings, gateway, account, content)
         yield from _newest(gateway)
     except PaymentsForbidden:
-        return  # said of the key
+        return  # reported by the check of the key
     except PaymentsError as error:
         yield Finding("wrong", f"Stripe does not answer about checkouts: {error}")
 
@@ -53,7 +53,7 @@ def examine(
 def _checkouts(
     settings: Settings, gateway: Gateway, account: Account, content: Content
 ) -> Iterator[Finding]:
-    """Open and end a checkout as an order of each course has it, once for those that are alike."""
+    """Open and expire a checkout like an order's for each course, once for identical ones."""
     alike: dict[str, Course] = {}
     for course in content.courses:
         alike.setdefault(f"{course.price.currency} {course.checkout!r}", course)
@@ -85,7 +85,7 @@ def _newest(gateway: Gateway) -> Iterator[Finding]:
 
 
 def _purchase(settings: Settings, account: Account, course: Course) -> Purchase:
-    """Return one seat of a course, for an order that there is not."""
+    """Return a purchase of one seat in a course, without an order."""
     token = f"doctor-{token_hex(16)}"
     return Purchase(
         reference=token,
@@ -101,7 +101,7 @@ def _purchase(settings: Settings, account: Account, course: Course) -> Purchase:
         quantity=1,
         return_url=f"{settings.base_url}/orders/{token}",
         terms_url=f"{settings.base_url}/terms",
-        # By Stripe's clock: what is wrong with ours is said already.
+        # By Stripe's clock: the check of the key reports an error of ours.
         expires_at=account.clock + timedelta(minutes=CHECKOUT_MINUTES),
         options=Options(**course.checkout.model_dump(exclude_defaults=True)),
     )

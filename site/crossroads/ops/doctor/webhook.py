@@ -30,7 +30,7 @@ from crossroads.payments import (
 from crossroads.settings import Settings
 
 SIGNING_SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
-RECENT: Final = timedelta(days=3)  # as long as Stripe goes on delivering
+RECENT: Final = timedelta(days=3)  # as long as Stripe retries a delivery
 ON_THE_WAY: Final = timedelta(minutes=2)
 LOOKED_AT: Final = 200  # of the newest events
 
@@ -38,7 +38,7 @@ LOOKED_AT: Final = 200  # of the newest events
 def examine(
     settings: Settings, engine: Engine, gateway: Gateway, account: Account | None
 ) -> Iterator[Finding]:
-    """Yield what is found of the endpoint and its secret; `account` is None when none answers."""
+    """Yield findings about the endpoint and its secret; `account` is None without a valid key."""
     fault = _fault(settings)
     if fault:
         yield Finding("wrong", f"STRIPE_WEBHOOK_SECRET: {fault}")
@@ -52,13 +52,13 @@ def examine(
         if not fault:
             yield from _secret(engine, recent)
     except PaymentsForbidden:
-        return  # said of the key
+        return  # reported by the check of the key
     except PaymentsUnclear as error:
         yield unclear("webhooks", error)
     except PaymentsError as error:
         yield Finding("wrong", f"Stripe does not answer about webhooks: {error}")
     except SQLAlchemyError:
-        return  # said of the database
+        return  # reported by the check of the database
 
 
 def _fault(settings: Settings) -> str:
@@ -134,7 +134,7 @@ def _proof(reception: Reception) -> str:
 
 
 def _recent(gateway: Gateway, account: Account) -> list[Event]:
-    """Return the newest events that should have come, by Stripe's clock."""
+    """Return the newest events that should have arrived, by Stripe's clock."""
     events = gateway.events(account.clock - RECENT, sorted(FOLLOWED))
     due = account.clock - ON_THE_WAY
     return [one for one in islice(events, LOOKED_AT) if one.created_at < due]
