@@ -12,8 +12,8 @@ from models.labels import Labeled
 class StripeEventState(Labeled):
     """Whether what an event asks for was done, and what the desk calls that."""
 
-    DUE = "due", "not followed yet"
-    DONE = "done", "followed"
+    DUE = "due", "not processed yet"
+    DONE = "done", "processed"
 
 
 class StripeEvent(Base):

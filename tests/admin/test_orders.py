@@ -124,7 +124,7 @@ def test_record_lists_events_with_time_and_cause(app: Flask, session: Session) -
     said = text(page)
     steps = [
         "Placed, and its seats held Nov 22, 2026, 12:00 , by buyer",
-        "Stripe said checkout.session.completed Nov 22, 2026, 12:01 , evt_paid, followed",
+        "Stripe event checkout.session.completed Nov 22, 2026, 12:01 , evt_paid, processed",
         "Paid, 2 seats enrolled Nov 22, 2026, 12:02 , by sweep",
         "Mail sent: Receipt Nov 22, 2026, 12:03",
     ]
@@ -185,7 +185,7 @@ def test_event_that_fails_is_shown_with_its_error(app: Flask, session: Session) 
     session.commit()
     client = desk(app)
     record = text(client.get(f"/admin/orders/{order.id}").text)
-    assert "not followed yet: checkout.session.completed RateLimitError. 4 tries so far" in record
+    assert "not processed yet: checkout.session.completed RateLimitError. 4 tries so far" in record
     home = client.get("/admin/").text
     assert "1 Stripe event keeps failing" in text(home)
     assert f'<a href="/admin/orders/{order.id}">Order {order.id}</a>' in home
@@ -208,7 +208,7 @@ def test_event_is_reported_as_late_only_after_a_while(
     )
     session.commit()
     record = text(desk(app).get(f"/admin/orders/{order.id}").text)
-    assert ("not followed yet: refund.created" in record) is said
+    assert ("not processed yet: refund.created" in record) is said
 
 
 def test_payment_without_a_seat_is_shown_at_home_and_on_the_record(app: Flask) -> None:

@@ -80,8 +80,8 @@ def test_whole_order_is_refunded_after_showing_the_amount(
 ) -> None:
     staff = desk(app, "finance")
     page = staff.get(f"/admin/orders/{order.id}/refund?what=all").text
-    assert heading(page) == "Return $2,400?"
-    assert "2 seats go back on offer, and access to them ends" in words(page)
+    assert heading(page) == "Refund $2,400?"
+    assert "2 seats are released, and access to them ends" in words(page)
     assert made(order, sandbox) == []  # opening the page has no effect
     said = refund(staff, order, what="all")
     assert "Refund of $2,400 USD, 2 seats: asked for at Stripe" in said
@@ -135,7 +135,7 @@ def test_amount_that_changed_meanwhile_is_shown_for_a_new_review(
         repayments.settle_payment(db.engine, Gateway(KEY, base=sandbox.url), order.id, "event")
     late = staff.post(path, data={**form, "what": "all"})
     assert late.status_code == 409
-    assert heading(late.text) == "Return $2,000?"
+    assert heading(late.text) == "Refund $2,000?"
     assert [one.amount for one in made(order, sandbox)] == [40_000]
 
 

@@ -98,6 +98,7 @@ def test_desk_pages_do_not_overflow(
         "/admin/orders",
         "/admin/orders?q=buyer&state=paid",
         f"/admin/orders/{sold}",
+        f"/admin/orders/{sold}/refund",
         "/admin/enrollments",
         "/admin/mail",
         "/admin/announcements",
