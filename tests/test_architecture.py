@@ -101,7 +101,10 @@ def test_every_desk_route_asks_for_sign_in(app: Flask, client: FlaskClient) -> N
         for method in (rule.methods or set()) - {"OPTIONS"}:
             answer = client.open(address, method=method)
             signed_out = answer.status_code in (302, 303) and "/admin/login" in answer.location
-            assert signed_out or answer.status_code in (401, 403), f"{method} {rule.rule}"
+            assert signed_out or answer.status_code in (401, 403), (
+                f"{method} {rule.rule} answers {answer.status_code} without sign-in: "
+                "make its blueprint with access.blueprint()"
+            )
             asked += 1
     assert asked >= 6
 
