@@ -257,7 +257,10 @@ def _suppress(session: AnySession, leads: Select[int]) -> None:
 
 
 def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of a file as a row of the temporary table; missing values are None."""
+    """Return a row of a file as a row of the temporary table.
+
+    A value that is missing is None, or empty text where a lead must have the column.
+    """
     at = now()
     address = row["address"]
     # The proof: where they agreed, or what in the file says that they are gone.
@@ -265,11 +268,13 @@ def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
     created = row["signed_up_at"] or row["confirmed_at"] or at
     left = row["state"] == LeadState.UNSUBSCRIBED
     return {
-        **{column.key: row[name] for name, column in PERSONAL.items()},
+        **{
+            column.key: row[name] or (None if column.nullable else "")
+            for name, column in PERSONAL.items()
+        },
         "email": address.typed,
         "email_key": address.key,
         "address_hash": address.hash,
-        "name": row["name"] or "",
         "state": row["state"],
         "confirm_token": new_token(),
         "unsubscribe_token": new_token(),
