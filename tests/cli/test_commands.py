@@ -165,7 +165,7 @@ def test_database_without_tables_is_reported_with_the_fix(
 ) -> None:
     app = make_app(database_url=empty_sqlite_url, port=free_port())
     told = refusal(flask(app, *command, typed="a long password\n"))
-    assert told == "the database has no tables yet: run flask db upgrade"
+    assert told == "the database has no tables yet: run flask setup"
 
 
 @pytest.mark.parametrize("command", [*DATABASE_COMMANDS, ["setup"], ["up"]])

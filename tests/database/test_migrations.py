@@ -167,7 +167,7 @@ def test_database_that_is_not_utf_8_is_refused_before_setup(make_app: Any, postg
 
 def test_schema_mismatch_message_has_the_fix(app: Flask) -> None:
     engine = engine_of(app)
-    assert "run flask db upgrade" in str(schema.mismatch(engine))
+    assert "run flask setup" in str(schema.mismatch(engine))
     flask(app, "db", "upgrade")
     assert schema.mismatch(engine) is None
     with engine.begin() as connection:

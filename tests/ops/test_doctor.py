@@ -83,7 +83,7 @@ def test_site_after_setup_has_no_problems(
 def test_missing_setup_is_reported_with_the_fix(examine: Examine) -> None:
     found = examine()
     assert found.code == 1
-    assert found.about("wrong: the database has no tables yet: run flask db upgrade")
+    assert found.about("wrong: the database has no tables yet: run flask setup")
     assert found.about("share pictures: drawn when first asked for: site.png")
 
 

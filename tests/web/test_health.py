@@ -56,7 +56,7 @@ def test_not_ready_with_other_tables(make_app: Any, empty_database_url: str) -> 
     engine.dispose()
     answer = make_app(database_url=empty_database_url).test_client().get("/readyz")
     assert answer.status_code == 503
-    assert "run flask db upgrade" in answer.text
+    assert "run flask setup" in answer.text
 
 
 def test_not_ready_with_a_newer_database(migrated: Flask) -> None:

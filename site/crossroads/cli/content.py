@@ -1,6 +1,7 @@
 """Comparisons and courses: the files in site/content."""
 
 import sys
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from crossroads import content, current
 from crossroads.cli.support import count
 from crossroads.content import Content
+from crossroads.database import schema
 from crossroads.orders import sold_cohorts
 from crossroads.orders.sold_cohorts import Affected
 from models import db
@@ -36,8 +38,8 @@ def check() -> None:
     problems = [str(problem) for problem in content.expired(found, today)]
     try:
         changed = _changed(found, today)
-    except (SQLAlchemyError, FileNotFoundError):
-        click.echo("note: the content was not compared with orders: there is no database to read")
+    except (SQLAlchemyError, FileNotFoundError) as error:
+        click.echo(f"note: the content was not compared with orders: {_cause(error)}")
     else:
         moved = [str(one) for one in changed if one.change == "moved"]
         problems += [str(one) for one in changed if one.change != "moved"]
@@ -58,3 +60,12 @@ def _changed(found: Content, today: date) -> list[Affected]:
         raise FileNotFoundError(file)
     with Session(db.engine) as session:
         return sold_cohorts.compare(session, found, today)
+
+
+def _cause(error: Exception) -> str:
+    """Say why the comparison failed, and what to run if the tables are missing or too old."""
+    if not isinstance(error, FileNotFoundError):
+        with suppress(SQLAlchemyError):
+            if mismatch := schema.mismatch(db.engine):
+                return str(mismatch)
+    return "there is no database to read"

@@ -43,7 +43,7 @@ def mismatch(engine: Engine) -> SchemaMismatch | None:
     if current == HEAD:
         return None
     if current is None:
-        return SchemaMismatch("the database has no tables yet: run flask db upgrade")
+        return SchemaMismatch("the database has no tables yet: run flask setup")
     if current > HEAD:  # revisions are numbers of four digits
         return SchemaMismatch(
             f"the database is from a newer version (revision {current}): "
