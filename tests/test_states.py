@@ -175,7 +175,7 @@ def test_each_order_event_is_described_at_the_desk_and_by_the_sweep(
         told = TOLD.get(kind, kind.label)
         assert f"<h3>{told}" in page(owner, f"/admin/orders/{number}", kind), kind
         for cause in {event.cause for event in ledger.events(session, order)}:
-            assert all(drifts.learned(session, order, 0, cause)), kind
+            assert all(drifts.describe_changes(session, order, 0, cause)), kind
 
 
 @pytest.mark.parametrize("status", RefundStatus)

@@ -34,7 +34,7 @@ from crossroads.database import page_cache_version
 from crossroads.database.group_commit import GroupCommit
 from crossroads.leads import consent
 from crossroads.middleware import proxies, rate_limits, request_log, security
-from crossroads.middleware.body_reader import Intake
+from crossroads.middleware.body_reader import BodyReader
 from crossroads.middleware.page_cache import PageCache
 from crossroads.ops.server import BLOCKING_THREADS, WAITING_THREADS
 from crossroads.payments import Gateway
@@ -101,7 +101,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters["wording_hash"] = consent.wording_hash
     app.session_interface = DeskOnlySessions()
-    shelf = ContentStore(
+    store = ContentStore(
         root / "site" / "content",
         root / "site" / "static",
         root / "templates",
@@ -110,13 +110,13 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     sqlite = settings.database_url.startswith("sqlite")
     app.extensions[current.KEY] = current.Running(
         settings=settings,
-        store=shelf,
+        store=store,
         gateway=Gateway(
             settings.stripe_secret_key, base=settings.stripe_api_base, waiting=WAITING_THREADS
         ),
         commits=GroupCommit(settings.instance / "writer.lock" if sqlite else None),
     )
-    app.context_processor(lambda: _template_words(shelf, settings))
+    app.context_processor(lambda: _template_globals(store, settings))
 
     request_log.init_app(app, trust_header=settings.trusted_proxies > 0)
     db.init_app(app)
@@ -131,7 +131,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
     )
     access.init_app(app)
     errors.init_app(app, desk=lambda: [(label, path) for label, path, _ in access.menu()])
-    views = (
+    public_views = (
         pages,
         signup,
         waiting_list,
@@ -141,7 +141,7 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         webhooks,
         health,
     )
-    rooms = (
+    admin_views = (
         session,
         home,
         leads,
@@ -152,10 +152,10 @@ def create_app(root: Path, settings: Settings | None = None) -> Flask:
         lost,
         enrollments,
     )
-    for view in (*views, *rooms):
+    for view in (*public_views, *admin_views):
         app.register_blueprint(view.bp)
     cli.init_app(app)
-    _stack(app, shelf, settings)
+    _stack(app, store, settings)
     return app
 
 
@@ -181,9 +181,9 @@ def _configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _template_words(shelf: ContentStore, settings: Settings) -> dict[str, Any]:
+def _template_globals(store: ContentStore, settings: Settings) -> dict[str, Any]:
     try:
-        site: Any = shelf.content.site
+        site: Any = store.content.site
     except ContentError:
         if not errors.showing():
             raise
@@ -192,9 +192,9 @@ def _template_words(shelf: ContentStore, settings: Settings) -> dict[str, Any]:
         "site": site,
         "base_url": settings.base_url,
         "stripe_test": settings.stripe_test,
-        "static": lambda name: f"/static/{shelf.digest}/{name}",
+        "static": lambda name: f"/static/{store.digest}/{name}",
         # Inline, it needs no separate request.
-        "favicon": _data_address(shelf.file("icons/favicon.svg") or b""),
+        "favicon": _data_address(store.file("icons/favicon.svg") or b""),
         "canonical": None,
         "share": None,
         "noindex": False,
@@ -206,14 +206,14 @@ def _data_address(svg: bytes) -> str:
     return "data:image/svg+xml," + quote(svg)
 
 
-def _stack(app: Flask, shelf: ContentStore, settings: Settings) -> None:
+def _stack(app: Flask, store: ContentStore, settings: Settings) -> None:
     """Wrap Flask in its WSGI layers: page cache, proxy headers, request bodies."""
 
     def version() -> Hashable:
         with app.app_context():
             return page_cache_version.current(db.session), int(time.time()) // QUARTER_HOUR
 
-    inner: Any = Intake(
+    inner: Any = BodyReader(
         app.wsgi_app,
         most=webhooks.EVENT_BYTES,
         at_work=BLOCKING_THREADS,
@@ -223,8 +223,8 @@ def _stack(app: Flask, shelf: ContentStore, settings: Settings) -> None:
         inner = ProxyFix(inner, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies)
     cache = PageCache(
         inner,
-        paths=lambda: pages.paths(shelf.content, shelf.digest),
-        stamp=shelf.refresh,
+        paths=lambda: pages.paths(store.content, store.digest),
+        stamp=store.refresh,
         version=version,
         later=pages.LEGAL,
         section=pages.SIGNUP_SECTION,

@@ -1,10 +1,8 @@
 """Resources of the processes of a web server: memory and file handles."""
 
-import os
 from pathlib import Path
 
 PROC = Path("/proc")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def children(parent: int) -> list[int]:

@@ -34,8 +34,8 @@ def style_of(client: FlaskClient, path: str = "/") -> tuple[str, str]:
 
 
 def addresses(app: Flask) -> list[str]:
-    shelf = current.of(app).store
-    return pages.paths(shelf.content, shelf.digest)
+    store = current.of(app).store
+    return pages.paths(store.content, store.digest)
 
 
 def test_every_public_page_is_served_from_memory(app: Flask, client: FlaskClient) -> None:
@@ -236,10 +236,10 @@ def test_mistake_in_the_content_stops_the_start(make_app: Any, site_root: Path) 
 def test_threads_never_see_a_partial_edit(site_root: Path) -> None:
     """While files change, each reader gets the old text, the new text or the mistake."""
     folder = site_root / "site" / "content"
-    shelf = ContentStore(folder, site_root / "site" / "static", site_root / "templates", watch=True)
+    store = ContentStore(folder, site_root / "site" / "static", site_root / "templates", watch=True)
     file = folder / "courses" / "ai-pm-bootcamp.yaml"
     whole = file.read_text()
-    title = shelf.content.courses[0].title
+    title = store.content.courses[0].title
     seen: set[str] = set()
     surprises: list[BaseException] = []
 
@@ -251,8 +251,8 @@ def test_threads_never_see_a_partial_edit(site_root: Path) -> None:
     def read(until: float) -> None:
         while time.monotonic() < until:
             try:
-                shelf.refresh()
-                seen.add(shelf.content.courses[0].title)
+                store.refresh()
+                seen.add(store.content.courses[0].title)
             except ContentError as error:
                 seen.add(error.problems[0].field)
             except BaseException as error:
@@ -269,7 +269,7 @@ def test_threads_never_see_a_partial_edit(site_root: Path) -> None:
         write(whole.replace(title, f"Edit {number}"))
         for reader in readers:
             reader.join()
-        shelf.refresh()
-        assert shelf.content.courses[0].title == f"Edit {number}", "what stands in the file"
+        store.refresh()
+        assert store.content.courses[0].title == f"Edit {number}", "what stands in the file"
     assert surprises == []
     assert seen <= {title, "hours_per_week", *(f"Edit {number}" for number in range(10))}

@@ -19,7 +19,7 @@ from tests.faults.shop import Shop, form, order_address
 from tests.support.purchases import COURSE, ENROLL, SEPTEMBER, heading, leave, refresh, words
 from tests.support.sandbox_server import Endpoint
 
-PLACES = 10
+SEATS = 10
 BUYERS = 60
 LONGEST_WAIT = 15  # seconds, as stated on the page
 LATER_PAYS = "AT321904300235473204"
@@ -106,10 +106,10 @@ def test_sixty_buyers_in_six_seconds_all_reach_stripe(site: Shop) -> None:
 
 def test_sixty_concurrent_buyers_get_exactly_ten_seats(site: Shop) -> None:
     with Session(site.engine) as session:
-        leave(session, SEPTEMBER, PLACES)
+        leave(session, SEPTEMBER, SEATS)
     forms = {email: form(site, email) for email in (f"b{n}@example.com" for n in range(BUYERS))}
-    pages = take(site, forms, PLACES)
-    assert (site.left(), len(site.all(Hold))) == (0, PLACES)
+    pages = take(site, forms, SEATS)
+    assert (site.left(), len(site.all(Hold))) == (0, SEATS)
     first = {order.email: order for order in site.all(Order)}
     assert first.keys() == pages.keys()
     paying, expiring, canceling = (list(pages)[n::3] for n in range(3))  # 4, 3 and 3
@@ -125,8 +125,8 @@ def test_sixty_concurrent_buyers_get_exactly_ten_seats(site: Shop) -> None:
     for page in take(site, later, 6).values():
         site.sandbox.pay(page)
     site.wait(site.idle)
-    assert (site.left(), len(site.all(Hold)), len(site.all(Enrollment))) == (0, 0, PLACES)
-    assert len(site.sandbox.state()["sessions"]) == len(site.all(Order)) == PLACES + 6
+    assert (site.left(), len(site.all(Hold)), len(site.all(Enrollment))) == (0, 0, SEATS)
+    assert len(site.sandbox.state()["sessions"]) == len(site.all(Order)) == SEATS + 6
     assert Counter(mail.recipient for mail in site.mail.mails) == {
         enrollment.email: 2 for enrollment in site.all(Enrollment)
     }

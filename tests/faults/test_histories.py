@@ -17,7 +17,7 @@ from crossroads.orders.checkout.placement import OrderError
 from crossroads.orders.ledger import UNDECIDED
 from crossroads.orders.refunds import RefundError
 from crossroads.payments import Checkout, Gateway, PaymentsError
-from crossroads.worker.event_consumer import Settler
+from crossroads.worker.event_consumer import EventConsumer
 from models import Enrollment, Hold, Order, StripeEvent, now, writing
 from tests.support.fulfillment import BASE, older, sweep
 from tests.support.orders import COHORT as WIDE
@@ -135,7 +135,7 @@ class World:
             for event in self.random.sample(events, self.random.randint(0, len(events))):
                 webhook_events.receive(session, [event])
             session.commit()
-        Settler(self.engine, self.gateway, BASE).work()
+        EventConsumer(self.engine, self.gateway, BASE).work()
 
     def fail_next(self) -> None:
         self.sandbox.control(
@@ -173,7 +173,7 @@ def test_sweep_after_a_random_history_matches_stripes_state(
             paid = [one for one in checkouts if one.reference == order.token and one.paid]
             if paid:
                 is_as_at_stripe(session, world.gateway, order, paid)
-            is_whole(session, order, paid=bool(paid))
+            assert_consistent(session, order, paid=bool(paid))
 
 
 def is_as_at_stripe(
@@ -194,7 +194,7 @@ def is_as_at_stripe(
         assert twice.failed or (back == twice.amount and twice.counts)
 
 
-def is_whole(session: Session, order: Order, *, paid: bool) -> None:
+def assert_consistent(session: Session, order: Order, *, paid: bool) -> None:
     """Assert that an order is paid if its checkout is, and that stored totals match its ledger."""
     balance = ledger.balance_of(session, order)
     assert balance.paid == paid

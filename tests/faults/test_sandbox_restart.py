@@ -13,7 +13,7 @@ from stripe.checkout import Session
 from tests.support.sandbox_server import Endpoint, SandboxServer, eventually, session_params, start
 
 
-class House:
+class RestartableSandbox:
     """A sandbox process that can be restarted in the same folder and on the same port."""
 
     def __init__(self, folder: Path, endpoint: Endpoint) -> None:
@@ -27,18 +27,18 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, endpoint: Endpoint) -> Iterator[House]:
-    house = House(tmp_path, endpoint)
-    yield house
-    house.server.stop()
+def sandbox(tmp_path: Path, endpoint: Endpoint) -> Iterator[RestartableSandbox]:
+    sandbox = RestartableSandbox(tmp_path, endpoint)
+    yield sandbox
+    sandbox.server.stop()
 
 
 def create(sdk: StripeClient, key: str) -> Session:
     return sdk.v1.checkout.sessions.create(session_params(), {"idempotency_key": key})
 
 
-def test_state_is_the_same_after_a_restart(house: House, endpoint: Endpoint) -> None:
-    server, sdk = house.server, house.server.client()
+def test_state_is_the_same_after_a_restart(sandbox: RestartableSandbox, endpoint: Endpoint) -> None:
+    server, sdk = sandbox.server, sandbox.server.client()
     session = create(sdk, "order-1")
     server.control("advance", seconds=600)
     server.control("pause")
@@ -47,7 +47,7 @@ def test_state_is_the_same_after_a_restart(house: House, endpoint: Endpoint) -> 
     before = server.state()
     server.stop()
     assert server.process is not None and server.process.returncode == 0
-    server = house.start()
+    server = sandbox.start()
     after = server.state()
     for name in ("sessions", "payment_intents", "charges", "events", "deliveries", "faults"):
         assert after[name] == before[name], name
@@ -58,22 +58,26 @@ def test_state_is_the_same_after_a_restart(house: House, endpoint: Endpoint) -> 
     endpoint.wait_for("checkout.session.completed")
 
 
-def test_interrupted_webhook_delivery_is_repeated(house: House, endpoint: Endpoint) -> None:
+def test_interrupted_webhook_delivery_is_repeated(
+    sandbox: RestartableSandbox, endpoint: Endpoint
+) -> None:
     """Source: https://docs.stripe.com/webhooks: at least once."""
     endpoint.seconds = 3
-    sessions = house.server.client().v1.checkout.sessions
+    sessions = sandbox.server.client().v1.checkout.sessions
     sessions.expire(sessions.create(session_params()).id)
     eventually(lambda: endpoint.received)
-    house.server.kill()
+    sandbox.server.kill()
     endpoint.seconds = 0
-    server = house.start()
+    server = sandbox.start()
     eventually(lambda: server.state()["deliveries"][0]["state"] == "delivered")
     assert len(endpoint.received) == 2
     assert endpoint.received[0].body == endpoint.received[1].body
 
 
-def test_killed_request_is_stored_with_its_answer_or_not_at_all(house: House) -> None:
-    sdk = house.server.client()
+def test_killed_request_is_stored_with_its_answer_or_not_at_all(
+    sandbox: RestartableSandbox,
+) -> None:
+    sdk = sandbox.server.client()
     made: dict[str, str] = {}
 
     def order(number: int) -> None:
@@ -86,19 +90,21 @@ def test_killed_request_is_stored_with_its_answer_or_not_at_all(house: House) ->
     with ThreadPoolExecutor(4) as pool:
         work = [pool.submit(order, number) for number in range(60)]
         eventually(lambda: len(made) >= 10)
-        house.server.kill()
+        sandbox.server.kill()
         for one in work:
             one.result()
     assert "" in made.values(), "the kill came too late to show anything"
-    server = house.start()
+    server = sandbox.start()
     for key, id in made.items():  # noqa: A001
         again = create(sdk, key).id
         assert again == id or not id
     assert len(server.state()["sessions"]) == len(made)
 
 
-def test_jobs_due_during_the_downtime_run_at_the_start(house: House, endpoint: Endpoint) -> None:
-    server, sdk = house.server, house.server.client()
+def test_jobs_due_during_the_downtime_run_at_the_start(
+    sandbox: RestartableSandbox, endpoint: Endpoint
+) -> None:
+    server, sdk = sandbox.server, sandbox.server.client()
     later = create(sdk, "order-1")
     server.pay(later.url or "", iban="AT321904300235473204")
     soon = int(time.time()) + 31 * 60
@@ -107,7 +113,7 @@ def test_jobs_due_during_the_downtime_run_at_the_start(house: House, endpoint: E
     server.control("advance", seconds=left - 2)
     server.kill()
     time.sleep(2.5)
-    server = house.start()
+    server = sandbox.start()
     event = json.loads(endpoint.wait_for("checkout.session.expired").body)
     assert event["data"]["object"]["id"] == expiring.id
     server.control("settle", id=sdk.v1.checkout.sessions.retrieve(later.id).payment_intent)

@@ -12,7 +12,7 @@ from crossroads.orders import duplicate_payments, ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
 from crossroads.payments import Gateway, PaymentsRefused
-from crossroads.worker.event_consumer import Settler
+from crossroads.worker.event_consumer import EventConsumer
 from models import (
     Hold,
     Order,
@@ -37,7 +37,7 @@ def test_order_with_a_pending_payment_elsewhere_keeps_its_seat(
     theirs = Gateway(KEY, base=other.url)
     if way == "event":
         receive(engine, order)
-        Settler(engine, theirs, BASE).work()
+        EventConsumer(engine, theirs, BASE).work()
         with Session(engine) as session:
             assert session.scalars(select(StripeEvent)).one().done_at is not None
     elif way == "cancel":
@@ -62,7 +62,7 @@ def test_event_of_an_order_elsewhere_is_marked_done(
         sandbox.pay(url)
         settlement.settle(engine, gateway, order.id, "event")
     receive(engine, order)
-    Settler(engine, Gateway(KEY, base=other.url), BASE).work()
+    EventConsumer(engine, Gateway(KEY, base=other.url), BASE).work()
     assert state(engine, order) == ("expired" if was == "open" else "paid")
     with Session(engine) as session:
         assert session.scalars(select(StripeEvent)).one().done_at is not None
@@ -114,7 +114,7 @@ def test_event_about_refunds_of_a_payment_elsewhere_is_marked_done(
         refunds.request(session, order.id, "desk", seats=None, amount=None)
         session.commit()
     receive(engine, order)
-    Settler(engine, Gateway(KEY, base=other.url), BASE).work()
+    EventConsumer(engine, Gateway(KEY, base=other.url), BASE).work()
     with Session(engine) as session:
         assert session.scalars(select(StripeEvent)).one().done_at is not None
         assert refunds.failed(session) == [order.id]

@@ -14,8 +14,8 @@ from crossroads.fulfillment import checkouts, reconciliation, sweep_lease, webho
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.fulfillment.sweep_lease import AlreadyRunning
 from crossroads.payments import Event, Gateway, connection
-from crossroads.worker.event_consumer import Settler
-from crossroads.worker.reconciler import Sweeper
+from crossroads.worker.event_consumer import EventConsumer
+from crossroads.worker.reconciler import Reconciler
 from models import (
     Base,
     Enrollment,
@@ -75,7 +75,7 @@ def hear(engine: Engine, gateway: Gateway) -> None:
         for event in gateway.events(now() - timedelta(days=1), sorted(webhook_events.FOLLOWED)):
             webhook_events.receive(session, [event])
         session.commit()
-    Settler(engine, gateway, BASE).work()
+    EventConsumer(engine, gateway, BASE).work()
 
 
 def bought(engine: Engine, gateway: Gateway, sandbox: SandboxServer) -> tuple[Order, str]:
@@ -393,13 +393,13 @@ def test_sweeper_runs_at_once_then_pauses_and_stops_on_request(
     engine: Engine, gateway: Gateway, sandbox: SandboxServer
 ) -> None:
     sandbox.pay(opened(engine, gateway)[1])
-    sweeper = Sweeper(engine, gateway, BASE)
+    sweeper = Reconciler(engine, gateway, BASE)
     sweeper.work()
     assert count(engine, Enrollment) == 1
     sandbox.pay(opened(engine, gateway, "other@example.com")[1])
     sweeper.work()
     assert count(engine, Enrollment) == 1
-    stopped = Sweeper(engine, gateway, BASE)
+    stopped = Reconciler(engine, gateway, BASE)
     stopped.stop()
     stopped.work()
     assert count(engine, Enrollment) == 1

@@ -15,8 +15,8 @@ from crossroads.fulfillment import checkouts
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.payments import Gateway
-from crossroads.worker.event_consumer import Settler
-from crossroads.worker.retention_job import Keeper
+from crossroads.worker.event_consumer import EventConsumer
+from crossroads.worker.retention_job import RetentionJob
 from models import (
     Enrollment,
     LostCheckout,
@@ -71,19 +71,19 @@ def test_payment_is_found_after_another_account_ended_the_order(
     if meant:
         with Session(engine) as session:
             writing(session)
-            identity.meet(session, theirs.account_id(), replace=True)
+            identity.record_account(session, theirs.account_id(), replace=True)
             session.commit()
     sweep(engine, theirs)
     sandbox.pay(url)
     if told:  # the webhook of the order's own account
         receive(engine, order)
-        Settler(engine, theirs, BASE).work()
+        EventConsumer(engine, theirs, BASE).work()
     assert state(engine, order) == "expired"
     assert meant or mark(engine) == before
     if meant:
         with Session(engine) as session:
             writing(session)
-            identity.meet(session, gateway.account_id(), replace=True)
+            identity.record_account(session, gateway.account_id(), replace=True)
             session.commit()
     said, one = sweep(engine, gateway)
     assert (len(said), one.left, state(engine, order)) == (1, [], "paid")
@@ -232,7 +232,7 @@ def test_lost_test_payments_are_not_listed_on_a_live_site(app: Flask, lost: Orde
         writing(session)
         place(session, live=True)
         session.commit()
-        assert lost_checkouts.raised(session) == []
+        assert lost_checkouts.awaiting_staff(session) == []
     assert "deleted" in run(args=["orders", "purge", "--mode", "test", "--yes"]).output
     with app.app_context(), Session(db.engine) as session:
         assert session.scalars(select(LostCheckout)).all() == []
@@ -259,10 +259,10 @@ def test_personal_data_of_a_settled_lost_payment_is_kept_30_days(
             return {one.email or one.name for one in session.scalars(select(LostCheckout))}
 
     with time_machine.travel(now() + timedelta(days=29), tick=True):
-        Keeper(engine, pending_days=30).purge()
+        RetentionJob(engine, pending_days=30).purge()
         assert known() == {"settled@example.com", "waits@example.com"}
     with time_machine.travel(now() + timedelta(days=31), tick=True):
-        Keeper(engine, pending_days=30).purge()
+        RetentionJob(engine, pending_days=30).purge()
         assert known() == {"", "waits@example.com"}
 
 

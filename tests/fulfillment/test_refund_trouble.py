@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from crossroads.fulfillment import repayments
 from crossroads.orders import ledger
-from crossroads.payments import Gateway, PaymentsAway
+from crossroads.payments import Gateway, PaymentsUnavailable
 from models import Order, db
 from tests.support.desk_visits import desk
 from tests.support.purchases import bought, heading, hidden, words
@@ -68,7 +68,7 @@ def settle(app: Flask, sandbox: SandboxServer, order: Order) -> None:
     def answers() -> bool:
         try:
             repayments.settle_payment(engine, Gateway(KEY, base=sandbox.url), order.id, "sweep")
-        except PaymentsAway:
+        except PaymentsUnavailable:
             return False
         return True
 

@@ -13,8 +13,8 @@ from crossroads.fulfillment import checkouts, matching, settlement
 from crossroads.fulfillment.reconciliation import Sweep
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
-from crossroads.payments import Gateway, PaymentsAway, PaymentsRefused
-from crossroads.worker.event_consumer import Settler
+from crossroads.payments import Gateway, PaymentsRefused, PaymentsUnavailable
+from crossroads.worker.event_consumer import EventConsumer
 from models import Enrollment, Message, Order, StripeEvent, now, writing
 from tests.support.fulfillment import (
     BASE,
@@ -75,7 +75,7 @@ def test_checkout_without_an_answer_is_found_and_ended(
 ) -> None:
     order = placed(engine)
     sandbox.control("fault", kind=kind, method="POST", after=after)
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         checkouts.open_checkout(engine, gateway, order, BASE)
     assert left(engine) == 9
     older(engine)
@@ -176,7 +176,7 @@ def test_event_is_processed_and_marked_done(
     sandbox.pay(url)
     for _ in range(2):
         receive(engine, order)
-    Settler(engine, gateway, BASE).work()
+    EventConsumer(engine, gateway, BASE).work()
     assert state(engine, order) == "paid"
     with Session(engine) as session:
         event = session.scalars(select(StripeEvent)).one()
@@ -191,7 +191,7 @@ def test_event_is_kept_until_stripe_answers(
     sandbox.pay(url)
     receive(engine, order)
     sandbox.control("fault", kind="500", method="GET", times=1)
-    settler = Settler(engine, gateway, BASE)
+    settler = EventConsumer(engine, gateway, BASE)
     settler.work()
     assert state(engine, order) == "open"
     with Session(engine) as session:
@@ -208,7 +208,7 @@ def test_event_of_another_site_has_no_effect(engine: Engine, gateway: Gateway) -
     stranger = placed(engine)
     stranger.session_id = "cs_test_of_someone_else"
     receive(engine, stranger)
-    Settler(engine, gateway, BASE).work()
+    EventConsumer(engine, gateway, BASE).work()
     with Session(engine) as session:
         assert session.scalars(select(StripeEvent)).one().done_at is not None
     assert state(engine, stranger) == "open"
@@ -221,7 +221,7 @@ def test_hundred_duplicate_events_enroll_once(
     sandbox.pay(url)
     for number in range(100):
         receive(engine, order, number)
-    settlers = [Settler(engine, gateway, BASE) for _ in range(4)]
+    settlers = [EventConsumer(engine, gateway, BASE) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda settler: settler.work(), settlers))
     with Session(engine) as session:

@@ -21,7 +21,7 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter
 from crossroads.orders.listing import ORDERS, OrderFilter
-from crossroads.payments import Gateway, PaymentsAway, PaymentsError, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsError, PaymentsRefused, PaymentsUnavailable
 from models import (
     Enrollment,
     Hold,
@@ -86,7 +86,7 @@ def test_failed_call_to_stripe_ends_no_order(
 ) -> None:
     order, _ = opened(engine, gateway)
     sandbox.control("fault", kind=fault, path="/v1/checkout/sessions/*", times=9)
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         settlement.settle(engine, gateway, order.id, "sweep")
     assert state(engine, order) == "open"
 
@@ -145,7 +145,7 @@ def test_doctor_reports_another_account_until_it_is_accepted(
     )  # fmt: skip
     with app.app_context():
         writing(db.session)
-        identity.meet(db.session, gateway.account_id())
+        identity.record_account(db.session, gateway.account_id())
         db.session.commit()
 
     def said(*command: str) -> str:
@@ -182,7 +182,7 @@ def test_test_orders_are_not_counted_on_a_live_site(engine: Engine) -> None:
         )  # fmt: skip
         assert ledger.unfinished(session, now() + timedelta(hours=1)) == []
         assert ledger.unsettled(session, live=True) == []
-        assert identity.others(session, "test") == len(test)
+        assert identity.count_excluded(session, "test") == len(test)
 
 
 def test_test_order_takes_no_seat_on_a_live_site(engine: Engine) -> None:

@@ -23,8 +23,8 @@ from crossroads.leads import consent
 from crossroads.leads import lifecycle as leads
 from crossroads.leads.consent import Evidence
 from crossroads.leads.lifecycle import Touch
-from crossroads.leads.waiting_list import ask_all, join
 from crossroads.leads.waiting_list import confirm as confirm_place
+from crossroads.leads.waiting_list import join, send_confirmations
 from crossroads.mail import eligibility, suppressions
 from crossroads.mail.kinds import MailKind
 from crossroads.privacy import person, retention
@@ -245,7 +245,7 @@ class Sequences(RuleBasedStateMachine):
     @rule(email=people)
     def release(self, email: str) -> None:
         if (lead := self.lead(email)) and leads.release(self.session, lead.id, PROOF):
-            ask_all(self.session, lead)
+            send_confirmations(self.session, lead)
             self.after()
 
     @rule(email=people)

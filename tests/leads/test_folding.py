@@ -15,7 +15,7 @@ from crossroads.leads import search_index
 from crossroads.leads.listing import LEADS, LeadFilter
 from crossroads.orders.enrollment_listing import ENROLLMENTS, EnrollmentFilter
 from crossroads.orders.listing import ORDERS, OrderFilter
-from crossroads.worker.search_indexer import Indexer
+from crossroads.worker.search_indexer import SearchIndexer
 from models import Enrollment, Lead, LeadWord, Order, db, writing
 from models.folding import fold, folded
 from tests.support.desk_visits import lead
@@ -130,7 +130,7 @@ def test_migration_marks_leads_with_accents_for_indexing(app: Flask) -> None:
 
         assert found() == ["José Núñez"]
         session.rollback()
-        assert Indexer(db.engine).index() == 1
+        assert SearchIndexer(db.engine).index() == 1
         assert found() == ["José Núñez"]
         known = set(session.scalars(select(LeadWord.word)))
         assert {"jose", "nunez", "ana"} <= known

@@ -16,7 +16,7 @@ from crossroads.database import pagination
 from crossroads.leads import search_index
 from crossroads.leads.listing import LEADS, LeadFilter
 from crossroads.privacy import retention
-from crossroads.worker.search_indexer import Indexer
+from crossroads.worker.search_indexer import SearchIndexer
 from models import Lead, LeadWord, folding, now, writing
 from models.lead_word import WORD_LENGTH
 from tests.support.desk_visits import lead
@@ -105,7 +105,7 @@ def parts(draw: st.DrawFn) -> str:
     return draw(st.sampled_from([piece, piece.upper(), piece.lower(), piece.title()]))
 
 
-def few_are_many(patch: pytest.MonkeyPatch, most: int) -> None:
+def lower_row_limits(patch: pytest.MonkeyPatch, most: int) -> None:
     """Treat more than `most` rows like a very large number of rows."""
     patch.setattr(pagination, "COUNTED", min(most, pagination.COUNTED))
     for module in (pagination, search_index):
@@ -128,7 +128,7 @@ def test_search_matches_exactly_at_the_start_of_words(
     assume(LeadFilter.of(q=term).q)
     with pytest.MonkeyPatch.context() as patch:
         # With 1, small results count as large: a scan in order of three rows, then a new query.
-        few_are_many(patch, most)
+        lower_row_limits(patch, most)
         patch.setattr(pagination, "WALK", 3)
         assert found(session, term) == expected(known, term)
 
@@ -159,7 +159,7 @@ def test_filtered_search_is_right_for_every_query_plan(
     session.flush()
     search_index.index(session)
     for most in (100, 4, 1):
-        few_are_many(monkeypatch, most)
+        lower_row_limits(monkeypatch, most)
         monkeypatch.setattr(pagination, "WALK", 5)
         held = found(session, "maria", state="held", page="/compare", campaign="spring")
         assert held == {people[20].id, people[40].id}
@@ -178,7 +178,7 @@ def test_many_matches_are_paged_without_a_total(
     session.add_all(lead(f"many{number}@example.com") for number in range(130))
     session.flush()
     search_index.index(session)
-    few_are_many(monkeypatch, 100)
+    lower_row_limits(monkeypatch, 100)
     which = LeadFilter.of(q="many")
     first = LEADS.page(session, which, sort="email")
     assert (first.total, first.first, first.last, first.before) == (None, 1, 50, None)
@@ -197,7 +197,7 @@ def test_indexer_indexes_each_lead_once(engine: Engine, monkeypatch: pytest.Monk
         session.add_all(lead(name=f"Number {number}") for number in range(1, 8))
         session.commit()
     monkeypatch.setattr(search_index, "AT_ONCE", 3)
-    indexer = Indexer(engine)
+    indexer = SearchIndexer(engine)
     assert indexer.index() == 7
     assert indexer.index() == 0
     with Session(engine) as session:

@@ -26,12 +26,12 @@ from crossroads.mail import domain_hints
     ],
 )
 def test_typo_in_a_known_domain_is_corrected_and_mailbox_unchanged(typed: str, meant: str) -> None:
-    assert domain_hints.meant(f"Maria.L+News@{typed}") == f"Maria.L+News@{meant}"
+    assert domain_hints.suggest(f"Maria.L+News@{typed}") == f"Maria.L+News@{meant}"
 
 
 @pytest.mark.parametrize("domain", [*domain_hints.KNOWN, "GMAIL.com"])
 def test_known_domain_gets_no_hint(domain: str) -> None:
-    assert domain_hints.meant(f"maria@{domain}") is None
+    assert domain_hints.suggest(f"maria@{domain}") is None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_known_domain_gets_no_hint(domain: str) -> None:
     ],
 )  # fmt: skip
 def test_other_domain_gets_no_hint(domain: str) -> None:
-    assert domain_hints.meant(f"maria@{domain}") is None
+    assert domain_hints.suggest(f"maria@{domain}") is None
 
 
 @pytest.mark.parametrize("domain", ["mailinator.com", "YOPMAIL.com", "any.where.mailinator.com"])

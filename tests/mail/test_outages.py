@@ -40,7 +40,7 @@ def server() -> Iterator[MailServer]:
     server.stop()
 
 
-def owe(engine: Engine, *people: str) -> None:
+def queue_confirmation(engine: Engine, *people: str) -> None:
     with Session(engine) as session:
         writing(session)
         for name in people:
@@ -68,7 +68,7 @@ def test_all_mail_arrives_within_two_minutes_after_the_server_is_back(
     with time_machine.travel(began, tick=False) as clock:
         for number in range(36):  # a new mail at every third step
             if number % 3 == 0:
-                owe(engine, f"person{number}")
+                queue_confirmation(engine, f"person{number}")
             delivering.deliver_due()
             clock.shift(step)
         assert {one.state for one in messages(engine)} == {"due"}
@@ -86,7 +86,7 @@ def test_single_mail_survives_an_outage(
     engine: Engine, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "monotonic", time.time)
-    owe(engine, "maria")
+    queue_confirmation(engine, "maria")
     delivering = make_worker(engine, server.url)
     server.stop()
     with time_machine.travel(now(), tick=False) as clock:
@@ -107,7 +107,7 @@ def test_attempts_are_not_used_up_by_a_three_day_outage(
 ) -> None:
     monkeypatch.setattr(time, "monotonic", time.time)
     delivering = make_worker(engine, server.url)
-    owe(engine, *(f"person{number}" for number in range(5)))
+    queue_confirmation(engine, *(f"person{number}" for number in range(5)))
     if stage == "connection":
         server.stop()
     else:
@@ -138,7 +138,7 @@ def test_mail_is_given_up_five_days_after_its_first_failed_attempt(
     server.replies["mail"] = ["421 4.3.2 come later"] * 10_000
     delivering = make_worker(engine, server.url)
     with time_machine.travel(now(), tick=False) as clock:
-        owe(engine, "maria")
+        queue_confirmation(engine, "maria")
         for _ in range(3):
             delivering.deliver_due()
             clock.shift(timedelta(days=1, hours=15))
@@ -163,12 +163,12 @@ def test_mail_is_given_up_five_days_after_its_first_failed_attempt(
 def test_mail_that_failed_for_its_receiver_is_not_brought_forward(
     engine: Engine, server: MailServer
 ) -> None:
-    owe(engine, "greylisted", "full")
+    queue_confirmation(engine, "greylisted", "full")
     delivering = make_worker(engine, server.url)
     server.replies["rcpt"] = ["450 4.7.1 greylisted", "452 4.2.2 mailbox full"]
     assert delivering.deliver_due() == Delivery(postponed=2)
     waiting = [one.due_at for one in messages(engine)]
-    owe(engine, "other")
+    queue_confirmation(engine, "other")
     assert delivering.deliver_due() == Delivery(sent=1)
     assert [one.due_at for one in messages(engine)][:2] == waiting
 
@@ -177,12 +177,12 @@ def test_attempts_that_failed_because_of_the_server_are_not_counted(
     engine: Engine, server: MailServer
 ) -> None:
     """A server that accepts every other mail does not use up the attempts of the rest."""
-    owe(engine, "maria")
+    queue_confirmation(engine, "maria")
     for number in range(outbox.TRIES + 2):
         server.replies["mail"] = ["421 4.3.2 too many", "250 OK"]
         delivering = make_worker(engine, server.url)
         assert delivering.deliver_due().postponed == 1, number
-        owe(engine, f"other{number}")
+        queue_confirmation(engine, f"other{number}")
         server.replies["mail"] = ["250 OK", "421 4.3.2 too many"]
         delivering = make_worker(engine, server.url)
         delivered = delivering.deliver_due()
@@ -193,7 +193,7 @@ def test_attempts_that_failed_because_of_the_server_are_not_counted(
 
 
 def test_mail_of_a_paused_announcement_is_no_probe(engine: Engine, server: MailServer) -> None:
-    owe(engine, "maria")
+    queue_confirmation(engine, "maria")
     with Session(engine) as session:
         writing(session)
         paused = Announcement(
@@ -251,7 +251,7 @@ def other(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 def take_all(engine: Engine, owner: str) -> None:
     """Claim a message, a webhook event and the reconciliation for this owner."""
-    owe(engine, "maria")
+    queue_confirmation(engine, "maria")
     with Session(engine) as session:
         writing(session)
         session.add(StripeEvent(id="evt_1", kind="charge.refunded", object_id="ch_1"))
@@ -312,7 +312,7 @@ def test_worker_delivers_without_its_lock_file(
     (tmp_path / "workers").write_text("in the way")
     alive = Presence(tmp_path / "workers")
     with opened(sqlite_url) as engine:
-        owe(engine, "maria")
+        queue_confirmation(engine, "maria")
         assert make_worker(engine, server.url, presence=alive).deliver_due().sent == 1
     alive.close()
 
@@ -324,7 +324,7 @@ def test_probe_runs_at_most_once_a_minute(
     asked: list[str] = []
     server.replies["mail"] = ["421 4.3.2 come later"] * 1000
     with opened(sqlite_url) as engine, time_machine.travel(now(), tick=False) as clock:
-        owe(engine, "maria")
+        queue_confirmation(engine, "maria")
         delivering = make_worker(engine, server.url)
         for _ in range(60):
             delivering.deliver_due()

@@ -19,7 +19,13 @@ import pytest
 from crossroads import content
 from crossroads.mail import smtp
 from crossroads.mail.composer import Composer, NoAddress
-from crossroads.mail.smtp import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
+from crossroads.mail.smtp import (
+    Bounced,
+    Mailer,
+    PermanentFailure,
+    ServerUnavailable,
+    TemporaryFailure,
+)
 from crossroads.settings import Settings
 from models import now
 from tests.support.mail_server import Mail, MailServer
@@ -194,15 +200,15 @@ def test_markup_in_a_name_is_shown_as_text(instance: Path, server: MailServer) -
 @pytest.mark.parametrize(
     ("stage", "reply", "failure"),
     [
-        ("mail", "451 4.3.0 try later", ServerAway),
-        ("mail", "550 5.7.1 sender not allowed", ServerAway),
-        ("mail", "421 4.3.2 too many connections", ServerAway),
-        ("rcpt", "421 4.3.2 shutting down", ServerAway),
+        ("mail", "451 4.3.0 try later", ServerUnavailable),
+        ("mail", "550 5.7.1 sender not allowed", ServerUnavailable),
+        ("mail", "421 4.3.2 too many connections", ServerUnavailable),
+        ("rcpt", "421 4.3.2 shutting down", ServerUnavailable),
         ("rcpt", "450 4.2.0 maria@example.com is busy", TemporaryFailure),
-        ("rcpt", "452 4.3.1 no space in the queue", ServerAway),
+        ("rcpt", "452 4.3.1 no space in the queue", ServerUnavailable),
         ("rcpt", "452 4.2.2 mailbox of maria@example.com is full", TemporaryFailure),
-        ("data", "451 4.3.0 queue file write error", ServerAway),
-        ("data", "421 4.3.0 closing", ServerAway),
+        ("data", "451 4.3.0 queue file write error", ServerUnavailable),
+        ("data", "421 4.3.0 closing", ServerUnavailable),
         ("data", "451 4.7.1 looks like spam, try later", TemporaryFailure),
         ("rcpt", "451 4.7.1 greylisted, maria@example.com", TemporaryFailure),
         ("rcpt", "550 5.1.1 no such user maria@example.com", Bounced),
@@ -213,7 +219,7 @@ def test_markup_in_a_name_is_shown_as_text(instance: Path, server: MailServer) -
         ("rcpt", "552 no room left", PermanentFailure),
         ("rcpt", "554 5.7.1 you are on a list of spammers", PermanentFailure),
         ("rcpt", "550 relaying denied", PermanentFailure),
-        ("rcpt", "530 5.7.0 authentication required", ServerAway),
+        ("rcpt", "530 5.7.0 authentication required", ServerUnavailable),
         ("data", "452 4.2.2 mailbox of maria@example.com is full", TemporaryFailure),
         ("data", "554 5.6.0 maria@example.com takes no such mail", PermanentFailure),
     ],
@@ -230,7 +236,7 @@ def test_reply_is_final_only_if_it_is_about_the_receiver_or_the_mail(
 
 
 def test_unreachable_server_is_a_temporary_failure(instance: Path) -> None:
-    with pytest.raises(ServerAway, match="refused"):
+    with pytest.raises(ServerUnavailable, match="refused"):
         send(make_mailer(instance, f"smtp://127.0.0.1:{free_port()}"))
 
 
@@ -247,7 +253,7 @@ def test_server_without_a_valid_greeting_counts_as_away(instance: Path, said: by
 
         answering = threading.Thread(target=answer)
         answering.start()
-        with pytest.raises(ServerAway):
+        with pytest.raises(ServerUnavailable):
             send(make_mailer(instance, f"smtp://127.0.0.1:{listener.getsockname()[1]}"))
         answering.join()
 
@@ -308,7 +314,7 @@ def test_password_is_not_sent_without_encryption(instance: Path) -> None:
     server = MailServer().start(auth_require_tls=False)
     try:
         url = f"smtp://me:p%40ss@127.0.0.1:{server.port}"
-        with pytest.raises(ServerAway, match="STARTTLS") as raised:
+        with pytest.raises(ServerUnavailable, match="STARTTLS") as raised:
             send(make_mailer(instance, url))
     finally:
         server.stop()
@@ -355,7 +361,7 @@ def test_login_is_encrypted_and_the_password_decoded(
         send(make_mailer(instance, f"{scheme}://me%40example.com:p%3As%2Fs@{at}"))
         assert server.logins == [(b"me@example.com", b"p:s/s")]
         server.replies["auth"] = ["refuse"] * 3
-        with pytest.raises(ServerAway, match="SMTP_URL: 535") as raised:
+        with pytest.raises(ServerUnavailable, match="SMTP_URL: 535") as raised:
             send(make_mailer(instance, f"{scheme}://me:secret@{at}"))
         assert "secret" not in str(raised.value)
     finally:
@@ -369,7 +375,7 @@ def test_password_is_not_sent_to_a_server_with_an_unknown_certificate(
 ) -> None:
     server = start_with_tls(scheme, certificate[1])
     try:
-        with pytest.raises(ServerAway, match=r"(?i)certificate"):
+        with pytest.raises(ServerUnavailable, match=r"(?i)certificate"):
             send(make_mailer(instance, f"{scheme}://me:secret@localhost:{server.port}"))
     finally:
         server.stop()
@@ -409,5 +415,5 @@ def test_second_capture_of_a_mail_replaces_its_file(instance: Path) -> None:
 
 def test_unwritable_capture_folder_is_a_temporary_failure(instance: Path) -> None:
     (instance / "mail").write_text("a file where the folder should be")
-    with pytest.raises(ServerAway, match="captured mail"):
+    with pytest.raises(ServerUnavailable, match="captured mail"):
         send(make_mailer(instance))

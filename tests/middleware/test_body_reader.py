@@ -4,16 +4,16 @@ from contextlib import suppress
 from functools import partial
 from threading import Thread
 
-from crossroads.middleware.body_reader import Turns
+from crossroads.middleware.body_reader import FairSemaphore
 from tests.support.sandbox_server import eventually
 
 
-def waits(turns: Turns, number: int) -> bool:
+def waits(turns: FairSemaphore, number: int) -> bool:
     return turns.waiting == number
 
 
 def test_request_that_waited_longest_is_let_in_next() -> None:
-    turns = Turns(1)
+    turns = FairSemaphore(1)
     let_in: list[str] = []
 
     def work(name: str) -> None:
@@ -32,7 +32,7 @@ def test_request_that_waited_longest_is_let_in_next() -> None:
 
 
 def test_turn_of_a_request_that_failed_is_free_again() -> None:
-    turns = Turns(2)
+    turns = FairSemaphore(2)
     for _ in range(3):
         with suppress(ValueError), turns:
             raise ValueError

@@ -15,7 +15,7 @@ from crossroads.fulfillment.webhook_events import FOLLOWED
 from crossroads.ops.doctor import trial
 from crossroads.ops.doctor.finding import Finding
 from crossroads.payments import Gateway
-from crossroads.worker.event_consumer import Settler
+from crossroads.worker.event_consumer import EventConsumer
 from models import (
     Enrollment,
     LostCheckout,
@@ -157,7 +157,7 @@ def test_trial_checkout_leaves_no_rows_on_the_site(
     assert told.type == "checkout.session.expired"
     assert send(app.test_client(), json.dumps(told.to_dict()).encode(), SECRET) == 200
     with app.app_context():
-        Settler(db.engine, Gateway(KEY, base=sandbox.url), BASE).work()
+        EventConsumer(db.engine, Gateway(KEY, base=sandbox.url), BASE).work()
         assert db.session.scalars(select(StripeEvent.done_at)).one() is not None
     swept = app.test_cli_runner().invoke(args=["reconcile"])
     assert (swept.exit_code, swept.stderr) == (0, "")

@@ -21,7 +21,7 @@ from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.payments import Event, Gateway
-from crossroads.worker.event_consumer import Settler
+from crossroads.worker.event_consumer import EventConsumer
 from models import Cohort, Enrollment, Message, Order, OrderEvent, db, now, writing
 from models.base import AnySession
 from tests.support.desk_visits import desk
@@ -105,7 +105,7 @@ def hear(engine: Engine, gateway: Gateway, *copies: str) -> None:
             writing(session)
             webhook_events.receive(session, [event])
             session.commit()
-    Settler(engine, gateway, BASE).work()
+    EventConsumer(engine, gateway, BASE).work()
 
 
 def balance(engine: Engine, order: Order) -> Balance:

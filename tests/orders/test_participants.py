@@ -59,7 +59,7 @@ def test_named_participant_is_invited(session: Session) -> None:
     given = name(session, order, 2)
     assert seated(session, order) == ["maria@example.com", BEN, None]
     assert told(session) == [("invitation", BEN)]
-    assert enrollments.access(session, given) == "given"
+    assert enrollments.has_access(session, given) == "given"
     assert ledger.balance_of(session, order).named == {2: 1}
     found = participants.seats_of(session, order)
     assert [(one.named, one.own, one.mail) for one in found] == [
@@ -74,7 +74,10 @@ def test_replaced_participant_loses_access_and_next_gets_a_new_link(
     ben = name(session, order, 2)
     zoe = name(session, order, 2, ZOE, turn=1)
     assert seated(session, order) == ["maria@example.com", ZOE, None]
-    assert (enrollments.access(session, ben), enrollments.access(session, zoe)) == ("none", "given")
+    assert (enrollments.has_access(session, ben), enrollments.has_access(session, zoe)) == (
+        "none",
+        "given",
+    )
     assert ben.token != zoe.token
     assert told(session) == [("invitation", BEN), ("replaced", BEN), ("invitation", ZOE)]
     assert name(session, order, 2, BEN, turn=2).token not in (ben.token, zoe.token)
@@ -256,7 +259,7 @@ def test_refund_takes_only_the_chosen_seat(session: Session) -> None:
     order = bought(session)
     ben, zoe = name(session, order, 2), name(session, order, 3, ZOE)
     returned(session, order, 2)
-    assert [enrollments.access(session, one) for one in (ben, zoe)] == ["none", "given"]
+    assert [enrollments.has_access(session, one) for one in (ben, zoe)] == ["none", "given"]
     assert [one.kept for one in orders.enrollments(session, order)] == [True, False, True]
     assert mails(session, "withdrawn") == [("withdrawn", BEN)]
     with pytest.raises(refunds.RefundError, match="these seats can be refunded: seats 1"):
@@ -271,7 +274,7 @@ def test_participant_gets_the_seat_back_when_the_refund_fails(session: Session) 
     asked = returned(session, order, 3)
     failed = refund(order, reference=asked, amount=COURSE.price.amount, status="failed")
     refunds.record_status(session, order, failed, "event")
-    assert enrollments.access(session, ben) == "given"
+    assert enrollments.has_access(session, ben) == "given"
     assert told(session) == [("invitation", BEN), ("withdrawn", BEN), ("invitation", BEN)]
 
 

@@ -15,8 +15,8 @@ from crossroads.orders import ledger, refunds
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
 from crossroads.orders.ledger import Balance
-from crossroads.payments import Gateway, PaymentsAway
-from crossroads.worker.event_consumer import Settler
+from crossroads.payments import Gateway, PaymentsUnavailable
+from crossroads.worker.event_consumer import EventConsumer
 from models import Message, Order, StripeEvent, now, writing
 from models.order import OrderEventKind
 from tests.support.fulfillment import BASE, left, older, opened, sweep
@@ -67,7 +67,7 @@ def hear(engine: Engine, gateway: Gateway, *, backwards: bool = False) -> None:
             if event.kind in webhook_events.FOLLOWED:
                 webhook_events.receive(session, [event])
         session.commit()
-    Settler(engine, gateway, BASE).work()
+    EventConsumer(engine, gateway, BASE).work()
     with Session(engine) as session:
         undone = select(StripeEvent).where(StripeEvent.done_at.is_(None))
         assert session.scalars(undone).all() == []
@@ -120,7 +120,7 @@ def test_refund_with_a_lost_response_is_found_and_not_repeated(
     order, _ = bought(engine, gateway, sandbox)
     ask(engine, order, amount=100)
     sandbox.control("fault", kind=kind, method="POST", path="/v1/refunds", after=after)
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         repayments.settle_payment(engine, gateway, order.id, "desk")
     assert balance(engine, order).state == "paid"
     assert sweep(engine, gateway) == [("paid", "partly-refunded")]

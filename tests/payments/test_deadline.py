@@ -14,8 +14,8 @@ from flask import Flask
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from crossroads.payments import Gateway, PaymentsAway, connection
-from crossroads.worker.event_consumer import Settler
+from crossroads.payments import Gateway, PaymentsUnavailable, connection
+from crossroads.worker.event_consumer import EventConsumer
 from models import StripeEvent, db, now
 from tests.support.fulfillment import BASE, opened, receive, reconcile, state
 from tests.support.sandbox_server import KEY, SandboxServer
@@ -87,7 +87,7 @@ def test_trickling_response_is_given_up(
     monkeypatch.setattr(connection, "WHOLE_BACKGROUND", 0.5)
     monkeypatch.setattr(connection, "RETRIES", 0)
     gateway = Gateway(KEY, base=trickle.url, background=background)
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         gateway.retrieve_refund("re_1")
     assert trickle.hung_up.wait(10)
     assert gateway.retrieve_refund("re_1").amount == 1  # on a new connection
@@ -109,7 +109,7 @@ def test_event_is_postponed_when_the_response_trickles(
     sandbox.pay(url)
     receive(engine, order)
     sandbox.control("fault", kind="trickle", seconds=2, after=True, method="GET")
-    consumer = Settler(engine, gateway, BASE)
+    consumer = EventConsumer(engine, gateway, BASE)
     consumer.work()
     assert state(engine, order) == "open"
     with Session(engine) as session:
@@ -170,7 +170,7 @@ def test_addresses_of_one_host_share_one_connection_time(monkeypatch: pytest.Mon
         monkeypatch.setattr(socket, "getaddrinfo", many)
         monkeypatch.setattr(socket, "socket", Noting)
         monkeypatch.setattr(connection, "IN_REQUEST", (0.4, 0.3))
-        with pytest.raises(PaymentsAway):
+        with pytest.raises(PaymentsUnavailable):
             Gateway(KEY, base=f"http://127.0.0.1:{full[1]}").retrieve_refund("re_1")
     assert len(tried) == 8
     assert sum(seconds or 99 for seconds in tried) == pytest.approx(0.4)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from crossroads.payments import Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsDenied, PaymentsRefused, PaymentsUnavailable
 from models import now
 from tests.support.gateway_purchases import LATER_PAYS, LIVE, bought, purchase
 from tests.support.sandbox_server import KEY, SandboxServer
@@ -102,7 +102,7 @@ def test_lists_continue_through_all_pages(gateway: Gateway, sandbox: SandboxServ
     listed = gateway.refunds(payment)
     assert next(listed) == made[-1]
     sandbox.control("fault", kind="html")  # fails at the second page
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         list(listed)
 
 

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from crossroads.payments import Gateway, PaymentsAway, PaymentsDenied, PaymentsRefused
+from crossroads.payments import Gateway, PaymentsDenied, PaymentsRefused, PaymentsUnavailable
 from models import now
 from tests.support.gateway_purchases import LIVE, bought, purchase
 from tests.support.sandbox_server import KEY, SandboxServer, eventually
@@ -55,7 +55,7 @@ def test_every_gateway_call_is_in_this_module() -> None:
     own = {name for name, found in vars(Gateway).items() if callable(found)} - {"verify"}
     one = {"retrieve", *(f"retrieve_{name}" for name in ONE if name != "session")}
     many = {"account", "checkouts", *(MANY.keys() - {"balance", "sessions"}), *OF_A_PAYMENT}
-    assert own == {"create", "try_out", "expire", "refund", "payment_page"} | one | many
+    assert own == {"create", "create_and_expire", "expire", "refund", "payment_page"} | one | many
 
 
 @pytest.mark.parametrize("call", [*ONE, *MANY, *OF_A_PAYMENT])
@@ -64,7 +64,10 @@ def test_failed_read_raises_an_error_of_the_gateway(
 ) -> None:
     ask = {**ONE, **MANY, **OF_A_PAYMENT}[call]
     for kind, after in BEFORE_THE_WORK:  # a read has no work, so "after the work" is no case
-        with Trouble(sandbox, kind, after).at("GET", "*"), pytest.raises(PaymentsAway) as caught:
+        with (
+            Trouble(sandbox, kind, after).at("GET", "*"),
+            pytest.raises(PaymentsUnavailable) as caught,
+        ):
             ask(gateway)
         assert not isinstance(caught.value, PaymentsDenied), kind
         assert "://" not in str(caught.value) and KEY not in str(caught.value)
@@ -86,7 +89,7 @@ def again(call: Callable[[], object]) -> None:
     def answers() -> bool:
         try:
             call()
-        except PaymentsAway as error:
+        except PaymentsUnavailable as error:
             assert not error.key_spent
             return False
         return True
@@ -99,7 +102,7 @@ def test_repeated_creation_makes_one_checkout(
     gateway: Gateway, sandbox: SandboxServer, trouble: Trouble
 ) -> None:
     asked = replace(purchase(), key=f"key-{next(_numbers)}", reference=f"r-{next(_numbers)}")
-    with trouble.at("POST", "/v1/checkout/sessions"), pytest.raises(PaymentsAway) as caught:
+    with trouble.at("POST", "/v1/checkout/sessions"), pytest.raises(PaymentsUnavailable) as caught:
         gateway.create(asked)
     # Stripe saves even a 500 under its key, so the next attempt needs a new key.
     spent = trouble.kind == "500"
@@ -115,9 +118,12 @@ def test_failed_trial_checkout_raises_an_error_of_the_gateway(
     for path in ("/v1/checkout/sessions", "*/expire"):
         for kind in ("html", "wrong", "reset"):
             asked = replace(purchase(), key=f"key-{next(_numbers)}")
-            with Trouble(sandbox, kind, False).at("POST", path), pytest.raises(PaymentsAway):
-                gateway.try_out(asked)
-    assert gateway.try_out(replace(purchase(), key=f"key-{next(_numbers)}")).status == "expired"
+            with Trouble(sandbox, kind, False).at("POST", path), pytest.raises(PaymentsUnavailable):
+                gateway.create_and_expire(asked)
+    assert (
+        gateway.create_and_expire(replace(purchase(), key=f"key-{next(_numbers)}")).status
+        == "expired"
+    )
 
 
 @struck
@@ -125,7 +131,7 @@ def test_repeated_expiry_expires_the_checkout(
     gateway: Gateway, sandbox: SandboxServer, trouble: Trouble
 ) -> None:
     made = gateway.create(replace(purchase(), key=f"key-{next(_numbers)}"))
-    with trouble.at("POST", "*/expire"), pytest.raises(PaymentsAway):
+    with trouble.at("POST", "*/expire"), pytest.raises(PaymentsUnavailable):
         gateway.expire(made.id)
     again(lambda: gateway.expire(made.id))
     assert gateway.retrieve(made.id).status == "expired"
@@ -136,7 +142,7 @@ def test_repeated_refund_is_made_once(
     gateway: Gateway, sandbox: SandboxServer, payment: str, trouble: Trouble
 ) -> None:
     reference = f"refund-{next(_numbers)}"
-    with trouble.at("POST", "/v1/refunds"), pytest.raises(PaymentsAway) as caught:
+    with trouble.at("POST", "/v1/refunds"), pytest.raises(PaymentsUnavailable) as caught:
         gateway.refund(payment, 100, key=reference, reference=reference)
     assert caught.value.key_spent == (trouble.kind == "500")
     if not caught.value.key_spent:  # with a spent key, callers first list the refunds that exist

@@ -14,11 +14,11 @@ from crossroads.payments import (
     BadEvent,
     Gateway,
     Options,
-    PaymentsAway,
-    PaymentsCrowded,
     PaymentsRefused,
+    PaymentsUnavailable,
     Presentment,
     TaxId,
+    TooManyCalls,
 )
 from models import now
 from tests.support.gateway_purchases import LATER_PAYS, purchase
@@ -173,7 +173,7 @@ def test_refusal_names_the_parameter(gateway: Gateway) -> None:
 
 
 def test_refused_key_raises_payments_away(sandbox: SandboxServer) -> None:
-    with pytest.raises(PaymentsAway, match="AuthenticationError"):
+    with pytest.raises(PaymentsUnavailable, match="AuthenticationError"):
         Gateway("sk_live_wrong", base=sandbox.url).create(purchase())
 
 
@@ -186,9 +186,9 @@ def test_calls_of_one_request_share_one_time_limit(
     gateway = Gateway(KEY, base=sandbox.url, background=background)
     hurried = gateway.within(1.5)
     began = time.monotonic()
-    with pytest.raises(PaymentsAway, match="APIConnectionError"):
+    with pytest.raises(PaymentsUnavailable, match="APIConnectionError"):
         hurried.create(purchase())
-    with pytest.raises(PaymentsAway, match="no time was left"):
+    with pytest.raises(PaymentsUnavailable, match="no time was left"):
         hurried.create(purchase())
     assert time.monotonic() - began < 2.5
     (fault,) = sandbox.state()["faults"]
@@ -200,14 +200,14 @@ def test_calls_of_one_request_share_one_time_limit(
 @pytest.mark.parametrize("kind", ["429", "500", "reset"])
 def test_call_with_a_time_limit_is_not_retried(sandbox: SandboxServer, kind: str) -> None:
     sandbox.control("fault", kind=kind, method="POST", times=9)
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         Gateway(KEY, base=sandbox.url, background=True).within(10).create(purchase())
     (fault,) = sandbox.state()["faults"]
     assert fault["times"] == 8
 
 
 def test_unreachable_stripe_raises_payments_away(sandbox: SandboxServer) -> None:
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         Gateway(KEY, base="http://127.0.0.1:9").create(purchase())
 
 
@@ -220,7 +220,7 @@ def test_number_of_waiting_calls_is_limited(sandbox: SandboxServer) -> None:
     waiting = Thread(target=gateway.create, args=(purchase(key="slow"),))
     waiting.start()
     eventually(lambda: not sandbox.state()["faults"])
-    with pytest.raises(PaymentsCrowded):
+    with pytest.raises(TooManyCalls):
         gateway.create(purchase(key="other"))
     waiting.join()
     gateway.create(purchase(key="other"))

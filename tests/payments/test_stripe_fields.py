@@ -18,7 +18,7 @@ import pytest
 import stripe
 from stripe.checkout import Session
 
-from crossroads.payments import Gateway, PaymentsAway, PaymentsUnclear
+from crossroads.payments import Gateway, PaymentsUnavailable, PaymentsUnclear
 from tests.support.sandbox_server import KEY, SandboxServer, fetch, session_params, start
 from tests.support.stripe_fields import ABSENT, ALWAYS, KINDS, NULL, TABLE, faults, places
 
@@ -268,11 +268,11 @@ def read_all(wire: Wire, kind: str, bare: dict[str, Any]) -> None:
     """Read all objects in one call; if that fails, name the first one that cannot be read."""
     try:
         assert served(wire, kind, list(bare.values())) == len(bare)
-    except PaymentsAway as error:
+    except PaymentsUnavailable as error:
         for what, thing in bare.items():
             try:
                 served(wire, kind, [thing])
-            except PaymentsAway as one:
+            except PaymentsUnavailable as one:
                 raise AssertionError(f"not read without {what}: {one}") from None
         raise AssertionError(str(error)) from None
 

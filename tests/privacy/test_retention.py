@@ -11,7 +11,7 @@ from crossroads.leads import lifecycle as leads
 from crossroads.leads.waiting_list import confirm as confirm_place
 from crossroads.leads.waiting_list import join
 from crossroads.privacy import retention
-from crossroads.worker.retention_job import Keeper
+from crossroads.worker.retention_job import RetentionJob
 from models import ConsentEvent, Enrollment, Lead, Message, Waiting, now, writing
 from tests.support.consent import PROOF, capture
 from tests.support.order_states import bring
@@ -57,7 +57,7 @@ def test_only_unconfirmed_leads_are_deleted_after_thirty_days(
         capture(session, "again@x.example")
         capture(session, "recent@x.example")
         session.commit()
-    assert Keeper(engine, pending_days=30).purge() == 4
+    assert RetentionJob(engine, pending_days=30).purge() == 4
     with Session(engine) as session:
         left = {email.partition("@")[0] for email in session.scalars(select(Lead.email))}
         assert left == {"left", "again", "confirmed", "buyer", "waits", "recent"}
@@ -66,7 +66,7 @@ def test_only_unconfirmed_leads_are_deleted_after_thirty_days(
                 model.lead_id.is_not(None), model.lead_id.not_in(select(Lead.id))
             )
             assert session.scalar(orphans) == 0
-    assert Keeper(engine, pending_days=30).purge() == 0
+    assert RetentionJob(engine, pending_days=30).purge() == 0
 
 
 def test_replaced_participant_is_erased_and_current_one_is_kept(
@@ -82,11 +82,13 @@ def test_replaced_participant_is_erased_and_current_one_is_kept(
         token = gone.token
         session.commit()
     with time_machine.travel("2026-12-20T12:00:00+00:00"):
-        Keeper(engine, pending_days=30).purge()
+        RetentionJob(engine, pending_days=30).purge()
     with Session(engine) as session:
         assert session.scalars(select(Enrollment).where(Enrollment.token == token)).one().email
     with time_machine.travel("2026-12-23T12:00:00+00:00"):
-        assert Keeper(engine, pending_days=30).purge() == 0  # Zoë signed up too, but has a seat
+        assert (
+            RetentionJob(engine, pending_days=30).purge() == 0
+        )  # Zoë signed up too, but has a seat
     with Session(engine) as session:
         gone = session.scalars(select(Enrollment).where(Enrollment.token == token)).one()
         assert (gone.email, gone.name) == (None, "")
@@ -99,7 +101,7 @@ def test_replaced_participant_is_erased_and_current_one_is_kept(
 def test_job_runs_once_an_hour_and_logs_no_address(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keeper = Keeper(engine, pending_days=1)
+    keeper = RetentionJob(engine, pending_days=1)
     keeper.work()
     with Session(engine) as session, time_machine.travel(now() - timedelta(days=2), tick=True):
         writing(session)
@@ -108,6 +110,6 @@ def test_job_runs_once_an_hour_and_logs_no_address(
     keeper.work()
     with Session(engine) as session:
         assert session.scalar(select(func.count(Lead.id))) == 1
-    assert Keeper(engine, pending_days=1).purge() == 1
+    assert RetentionJob(engine, pending_days=1).purge() == 1
     said = capsys.readouterr()
     assert "zebedee" not in said.out + said.err

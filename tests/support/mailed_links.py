@@ -31,7 +31,7 @@ def apps() -> list[Flask]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_comes_of_looking(
+def opened_links_change_nothing(
     request: pytest.FixtureRequest,
     apps: list[Flask],
     compiled: FileSystemBytecodeCache,
@@ -40,7 +40,7 @@ def nothing_comes_of_looking(
     """After a test, open all links in its mails, and assert that its database is unchanged."""
     # Fixtures set up before this one are torn down after it, so databases and servers still run.
     for name in request.fixturenames:
-        if name != "nothing_comes_of_looking":
+        if name != "opened_links_change_nothing":
             request.getfixturevalue(name)
     used: dict[URL, None] = {}
 

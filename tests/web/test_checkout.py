@@ -15,7 +15,7 @@ from crossroads import current
 from crossroads.content import load
 from crossroads.orders import seats
 from crossroads.payments import Gateway
-from crossroads.worker.event_consumer import Settler
+from crossroads.worker.event_consumer import EventConsumer
 from models import Enrollment, Hold, Message, Order, db
 from tests.support.paths import ROOT
 from tests.support.sandbox_server import KEY, SandboxServer
@@ -287,7 +287,7 @@ def test_worker_enrolls_from_the_webhook_when_the_buyer_does_not_return(
     with app.app_context():
         engine = db.engine
     gateway = Gateway(KEY, base=sandbox.url, background=True)
-    Settler(engine, gateway, "http://localhost").work()
+    EventConsumer(engine, gateway, "http://localhost").work()
     assert count(session, Enrollment) == 0  # no webhook event was received
     from crossroads.fulfillment import webhook_events
     from crossroads.payments import Event
@@ -306,5 +306,5 @@ def test_worker_enrolls_from_the_webhook_when_the_buyer_does_not_return(
         )
         webhook_events.receive(own, [known])
         own.commit()
-    Settler(engine, gateway, "http://localhost").work()
+    EventConsumer(engine, gateway, "http://localhost").work()
     assert count(session, Enrollment) == 2

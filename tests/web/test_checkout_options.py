@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from crossroads.content import CheckoutOptions, Course
 from crossroads.fulfillment import checkouts
 from crossroads.orders.checkout import placement
-from crossroads.payments import Gateway, Options, PaymentsAway
+from crossroads.payments import Gateway, Options, PaymentsUnavailable
 from models import Order, OrderEvent, db, writing
 from tests.support.desk_visits import desk, send
 from tests.support.order_mails import mails, read
@@ -97,7 +97,7 @@ def test_retry_sends_the_same_options_after_a_content_change(
     """Source: https://docs.stripe.com/api/idempotent_requests: other parameters are refused."""
     order = again(engine, placed(engine, EVERYTHING))
     sandbox.control("fault", kind="reset", method="POST", after=True)
-    with pytest.raises(PaymentsAway):
+    with pytest.raises(PaymentsUnavailable):
         checkouts.open_checkout(engine, gateway, order, BASE)
     with Session(engine, expire_on_commit=False) as session:
         writing(session)

@@ -57,7 +57,7 @@ def test_page_session_mails_desk_and_export_show_the_same_amounts(
     currency: str,
 ) -> None:
     price, amounts, said, written = PRICED[currency]
-    shelf = course_file(site_root, OPTIONS, price, currency)
+    content = course_file(site_root, OPTIONS, price, currency)
     app = make_app(
         root=site_root,
         database_url=database_url,
@@ -66,7 +66,7 @@ def test_page_session_mails_desk_and_export_show_the_same_amounts(
         stripe_api_base=sandbox.url,
     )
     client = app.test_client()
-    (course,) = shelf.courses
+    (course,) = content.courses
     enroll = f"/courses/{course.slug}/enroll"
     form = {"cohort": course.cohorts[0].code, "seats": "2", "name": "Maria"}
     form |= {"email": "maria@example.com", "request_key": "key"}
@@ -89,7 +89,7 @@ def test_page_session_mails_desk_and_export_show_the_same_amounts(
     lines = f"Price {said[0]} Discount {said[1]} Tax {said[2]} Paid {said[3]}"
     page = seen(order_page(client, order))
     assert lines in page and "Invoice at Stripe" in page
-    receipt, _ = mails(app, instance, shelf)
+    receipt, _ = mails(app, instance, content)
     text, html = (one.replace("\N{NO-BREAK SPACE}", " ") for one in read(receipt))
     assert f"Price: {said[0]} Discount: {said[1]} Tax: {said[2]} Paid: {said[3]}" in text
     assert lines in html

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from crossroads.payments import TOLERANCE, Gateway
-from crossroads.worker.event_consumer import Settler
+from crossroads.worker.event_consumer import EventConsumer
 from models import Enrollment, StripeEvent, db
 from tests.support.mail_server import MailServer
 from tests.support.ports import free_port
@@ -154,7 +154,7 @@ def test_mail_failure_does_not_affect_the_webhook(
         sandbox.pay(url)
         paid = event(data={"object": {"id": order.session_id, "object": "checkout.session"}})
         assert send(client, paid) == 200
-        Settler(engine, Gateway(KEY, base=sandbox.url), BASE_URL).work()
+        EventConsumer(engine, Gateway(KEY, base=sandbox.url), BASE_URL).work()
         assert [one.email for one in session.scalars(select(Enrollment))] == [order.email]
         assert session.scalars(select(StripeEvent.done_at)).one() is not None
         session.rollback()

@@ -147,7 +147,7 @@ def sign_out() -> None:
     session.clear()
 
 
-def local(address: str | None) -> str | None:
+def desk_path(address: str | None) -> str | None:
     """Return the address if it is one of the desk's own paths, else None."""
     if not address or not address.startswith("/admin/"):
         return None
@@ -172,7 +172,7 @@ def _refusal(
     if found is None:
         if kept and request.form:
             return _sign_in_again()
-        back = local(request.full_path.rstrip("?")) if request.method == "GET" else None
+        back = desk_path(request.full_path.rstrip("?")) if request.method == "GET" else None
         return redirect(url_for(LOGIN, next=back), 303)
     if found.must_change_password and request.endpoint not in (PASSWORD, LOGOUT):
         return redirect(url_for(PASSWORD), 303)

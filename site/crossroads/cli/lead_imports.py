@@ -230,7 +230,7 @@ def _told(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> It
 @with_tables
 def imports() -> None:
     """List the imports, the newest first: date, file, by whom, and the result."""
-    found = batches.all_of_them(db.session)
+    found = batches.newest(db.session)
     for one in found:
         words = [count(one.added, "lead") + " added"]
         words += [f"{one.unsubscribed} unsubscribed"] if one.unsubscribed else []
@@ -258,7 +258,7 @@ def undo(number: int, yes: bool) -> None:
     record = batches.find(db.session, number)
     if record is None:
         fail(f"no import has the number {number}: flask leads imports lists them")
-    left = batches.weigh(db.session, number)
+    left = batches.preview_undo(db.session, number)
     click.echo(f"{count(left.removed, 'lead')} to remove", err=True)
     for reason, kept in left.kept.items():
         click.echo(f"{kept} to keep ({reason})", err=True)

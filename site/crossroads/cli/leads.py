@@ -104,7 +104,7 @@ def _summary(found: Person) -> list[str]:
     today = datetime.now(UTC).date()
     lines += [
         f"a paid seat is still ahead: {seat.course}, {seat.cohort}"
-        for seat in person.ahead(found, current.content(), today)
+        for seat in person.upcoming_seats(found, current.content(), today)
     ]
     if found.orders:
         lines.append("Stripe keeps records of its own: erase the customer there too")

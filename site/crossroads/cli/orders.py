@@ -57,7 +57,7 @@ def refund(
         fail(error)
     said = f"{money.display(price, order.currency)} and {taken} of {order.seats} seats"
     if 0 < taken < order.seats:
-        said += f" ({refunds.listed(numbers)})"
+        said += f" ({refunds.seats_text(numbers)})"
     db.session.rollback()
     if not yes:
         click.confirm(f"Return {said} of order {number}?", abort=True)
@@ -86,8 +86,8 @@ def refund(
 @with_tables
 def purge(mode: str, yes: bool) -> None:
     """Delete the orders of a mode that no longer counts, and all rows that belong to them."""
-    number = identity.others(db.session, mode)
-    if not number and not lost_checkouts.others(db.session, mode):
+    number = identity.count_excluded(db.session, mode)
+    if not number and not lost_checkouts.count_excluded(db.session, mode):
         click.echo(f"no order of {mode} mode to delete: those that count stay")
         return
     db.session.rollback()

@@ -46,7 +46,7 @@ def up() -> None:
     """Run the whole product on this machine: set up, then every process of the Procfile."""
     from crossroads.ops import startup
 
-    sys.exit(startup.everything(current_app, settings()))
+    sys.exit(startup.run_all(current_app, settings()))
 
 
 @click.command("serve")
@@ -66,17 +66,17 @@ def worker() -> None:
     """Run the worker: deliver mail, process events, reconcile, delete old data."""
     end_with_supervisor()
     from crossroads.worker.checkout_opener import AT_ONCE, CheckoutOpener
-    from crossroads.worker.event_consumer import Settler
-    from crossroads.worker.reconciler import Sweeper
-    from crossroads.worker.retention_job import Keeper
-    from crossroads.worker.search_indexer import Indexer
+    from crossroads.worker.event_consumer import EventConsumer
+    from crossroads.worker.reconciler import Reconciler
+    from crossroads.worker.retention_job import RetentionJob
+    from crossroads.worker.search_indexer import SearchIndexer
 
     alive = _presence()
     stripe = db.engine, gateway(), settings().base_url
-    keeper = Keeper(db.engine, settings().pending_days)
+    keeper = RetentionJob(db.engine, settings().pending_days)
     openers = [CheckoutOpener(*stripe) for _ in range(AT_ONCE)]
-    sweeper = Sweeper(*stripe, settings().suppression_key, alive.owner)
-    loops = Settler(*stripe, alive.owner), sweeper, keeper, Indexer(db.engine), *openers
+    sweeper = Reconciler(*stripe, settings().suppression_key, alive.owner)
+    loops = EventConsumer(*stripe, alive.owner), sweeper, keeper, SearchIndexer(db.engine), *openers
     beside = [threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops]
     for thread in beside:
         thread.start()
@@ -180,7 +180,7 @@ def _take_account() -> None:
     if account is None:
         fail("the restricted key may not ask whose it is: do this once with the secret key")
     writing(db.session)
-    identity.meet(db.session, account, replace=True)
+    identity.record_account(db.session, account, replace=True)
     db.session.commit()
 
 
@@ -196,11 +196,11 @@ def _worker(alive: "Presence | None" = None) -> "Worker":
     from crossroads.mail.smtp import Mailer
     from crossroads.worker.delivery import Worker
 
-    shelf = current.store()
+    store = current.store()
 
     def content() -> Content:
-        shelf.refresh()
-        return shelf.content
+        store.refresh()
+        return store.content
 
     chosen = settings()
     return Worker(

@@ -51,7 +51,7 @@ def state(cohort: Cohort, at: datetime) -> State:
     return "running" if today <= cohort.ends else "over"
 
 
-def eve(cohort: Cohort) -> date:
+def day_before_start(cohort: Cohort) -> date:
     """Return the day before the cohort starts."""
     return cohort.starts - A_DAY
 

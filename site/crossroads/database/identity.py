@@ -49,7 +49,7 @@ def counting(session: AnySession, order: Order) -> bool:
     return order.mode in (UNKNOWN, of(session).stripe_mode)
 
 
-def others(session: AnySession, mode: str) -> int:
+def count_excluded(session: AnySession, mode: str) -> int:
     """Return the number of orders of a mode that do not count."""
     query = select(func.count(Order.id)).where(Order.mode == mode, ~counts())
     return session.scalar(query) or 0
@@ -65,7 +65,7 @@ def mode_of(*, live: bool) -> str:
     return LIVE if live else TEST
 
 
-def admit(session: AnySession, *, live: bool) -> str:
+def mode_of_new_order(session: AnySession, *, live: bool) -> str:
     """Return the mode of a new order; the first order also sets the mode of the database."""
     row = of(session)
     mode = mode_of(live=live)
@@ -101,7 +101,9 @@ def raise_to_live(session: AnySession, *, live: bool) -> bool:
     return True
 
 
-def meet(session: AnySession, account: str | None, *, replace: bool = False) -> str | None:
+def record_account(
+    session: AnySession, account: str | None, *, replace: bool = False
+) -> str | None:
     """Store the account at first contact; return the stored one when it differs from this one.
 
     `account` is None when the key may not read its account. `replace` overwrites a stored account.
@@ -132,12 +134,12 @@ def _read_again(session: AnySession) -> None:
     session.execute(update(Reconciliation).values(read_until=None))
 
 
-def greet(session: AnySession, order_id: int, site: str | None, *, live: bool) -> None:
+def adopt_mode(session: AnySession, order_id: int, site: str | None, *, live: bool) -> None:
     """Set the database's mode from an order without a mode, before the order is locked."""
     if session.get_one(Order, order_id).mode != UNKNOWN or not is_ours(session, site):
         return
     raised = raise_to_live(session, live=live)
-    admit(session, live=live)
+    mode_of_new_order(session, live=live)
     if raised:
         page_cache_version.advance(session)
 
@@ -152,16 +154,16 @@ def set_mode(session: AnySession, order: Order, *, live: bool) -> None:
             page_cache_version.advance(session)
 
 
-def have_read(session: AnySession, owner: str, until: datetime) -> None:
+def store_read_until(session: AnySession, owner: str, until: datetime) -> None:
     """Store the time up to which the sweep of an owner has read everything."""
     ours = update(Reconciliation).where(Reconciliation.owner == owner)
     session.execute(ours.values(read_until=until))
 
 
-def learn(session: AnySession, account: str | None, *, live: bool) -> bool:
+def record_key(session: AnySession, account: str | None, *, live: bool) -> bool:
     """Store a key's mode and account at first contact; return whether they are this database's."""
     raised = raise_to_live(session, live=live)
-    meet(session, account)
+    record_account(session, account)
     own = is_own(session, account, live=live)
     if raised:
         page_cache_version.advance(session)

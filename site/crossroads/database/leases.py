@@ -85,17 +85,17 @@ def free(kind: type[Job], at: datetime) -> ColumnElement[bool]:
     return or_(kind.lease_until.is_(None), kind.lease_until <= at)
 
 
-def wait(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
+def backoff(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
     """Return the wait after this number of tries, from `first`, doubled each time, to `longest`.
 
     Up to a quarter more is added at random, so that a server that is back after an outage does not
     get all work at once.
     """
     doubled: timedelta = first * 2 ** min(attempts - 1, 30)
-    return stretched(min(doubled, longest))
+    return with_jitter(min(doubled, longest))
 
 
-def stretched(wait: timedelta) -> timedelta:
+def with_jitter(wait: timedelta) -> timedelta:
     """Return a wait with up to a quarter more at random."""
     stretch: float = uniform(1.0, 1.25)  # noqa: S311 - not for security
     return wait * stretch

@@ -14,7 +14,7 @@ from crossroads.fulfillment import other_accounts, settlement
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import placement
-from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsRefused, Purchase
+from crossroads.payments import Checkout, Gateway, PaymentsRefused, PaymentsUnavailable, Purchase
 from models import Order, now
 from models.order import ELSEWHERE, OrderEventKind, OrderState
 
@@ -22,7 +22,7 @@ from models.order import ELSEWHERE, OrderEventKind, OrderState
 def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str) -> Checkout:
     """Create the order's checkout, or find it, and store it on the order.
 
-    Raises PaymentsAway and PaymentsRefused. A retry creates no second one.
+    Raises PaymentsUnavailable and PaymentsRefused. A retry creates no second one.
     """
     if other_accounts.of_other_mode(gateway, order):
         raise PaymentsRefused(code=other_accounts.OTHER_MODE)
@@ -31,7 +31,7 @@ def open_checkout(engine: Engine, gateway: Gateway, order: Order, base_url: str)
         session.commit()
     try:
         checkout = _create(gateway, placement.purchase(order, base_url, site_id))
-    except PaymentsAway as error:
+    except PaymentsUnavailable as error:
         if error.key_spent:
             with writing_session(engine) as session:
                 placement.retry_with_new_key(session, order.id, order.attempt)
@@ -57,14 +57,14 @@ def _create(gateway: Gateway, purchase: Purchase) -> Checkout:
 def cancel(engine: Engine, gateway: Gateway, order: Order, base_url: str, cause: str) -> OrderState:
     """End an unpaid order and release its seats. Ends it at Stripe first: it may be paid there.
 
-    Raises PaymentsAway and PaymentsRefused.
+    Raises PaymentsUnavailable and PaymentsRefused.
     """
     if other_accounts.of_other_mode(gateway, order) and gateway.live:
         return _end(engine, order, OrderEventKind.CANCELED, cause, ELSEWHERE)
     try:
         session_id = _checkout_of(engine, gateway, order, base_url)
     except PaymentsRefused as error:
-        if other_accounts.not_asked(error):
+        if other_accounts.refused_by_mode(error):
             raise
         return _end(engine, order, OrderEventKind.CANCELED, cause, str(error))
     if session_id is None:
@@ -96,7 +96,7 @@ def resume(
         session_id = _checkout_of(engine, gateway, order, base_url)
     except PaymentsRefused as error:
         # Until then the buyer may try again, and staff may remove the cause.
-        if other_accounts.not_asked(error) or now() < order.session_until:
+        if other_accounts.refused_by_mode(error) or now() < order.session_until:
             raise
         return _end(engine, order, OrderEventKind.EXPIRED, cause, str(error))
     if session_id is None:

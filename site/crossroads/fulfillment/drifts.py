@@ -27,7 +27,7 @@ class Drift:
         return f"order {self.order}: {'; '.join(self.learned)} ({self.cause}): {states}"
 
 
-def learned(session: AnySession, order: Order, last: int, cause: str) -> list[str]:
+def describe_changes(session: AnySession, order: Order, last: int, cause: str) -> list[str]:
     """Describe the events that the sweep has added to the order's ledger after the row `last`."""
     return [
         _in_words(order, row)

@@ -67,7 +67,7 @@ def ages(session: AnySession, at: datetime) -> dict[Work, timedelta]:
     """
     asked: dict[Work, Select[Any]] = {
         "mail": select(Message.due_at)
-        .where(outbox.going(), Message.due_at <= at)
+        .where(outbox.sendable(), Message.due_at <= at)
         .order_by(Message.due_at)
         .limit(1),
         "mail server": select(Message.awaits_server_since)

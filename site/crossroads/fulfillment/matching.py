@@ -18,7 +18,7 @@ T = TypeVar("T")
 def order_of(engine: Engine, gateway: Gateway, event: StripeEvent) -> int | None:
     """Return the number of the order that an event is about, None when it is not one of ours.
 
-    Raises PaymentsAway and PaymentsRefused.
+    Raises PaymentsUnavailable and PaymentsRefused.
     """
     if event.kind.startswith("checkout."):
         with Session(engine) as session:
@@ -67,7 +67,7 @@ def _payment_of(gateway: Gateway, event: StripeEvent) -> str | None:
 def _there(look: Callable[[], T]) -> T | None:
     """Return the object, None when the key's account has none: it belongs to another account.
 
-    Raises PaymentsAway and PaymentsRefused.
+    Raises PaymentsUnavailable and PaymentsRefused.
     """
     try:
         return look()

@@ -33,7 +33,7 @@ def of_other_mode(gateway: Gateway, order: Order) -> bool:
     return order.mode not in (identity.UNKNOWN, identity.mode_of(live=gateway.live))
 
 
-def not_asked(error: PaymentsRefused) -> bool:
+def refused_by_mode(error: PaymentsRefused) -> bool:
     """Tell whether we refused the call ourselves, because the order is in the other mode.
 
     The order may have a checkout then. If Stripe itself refuses to create one, it has none.

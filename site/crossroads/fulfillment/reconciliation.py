@@ -17,7 +17,7 @@ from crossroads.database import identity
 from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import checkouts, drifts, matching, recovery, settlement, webhook_events
 from crossroads.fulfillment.drifts import Drift
-from crossroads.fulfillment.sweep_lease import GivenUp, SweepLease
+from crossroads.fulfillment.sweep_lease import SweepLease, SweepStopped
 from crossroads.orders import ledger
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.checkout import lost_checkouts
@@ -25,11 +25,11 @@ from crossroads.orders.lifecycle import RECOVERABLE, ForeignCheckout
 from crossroads.payments import (
     Event,
     Gateway,
-    PaymentsAway,
     PaymentsBusy,
     PaymentsDenied,
     PaymentsError,
     PaymentsForbidden,
+    PaymentsUnavailable,
 )
 from models import (
     LostCheckout,
@@ -100,13 +100,13 @@ class Sweep:
             yield from self._read(since, started)
             yield from self._ask()
             self._look_after_lost()
-        except GivenUp as end:
+        except SweepStopped as end:
             if end.reason:
                 self.left.append(end.reason)
         finally:
-            self._lease.give_back()
+            self._lease.release()
             with Session(self._engine, expire_on_commit=False) as session:
-                self.lost = lost_checkouts.raised(session)
+                self.lost = lost_checkouts.awaiting_staff(session)
 
     def _meet(self) -> None:
         """Store the key's account and mode. With a live key, test orders stop to count."""
@@ -116,11 +116,11 @@ class Sweep:
             self._trouble("the account of the key", error)
             return
         with writing_session(self._engine) as session:
-            self._own = identity.learn(session, self._account, live=self._gateway.live)
+            self._own = identity.record_key(session, self._account, live=self._gateway.live)
 
     def _find_lost(self, since: datetime) -> None:
         key = self._suppression_key
-        for _ in recovery.find(self._engine, self._gateway, since, key):
+        for _ in recovery.find_lost(self._engine, self._gateway, since, key):
             self._lease.renew()
         with Session(self._engine) as session:
             self._known = set(lost_checkouts.undecided(session, live=self._gateway.live))
@@ -134,7 +134,7 @@ class Sweep:
     def _catch_up(self) -> Iterator[Drift]:
         """Process the received events that are not done yet."""
         with Session(self._engine) as session:
-            waiting = webhook_events.undone(session)
+            waiting = webhook_events.pending(session)
         for ids in _batches(waiting):
             yield from self._follow(ids)
 
@@ -162,7 +162,7 @@ class Sweep:
         """Store the time until which all was read, but only for the site's own account and mode."""
         with writing_session(self._engine) as session:
             if self._own and identity.is_own(session, self._account, live=self._gateway.live):
-                identity.have_read(session, self._owner, until)
+                identity.store_read_until(session, self._owner, until)
 
     def _follow(self, ids: Sequence[str], listed: Sequence[Event] = ()) -> Iterator[Drift]:
         with writing_session(self._engine, expire_on_commit=False) as session:
@@ -250,17 +250,19 @@ class Sweep:
         with Session(self._engine) as session:
             order = session.get_one(Order, number)
             after: OrderState = ledger.balance_of(session, order).state
-            learned = drifts.learned(session, order, last, CAUSE)
+            learned = drifts.describe_changes(session, order, last, CAUSE)
         if learned:
             yield Drift(order=number, before=before, after=after, learned=learned, cause=cause)
 
     def _trouble(self, what: str, error: Exception) -> None:
-        """Record a failure. Raises GivenUp when further calls would fail as well."""
+        """Record a failure. Raises SweepStopped when further calls would fail as well."""
         self.left.append(f"{what}: {error}")
-        self._troubles += isinstance(error, PaymentsAway)
+        self._troubles += isinstance(error, PaymentsUnavailable)
         denied = isinstance(error, PaymentsDenied) and not isinstance(error, PaymentsForbidden)
         if denied or isinstance(error, PaymentsBusy) or self._troubles >= TROUBLES:
-            raise GivenUp("stopped calling Stripe after that: the rest is left for the next sweep")
+            raise SweepStopped(
+                "stopped calling Stripe after that: the rest is left for the next sweep"
+            )
 
     def _since(self) -> datetime:
         """Return the moment to read from; `_meet`, called before, may withdraw the one stored."""

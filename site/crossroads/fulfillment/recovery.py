@@ -18,7 +18,13 @@ from crossroads.fulfillment import repayments
 from crossroads.orders.checkout import lost_checkouts
 from crossroads.orders.checkout.lost_checkouts import LostError
 from crossroads.orders.lifecycle import ForeignCheckout
-from crossroads.payments import Checkout, Gateway, PaymentsAway, PaymentsError, PaymentsRefused
+from crossroads.payments import (
+    Checkout,
+    Gateway,
+    PaymentsError,
+    PaymentsRefused,
+    PaymentsUnavailable,
+)
 
 BATCH: Final = 100
 RETURNED: Final = "charge_already_refunded"
@@ -35,10 +41,12 @@ class OrderMissing(PaymentsError):
         )
 
 
-def find(engine: Engine, gateway: Gateway, since: datetime, suppression_key: str) -> Iterator[None]:
+def find_lost(
+    engine: Engine, gateway: Gateway, since: datetime, suppression_key: str
+) -> Iterator[None]:
     """Store this site's sales since a moment whose orders are missing here, in batches.
 
-    Stores nothing with a key of another mode than the database's. Raises PaymentsAway and
+    Stores nothing with a key of another mode than the database's. Raises PaymentsUnavailable and
     PaymentsRefused.
     """
     with Session(engine) as session:
@@ -83,8 +91,8 @@ def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, 
     """Recreate the order and update it to match Stripe; return its number.
 
     Order, enrollments and the end of the lost checkout are one commit, after Stripe reports it as
-    paid. Raises LostError, PaymentsAway and PaymentsRefused: either nothing was stored, or the
-    order is stored and the sweep fetches its refunds and disputes.
+    paid. Raises LostError, PaymentsUnavailable and PaymentsRefused: either nothing was stored, or
+    the order is stored and the sweep fetches its refunds and disputes.
     """
     try:
         checkout = _checkout(gateway, session_id)
@@ -100,7 +108,7 @@ def enroll(engine: Engine, gateway: Gateway, session_id: str, content: Content, 
 
 
 def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> None:
-    """Refund the full payment, once. Raises LostError, PaymentsAway and PaymentsRefused.
+    """Refund the full payment, once. Raises LostError, PaymentsUnavailable and PaymentsRefused.
 
     A retry after a lost answer refunds nothing twice.
     """
@@ -117,7 +125,7 @@ def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> Non
                 raise LostError(str(OrderMissing())) from None
             if error.code != RETURNED:
                 raise
-        except PaymentsAway as error:
+        except PaymentsUnavailable as error:
             if error.key_spent:
                 _retry_with_new_key(engine, session_id)
             raise
@@ -129,7 +137,7 @@ def refund(engine: Engine, gateway: Gateway, session_id: str, cause: str) -> Non
 
 
 def _checkout(gateway: Gateway, session_id: str) -> Checkout:
-    """Return a checkout. Raises NotHere, PaymentsAway and PaymentsRefused."""
+    """Return a checkout. Raises NotHere, PaymentsUnavailable and PaymentsRefused."""
     try:
         return gateway.retrieve(session_id)
     except PaymentsRefused as error:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import other_accounts, webhook_events
 from crossroads.orders import disputes, duplicate_payments, ledger, projections, refunds
-from crossroads.payments import Gateway, PaymentsAway, PaymentsRefused, Refund
+from crossroads.payments import Gateway, PaymentsRefused, PaymentsUnavailable, Refund
 from models import Order, StripeEvent
 from models.order import OrderState
 
@@ -19,7 +19,7 @@ def settle_payment(
 ) -> OrderState:
     """Make the requested refunds, and record every refund and dispute of the order's payments.
 
-    Raises PaymentsAway and PaymentsRefused. A retry refunds nothing twice.
+    Raises PaymentsUnavailable and PaymentsRefused. A retry refunds nothing twice.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
@@ -87,7 +87,7 @@ def _return(
             key=refunds.key(refund),
             reference=refund.reference,
         )
-    except PaymentsAway as error:
+    except PaymentsUnavailable as error:
         if error.key_spent:
             with writing_session(engine) as session:
                 refunds.retry_with_new_key(session, order.id, refund.reference, cause)
@@ -106,7 +106,7 @@ def _return_duplicate(
         found.insert(0, gateway.refund(duplicate.reference, None, key=key, reference=key))
     except PaymentsRefused as error:
         return found, error.code or str(error)
-    except PaymentsAway as error:
+    except PaymentsUnavailable as error:
         if error.key_spent:
             with writing_session(engine) as session:
                 duplicate_payments.retry_with_new_key(session, order_id, duplicate, cause)

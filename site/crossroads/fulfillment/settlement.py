@@ -35,7 +35,7 @@ def settle(
     checkout itself has run out. The event is done in the commit that does what it asked for.
     An order that is not paid and whose checkout Stripe does not know ends: it was made with a key
     of another account. Raises PaymentElsewhere when the payment of such a one is on its way,
-    PaymentsAway, PaymentsRefused, and Foreign when the checkout is not the order's.
+    PaymentsUnavailable, PaymentsRefused, and Foreign when the checkout is not the order's.
     """
     with Session(engine, expire_on_commit=False) as session:
         order = session.get_one(Order, order_id)
@@ -66,7 +66,7 @@ def follow(
 def invoice_page(gateway: Gateway, session_id: str) -> str | None:
     """Return the address of a paid checkout's invoice, None while Stripe has none.
 
-    The address expires, so it is fetched each time. Raises PaymentsAway and PaymentsRefused.
+    The address expires, so it is fetched each time. Raises PaymentsUnavailable and PaymentsRefused.
     https://docs.stripe.com/invoicing/hosted-invoice-page
     """
     invoice = gateway.retrieve(session_id).invoice
@@ -76,7 +76,8 @@ def invoice_page(gateway: Gateway, session_id: str) -> str | None:
 def find_duplicates(engine: Engine, gateway: Gateway, order: Order, cause: str) -> bool:
     """Update an expired order to match the copies of its checkout, if one was paid.
 
-    Return whether the payment of one is still on its way. Raises PaymentsAway and PaymentsRefused.
+    Returns whether the payment of one is still pending. Raises PaymentsUnavailable and
+    PaymentsRefused.
     """
     copies = [
         checkout

@@ -23,7 +23,7 @@ class AlreadyRunning(Exception):
         self.until = until
 
 
-class GivenUp(Exception):
+class SweepStopped(Exception):
     """The sweep ends early, for a `reason` unless it was told to stop."""
 
     def __init__(self, reason: str = "") -> None:
@@ -60,16 +60,19 @@ class SweepLease:
                 raise AlreadyRunning(str(other.owner), other.lease_until or at)
 
     def renew(self) -> None:
-        """Renew the lease if it is due. Raises GivenUp when another sweep has it, or at a stop."""
+        """Renew the lease if it is due.
+
+        Raises SweepStopped when another sweep has it, or at a stop.
+        """
         if self._stopping():
-            raise GivenUp
+            raise SweepStopped
         if time.monotonic() < self._renewed + RENEW_SECONDS:
             return
         self._renewed = time.monotonic()
         if not self._store(lease_until=now() + LEASE):
-            raise GivenUp("another sweep has taken over")
+            raise SweepStopped("another sweep has taken over")
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End the lease, if it is still ours."""
         self._store(owner=None, lease_until=None)
 

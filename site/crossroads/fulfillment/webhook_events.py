@@ -126,7 +126,7 @@ def claim(session: AnySession, owner: str, at: datetime) -> StripeEvent | None:
     return leases.claim(session, StripeEvent, StripeEvent.done_at.is_(None), owner, at)
 
 
-def undone(session: AnySession) -> Sequence[str]:
+def pending(session: AnySession) -> Sequence[str]:
     """Return the ids of all events that are not done, those of a later due too, oldest first."""
     query = select(StripeEvent.id).where(StripeEvent.done_at.is_(None))
     return session.scalars(query.order_by(StripeEvent.received_at, StripeEvent.id)).all()
@@ -154,7 +154,7 @@ def done(session: AnySession, event_id: str) -> None:
 
 def postpone(session: AnySession, event: StripeEvent, error: str) -> None:
     """Schedule the next attempt, without a limit: someone may have paid."""
-    wait = leases.wait(event.attempts, FIRST_WAIT, LONGEST_WAIT)
+    wait = leases.backoff(event.attempts, FIRST_WAIT, LONGEST_WAIT)
     _close(session, event.id, due_at=now() + wait, error=error[:ERROR_LENGTH])
 
 

@@ -76,7 +76,7 @@ def capture(session: AnySession, signups: Sequence[Submission]) -> None:
     for signup in known:
         lead = record(session, signup, _kind(signup))
         if not signup.suspect:
-            ask(session, lead)
+            send_confirmation(session, lead)
 
 
 def record(session: AnySession, signup: Submission, kind: ConsentKind) -> Lead:
@@ -117,7 +117,7 @@ def _kind(signup: Submission) -> ConsentKind:
     return ConsentKind.HELD if signup.suspect else ConsentKind.GIVEN
 
 
-def ask(session: AnySession, lead: Lead) -> None:
+def send_confirmation(session: AnySession, lead: Lead) -> None:
     """Mail a confirmation link, or "already subscribed", within the hourly limit."""
     if lead.state == LeadState.CONFIRMED and not suppressions.find(session, lead.address_hash):
         outbox.enqueue_rate_limited(session, MailKind.ALREADY, lead, most=outbox.REMINDERS_AN_HOUR)
@@ -243,7 +243,7 @@ def renew_link(session: AnySession, token: str) -> Outcome:
         return "unknown"
     if lead.state == LeadState.CONFIRMED:
         return "done"
-    ask(session, lead)
+    send_confirmation(session, lead)
     return "expired"
 
 
@@ -304,7 +304,7 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
         return None
     if any(event.kind == ConsentKind.HELD for event in consent.events_of(session, lead.id)):
         consent.record(session, lead, ConsentKind.RELEASED, evidence)
-        ask(session, lead)
+        send_confirmation(session, lead)
     else:
         consent.record(session, lead, ConsentKind.ASKED_TO_WAIT, evidence)
     return lead

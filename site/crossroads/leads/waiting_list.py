@@ -53,7 +53,7 @@ def join(
             _ask(session, lead, waiting)
 
 
-def keep_place(session: AnySession, order: Order) -> None:
+def add_buyer(session: AnySession, order: Order) -> None:
     """Add the buyer of an order to its waiting list: the payment arrived after the last seat.
 
     The ledger of consent says what was paid for, and in which order. Who unsubscribed or may not be
@@ -128,7 +128,7 @@ def renew_link(session: AnySession, token: str) -> Outcome:
     return "expired"
 
 
-def ask_all(session: AnySession, lead: Lead) -> None:
+def send_confirmations(session: AnySession, lead: Lead) -> None:
     """Mail a confirmation link for each waiting list that the lead asked to join."""
     query = select(Waiting).where(Waiting.lead_id == lead.id, Waiting.since.is_(None))
     for waiting in session.scalars(query.order_by(Waiting.id)):

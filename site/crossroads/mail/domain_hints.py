@@ -25,7 +25,7 @@ KNOWN = (
 NEAR = 0.885
 
 
-def meant(email: str) -> str | None:
+def suggest(email: str) -> str | None:
     """Return the address with its domain corrected, or None if the domain is not a likely typo."""
     mailbox, _, domain = email.rpartition("@")
     known = _slip_of(domain.casefold())

@@ -94,7 +94,9 @@ def _lead(session: AnySession, message: Message, kind: MailKind) -> tuple[Lead |
     if lead is None or not lead.email:
         return None, ERASED
     suppression = suppressions.find(session, message.address_hash)
-    asked_since = kind.asks and suppression is not None and message.created_at > suppression.since
+    asked_since = (
+        kind.asks_to_confirm and suppression is not None and message.created_at > suppression.since
+    )
     if suppression is not None and not asked_since:
         return None, f"the address is {suppression.reason}"
     waiting = session.get(Waiting, message.waiting_id) if message.waiting_id is not None else None

@@ -62,7 +62,7 @@ class MailKind(StrEnum):
         return member
 
     @property
-    def asks(self) -> bool:
+    def asks_to_confirm(self) -> bool:
         """Whether the mail asks for confirmation of a sign-up or of a waiting-list entry."""
         return self.send_if in (SendIf.LEAD_NOT_CONFIRMED, SendIf.NOT_WAITING)
 
@@ -162,7 +162,7 @@ class MailKind(StrEnum):
         about=About.ANNOUNCEMENT,
         send_if=SendIf.LEAD_CONFIRMED,
     )
-    PLACES = _Kind(
+    SEATS = _Kind(
         value="places",
         label="Announcement to a waiting list",
         about=About.ANNOUNCEMENT,

@@ -23,7 +23,7 @@ def wait_for_server(session: AnySession, message: Message, owner: str, error: st
         return outbox.give_up(session, message, owner, error)
     since = message.awaits_server_since or now()
     wait = min(max(now() - since, outbox.FIRST_WAIT), outbox.LONGEST_WAIT)
-    due_at = now() + leases.stretched(wait)
+    due_at = now() + leases.with_jitter(wait)
     uncounted = message.attempts - 1
     return outbox.try_at(
         session, message, owner, error, due_at, attempts=uncounted, awaits_server_since=since
@@ -53,4 +53,4 @@ def bring_forward(session: AnySession, at: datetime, most: int = FORWARD) -> int
 
 
 def _awaiting(at: datetime) -> ColumnElement[bool]:
-    return outbox.going() & Message.awaits_server_since.is_not(None) & (Message.due_at > at)
+    return outbox.sendable() & Message.awaits_server_since.is_not(None) & (Message.due_at > at)

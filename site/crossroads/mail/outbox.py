@@ -181,7 +181,7 @@ def announce(
     """Queue an announcement to a lead; with `waiting`, as mail to that waiting list."""
     session.add(
         Message(
-            kind=MailKind.PLACES if waiting else MailKind.ANNOUNCEMENT,
+            kind=MailKind.SEATS if waiting else MailKind.ANNOUNCEMENT,
             announcement_id=announcement_id,
             lead_id=lead.id,
             waiting_id=waiting.id if waiting else None,
@@ -194,7 +194,7 @@ def announce(
 
 def announcement_kind(announcement: Announcement) -> MailKind:
     """Return the kind of an announcement's mails: for a waiting list or for confirmed leads."""
-    return MailKind.PLACES if announcement.waiting else MailKind.ANNOUNCEMENT
+    return MailKind.SEATS if announcement.waiting else MailKind.ANNOUNCEMENT
 
 
 def announce_to_staff(session: AnySession, announcement: Announcement, user: User) -> None:
@@ -225,10 +225,10 @@ def claim(session: AnySession, owner: str, at: datetime) -> Message | None:
 
     Skips mail of a paused announcement, except its test mails.
     """
-    return leases.claim(session, Message, going(), owner, at)
+    return leases.claim(session, Message, sendable(), owner, at)
 
 
-def going() -> ColumnElement[bool]:
+def sendable() -> ColumnElement[bool]:
     """Return the SQL condition that a mail is to be sent, and no paused announcement stops it."""
     paused = select(Announcement.id).where(Announcement.state == AnnouncementState.PAUSED)
     return (Message.state == MessageState.DUE) & or_(
@@ -269,7 +269,7 @@ def retry_later(session: AnySession, message: Message, owner: str, error: str) -
     """
     if is_last(message):
         return give_up(session, message, owner, error)
-    due_at = now() + leases.wait(message.attempts, FIRST_WAIT, LONGEST_WAIT)
+    due_at = now() + leases.backoff(message.attempts, FIRST_WAIT, LONGEST_WAIT)
     return try_at(session, message, owner, error, due_at)
 
 

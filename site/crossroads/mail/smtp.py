@@ -40,7 +40,7 @@ class TemporaryFailure(Exception):
     """The server did not accept the mail now, but may accept it later."""
 
 
-class ServerAway(TemporaryFailure):
+class ServerUnavailable(TemporaryFailure):
     """The mail server accepts no mail from us now, to any receiver."""
 
 
@@ -64,10 +64,10 @@ class Mailer:
     def send(self, message: EmailMessage) -> None:
         """Send the mail to the server, or write it to the mail folder when there is none.
 
-        Takes 60 seconds at most. Raises TemporaryFailure, ServerAway, PermanentFailure and Bounced;
-        their text holds neither a whole address nor a password. ServerAway is for failures that
-        concern all mail: no connection, no sign-in, MAIL FROM refused, 421 at any time. Greylisting
-        and a full mailbox concern one receiver.
+        Takes 60 seconds at most. Raises TemporaryFailure, ServerUnavailable, PermanentFailure and
+        Bounced; their text holds neither a whole address nor a password. ServerUnavailable is for
+        failures that concern all mail: no connection, no sign-in, MAIL FROM refused, 421 at any
+        time. Greylisting and a full mailbox concern one receiver.
         """
         with self._our_failures():
             if self._server is None:
@@ -95,7 +95,7 @@ class Mailer:
             raise _judged(error) from None
         except OSError as error:
             if self._server is None:
-                raise ServerAway(_unusable("the folder of captured mail", error)) from None
+                raise ServerUnavailable(_unusable("the folder of captured mail", error)) from None
             raise TemporaryFailure(_unusable("the mail server", error)) from None
 
     def _deliver(self, message: EmailMessage) -> None:
@@ -116,16 +116,19 @@ class Mailer:
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
-        """Yield a connection that is ready for a mail. Raises ServerAway if it cannot be opened."""
+        """Yield a connection that is ready for a mail.
+
+        Raises ServerUnavailable if it cannot be opened.
+        """
         server: smtplib.SMTP | None = None
         try:
             try:
                 server = self._reach()
                 self._prepare(server)
             except smtplib.SMTPException as error:
-                raise ServerAway(str(_judged(error))) from None
+                raise ServerUnavailable(str(_judged(error))) from None
             except OSError as error:
-                raise ServerAway(_unusable("the mail server", error)) from None
+                raise ServerUnavailable(_unusable("the mail server", error)) from None
             yield server
             # The mail is accepted: a failing QUIT must not cause a second delivery.
             with suppress(OSError):
@@ -168,7 +171,7 @@ class Mailer:
             server.starttls(context=context)
             server.ehlo()
         elif self._server.username:
-            raise ServerAway(
+            raise ServerUnavailable(
                 "the mail server offers no STARTTLS, and the password of SMTP_URL is not sent "
                 "in the clear: use smtps:// or another port"
             )
@@ -204,11 +207,14 @@ class _Timed(smtplib.SMTP):
         super().close()
 
     def mail(self, *args: Any) -> tuple[int, bytes]:
-        """Send MAIL FROM. Raises ServerAway: no failure depends on the mail or its receiver yet."""
+        """Send MAIL FROM.
+
+        Raises ServerUnavailable: no failure depends on the mail or its receiver yet.
+        """
         try:
             return super().mail(*args)
         except OSError as error:
-            raise ServerAway(_unusable("the mail server", error)) from None
+            raise ServerUnavailable(_unusable("the mail server", error)) from None
 
     def _watch(self) -> None:
         wait = DEADLINE
@@ -241,11 +247,13 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
             return PermanentFailure(said)
         return _deferred(error.smtp_code, error.smtp_error, said)
     if isinstance(error, smtplib.SMTPSenderRefused):
-        return ServerAway(
+        return ServerUnavailable(
             _said("the mail server refused MAIL_FROM", error.smtp_code, error.smtp_error)
         )
     if isinstance(error, smtplib.SMTPResponseException):
-        return ServerAway(_said("the mail server is not ready", error.smtp_code, error.smtp_error))
+        return ServerUnavailable(
+            _said("the mail server is not ready", error.smtp_code, error.smtp_error)
+        )
     return TemporaryFailure(_unusable("the mail server", error))
 
 
@@ -253,7 +261,7 @@ def _deferred(code: int, reply: bytes | str, said: str) -> TemporaryFailure:
     """Return the failure for a temporary refusal, of all mail or only of this one."""
     words = reply.decode("ascii", "replace") if isinstance(reply, bytes) else reply
     everyone = code == CLOSING or code in OURS or ITS_OWN_STATE.match(words)
-    return ServerAway(said) if everyone else TemporaryFailure(said)
+    return ServerUnavailable(said) if everyone else TemporaryFailure(said)
 
 
 def _unusable(place: str, error: Exception) -> str:

@@ -24,7 +24,7 @@ EVENTS = 24
 LATE = "crossroads.late"
 
 
-class Intake:
+class BodyReader:
     """WSGI layer that reads a request's body for the app, and runs `at_work` requests at a time.
 
     The web server has a limited number of threads, and reading a body occupies one for as long as
@@ -39,10 +39,10 @@ class Intake:
         self._app = app
         self._most = most
         self._apart = apart
-        self._at_work = Turns(at_work)
+        self._at_work = FairSemaphore(at_work)
         self._forms = Slots(FORMS)
         self._events = Slots(EVENTS)
-        self._idle: list[Reader] = []
+        self._idle: list[ReaderThread] = []
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -72,20 +72,20 @@ class Intake:
         try:
             reader = self._idle.pop()
         except IndexError:
-            reader = Reader()
+            reader = ReaderThread()
         reader.start(stream, most)
         slots.take(reader, client)
         body, read = None, False
         with suppress(Empty, Evicted):
             body, read = reader.result(min(SECONDS, GRACE + most / RATE)), True
-        if slots.give_back(reader) and read:
+        if slots.release(reader) and read:
             self._idle.append(reader)
         else:
-            reader.give_up()
+            reader.abandon()
         return body
 
 
-class Turns:
+class FairSemaphore:
     """A fair semaphore: the request that has waited longest is let in next.
 
     threading.Semaphore lets a request that has just arrived pass those that wait, which makes the
@@ -129,10 +129,10 @@ class Slots:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._clients: dict[Reader, str] = {}  # the longest waiting first
+        self._clients: dict[ReaderThread, str] = {}  # the longest waiting first
         self._lock = threading.Lock()
 
-    def take(self, reader: "Reader", client: str) -> None:
+    def take(self, reader: "ReaderThread", client: str) -> None:
         """Take a slot; if all are taken, the oldest one of the client that has the most."""
         with self._lock:
             self._clients[reader] = client
@@ -144,13 +144,13 @@ class Slots:
             del self._clients[oldest]
             oldest.evict()
 
-    def give_back(self, reader: "Reader") -> bool:
+    def release(self, reader: "ReaderThread") -> bool:
         """Free a slot; return whether the reader still had it."""
         with self._lock:
             return self._clients.pop(reader, None) is not None
 
 
-class Reader:
+class ReaderThread:
     """A thread that reads streams one after the other, as a stream cannot have a timeout.
 
     A reader that was too slow is not used again: it ends with its request's response.
@@ -179,7 +179,7 @@ class Reader:
         """Make result() raise Evicted in the thread that waits for it."""
         self._results.put(Evicted())
 
-    def give_up(self) -> None:
+    def abandon(self) -> None:
         """End the thread after this stream, which is too slow or was evicted."""
         self._streams.put(None)
 

@@ -19,7 +19,7 @@ def compressed(body: bytes) -> Compressed:
     return {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
 
 
-def kept(file: Path) -> dict[str, Compressed]:
+def load(file: Path) -> dict[str, Compressed]:
     """Return the compressed bodies stored in a file, by the digest of the original body.
 
     Empty when the file is missing or damaged: each entry has a checksum.
@@ -35,7 +35,7 @@ def kept(file: Path) -> dict[str, Compressed]:
     return found
 
 
-def keep(file: Path, all_of_them: Iterable[tuple[bytes, Compressed]]) -> None:
+def store(file: Path, all_of_them: Iterable[tuple[bytes, Compressed]]) -> None:
     """Replace the file with these compressed bodies. Does nothing if it cannot be written."""
     draft = file.with_suffix(".new")
     with suppress(OSError):

@@ -127,7 +127,7 @@ class PageCache:
         Call it before the server forks, so that its processes share the memory. The compressed
         pages are stored in the file, for a faster next start.
         """
-        kept = compression.kept(file)
+        kept = compression.load(file)
         made: dict[bytes, Compressed] = {}
 
         def compress(body: bytes) -> Compressed:
@@ -138,7 +138,7 @@ class PageCache:
         self._refresh()
         self._compress = compression.compressed
         if {compression.digest(body) for body in made} != kept.keys():
-            compression.keep(file, made.items())
+            compression.store(file, made.items())
 
     def close(self) -> None:
         """End the thread."""

@@ -58,7 +58,7 @@ def mismatch(trusted: int, hops: int) -> str | None:
     return None
 
 
-def noted(instance: Path, trusted: int) -> str | None:
+def stored_problem(instance: Path, trusted: int) -> str | None:
     """Return the problem that the web server found with the current setting, or None."""
     try:
         seen = json.loads((instance / FILE).read_bytes())

@@ -71,7 +71,7 @@ def saved_from(session: AnySession, form_key: str) -> Announcement | None:
     return session.scalar(query.with_for_update())
 
 
-def says(announcement: Announcement, words: Mapping[str, object]) -> bool:
+def has_values(announcement: Announcement, words: Mapping[str, object]) -> bool:
     """Return whether the announcement already has these values, field by field."""
     return all(getattr(announcement, name) == value for name, value in words.items())
 
@@ -183,7 +183,9 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
     )
 
 
-def credit(session: AnySession, token: str, reference: str, at: datetime | None) -> None:
+def record_unsubscribe(
+    session: AnySession, token: str, reference: str, at: datetime | None
+) -> None:
     """Note on the mail whose link is used that its receiver is leaving now; None takes it back.
 
     Call before the lead itself is changed: an unsubscribed lead cannot unsubscribe by another mail.

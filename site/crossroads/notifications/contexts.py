@@ -85,7 +85,7 @@ def context(
 
 def _signup(message: Message, lead: Lead, content: Content, base_url: str) -> dict[str, object]:
     words: dict[str, object] = {"page": _page(content, lead.page, base_url)}
-    if kind_of(message.kind).asks:
+    if kind_of(message.kind).asks_to_confirm:
         # The address is not confirmed yet. With the name in the mail, the form would be
         # a way to mail one's own words to strangers.
         words["link"] = f"{base_url}/confirm/{lead.confirm_token}"
@@ -104,7 +104,7 @@ def _waiting(
     title, dates = waiting_list.named(content, course, cohort)
     consent = waiting_list.wording(content, course, cohort)
     words: dict[str, object] = {"title": title, "dates": dates, "consent": consent}
-    if kind_of(message.kind).asks:  # without the name, as for the sign-up
+    if kind_of(message.kind).asks_to_confirm:  # without the name, as for the sign-up
         words["link"] = f"{base_url}/waiting-list/{to.waiting.token}"
         words["until"] = _moment(to.waiting.confirm_until)
     else:
@@ -150,7 +150,7 @@ def _purchase(bought: Bought, content: Content, base_url: str) -> dict[str, obje
         "course": course,
         "cohort": cohort,
         "first": next(iter(schedule.meetings(cohort)), None) if cohort else None,
-        "eve": schedule.eve(cohort) if cohort else None,
+        "eve": schedule.day_before_start(cohort) if cohort else None,
         "invoice_link": f"{order_link}/invoice" if bought.receipt.invoiced else "",
         "own": bought.token is not None,
         "link": order_link,
@@ -172,7 +172,7 @@ def _participant(to: Participant, content: Content, base_url: str) -> dict[str, 
         "course": course,
         "cohort": cohort,
         "first": next(iter(schedule.meetings(cohort)), None) if cohort else None,
-        "eve": schedule.eve(cohort) if cohort else None,
+        "eve": schedule.day_before_start(cohort) if cohort else None,
         "link": link,
         "calendar_link": f"{link}/calendar.ics",
     }

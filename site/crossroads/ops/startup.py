@@ -46,7 +46,7 @@ def prepare(app: Flask, settings: Settings) -> None:
     share_images.write(current.content(), settings.share_folder)
 
 
-def everything(app: Flask, settings: Settings) -> int:
+def run_all(app: Flask, settings: Settings) -> int:
     """Run every process of the Procfile until told to stop; return the exit code.
 
     Ctrl-C stops all of them, and so does closing the terminal; when one ends, the others are

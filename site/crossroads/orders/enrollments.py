@@ -140,7 +140,7 @@ def bought(session: AnySession, order: Order, event_id: int | None = None) -> Bo
     )
 
 
-def access(session: AnySession, enrollment: Enrollment) -> Access:
+def has_access(session: AnySession, enrollment: Enrollment) -> Access:
     """Return whether the participant has the seat now: paid, not refunded, not reassigned."""
     balance = ledger.balance_of(session, session.get_one(Order, enrollment.order_id))
     has_it = enrollment.seat in balance.kept and enrollment.ended_at is None

@@ -165,7 +165,7 @@ def _pay(session: AnySession, order: Order, checkout: Checkout, cause: str) -> N
     if not seated:
         record(session, order, OrderEventKind.UNSEATED, cause)
         refunds.return_late(session, order)
-        waiting_list.keep_place(session, order)
+        waiting_list.add_buyer(session, order)
         outbox.enqueue_for_order(session, MailKind.UNSEATED, order)
         return
     for seat in range(1, order.seats + 1):

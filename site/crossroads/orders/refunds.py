@@ -70,9 +70,11 @@ def choose(
     if wanted:
         chosen = tuple(sorted(set(wanted)))
         if not set(chosen) <= set(free):
-            raise RefundError(f"these seats can be refunded: {listed(free)}")
+            raise RefundError(f"these seats can be refunded: {seats_text(free)}")
         if len(chosen) != number:
-            raise RefundError(f"{number} to refund, but {listed(chosen)} chosen: choose {number}")
+            raise RefundError(
+                f"{number} to refund, but {seats_text(chosen)} chosen: choose {number}"
+            )
         return chosen
     query = select(Enrollment.seat, Enrollment.address_hash).where(
         Enrollment.order_id == order.id, Enrollment.ended_at.is_(None)
@@ -215,7 +217,7 @@ def failed(session: AnySession) -> list[int]:
     return [number for number, one in found.items() if one.refund_failed]
 
 
-def number(order: Order, balance: Balance) -> int:
+def next_number(order: Order, balance: Balance) -> int:
     """Return the number of the order's next refund. A form carries it, so a resend is detected."""
     return 1 + sum(one.reference.startswith(_ours(order)) for one in balance.refunds)
 
@@ -246,7 +248,7 @@ def dismiss(session: AnySession, order: Order, refund: projections.RefundState, 
     )  # fmt: skip
 
 
-def listed(numbers: Sequence[int]) -> str:
+def seats_text(numbers: Sequence[int]) -> str:
     """Return the numbers of seats as text, such as "seats 1, 2"."""
     joined = ", ".join(map(str, numbers))
     return f"seat {joined}" if len(numbers) == 1 else f"seats {joined}"
@@ -260,7 +262,7 @@ def _request(
     numbers: Sequence[int],
     cause: str,
 ) -> str:
-    reference = f"{_ours(order)}{number(order, balance)}"
+    reference = f"{_ours(order)}{next_number(order, balance)}"
     ledger.record(
         session, order, OrderEventKind.REFUND, cause,
         subject=reference, status=RefundStatus.ASKED, amount=amount,

@@ -11,7 +11,7 @@ from threading import BoundedSemaphore
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self, TypedDict, TypeVar
 
-from crossroads.payments.errors import PaymentsAway, PaymentsBusy, PaymentsCrowded, our_errors
+from crossroads.payments.errors import PaymentsBusy, PaymentsUnavailable, TooManyCalls, our_errors
 from crossroads.payments.fields import fields
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Connection:
         """Return this gateway for one request, whose calls all end within this number of seconds.
 
         What is left of them bounds each call, which is made once, in the background too; one for
-        which nothing is left raises PaymentsAway.
+        which nothing is left raises PaymentsUnavailable.
         """
         _ = self._connections  # made here, they are shared with every copy
         hurried = copy(self)
@@ -74,7 +74,10 @@ class Connection:
         return hurried
 
     def _ask(self, ask: Callable[[stripe.StripeClient], T], take: Callable[[T], R]) -> R:
-        """Return what `take` makes of Stripe's answer. Raises PaymentsAway and PaymentsRefused."""
+        """Make a call and return its result, converted by `take`.
+
+        Raises PaymentsUnavailable and PaymentsRefused.
+        """
         return self._patiently(lambda: take(ask(self._client())))
 
     def _every(
@@ -135,7 +138,7 @@ class Connection:
             yield
             return
         if not self._waiting.acquire(blocking=False):
-            raise PaymentsCrowded("all threads that may wait for Stripe are waiting")
+            raise TooManyCalls("all threads that may wait for Stripe are waiting")
         try:
             yield
         finally:
@@ -172,7 +175,7 @@ class Connection:
             return connect, answer
         left = self._until - monotonic()
         if left < LEAST:
-            raise PaymentsAway("no time was left to ask Stripe")
+            raise PaymentsUnavailable("no time was left to ask Stripe")
         connect = min(connect, left / 2)
         return connect, min(answer, left - connect)
 

@@ -25,7 +25,7 @@ class PaymentsError(Exception):
     """Stripe did not do what was asked. The text holds no secret."""
 
 
-class PaymentsAway(PaymentsError):
+class PaymentsUnavailable(PaymentsError):
     """Stripe cannot be reached or is in trouble; what was asked may have been done.
 
     `key_spent` means that Stripe keeps this failure as the answer to the idempotency key, or that
@@ -38,18 +38,18 @@ class PaymentsAway(PaymentsError):
         self.key_spent = key_spent
 
 
-class PaymentsCrowded(PaymentsAway):
+class TooManyCalls(PaymentsUnavailable):
     """The limit of threads that wait for Stripe is reached: no call was made."""
 
 
-class PaymentsUnclear(PaymentsAway):
+class PaymentsUnclear(PaymentsUnavailable):
     """Stripe answered, and this site does not understand the answer: the fault is ours.
 
     The text names the object and the field. What was asked may have been done.
     """
 
 
-class PaymentsBusy(PaymentsAway):
+class PaymentsBusy(PaymentsUnavailable):
     """Stripe was asked too often, and did nothing. `seconds` is how long it wants to be left alone.
 
     https://docs.stripe.com/rate-limits
@@ -60,7 +60,7 @@ class PaymentsBusy(PaymentsAway):
         self.seconds = seconds
 
 
-class PaymentsDenied(PaymentsAway):
+class PaymentsDenied(PaymentsUnavailable):
     """Stripe does not know the key, or it may not do this. What was asked before may be done."""
 
 
@@ -93,7 +93,7 @@ class BadEvent(PaymentsError):
     """What came to the webhook is no event signed by Stripe for us."""
 
 
-def ours(error: Exception) -> bool:
+def is_our_fault(error: Exception) -> bool:
     """Tell whether this site is at fault: Stripe was reached, and refused us or was misread.
 
     A page must then not say that Stripe cannot be reached, and the log has an error.
@@ -103,7 +103,13 @@ def ours(error: Exception) -> bool:
 
 def why(error: PaymentsError) -> Why:
     """Return why Stripe did not do what was requested, as a text for staff."""
-    return "refused" if isinstance(error, PaymentsRefused) else "ours" if ours(error) else "away"
+    return (
+        "refused"
+        if isinstance(error, PaymentsRefused)
+        else "ours"
+        if is_our_fault(error)
+        else "away"
+    )
 
 
 @contextmanager
@@ -126,12 +132,12 @@ def our_errors() -> Iterator[None]:
     except stripe.StripeError as error:
         changed = isinstance(error, stripe.IdempotencyError) and error.http_status == 400
         spent = changed or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR
-        raise PaymentsAway(type(error).__name__, key_spent=spent) from None
+        raise PaymentsUnavailable(type(error).__name__, key_spent=spent) from None
     except NotUnderstood as error:
         raise PaymentsUnclear(f"answer not understood: {error}") from None
     # An answer that is no Stripe object: cut off, of another type, or not even text.
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise PaymentsAway(f"answer not understood: {type(error).__name__}") from None
+        raise PaymentsUnavailable(f"answer not understood: {type(error).__name__}") from None
 
 
 def _wanted(error: stripe.RateLimitError) -> float | None:

@@ -32,10 +32,10 @@ TRIAL: Final = {"made_by": "flask doctor"}  # the metadata of what belongs to no
 
 
 class Gateway(Connection):
-    """What can be asked of one Stripe account.
+    """The calls to one Stripe account.
 
-    Each call raises PaymentsAway and PaymentsRefused, and nothing of Stripe's own. What lists
-    yields, it yields newest first and from as many pages as there are.
+    Each call raises PaymentsUnavailable and PaymentsRefused, never an exception of the SDK. A list
+    yields its objects newest first, from all pages.
     """
 
     @property
@@ -70,7 +70,7 @@ class Gateway(Connection):
             checkout,
         )
 
-    def try_out(self, purchase: Purchase) -> Checkout:
+    def create_and_expire(self, purchase: Purchase) -> Checkout:
         """Open a checkout as `create` does, and end it. It is of no order: no note names one."""
         params = session_params(purchase)
         params["metadata"] = TRIAL

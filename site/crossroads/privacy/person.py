@@ -113,7 +113,7 @@ def erase(session: AnySession, person: Person, evidence: Evidence) -> None:
     suppressions.add(session, person.address_hash, SuppressionReason.ERASED)
 
 
-def ahead(person: Person, content: Content, today: date) -> list[Enrollment]:
+def upcoming_seats(person: Person, content: Content, today: date) -> list[Enrollment]:
     """Return the person's seats in cohorts that are not over."""
     found = []
     for seat in person.enrollments:

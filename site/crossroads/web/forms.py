@@ -77,7 +77,7 @@ def _short_lived(email: str) -> str | None:
     """Return the error message for an address at a disposable mailbox."""
     if not domain_hints.disposable(email_key(email).rpartition("@")[2]):
         return None
-    meant = domain_hints.meant(email)
+    meant = domain_hints.suggest(email)
     if meant:  # domains that imitate gmail.com are on the list, too
         return f"Did you mean {meant}? Use an address you check"
     return "Use a permanent address: disposable mailboxes stop working"

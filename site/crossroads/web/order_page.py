@@ -21,7 +21,13 @@ from crossroads.orders import enrollments, ledger, participants
 from crossroads.orders import lifecycle as orders
 from crossroads.orders.ledger import Balance
 from crossroads.orders.lifecycle import ForeignCheckout
-from crossroads.payments import WHOLE_REQUEST, Gateway, PaymentsAway, PaymentsRefused, ours
+from crossroads.payments import (
+    WHOLE_REQUEST,
+    Gateway,
+    PaymentsRefused,
+    PaymentsUnavailable,
+    is_our_fault,
+)
 from crossroads.web import order_view
 from crossroads.web.forms import ParticipantForm
 from crossroads.web.order_view import Naming, OrderView, SeatsView, Trouble
@@ -50,7 +56,7 @@ def show(
 
     `waited` is for how many seconds the buyer has waited for the payment page, if at all.
     """
-    order = detached(order)
+    order = detach(order)
     confirming = False  # a copy of a checkout that has run out was paid, and its money comes later
     failed = trouble != ""  # what was asked for, and not only the look at Stripe
     try:
@@ -60,9 +66,9 @@ def show(
         elif not trouble and orders.recoverable(order):
             count_look(order)
             confirming = settlement.find_duplicates(db.engine, gateway(), order, "order page")
-    except (TooMany, PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
+    except (TooMany, PaymentsUnavailable, PaymentsRefused, ForeignCheckout) as error:
         # The page shows the stored state; the worker keeps asking Stripe.
-        level = ERROR if ours(error) else WARNING
+        level = ERROR if is_our_fault(error) else WARNING
         log.log(level, "order page not fresh", order=order.id, error=str(error))
         trouble = "look"
     order = find(order.token)  # as it is after Stripe was asked
@@ -126,7 +132,7 @@ def _seats(order: Order, balance: Balance, cohort: Cohort | None, naming: Naming
     done = request.args.get("done", "")
     return SeatsView(
         each=each,
-        forms={seat.number: naming.forms.get(seat.number) or fresh(seat) for seat in each},
+        forms={seat.number: naming.forms.get(seat.number) or seat_form(seat) for seat in each},
         notices=naming.notices,
         done=done if done in DONE else "",
         changeable=balance.access == "given" and not past,
@@ -135,7 +141,7 @@ def _seats(order: Order, balance: Balance, cohort: Cohort | None, naming: Naming
     )
 
 
-def fresh(seat: participants.Seat) -> ParticipantForm:
+def seat_form(seat: participants.Seat) -> ParticipantForm:
     """Return the form for a seat, with its present participant if there is one."""
     known = {"name": seat.participant.name, "email": seat.participant.email}
     return ParticipantForm(formdata=None, prefix=f"seat{seat.number}", data=known)
@@ -149,7 +155,7 @@ def private(page: str, status: int) -> Response:
     return answer
 
 
-def waited(since: str) -> float | None:
+def seconds_waited(since: str) -> float | None:
     """Return for how many seconds a buyer has waited for the payment page, or None.
 
     `since` is what the page's address says, in seconds since 1970. After some time nobody is sent
@@ -159,7 +165,7 @@ def waited(since: str) -> float | None:
     return seconds if 0 <= seconds < WAITING_SECONDS else None
 
 
-def onward(address: str) -> AnyResponse:
+def redirect_without_referer(address: str) -> AnyResponse:
     """Redirect without a Referer: this page's address holds a token."""
     answer = redirect(address, 303)
     answer.headers["Referrer-Policy"] = "no-referrer"
@@ -193,7 +199,7 @@ def state(order: Order) -> OrderState:
     return found
 
 
-def detached(order: Order) -> Order:
+def detach(order: Order) -> Order:
     """Detach the order from the session and end the transaction, before Stripe is called."""
     if order in db.session:
         db.session.refresh(order)

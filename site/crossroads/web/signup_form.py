@@ -45,7 +45,7 @@ class Signup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToWait:
+class WaitingForm:
     """What a page shows of the form for the waiting list of one cohort."""
 
     place: CohortAvailability
@@ -58,10 +58,12 @@ def empty() -> Signup:
     return Signup(form=SignupForm(formdata=None))
 
 
-def to_wait(course: Course, place: CohortAvailability, signup: Signup | None = None) -> ToWait:
+def waiting_form(
+    course: Course, place: CohortAvailability, signup: Signup | None = None
+) -> WaitingForm:
     """Return the form for a cohort's waiting list, empty when not given."""
     consent = waiting_list.wording(current.content(), course.slug, place.cohort.code)
-    return ToWait(place=place, consent=consent, signup=signup or empty())
+    return WaitingForm(place=place, consent=consent, signup=signup or empty())
 
 
 def empty_with_source() -> Signup:
@@ -123,7 +125,7 @@ def receive(
         state="done",
         email=form.email.data,
         resent=form.action.data == "again",
-        meant=domain_hints.meant(form.email.data),
+        meant=domain_hints.suggest(form.email.data),
     )
 
 

@@ -10,7 +10,7 @@ from crossroads.database.writing_session import writing_session
 from crossroads.fulfillment import checkouts
 from crossroads.orders import ledger
 from crossroads.orders.checkout import queue
-from crossroads.payments import Gateway, PaymentsError, ours, why
+from crossroads.payments import Gateway, PaymentsError, is_our_fault, why
 from crossroads.worker.loop import Loop
 from models import CheckoutRequest, Order, now
 
@@ -61,14 +61,14 @@ class CheckoutOpener(Loop):
             log.info("checkout opened", order=order.id, attempt=job.attempts)
         except PaymentsError as error:
             log.log(
-                ERROR if ours(error) else WARNING,
+                ERROR if is_our_fault(error) else WARNING,
                 "checkout not opened",
                 order=order.id,
                 attempt=job.attempts,
                 error=str(error),
             )
             with writing_session(self._engine) as session:
-                if ours(error):
+                if is_our_fault(error):
                     queue.give_up(session, job, why(error))
                 else:
                     queue.postpone(session, job)

@@ -21,7 +21,13 @@ from crossroads.mail.composer import Composer, NoAddress
 from crossroads.mail.eligibility import Receiver
 from crossroads.mail.kinds import About, kind_of
 from crossroads.mail.mx import Domains
-from crossroads.mail.smtp import Bounced, Mailer, PermanentFailure, ServerAway, TemporaryFailure
+from crossroads.mail.smtp import (
+    Bounced,
+    Mailer,
+    PermanentFailure,
+    ServerUnavailable,
+    TemporaryFailure,
+)
 from crossroads.notifications import announcements, contexts
 from crossroads.notifications.contexts import Announced, Participant, Unpaid, WaitingLead
 from crossroads.orders import enrollments
@@ -168,7 +174,7 @@ class Worker(Loop):
         except (PermanentFailure, NoAddress) as error:
             return self._note(message, "dead", outbox.give_up, _reason(error))
         except Exception as error:  # also a mistake in a template: sent once that is fixed
-            away = isinstance(error, ServerAway)
+            away = isinstance(error, ServerUnavailable)
             last = outbox.is_last(message, server_away=away)
             outcome: Outcome = "dead" if last else "postponed"
             if away:
@@ -182,7 +188,7 @@ class Worker(Loop):
         return outcome
 
     def _send(self, message: Message, receiver: Receiver) -> None:
-        if self._domains and kind_of(message.kind).asks:
+        if self._domains and kind_of(message.kind).asks_to_confirm:
             refusal = self._domains.refusal(message.recipient)
             if refusal:
                 raise Bounced(refusal)

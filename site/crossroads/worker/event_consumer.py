@@ -14,7 +14,7 @@ from models import now
 log = structlog.get_logger("crossroads.worker")
 
 
-class Settler(Loop):
+class EventConsumer(Loop):
     """Settles orders in its own thread, so that a slow Stripe does not delay mail."""
 
     name = "settler"

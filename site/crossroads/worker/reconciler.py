@@ -14,7 +14,7 @@ from crossroads.worker.loop import Periodic
 log = structlog.get_logger("crossroads.worker")
 
 
-class Sweeper(Periodic):
+class Reconciler(Periodic):
     """Sweeps in its own thread, so that a long sweep delays no event."""
 
     name = "sweeper"

@@ -15,7 +15,7 @@ from models.base import now, scrub
 log = structlog.get_logger("crossroads.worker")
 
 
-class Keeper(Periodic):
+class RetentionJob(Periodic):
     """Applies the retention rules in a thread of its own."""
 
     name = "keeper"

@@ -10,7 +10,7 @@ from crossroads.leads import search_index
 from crossroads.worker.loop import Periodic
 
 
-class Indexer(Periodic):
+class SearchIndexer(Periodic):
     """Indexes leads in a thread of its own."""
 
     name = "indexer"

@@ -89,7 +89,7 @@ def write() -> Response:
             db.session.rollback()
             writing(db.session)
             before = announcements.saved_from(db.session, key[0] if key else "") or abort(503)
-    if announcements.says(before, form.words()):
+    if announcements.has_values(before, form.words()):
         return _to(before)
     return _conflict(form, before)
 
@@ -107,7 +107,7 @@ def edit(announcement_id: int) -> Response:
         return _writing(form, found)
     if RESUMED in request.form or not form.validate():
         return _writing(form, found)
-    if announcements.says(found, form.words()):
+    if announcements.has_values(found, form.words()):
         return _to(found)
     if (
         found.state != AnnouncementState.DRAFT
@@ -153,7 +153,7 @@ def preview(announcement_id: int) -> Response:
 
 
 @bp.post("/announcements/<int:announcement_id>/trial")
-def try_it(announcement_id: int) -> Response:
+def send_test(announcement_id: int) -> Response:
     writing(db.session)
     found = _found(announcement_id)
     staff = db.session.get_one(User, access.signed_in().id)

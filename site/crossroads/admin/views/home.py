@@ -32,7 +32,7 @@ def home() -> str:
         disputed=sum(not one.inquiry for one in contested),
         inquiries=sum(one.inquiry and one.wants_answer for one in contested),
         late=lateness.late(db.session, at),
-        lost_payments=lost_checkouts.raised(db.session) if orders else [],
+        lost_payments=lost_checkouts.awaiting_staff(db.session) if orders else [],
         refunds_failed=refunds.failed(db.session) if orders else [],
         overbooked=seats.overbooked(db.session, current.content().courses, at) if orders else [],
         changed=_changed(at) if orders else [],

@@ -52,7 +52,7 @@ def release(lead_id: int) -> AnyResponse:
     writing(db.session)
     released = take_for_person(db.session, lead_id, Evidence(form="desk"))
     if released is not None:
-        waiting_list.ask_all(db.session, released)
+        waiting_list.send_confirmations(db.session, released)
         flash("A mail asks for the confirmation. Nothing else is sent before that.", "ok")
     db.session.commit()
     return redirect(url_for("admin_leads.lead", lead_id=lead_id), 303)

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 def lost() -> str:
     return render_template(
         "admin/lost.html",
-        lost=lost_checkouts.raised(db.session),
+        lost=lost_checkouts.awaiting_staff(db.session),
         payment_page=current.gateway().payment_page,
         money=money.display,
     )

@@ -45,8 +45,8 @@ def orders() -> str:
         list=listed,
         active_disputes=len(order_disputes.open_cases(db.session)),
         overbooked=seats.overbooked(db.session, current.content().courses, at),
-        others=identity.others(db.session, TEST),
-        lost=len(lost_checkouts.raised(db.session)),
+        others=identity.count_excluded(db.session, TEST),
+        lost=len(lost_checkouts.awaiting_staff(db.session)),
         at=at,
         standings=listing.standings(db.session, listed.shown.rows),
         cohorts=dict(courses),
@@ -124,7 +124,7 @@ def refund(order_id: int) -> AnyResponse:
         return redirect(url_for(".order", order_id=order_id), 303)
     form = RefundForm(found, balance)
     if form.number.data != str(
-        refunds.number(found, balance)
+        refunds.next_number(found, balance)
     ):  # the button may have been pressed twice
         flash("A refund was asked for since: see below, before you ask for another.", "warn")
         return redirect(url_for(".order", order_id=order_id), 303)
@@ -159,7 +159,7 @@ def refund(order_id: int) -> AnyResponse:
 
 
 @bp.post("/orders/<int:order_id>/refunds")
-def see_to(order_id: int) -> AnyResponse:
+def acknowledge_failure(order_id: int) -> AnyResponse:
     """Note what staff did about a refund that failed."""
     writing(db.session)
     status = RefundStatus.known(request.form.get("status", ""))
@@ -197,7 +197,7 @@ def _refund_page(
             numbers = refunds.choose(db.session, order, balance, taken, wanted)
             price = amount, taken
             form.returns.data = str(amount)
-            form.number.data = str(refunds.number(order, balance))
+            form.number.data = str(refunds.next_number(order, balance))
         except RefundError as error:
             refusal = str(error)
     page = render_template(

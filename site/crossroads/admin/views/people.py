@@ -29,7 +29,7 @@ def show(address_hash: str) -> str:
     return render_template(
         "admin/person.html",
         person=found,
-        ahead=person.ahead(found, current.content(), now().date()),
+        ahead=person.upcoming_seats(found, current.content(), now().date()),
     )
 
 

@@ -48,7 +48,7 @@ def _signed_in_person() -> str:
 @limiter.limit(TRIES, methods=["POST"], deduct_when=_refused, key_func=_typed_address)
 def login() -> AnyResponse:
     form = SignInForm()
-    going = access.local(form.next.data or request.args.get("next")) or url_for(access.HOME)
+    going = access.desk_path(form.next.data or request.args.get("next")) or url_for(access.HOME)
     if request.method != "POST":
         return redirect(going, 303) if access.staff() else _door(form)
     if not form.validate():
@@ -139,7 +139,7 @@ def _door(form: SignInForm, status: int = 200, notice: str = "") -> Response:
         "admin/login.html",
         form=form,
         notice=notice,
-        going=access.local(form.next.data or request.args.get("next")),
+        going=access.desk_path(form.next.data or request.args.get("next")),
         kept=access.preserved_fields(),
     )
     return make_response(page, status)

@@ -33,7 +33,7 @@ class Leftover:
     kept: dict[str, int] = field(default_factory=dict)
 
 
-def all_of_them(session: AnySession) -> Sequence[LeadImport]:
+def newest(session: AnySession) -> Sequence[LeadImport]:
     """Return the imports, the newest first."""
     return session.scalars(select(LeadImport).order_by(LeadImport.id.desc())).all()
 
@@ -65,7 +65,7 @@ REASONS: dict[str, ColumnElement[bool]] = {
 KEPT = or_(*REASONS.values())
 
 
-def weigh(session: AnySession, import_id: int) -> Leftover:
+def preview_undo(session: AnySession, import_id: int) -> Leftover:
     """Return how many leads an undo would remove and keep now."""
     theirs = select(func.count(Lead.id)).where(Lead.import_id == import_id)
     kept: dict[str, int] = {}

@@ -218,12 +218,12 @@ def rule_of(head: str) -> Rule | None:
     return Rule.GONE if head.startswith(OPT_OUTS) and not OTHER_CHANNELS.search(head) else None
 
 
-def elsewhere(head: str) -> bool:
+def other_channel(head: str) -> bool:
     """Return whether a column of this folded name is only about another channel, such as SMS."""
     return OTHER_CHANNELS.search(head) is not None and EMAIL_TOO.search(head) is None
 
 
-def meant(cell: str) -> str:
+def parse_word(cell: str) -> str:
     """Return the word that a cell says, "" for an empty one. Raises NotKnown for other signs."""
     if word := fold(cell):
         return word
@@ -239,7 +239,7 @@ def meant(cell: str) -> str:
 
 def standing(rule: Rule, cell: str) -> Standing | None:
     """Return the status that a cell gives; None for none. Raises NotKnown."""
-    word = meant(cell)
+    word = parse_word(cell)
     if not word and rule is Rule.STATE:
         return Standing.AGREED
     if word in NOTHING:

@@ -65,7 +65,7 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
     rest = [
         column.place
         for column in plan.rest
-        if column.place not in plan.ignored and not status.elsewhere(fold(column.head))
+        if column.place not in plan.ignored and not status.other_channel(fold(column.head))
     ]
     others = {place: Seen() for place in rest}
     watched = [*judged.items(), *suspects.items(), *others.items()]

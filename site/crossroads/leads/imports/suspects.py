@@ -14,9 +14,9 @@ from crossroads.leads.imports.status import (
     YES,
     NotKnown,
     Standing,
-    elsewhere,
     fold,
-    meant,
+    other_channel,
+    parse_word,
 )
 from crossroads.leads.imports.times import looks_like_time
 
@@ -51,7 +51,7 @@ FILES: Final = re.compile(
     r"|abgemeldet|abmeldungen|gesperrt|désabonnés|bajas|do not (e ?)?mail)\b"
 )
 # Postal addresses, as Salesforce's MailingCity, and numbers of records.
-PLACES: Final = re.compile(
+LOCATIONS: Final = re.compile(
     r"((mailing|postal|billing|shipping|home|work|other|default) )*(address )?"
     r"(street|city|town|zip( code)?|postal code|postcode|country( code)?|latitude|longitude"
     r"|geocode accuracy|address( line)?( \d)?)|(.* )?u?u?id"
@@ -118,12 +118,12 @@ DENIED: Final = frozenset(word for word in NO if len(word) > 1) | {"nie", "jamai
 
 def suspect(head: str) -> bool:
     """Return whether an unknown column of this folded name could mark people who left."""
-    return not (harmless(head) or elsewhere(head)) and SUSPECT.search(head) is not None
+    return not (harmless(head) or other_channel(head)) and SUSPECT.search(head) is not None
 
 
 def harmless(head: str) -> bool:
     """Return whether a column of this folded name is known to mean something else."""
-    return head in HARMLESS or PLACES.fullmatch(head) is not None
+    return head in HARMLESS or LOCATIONS.fullmatch(head) is not None
 
 
 def named_gone(name: str) -> str:
@@ -149,7 +149,7 @@ def could_say_no(head: str, values: Collection[str]) -> bool:
     It could when all its values are yes or no, or when it has few of them and one is a no, the name
     has to do with mail, or either is in letters that nobody here reads.
     """
-    if not values or harmless(head) or elsewhere(head):
+    if not values or harmless(head) or other_channel(head):
         return False
     if all(_flag(value) for value in values):
         return True
@@ -174,7 +174,7 @@ def foreign(text: str) -> bool:
 
 def _flag(value: str) -> bool:
     try:
-        return meant(value) in YES | NO
+        return parse_word(value) in YES | NO
     except NotKnown:
         return len(value) == 1 and value not in EMPTY  # a sign that is not known
 

@@ -19,8 +19,8 @@ from crossroads.content import Content, Course
 from crossroads.leads import consent, search_index
 from crossroads.leads.lifecycle import CONFIRM_DAYS, Touch
 from crossroads.mail import addresses
-from crossroads.ops.demo.people import DOMAINS, everybody
-from crossroads.ops.demo.tables import WORD, Values, highest, indexed_at_last, load, number_on
+from crossroads.ops.demo.people import DOMAINS, all_people
+from crossroads.ops.demo.tables import WORD, Values, deferred_indexes, highest, load, number_on
 from models import ConsentEvent, Enrollment, Lead, Order, OrderEvent, now
 from models.base import table_of
 from models.consent import ConsentKind
@@ -104,7 +104,7 @@ def fill(
     """
     made: dict[str, int] = {}
     year = Year(content, connection, leads=leads, seed=seed, key=suppression_key)
-    with _without_collector(), indexed_at_last(connection) as words:
+    with _without_collector(), deferred_indexes(connection) as words:
         for start in range(0, leads, PART):
             number = min(PART, leads - start)
             for table, columns, rows in year.part(start, number, words):
@@ -139,7 +139,7 @@ class Year:
         self._random = Random(f"{seed}-{self._first}-{self._order}")  # noqa: S311, nobody is meant
         self._leads = leads
         self._key = key
-        self._people, self._weights = everybody()
+        self._people, self._weights = all_people()
         self._wording = content.site.signup.consent
         self._wording_hash = consent.wording_hash(self._wording)
         pages = [f"/compare/{comparison.slug}" for comparison in content.comparisons]

@@ -56,7 +56,7 @@ DOMAINS: Final = {
 PLAIN: Final = str.maketrans({"ł": "l", "ß": "ss", "ø": "o", "đ": "d", "æ": "ae", "'": ""})
 
 
-def everybody() -> tuple[list[tuple[str, str]], list[float]]:
+def all_people() -> tuple[list[tuple[str, str]], list[float]]:
     """Return each name with its mailbox name and its weight."""
     people: list[tuple[str, str]] = []
     weights: list[float] = []

@@ -37,7 +37,7 @@ WORDS: Final = Table(
 
 
 @contextmanager
-def indexed_at_last(connection: Connection) -> Iterator[Table]:
+def deferred_indexes(connection: Connection) -> Iterator[Table]:
     """Have rows added that are checked and indexed together; yields the table that takes words.
 
     One sort at the end costs half of what finding a place for each row does.

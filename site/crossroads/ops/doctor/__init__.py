@@ -83,7 +83,7 @@ def _addresses(settings: Settings, engine: Engine) -> Iterator[Finding]:
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:
-    problem = proxies.noted(settings.instance, settings.trusted_proxies)
+    problem = proxies.stored_problem(settings.instance, settings.trusted_proxies)
     if (
         problem is None
         and settings.base_url.startswith("https://")

@@ -18,7 +18,7 @@ def examine(engine: Engine, gateway: Gateway, account: Account | None) -> Iterat
     """Yield the findings; `account` is None when Stripe accepts no key."""
     try:
         with Session(engine) as session:
-            lost = lost_checkouts.raised(session)
+            lost = lost_checkouts.awaiting_staff(session)
             yield from (Finding("wrong", lost_checkouts.describe(one)) for one in lost)
             never = session.scalar(select(Reconciliation.read_until)) is None
         if never and account is not None:
@@ -47,7 +47,7 @@ def _account(engine: Engine, gateway: Gateway) -> Iterator[Finding]:
         )
         return
     with writing_session(engine) as session:
-        other = identity.meet(session, found)
+        other = identity.record_account(session, found)
     if other is None:
         yield Finding("fine", f"Stripe account {found}")
     else:

@@ -59,7 +59,7 @@ def _checkouts(
         alike.setdefault(f"{course.price.currency} {course.checkout!r}", course)
     for course in alike.values():
         try:
-            gateway.try_out(_purchase(settings, account, course))
+            gateway.create_and_expire(_purchase(settings, account, course))
         except PaymentsRefused as error:
             yield Finding(
                 "wrong",

@@ -47,7 +47,7 @@ def note(session: AnySession, listed: Iterable[Checkout], suppression_key: str) 
     ]
     # Before the numbers: an order locks the site first, and the version of its pages after that.
     for one in lost:
-        identity.admit(session, live=one.live)
+        identity.mode_of_new_order(session, live=one.live)
     _keep_numbers(session, max(one.number or 0 for one in ours))
     for one in lost:
         _store(session, one, suppression_key)
@@ -61,7 +61,7 @@ def undecided(session: AnySession, *, live: bool) -> Sequence[str]:
     return session.scalars(query.order_by(LostCheckout.made_at, LostCheckout.session_id)).all()
 
 
-def raised(session: AnySession) -> Sequence[LostCheckout]:
+def awaiting_staff(session: AnySession) -> Sequence[LostCheckout]:
     """Return the paid ones that wait for staff, oldest first; no test ones on a live site."""
     mode = func.coalesce(select(Site.stripe_mode).scalar_subquery(), LostCheckout.mode)
     query = select(LostCheckout).where(
@@ -72,7 +72,7 @@ def raised(session: AnySession) -> Sequence[LostCheckout]:
     return session.scalars(query.order_by(LostCheckout.made_at, LostCheckout.session_id)).all()
 
 
-def others(session: AnySession, mode: str) -> int:
+def count_excluded(session: AnySession, mode: str) -> int:
     """Count the lost checkouts in another mode than the database's."""
     theirs = LostCheckout.mode == mode
     query = select(func.count()).where(theirs, select(Site.stripe_mode).scalar_subquery() != mode)

@@ -62,14 +62,14 @@ def place(
     first. Raises SoldOut, TooManyHeld, and otherwise HasOpenCheckout for such an order.
     """
     raised = identity.raise_to_live(session, live=live)
-    mode = identity.admit(session, live=live)
+    mode = identity.mode_of_new_order(session, live=live)
     seats.lock(session, course, cohort)
     if raised:
         page_cache_version.advance(session)
-    again = requests.find_made(session, request_key)
+    again = requests.find_order(session, request_key)
     if again is not None:
         return again
-    older = requests.older(session, course, request_key, replaced)
+    older = requests.find_replaced(session, course, request_key, replaced)
     left = seats.seats_left(session, course, cohort)
     if older is not None and older.cohort == cohort.code:
         left += older.seats
@@ -139,7 +139,7 @@ def attach(session: AnySession, order_id: int, checkout: Checkout) -> Order:
     The reference alone proves nothing: anyone can add one to the address of a payment link.
     https://docs.stripe.com/payment-links/url-parameters
     """
-    identity.greet(session, order_id, checkout.site, live=checkout.live)
+    identity.adopt_mode(session, order_id, checkout.site, live=checkout.live)
     order = lock(session, order_id)
     ours = checkout.reference == checkout.made_for == order.token and identity.is_ours(
         session, checkout.site

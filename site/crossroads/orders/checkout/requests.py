@@ -22,7 +22,7 @@ def key(form: str, typed: str) -> str:
     return "".join(sha256(part.encode()).hexdigest()[:HALF] for part in parts)
 
 
-def find_made(session: AnySession, request_key: str) -> Order | None:
+def find_order(session: AnySession, request_key: str) -> Order | None:
     """Return the order that the request created, unless that was canceled."""
     return session.scalar(_with_key(fresh_key(session, request_key)))
 
@@ -37,7 +37,9 @@ def fresh_key(session: AnySession, request_key: str) -> str:
     return request_key
 
 
-def older(session: AnySession, course: Course, request_key: str, token: str) -> Order | None:
+def find_replaced(
+    session: AnySession, course: Course, request_key: str, token: str
+) -> Order | None:
     """Return the buyer's order that a new one replaces, if it still holds seats.
 
     The token of the order, or the same form, proves whose it is. An email address proves nothing:

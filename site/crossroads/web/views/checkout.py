@@ -30,11 +30,17 @@ from crossroads.orders.checkout.holds import HoldLimits, TooManyHeld
 from crossroads.orders.checkout.placement import HasOpenCheckout, SoldOut
 from crossroads.orders.lifecycle import ForeignCheckout
 from crossroads.orders.seats import CohortAvailability
-from crossroads.payments import PaymentsAway, PaymentsCrowded, PaymentsRefused, ours, why
+from crossroads.payments import (
+    PaymentsRefused,
+    PaymentsUnavailable,
+    TooManyCalls,
+    is_our_fault,
+    why,
+)
 from crossroads.web import order_page, signup_form
 from crossroads.web.forms import SEATS_AT_ONCE, EnrollForm, SignupForm
 from crossroads.web.order_view import Trouble
-from crossroads.web.signup_form import Signup, ToWait
+from crossroads.web.signup_form import Signup, WaitingForm
 from models import Order, db, now, writing
 from models.order import OrderState
 
@@ -82,11 +88,11 @@ def enroll(slug: str) -> AnyResponse:
         return _summary(course, form, 409, notice="full", left=error.left)
     except TooManyHeld:
         return _summary(course, form, 429, notice="held")
-    except PaymentsCrowded:  # Stripe was not asked: the earlier order is as it was
+    except TooManyCalls:  # Stripe was not asked: the earlier order is as it was
         log.warning("older order not ended", error="crowded")
         return _summary(course, form, 503, notice="busy")
-    except (PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
-        fault = ours(error)
+    except (PaymentsUnavailable, PaymentsRefused, ForeignCheckout) as error:
+        fault = is_our_fault(error)
         log.log(ERROR if fault else WARNING, "older order not ended", error=str(error))
         return _summary(course, form, 503, notice="ours" if fault else "away")
     if placed is None:
@@ -101,13 +107,13 @@ def order(token: str) -> AnyResponse:
     A buyer who waits for the payment page, and nobody else, is sent on to it once it is made.
     """
     found = order_page.find(token)
-    waited = order_page.waited(request.args.get("pay", ""))
+    waited = order_page.seconds_waited(request.args.get("pay", ""))
     if waited is None or order_page.state(found) != "open":
         return order_page.show(found)
     job = queue.find(db.session, found.id)
     db.session.refresh(found)  # after that look: the worker may just have made it
     if found.session_url is not None:
-        return order_page.onward(found.session_url)
+        return order_page.redirect_without_referer(found.session_url)
     if job is None or job.trouble:  # the worker has given up
         return order_page.show(found, trouble=UNOPENED[job.trouble if job else "away"])
     return order_page.show(found, waited=waited)
@@ -118,12 +124,12 @@ def act(token: str) -> AnyResponse:
     """Go on to pay, or cancel an order that is not paid. Raises TooMany."""
     # Anyone with the address may act: the page that was sent to it is of no other site. (Its
     # referrer policy has older browsers send no Origin, so there is nothing to look at either.)
-    found = order_page.detached(order_page.find(token))
+    found = order_page.detach(order_page.find(token))
     rate_limits.count((current.settings().order_look_limit, "order", found.token))
     if request.form.get("action") == "cancel":
         try:
             _cancel(found, "buyer")
-        except (PaymentsAway, PaymentsRefused, ForeignCheckout) as error:
+        except (PaymentsUnavailable, PaymentsRefused, ForeignCheckout) as error:
             log.warning("order not canceled", order=found.id, error=str(error))
             return order_page.show(found, trouble="cancel")
         return redirect(f"/orders/{token}", 303)
@@ -137,11 +143,11 @@ def invoice(token: str) -> AnyResponse:
     session_id = orders.paid_session(db.session, found)
     if session_id is None or not found.checkout_options.get("invoices"):
         abort(404)
-    found = order_page.detached(found)
+    found = order_page.detach(found)
     order_page.count_look(found)
     try:
         page = settlement.invoice_page(order_page.gateway(), session_id)
-    except (PaymentsAway, PaymentsRefused) as error:
+    except (PaymentsUnavailable, PaymentsRefused) as error:
         log.warning("invoice not found", order=found.id, error=str(error))
         page = None
     if page is None:
@@ -162,7 +168,7 @@ def _place(course: Course, form: EnrollForm) -> Order | None:
     settings = current.settings()
     address = addresses.parse(form.email.data, settings.suppression_key)
     request_key = _request_key(form)
-    known = requests.find_made(db.session, request_key)
+    known = requests.find_order(db.session, request_key)
     known_token = known.token if known else ""
     db.session.rollback()
     if known_token:  # no other order, and perhaps another call to Stripe
@@ -210,7 +216,7 @@ def _to_stripe(order: Order) -> AnyResponse:
 
     When as many wait for Stripe as may, the worker makes it and the order's page waits for it.
     """
-    detached = order_page.detached(order)
+    detached = order_page.detach(order)
     if order_page.state(detached) != "open":
         return redirect(f"/orders/{detached.token}", 303)
     url = detached.session_url
@@ -220,13 +226,13 @@ def _to_stripe(order: Order) -> AnyResponse:
                 db.engine, order_page.gateway(), detached, current.settings().base_url
             )
             url = checkout.url
-        except PaymentsCrowded:
+        except TooManyCalls:
             return _queue(detached)
-        except (PaymentsAway, PaymentsRefused) as error:
-            level = ERROR if ours(error) else WARNING
+        except (PaymentsUnavailable, PaymentsRefused) as error:
+            level = ERROR if is_our_fault(error) else WARNING
             log.log(level, "checkout not opened", order=detached.id, error=str(error))
             return order_page.show(detached, trouble=UNOPENED[why(error)])
-    return order_page.onward(url or f"/orders/{detached.token}")
+    return order_page.redirect_without_referer(url or f"/orders/{detached.token}")
 
 
 def _queue(order: Order) -> AnyResponse:
@@ -234,7 +240,7 @@ def _queue(order: Order) -> AnyResponse:
     queue.add(db.session, order.id)
     db.session.commit()
     log.info("checkout queued", order=order.id)
-    return order_page.onward(f"/orders/{order.token}?pay={int(time.time())}")
+    return order_page.redirect_without_referer(f"/orders/{order.token}?pay={int(time.time())}")
 
 
 def _summary(
@@ -265,7 +271,7 @@ def _summary(
         held_seats=_held_seats(),
         left=left,
         number=number,
-        meant=domain_hints.meant(form.email.data or ""),
+        meant=domain_hints.suggest(form.email.data or ""),
         total=money.display(amount, course.price.currency),
         totals=[
             money.display(course.price.amount * seats, course.price.currency)
@@ -283,12 +289,16 @@ def _held_seats() -> HoldLimits:
     )
 
 
-def _to_wait(course: Course, place: CohortAvailability | None, form: EnrollForm) -> ToWait | None:
+def _to_wait(
+    course: Course, place: CohortAvailability | None, form: EnrollForm
+) -> WaitingForm | None:
     """Return the form for the waiting list of dates that cannot be bought, with what was typed."""
     if place is None:
         return None
     typed = {"email": form.email.data, "name": form.name.data}
-    return signup_form.to_wait(course, place, Signup(form=SignupForm(formdata=None, data=typed)))
+    return signup_form.waiting_form(
+        course, place, Signup(form=SignupForm(formdata=None, data=typed))
+    )
 
 
 def _places(course: Course) -> list[CohortAvailability]:

@@ -144,7 +144,7 @@ def course(slug: str) -> Response:
         return {
             "places": found,
             "next_place": next_place,
-            "to_wait": signup_form.to_wait(course, full) if full and not next_place else None,
+            "to_wait": signup_form.waiting_form(course, full) if full and not next_place else None,
         }
 
     return _page("pages/course.html", share=f"courses/{slug}.png", live=places, course=course)
@@ -203,15 +203,15 @@ def share(name: str) -> Response:
 
 @bp.get("/static/<digest>/<path:name>")
 def static(digest: str, name: str) -> Response:
-    shelf = current.store()
-    data = shelf.file(name)
+    store = current.store()
+    data = store.file(name)
     if data is None:
         abort(404)
     kind = STATIC_KINDS.get(PurePath(name).suffix, "application/octet-stream")
     response = make_response(data, 200, {"Content-Type": kind})
     # A page kept by a browser from before a change may ask for old files by their old
     # address: it gets the present ones, but must not keep them under that name.
-    latest = digest == shelf.digest
+    latest = digest == store.digest
     response.headers["Cache-Control"] = STATIC_FOREVER if latest else "no-cache"
     response.add_etag()
     response.make_conditional(request)

@@ -70,7 +70,7 @@ def unsubscribe(token: str) -> Response:
     proof = evidence("one-click" if one_click else "unsubscribe")
     writing(db.session)
     left_at = None if undo else now()
-    announcements.credit(
+    announcements.record_unsubscribe(
         db.session, token, mailed_links.reference(request.args.get("mail", "")), left_at
     )
     act = leads.undo_unsubscribe if undo else leads.unsubscribe

@@ -28,13 +28,13 @@ def page(token: str) -> Response:
         enrollment=found,
         order=order,
         own=found.address_hash == order.address_hash,
-        access=enrollments.access(db.session, found),
+        access=enrollments.has_access(db.session, found),
         receipt=receipt,
         paid_at=schedule.local(cohort, receipt.paid_at),
         course=course,
         cohort=cohort,
         first=next(iter(meetings), None),
-        eve=schedule.eve(cohort) if cohort else None,
+        eve=schedule.day_before_start(cohort) if cohort else None,
         upcoming=schedule.upcoming(cohort, now()) if cohort else None,
         state=schedule.state(cohort, now()) if cohort else None,
         noindex=True,
@@ -49,7 +49,7 @@ def calendar(token: str) -> AnyResponse:
     cohort = course.cohort(found.cohort) if course and found else None
     if found is None or course is None or cohort is None:
         abort(404)
-    if enrollments.access(db.session, found) != "given":
+    if enrollments.has_access(db.session, found) != "given":
         # Their page says why there are no dates for them.
         answer = redirect(f"/enrollments/{token}", 303)
         answer.headers.update(HEADERS)

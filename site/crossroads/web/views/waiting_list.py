@@ -40,7 +40,7 @@ def join(slug: str) -> Response:
     page = render_template(
         "waiting_list/join.html",
         course=course,
-        to_wait=signup_form.to_wait(course, place, signup),
+        to_wait=signup_form.waiting_form(course, place, signup),
         noindex=True,
     )
     return make_response(page, status, headers)
