@@ -34,8 +34,8 @@ def first_line(error: BaseException) -> str:
 
     The rest of a database error is the statement with its values.
     """
-    said = str(getattr(error, "orig", None) or error).strip()
-    return mask_email(said.splitlines()[0]) if said else type(error).__name__
+    text = str(getattr(error, "orig", None) or error).strip()
+    return mask_email(text.splitlines()[0]) if text else type(error).__name__
 
 
 def configure(*, json: bool) -> None:

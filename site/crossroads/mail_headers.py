@@ -67,12 +67,12 @@ def _mailbox(start: str, address: "Address") -> str:
     name = one_line(address.display_name)
     if not name:
         return f"{start} {address.addr_spec}"
-    said = _phrase(name)
+    encoded = _phrase(name)
     # A quoted name is never folded, so a long one is encoded.
-    if not said or len(start) + 1 + len(said) > LINE:
+    if not encoded or len(start) + 1 + len(encoded) > LINE:
         text = _encoded(start, name)
     else:
-        text = f"{start} {said}"
+        text = f"{start} {encoded}"
     rest = f"<{address.addr_spec}>"
     last = text.rpartition("\r\n")[2]
     gap = " " if len(last) + 1 + len(rest) <= LINE else "\r\n "
@@ -122,8 +122,8 @@ def _encoded(start: str, text: str) -> str:
     def close() -> None:
         nonlocal part, length
         data = part.encode()
-        said = b64encode(data).decode() if base64 else "".join(map(_quoted, part))
-        lines.append(f" =?utf-8?{'b' if base64 else 'q'}?{said}?=")
+        encoded = b64encode(data).decode() if base64 else "".join(map(_quoted, part))
+        lines.append(f" =?utf-8?{'b' if base64 else 'q'}?{encoded}?=")
         part, length = "", 0
 
     room = min(WORD, LINE - len(start) - 1) - len("=?utf-8?q??=")

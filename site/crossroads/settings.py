@@ -235,9 +235,9 @@ def load(root: Path, **given: Any) -> Settings:
             "sk_test_… or rk_test_…"
         )
     if settings.production:
-        told = {problem.partition(":")[0] for problem in problems}
+        named = {problem.partition(":")[0] for problem in problems}
         problems += [
-            one for one in production_rules.unsafe(settings) if one.partition(":")[0] not in told
+            one for one in production_rules.unsafe(settings) if one.partition(":")[0] not in named
         ]
     if problems:
         raise SettingsError(problems)

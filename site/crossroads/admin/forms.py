@@ -221,7 +221,7 @@ class EnrollmentFilterForm(FilterForm):
 
 
 class ExportForm(DeskForm):
-    """The kind of file; which rows go in is said as in the list's address."""
+    """The kind of file; the rows are chosen by the list's address."""
 
     format = SelectField(choices=list(export.KINDS))
 
@@ -279,14 +279,14 @@ class RefundForm(DeskForm):
 
 
 def _refundable(order: Order, balance: Balance) -> list[tuple[str, str]]:
-    def said(seats: int | None) -> str:
+    def described(seats: int | None) -> str:
         amount, taken = refunds.price(order, balance, seats, None)
         text = money.display(amount, order.currency)
         return f"{text}, {taken} {'seat' if taken == 1 else 'seats'}"
 
-    parts = [(str(seats), said(seats)) for seats in range(1, balance.seats_left)]
+    parts = [(str(seats), described(seats)) for seats in range(1, balance.seats_left)]
     return [
-        ("all", f"The full remaining amount: {said(None)}"),
+        ("all", f"The full remaining amount: {described(None)}"),
         *parts,
         ("amount", "An amount, no seat"),
     ]

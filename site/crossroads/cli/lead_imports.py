@@ -84,7 +84,7 @@ def import_leads(
         outcome = importer.assess(session)
         parts = importer.parts(session)
         session.rollback()
-        for line in _told(read, repeated, outcome, would=dry_run):
+        for line in _report_lines(read, repeated, outcome, would=dry_run):
             click.echo(line)
         if not dry_run:
             _take(
@@ -191,13 +191,13 @@ def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFil
     session.commit()
     if read.wrong:
         more = read.wrong - len(read.mistakes)
-        told = [*read.mistakes, *([f"and {count(more, 'mistake')} more"] if more else [])]
-        lines = "\n".join(f"{file}: {mistake}" for mistake in told)
+        listed = [*read.mistakes, *([f"and {count(more, 'mistake')} more"] if more else [])]
+        lines = "\n".join(f"{file}: {mistake}" for mistake in listed)
         fail(f"nothing was imported: {count(read.wrong, 'mistake')} in the file\n{lines}")
     return read, repeated
 
 
-def _told(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> Iterator[str]:
+def _report_lines(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> Iterator[str]:
     """Print the result of an import, or of a dry run."""
     if would:
         yield "nothing is written; this is what would happen:"

@@ -55,12 +55,12 @@ def refund(
         numbers = refunds.choose(db.session, order, balance, taken, wanted)
     except ValueError as error:
         fail(error)
-    said = f"{money.display(price, order.currency)} and {taken} of {order.seats} seats"
+    summary = f"{money.display(price, order.currency)} and {taken} of {order.seats} seats"
     if 0 < taken < order.seats:
-        said += f" ({refunds.seats_text(numbers)})"
+        summary += f" ({refunds.seats_text(numbers)})"
     db.session.rollback()
     if not yes:
-        click.confirm(f"Return {said} of order {number}?", abort=True)
+        click.confirm(f"Return {summary} of order {number}?", abort=True)
     writing(db.session)
     try:
         reference = refunds.request(
@@ -77,7 +77,7 @@ def refund(
     made = ledger.balance_of(db.session, order).refund(reference)
     if made is None or not made.counts:
         fail(f"Stripe did not make it: {made.reason if made else 'it is not there'}")
-    click.echo(f"{said} of order {number}: {made.status}; the order is {order.state}")
+    click.echo(f"{summary} of order {number}: {made.status}; the order is {order.state}")
 
 
 @group.command("purge")

@@ -181,7 +181,7 @@ def load(folder: Path, *, today: date | None = None) -> Content:
     addresses = [f"/compare/{file.slug}" for file in files["comparisons"]]
     addresses += [f"/courses/{slug}" for slug in courses]
 
-    # Of two problems with one field the first is told, so these come before the shapes.
+    # Of two problems with one field the first is reported, so these come before the shapes.
     problems += _slugs(files["comparisons"])
     problems += _slugs(files["courses"])
     problems += _topics(files["comparisons"])
@@ -288,12 +288,12 @@ def _check(
     problems += [file.problem(path, message, line) for path, line, message in read.mistakes]
     if read.mistakes and read.value is None:  # not valid YAML: there is nothing to validate
         return None
-    told = {path for path, _, _ in read.mistakes}
+    reported = {path for path, _, _ in read.mistakes}
     for path, message in (*rule(read.value), *rules.shape(model, read)):
-        if path not in told:
-            told.add(path)
+        if path not in reported:
+            reported.add(path)
             problems.append(file.problem(path, message))
-    return None if told else model.model_validate(read.value)
+    return None if reported else model.model_validate(read.value)
 
 
 def _slugs(files: list[File]) -> Iterator[Problem]:

@@ -59,11 +59,11 @@ def problems(text: str, base_url: str, pages: Collection[str]) -> Iterator[str]:
                 whole = "" if link.address.startswith("/") else base_url
                 yield _wrong(link, _nearest(ours, pages, whole), NO_PAGE)
         elif not link.bare and not _leads(link.address, base_url):
-            yield _wrong(link, _meant(link.address, base_url, pages), WHOLE)
+            yield _wrong(link, _suggest(link.address, base_url, pages), WHOLE)
 
 
-def _wrong(link: markdown.Link, meant: str, otherwise: str) -> str:
-    proposal = f"did you mean {meant}?" if meant else otherwise
+def _wrong(link: markdown.Link, suggestion: str, otherwise: str) -> str:
+    proposal = f"did you mean {suggestion}?" if suggestion else otherwise
     return f"line {link.line}: {unquote(link.source)} leads nowhere: {proposal}"
 
 
@@ -94,7 +94,7 @@ def _is_page(path: str, pages: Collection[str]) -> bool:
 
 
 def _nearest(path: str, pages: Collection[str], base_url: str = "") -> str:
-    """Return the page of this site that was meant, with the query that was typed, or nothing."""
+    """Return the most similar page of this site, with the typed query; "" for none."""
     bare = unquote(ENDS.split(path)[0])
     typed = bare.rstrip("/").lower()
     last = typed.rpartition("/")[2]
@@ -141,10 +141,10 @@ def _is_mailbox(address: str) -> bool:
     return True
 
 
-def _meant(address: str, base_url: str, pages: Collection[str]) -> str:
-    """Return the address that was meant, nothing where that cannot be told."""
+def _suggest(address: str, base_url: str, pages: Collection[str]) -> str:
+    """Return the address that the link was probably meant to have; "" when unclear."""
     scheme = SCHEME.match(address)
-    # What is twice there, or has one slash too few or too many, is said once and whole.
+    # A repeated scheme, or one with too few or too many slashes, is dropped and added once.
     bare = re.sub(r"^(?:https?:?/*)+", "", address, flags=re.IGNORECASE).lstrip("/")
     if scheme and scheme[1].lower() == "tel":
         digits = re.sub(r"[^0-9+]", "", unquote(address))

@@ -127,22 +127,22 @@ def _timezone(name: str, zone: Zone, year: int) -> "Timezone":
     """Return the zone as a part of the file, its rules in force from the year before this one."""
     from icalendar import Timezone, TimezoneDaylight, TimezoneStandard, vRecur
 
-    said = Timezone()
-    said.add("tzid", name)
+    component = Timezone()
+    component.add("tzid", name)
     if not zone.rules:
         always = TimezoneStandard()
         always.add("dtstart", datetime(year - 1, 1, 1))  # noqa: DTZ001 - by the clocks there
         always.add("tzoffsetfrom", zone.standard)
         always.add("tzoffsetto", zone.standard)
-        said.add_component(always)
+        component.add_component(always)
     for rule in zone.rules:
         change = TimezoneStandard() if rule.after == zone.standard else TimezoneDaylight()
         change.add("dtstart", rule.first_onset(year - 1))
         change.add("rrule", vRecur(rule.recurrence))
         change.add("tzoffsetfrom", rule.before)
         change.add("tzoffsetto", rule.after)
-        said.add_component(change)
-    return said
+        component.add_component(change)
+    return component
 
 
 def _days(cohort: Cohort, weekly: Weekly) -> list[date]:

@@ -57,18 +57,18 @@ def batches(connection: Connection, query: Select[Any]) -> Iterator[Sequence[tup
 
 def formatted(sheet: Sheet, columns: Columns, dialect: str) -> dict[str, Any]:
     """Return the columns with amounts as decimals, and times in ISO 8601 and UTC, to the second."""
-    said = {}
+    result = {}
     for name, column in columns.items():
         if name in sheet.amounts:
-            said[name] = decimal(column, columns["currency"])
+            result[name] = decimal(column, columns["currency"])
         elif is_time(column) and dialect == "sqlite":
             stored = type_coerce(column, String)
-            said[name] = func.replace(func.substr(stored, 1, 19), " ", "T").concat("Z")
+            result[name] = func.replace(func.substr(stored, 1, 19), " ", "T").concat("Z")
         elif is_time(column):
-            said[name] = func.to_char(func.timezone("UTC", column), ISO)
+            result[name] = func.to_char(func.timezone("UTC", column), ISO)
         else:
-            said[name] = column
-    return said
+            result[name] = column
+    return result
 
 
 def decimal(amount: ColumnElement[int], currency: ColumnElement[str]) -> ColumnElement[str]:

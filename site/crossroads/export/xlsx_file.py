@@ -90,7 +90,7 @@ def write(
 def _asked(connection: Connection, sheet: Sheet, which: Filter) -> tuple[Select[Any], list[str]]:
     """Return the query for all cells as text, NULL as empty, and the XML template of each cell."""
     found = rows.selected(sheet, which).subquery()
-    said: list[Any] = []
+    values: list[Any] = []
     cells: list[str] = []
     for name, column in rows.formatted(sheet, found.c, connection.dialect.name).items():
         time = rows.is_time(found.c[name])
@@ -98,9 +98,9 @@ def _asked(connection: Connection, sheet: Sheet, which: Filter) -> tuple[Select[
         value = _days(found.c[name], connection.dialect.name) if time else column
         if not (time or number) and getattr(column.type, "length", None) is None:
             value = func.substr(value, 1, TEXT_MAX)
-        said.append(func.coalesce(as_type(value, Text), ""))
+        values.append(func.coalesce(as_type(value, Text), ""))
         cells.append(TIME if time else NUMBER if number else TEXT)
-    return select(*said).order_by(next(iter(found.c))), cells
+    return select(*values).order_by(next(iter(found.c))), cells
 
 
 def _days(time: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:

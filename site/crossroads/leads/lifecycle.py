@@ -313,7 +313,7 @@ def release(session: AnySession, lead_id: int, evidence: Evidence) -> Lead | Non
 def erase(session: AnySession, lead: Lead, evidence: Evidence) -> None:
     """Remove the personal data from a lead and its ledger; the row and the events stay."""
     search_index.remove(session, [lead.id])
-    batches.forget(session, lead)
+    batches.erase(session, lead)
     personal_data.erase(lead)
     for waiting in _waiting(session, lead):
         session.delete(waiting)

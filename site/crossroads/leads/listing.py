@@ -133,8 +133,8 @@ class LeadFilter(Filter):
         return [(column, value) for column, value in given if value]
 
     def _waits(self) -> ColumnElement[bool]:
-        meant = select(Waiting.lead_id).where(WAITS, *of_course(Waiting, self.waiting))
-        return Lead.id.in_(meant)
+        waiting_ids = select(Waiting.lead_id).where(WAITS, *of_course(Waiting, self.waiting))
+        return Lead.id.in_(waiting_ids)
 
 
 def choices(session: AnySession) -> tuple[list[str], list[str]]:

@@ -46,12 +46,12 @@ def mark_words(text: str) -> str:
     plain = " ".join(fold(text).split())
     if plain.isascii():  # most are: in a tenth of the time
         return ASCII_BEGIN.sub(MARK, plain)
-    said: list[str] = []
+    marked: list[str] = []
     within = False
     for letter in plain:
         was_within, within = within, _in_word(letter)
-        said.append(MARK + letter if within and not was_within else letter)
-    return "".join(said)
+        marked.append(MARK + letter if within and not was_within else letter)
+    return "".join(marked)
 
 
 def lead_text(email: str, email_key: str, name: str) -> str:
@@ -112,11 +112,11 @@ def remove(session: AnySession, leads: Sequence[int]) -> None:
 
 def contains(term: str) -> ColumnElement[bool]:
     """Return the SQL condition that a lead's address or name has the term at a word's start."""
-    meant = _marked_term(term)
-    if not meant:
+    marked_term = _marked_term(term)
+    if not marked_term:
         return false()
     return or_(
-        Lead.words.contains(meant, autoescape=True),
+        Lead.words.contains(marked_term, autoescape=True),
         and_(Lead.words.is_(None), matches_person(Lead, term)),
     )
 

@@ -50,13 +50,13 @@ class Address:
 def parse(email: str, suppression_key: str) -> Address:
     """Parse an address that was typed or pasted. Raises email_validator.EmailNotValidError."""
     key = email_key(email)
-    meant = cleaned(email)
+    address_text = cleaned(email)
     hashed = address_hash(key, suppression_key)
-    if meant.isascii():
-        return Address(typed=meant, key=key, hash=hashed)
+    if address_text.isascii():
+        return Address(typed=address_text, key=key, hash=hashed)
     former = former_key(key)
     other = address_hash(former, suppression_key) if former != key else None
-    return Address(typed=meant, key=key, hash=hashed, former=other)
+    return Address(typed=address_text, key=key, hash=hashed, former=other)
 
 
 @lru_cache(maxsize=256)  # a form, its response and its mail use the same address
@@ -138,14 +138,14 @@ def email_key(email: str) -> str:
     Raises email_validator.EmailNotValidError, also when the key is too long to store:
     normalization turns one letter into up to eighteen.
     """
-    meant = cleaned(email)
-    if at_signs(meant) > 1:
+    address_text = cleaned(email)
+    if at_signs(address_text) > 1:
         raise EmailSyntaxError("An email address has a single @.")
-    if QUOTES.search(folded(meant)):
+    if QUOTES.search(folded(address_text)):
         raise EmailSyntaxError("An email address has no quotes: write it without them.")
-    address = validate_email(meant, check_deliverability=False)
+    address = validate_email(address_text, check_deliverability=False)
     key = f"{folded(address.local_part)}@{address.ascii_domain or address.domain}"
-    if len(key) > KEY_LENGTH or len(meant) > EMAIL_LENGTH:
+    if len(key) > KEY_LENGTH or len(address_text) > EMAIL_LENGTH:
         raise EmailSyntaxError("The address is too long.")
     return key
 

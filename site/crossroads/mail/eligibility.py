@@ -139,10 +139,10 @@ def _participant(
 
 def _knows_of(session: AnySession, enrollment: Enrollment) -> bool:
     """Return whether the participant was sent any mail about having the seat."""
-    told = [kind for kind in MailKind if kind.send_if is SendIf.SEAT_TAKEN]
+    seat_kinds = [kind for kind in MailKind if kind.send_if is SendIf.SEAT_TAKEN]
     heard = select(Message.id).where(
         Message.enrollment_id == enrollment.id,
-        Message.kind.in_(told),
+        Message.kind.in_(seat_kinds),
         Message.sent_at.is_not(None),
     )
     return session.scalar(heard.limit(1)) is not None

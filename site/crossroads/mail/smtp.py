@@ -233,35 +233,35 @@ def _judged(error: smtplib.SMTPException) -> TemporaryFailure | PermanentFailure
     """Convert an error of smtplib into a permanent or a temporary failure."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, reply = next(iter(error.recipients.values()))
-        said = _said("the mail server refused the receiver", code, reply)
+        text = _refusal_text("the mail server refused the receiver", code, reply)
         if not _is_final(code):
-            return _deferred(code, reply, said)
-        return Bounced(said) if _names_the_mailbox(code, reply) else PermanentFailure(said)
+            return _deferred(code, reply, text)
+        return Bounced(text) if _names_the_mailbox(code, reply) else PermanentFailure(text)
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return TemporaryFailure(
             f"the mail server refused the user or password of SMTP_URL: {error.smtp_code}"
         )
     if isinstance(error, smtplib.SMTPDataError):
-        said = _said("the mail server refused the mail", error.smtp_code, error.smtp_error)
+        text = _refusal_text("the mail server refused the mail", error.smtp_code, error.smtp_error)
         if _is_final(error.smtp_code):
-            return PermanentFailure(said)
-        return _deferred(error.smtp_code, error.smtp_error, said)
+            return PermanentFailure(text)
+        return _deferred(error.smtp_code, error.smtp_error, text)
     if isinstance(error, smtplib.SMTPSenderRefused):
         return ServerUnavailable(
-            _said("the mail server refused MAIL_FROM", error.smtp_code, error.smtp_error)
+            _refusal_text("the mail server refused MAIL_FROM", error.smtp_code, error.smtp_error)
         )
     if isinstance(error, smtplib.SMTPResponseException):
         return ServerUnavailable(
-            _said("the mail server is not ready", error.smtp_code, error.smtp_error)
+            _refusal_text("the mail server is not ready", error.smtp_code, error.smtp_error)
         )
     return TemporaryFailure(_unusable("the mail server", error))
 
 
-def _deferred(code: int, reply: bytes | str, said: str) -> TemporaryFailure:
+def _deferred(code: int, reply: bytes | str, text: str) -> TemporaryFailure:
     """Return the failure for a temporary refusal, of all mail or only of this one."""
     words = reply.decode("ascii", "replace") if isinstance(reply, bytes) else reply
     everyone = code == CLOSING or code in OURS or ITS_OWN_STATE.match(words)
-    return ServerUnavailable(said) if everyone else TemporaryFailure(said)
+    return ServerUnavailable(text) if everyone else TemporaryFailure(text)
 
 
 def _unusable(place: str, error: Exception) -> str:
@@ -283,7 +283,7 @@ def _names_the_mailbox(code: int, reply: bytes) -> bool:
     return code != FULL and not NOT_THE_MAILBOX.match(words) and "relay" not in words
 
 
-def _said(what: str, code: int, reply: bytes | str) -> str:
+def _refusal_text(what: str, code: int, reply: bytes | str) -> str:
     words = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return mask_email(f"{what}: {code} {' '.join(words.split())}")[:REPLY_LENGTH]
 

@@ -85,7 +85,7 @@ def change(announcement: Announcement, words: Mapping[str, object]) -> None:
 
 def count(session: AnySession, announcement: Announcement) -> int:
     """Count who would get the announcement if it were queued now."""
-    return _counted(session, _meant(announcement))
+    return _counted(session, _receivers(announcement))
 
 
 def queue(session: AnySession, announcement: Announcement, at: datetime) -> bool:
@@ -166,7 +166,7 @@ def progress(session: AnySession, announcement: Announcement) -> Progress:
         .group_by(Message.state)
     ).all()
     counts = {state: number for state, number, _ in rows}
-    rest = _meant(announcement).where(Lead.id > announcement.reached_id)
+    rest = _receivers(announcement).where(Lead.id > announcement.reached_id)
     ahead = _counted(session, rest) if announcement.next_at is not None else 0
     # Receivers who left before the outbox had their message count as held, too.
     unwritten = max(0, announcement.receivers - sum(counts.values()) - ahead)
@@ -205,29 +205,29 @@ def record_unsubscribe(
     )
 
 
-def _meant(announcement: Announcement) -> Select[Lead, Waiting]:
+def _receivers(announcement: Announcement) -> Select[Lead, Waiting]:
     """Return the query for the receivers, including suppressed ones."""
-    meant = LeadFilter.of(page=announcement.page, campaign=announcement.campaign).conditions()
+    filters = LeadFilter.of(page=announcement.page, campaign=announcement.campaign).conditions()
     query = select(Lead, Waiting)
     if announcement.waiting:
         course, _, cohort = announcement.waiting.partition("/")
         place = (Waiting.lead_id == Lead.id) & (Waiting.course == course)
         query = query.join(Waiting, place & (Waiting.cohort == cohort))
         asked: Any = Waiting.since
-        meant.append(WAITS)
+        filters.append(WAITS)
     else:
         query = query.outerjoin(Waiting, false())  # about no entry on a list
         asked = Lead.confirmed_at
-        meant.append(Lead.state == LeadState.CONFIRMED)
+        filters.append(Lead.state == LeadState.CONFIRMED)
     if announcement.queued_at is not None:
-        meant += [Lead.id <= announcement.last_id, asked <= announcement.queued_at]
-    return query.where(*meant)
+        filters += [Lead.id <= announcement.last_id, asked <= announcement.queued_at]
+    return query.where(*filters)
 
 
 def _rest(announcement: Announcement) -> Select[Lead, Waiting]:
     """Return the query for receivers without a message, in sending order."""
     held_back = exists().where(Suppression.address_hash == Lead.address_hash)
-    rest = _meant(announcement).where(Lead.id > announcement.reached_id, ~held_back)
+    rest = _receivers(announcement).where(Lead.id > announcement.reached_id, ~held_back)
     return rest.order_by(Lead.id)
 
 

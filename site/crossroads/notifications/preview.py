@@ -116,25 +116,25 @@ def _bought(content: Content) -> Bought:
     order.id = 1041
     discount, tax = order.amount // 10, order.amount // 20
 
-    def said(sum_: int) -> str:
+    def as_price(sum_: int) -> str:
         return money.display(sum_, currency)
 
     receipt = Receipt(
         number=order.id,
         item=order.item,
         seats=SEATS,
-        price=said(amount),
-        subtotal=said(order.amount),
-        discount=f"-{said(discount)}",
-        tax=said(tax),
+        price=as_price(amount),
+        subtotal=as_price(order.amount),
+        discount=f"-{as_price(discount)}",
+        tax=as_price(tax),
         tax_included=False,
-        total=said(order.amount - discount + tax),
+        total=as_price(order.amount - discount + tax),
         free=False,
         invoiced=True,
         returned=None,
         paid_at=now(),
     )
-    share = Returned(amount=said(amount), seats=1, kept=SEATS - 1, whole=False)
+    share = Returned(amount=as_price(amount), seats=1, kept=SEATS - 1, whole=False)
     return Bought(order=order, receipt=receipt, token=TOKEN, leave_token=TOKEN, returned=share)
 
 

@@ -53,7 +53,7 @@ def retry_with_new_key(
     order = ledger.lock(session, order_id)
     ledger.record(
         session, order, OrderEventKind.DUPLICATE, cause,
-            subject=duplicate.reference, amount=duplicate.amount,
+        subject=duplicate.reference, amount=duplicate.amount,
         status=f"{RefundStatus.ASKED}-{duplicate.tries + 1}",
     )  # fmt: skip
 
@@ -73,16 +73,16 @@ def record_status(
     counting = [one for one in found if one.counts]
     whole = sum(one.amount for one in counting) >= duplicate.amount
     if whole:
-        said = min(counting, key=lambda one: ALONG.index(one.status))
+        decisive = min(counting, key=lambda one: ALONG.index(one.status))
     else:
         failed = [one for one in found if not one.counts]
         if not failed:  # the rest is asked for, or was refused
             return
-        said = failed[0]
+        decisive = failed[0]
     number = ledger.record(
         session, order, OrderEventKind.DUPLICATE, cause,
-            subject=duplicate.reference, status=said.status,
-        stripe_id=said.id, amount=duplicate.amount, reason=said.failure_reason or "",
+        subject=duplicate.reference, status=decisive.status,
+        stripe_id=decisive.id, amount=duplicate.amount, reason=decisive.failure_reason or "",
     )  # fmt: skip
     if number is not None and whole and duplicate.asked:
         outbox.enqueue_for_order(session, MailKind.REFUND, order, number)
@@ -96,6 +96,6 @@ def record_refusal(
     """Record that Stripe refused to refund a duplicate. The caller holds the order's lock."""
     ledger.record(
         session, order, OrderEventKind.DUPLICATE, cause,
-            subject=duplicate.reference, status=RefundStatus.REFUSED,
+        subject=duplicate.reference, status=RefundStatus.REFUSED,
         amount=duplicate.amount, reason=reason,
     )  # fmt: skip

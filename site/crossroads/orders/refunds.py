@@ -151,10 +151,14 @@ def record_status(session: AnySession, order: Order, found: payments.Refund, cau
     was = before.refund(subject)
     if number is None or (was is not None and was.status in ("canceled", "failed")):
         return
-    told = was is not None and (was.counts or was.cause == LATE)
-    if told and not found.counts and (before.disputed or before.state == OrderState.DISPUTE_LOST):
+    buyer_knows = was is not None and (was.counts or was.cause == LATE)
+    if (
+        buyer_knows
+        and not found.counts
+        and (before.disputed or before.state == OrderState.DISPUTE_LOST)
+    ):
         return
-    if told != found.counts:
+    if buyer_knows != found.counts:
         kind = MailKind.REFUND if found.counts else MailKind.REFUND_FAILED
         outbox.enqueue_for_order(session, kind, order, number)
 

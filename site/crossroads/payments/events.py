@@ -72,16 +72,16 @@ def _object_id(found: Any) -> str:
 
 def _id_of(found: Any) -> str:
     """Return the id of an object, "" when it has none that can be an id of Stripe's."""
-    said = _value_of(found, "id")
-    return said if isinstance(said, str) and ID.fullmatch(said) else ""
+    value = _value_of(found, "id")
+    return value if isinstance(value, str) and ID.fullmatch(value) else ""
 
 
-def _created(read: Fields, said: object) -> datetime:
+def _created(read: Fields, value: object) -> datetime:
     """Return when it happened: in seconds, and in a thin event as a text of RFC 3339."""
-    if not isinstance(said, str):
+    if not isinstance(value, str):
         return read.time("created")
     try:
-        return datetime.fromisoformat(said).astimezone(UTC)
+        return datetime.fromisoformat(value).astimezone(UTC)
     except (OverflowError, ValueError):
         raise read.fault("created") from None
 

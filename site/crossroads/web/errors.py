@@ -122,7 +122,7 @@ def init_app(app: Flask, *, desk: Callable[[], Sequence[tuple[str, str]]]) -> No
         if isinstance(original, DATABASE_AWAY):
             return database_away(original)
         status = error.code or 500
-        if status == 404 and (address := _meant()):
+        if status == 404 and (address := _repaired_address()):
             moved = redirect(address, 308)
             # The address may hold a token.
             moved.headers.update({"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
@@ -261,13 +261,13 @@ def _typed() -> list[tuple[str, str]] | None:
         return None
 
 
-def _meant() -> str | None:
+def _repaired_address() -> str | None:
     """Return the page for an address with a slash or other characters added to its end."""
-    meant = mailed_links.clean(request.path)
+    repaired = mailed_links.clean(request.path)
     routes = current_app.create_url_adapter(request)
-    if meant is None or routes is None:
+    if repaired is None or routes is None:
         return None
-    path, added = meant
+    path, added = repaired
     if request.method not in ("GET", "HEAD") and not mailed_links.MAILED.match(path):
         return None  # a form that was typed is not lost on the way
     if not routes.test(path, "GET" if request.method == "HEAD" else request.method):

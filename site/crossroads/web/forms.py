@@ -77,9 +77,9 @@ def _short_lived(email: str) -> str | None:
     """Return the error message for an address at a disposable mailbox."""
     if not domain_hints.disposable(email_key(email).rpartition("@")[2]):
         return None
-    meant = domain_hints.suggest(email)
-    if meant:  # domains that imitate gmail.com are on the list, too
-        return f"Did you mean {meant}? Use an address you check"
+    suggestion = domain_hints.suggest(email)
+    if suggestion:  # domains that imitate gmail.com are on the list, too
+        return f"Did you mean {suggestion}? Use an address you check"
     return "Use a permanent address: disposable mailboxes stop working"
 
 
@@ -97,7 +97,7 @@ class PublicForm(SiteForm):
 class EnrollForm(PublicForm):
     """Who buys how many seats of which cohort. `request_key` makes a double click one order.
 
-    `amount` is what the button said, in the currency's smallest unit. `replaces` is the token of
+    `amount` is the amount on the button, in the currency's smallest unit. `replaces` is the token of
     the buyer's order that this one is to replace; `action` is "change" to be shown the form.
     """
 

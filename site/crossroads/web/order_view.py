@@ -45,7 +45,7 @@ class PageState(Labeled):
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """What was typed for the seats of an order and not taken: by seat, and what is to be said."""
+    """Rejected input for the seats of an order, by seat, and the message to show."""
 
     forms: Mapping[int, ParticipantForm] = field(default_factory=dict)
     notices: Sequence[str] = ()

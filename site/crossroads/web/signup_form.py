@@ -29,14 +29,14 @@ NO_STORE = "no-store"  # the answer to a form holds one person's input
 class Signup:
     """What a page shows of its sign-up form: empty, error or done, and what was typed.
 
-    `meant` is another address, when the one typed looks like a slip of it.
+    `suggestion` is another address, when the one typed looks like a slip of it.
     """
 
     form: SignupForm
     state: str = "empty"
     email: str = ""
     resent: bool = False
-    meant: str | None = None
+    suggestion: str | None = None
 
     @property
     def status(self) -> int:
@@ -125,7 +125,7 @@ def receive(
         state="done",
         email=form.email.data,
         resent=form.action.data == "again",
-        meant=domain_hints.suggest(form.email.data),
+        suggestion=domain_hints.suggest(form.email.data),
     )
 
 
@@ -143,10 +143,10 @@ def _touch(*, apart: bool) -> Touch:
     tags = {tag: _first(place.get(tag) for place in places) for tag in TAGS}
     if not apart:
         return Touch(page=request.path[:PAGE_LENGTH], **tags)
-    said = clean_tag(request.form.get("page")) or clean_tag(path) or ""
+    form_page = clean_tag(request.form.get("page")) or clean_tag(path) or ""
     # A form can claim to come from anywhere, and what a page is called outlives the person.
-    known = said.removesuffix("/enroll") in current.content().pages
-    return Touch(page=said if known else None, **tags)
+    known = form_page.removesuffix("/enroll") in current.content().pages
+    return Touch(page=form_page if known else None, **tags)
 
 
 def _first(tags: Iterable[str | None]) -> str | None:

@@ -192,12 +192,12 @@ class Worker(Loop):
             refusal = self._domains.refusal(message.recipient)
             if refusal:
                 raise Bounced(refusal)
-        told = self._told(message, receiver)
-        context = contexts.context(message, told, self._content(), self._composer.base_url)
+        subject = self._subject(message, receiver)
+        context = contexts.context(message, subject, self._content(), self._composer.base_url)
         mail = self._composer.compose(message.kind, message.recipient, message.reference, context)
         self._mailer.send(mail)
 
-    def _told(
+    def _subject(
         self, message: Message, receiver: Receiver
     ) -> Lead | Bought | Participant | Unpaid | WaitingLead | Announced:
         """Read what the mail is about, after the claim: an error here concerns this mail alone."""
@@ -262,7 +262,7 @@ def _report(message: Message, outcome: Outcome, error: str = "") -> Outcome:
 
 def _reason(error: Exception) -> str:
     """Return the error in one line without a whole address."""
-    said = first_line(error)
+    text = first_line(error)
     if not isinstance(error, TemporaryFailure | PermanentFailure | NoAddress):
-        said = f"{type(error).__name__}: {said}"
-    return said[: outbox.ERROR_LENGTH]
+        text = f"{type(error).__name__}: {text}"
+    return text[: outbox.ERROR_LENGTH]

@@ -289,8 +289,8 @@ def _trial(found: Announcement) -> "EmailMessage":
 
     settings = current.settings()
     composer = Composer(settings, Path(current_app.root_path) / "templates")
-    told = Announced(announcement=found, lead=None)
+    subject = Announced(announcement=found, lead=None)
     kind = outbox.announcement_kind(found)
     message = Message(address_hash="", kind=kind, recipient=access.signed_in().email)
-    context = contexts.context(message, told, current.content(), composer.base_url)
+    context = contexts.context(message, subject, current.content(), composer.base_url)
     return composer.compose(kind, message.recipient, message.reference, context | {"trial": False})

@@ -44,6 +44,6 @@ def home() -> str:
 
 
 def _changed(at: datetime) -> list[Affected]:
-    """Return the cohorts that are no longer as they were sold; too few seats are told apart."""
+    """Return the cohorts that are no longer as they were sold; too few seats are marked."""
     found = sold_cohorts.compare(db.session, current.content(), at.date())
     return [one for one in found if one.change != "fewer seats"]

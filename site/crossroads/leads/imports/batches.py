@@ -105,18 +105,17 @@ def of_lead(session: AnySession, lead: Lead) -> LeadImport | None:
     return session.get(LeadImport, lead.import_id) if lead.import_id else None
 
 
-def forget(session: AnySession, lead: Lead) -> None:
-    """Take what names a lead that is to be erased out of the import that added it.
+def erase(session: AnySession, lead: Lead) -> None:
+    """Erase a lead's personal data from the import that added it; call before erasing the lead.
 
-    The name of a file, and what was said of it, may name one person: it goes when no other lead
-    is left of the import, and when it has this one's address or name. Call it before the lead is
-    erased.
+    The file's name and the stated source may name a person. They are erased when the import has no
+    other lead, or when they contain this lead's address or name.
     """
     record = of_lead(session, lead)
     if record is None:
         return
     others = exists().where(Lead.import_id == record.id, Lead.id != lead.id)
-    said = f"{record.file} {record.source}".casefold()
-    named = any(one and one.casefold() in said for one in (lead.email, lead.name))
+    texts = f"{record.file} {record.source}".casefold()
+    named = any(one and one.casefold() in texts for one in (lead.email, lead.name))
     if named or not session.scalar(select(others)):
         personal_data.erase(record)

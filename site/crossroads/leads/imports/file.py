@@ -42,11 +42,11 @@ class Wrong(Exception):
 class LeadFile:
     """Yields what a file says of each person who agreed or left, in the file's order.
 
-    A row is a mapping with `address`, `state` (confirmed or unsubscribed), `suppressed` (why their
-    mail is held back, or None), `said` (the column and the word by which they are gone, or None),
-    and the columns of TEXTS and TIMES, None where nothing is said. Those who never confirmed are
-    left out and counted. Lines with a mistake are told in `mistakes`, the first 50 of them, and
-    counted in `wrong`; nothing is known of them before the end.
+    A row is a mapping with `address`, `state` (confirmed or unsubscribed), `suppressed` (why no
+    mail is sent to them, or None), `reason` (the column and the word by which they left, or None),
+    and the columns of TEXTS and TIMES, None where the file has no value. People who never confirmed
+    are left out and counted. `mistakes` lists the first 50 lines with a mistake, and `wrong` counts
+    all of them; neither is complete before the end.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class LeadFile:
             )
 
     def _surveyed(self) -> Iterator[Sequence[str]]:
-        """Yield the rows up to one that is no CSV: it is told when the rows are read."""
+        """Yield the rows up to one that is not CSV: it is reported when the rows are read."""
         try:
             for _, cells in self._table.rows():
                 yield cells
@@ -173,11 +173,11 @@ class LeadFile:
                 f"{len(self._table.heads)}): put quotes around a cell that holds the sign between "
                 "cells"
             )
-        standing, said = self._standing(cells)
+        standing, reason = self._standing(cells)
         suppressed = self._text(cells, "suppressed") or None
         if suppressed not in (None, SuppressionReason.BOUNCED, SuppressionReason.ERASED):
-            standing, said = self._judged(
-                standing, said, self._reads["suppressed"][0], Rule.GONE, cells
+            standing, reason = self._judged(
+                standing, reason, self._reads["suppressed"][0], Rule.GONE, cells
             )
             suppressed = None
         if standing is Standing.UNCONFIRMED:
@@ -185,7 +185,7 @@ class LeadFile:
             return None
         gone = standing in (Standing.LEFT, Standing.BOUNCED)
         row: dict[str, Any] = {"state": LeadState.UNSUBSCRIBED if gone else LeadState.CONFIRMED}
-        row["said"] = f"{self._name}: {said}" if gone else None
+        row["reason"] = f"{self._name}: {reason}" if gone else None
         row["suppressed"] = suppressed or (
             SuppressionReason.BOUNCED if standing is Standing.BOUNCED else None
         )
@@ -203,16 +203,16 @@ class LeadFile:
 
     def _standing(self, cells: list[str]) -> tuple[Standing, str | None]:
         """Return the person's worst status in any column, and that column."""
-        standing, said = Standing.AGREED, None
+        standing, reason = Standing.AGREED, None
         newer = self._newer is not None and cells[self._newer].strip()
         for column, rule in self._judges:
             if newer and column.head == "unsubscribed_at":
                 continue
-            standing, said = self._judged(standing, said, column, rule, cells)
-        return standing, said
+            standing, reason = self._judged(standing, reason, column, rule, cells)
+        return standing, reason
 
     def _judged(
-        self, before: Standing, said: str | None, column: Column, rule: Rule, cells: list[str]
+        self, before: Standing, reason: str | None, column: Column, rule: Rule, cells: list[str]
     ) -> tuple[Standing, str | None]:
         cell = cells[column.place].strip()
         try:
@@ -223,7 +223,7 @@ class LeadFile:
                 "or unsubscribed, whichever it means"
             ) from None
         if found is None or ORDER.index(found) <= ORDER.index(before):
-            return before, said
+            return before, reason
         free = rule in (Rule.LEFT_WHEN, Rule.BOUNCED_WHY)  # reasons may name people
         return found, column.head if free or not cell else f'{column.head}: "{cell[:40]}"'
 

@@ -175,16 +175,16 @@ def add(session: AnySession, part: range, import_id: int | None = None) -> int:
 
     They get no mail.
     """
-    meant = STAGED.c.number.between(part.start, part.stop - 1)
+    in_part = STAGED.c.number.between(part.start, part.stop - 1)
     new = [STAGED.c[name] for name in COPIED]
-    fresh = select(*new, literal(import_id, Integer)).where(meant, *NEW)
+    fresh = select(*new, literal(import_id, Integer)).where(in_part, *NEW)
     fresh = fresh.order_by(STAGED.c.number)
     insert = insert_for(session, Lead).from_select([*COPIED, "import_id"], fresh)
     # The person may sign up at this moment.
     session.execute(insert.on_conflict_do_nothing(index_elements=[Lead.email_key]))
     # The tokens were made for this import: a lead with this one was added by it.
     added = select(Lead.id).join(STAGED, Lead.unsubscribe_token == STAGED.c.unsubscribe_token)
-    added = added.where(meant)
+    added = added.where(in_part)
     _record(session, added, STAGED.c.kind)
     _suppress(session, added)
     return session.scalar(added.with_only_columns(func.count())) or 0
@@ -196,8 +196,8 @@ def unsubscribe(session: AnySession, part: range) -> int:
     Their links to confirm with are void, and they wait for no seat, as after a click of their own.
     """
     at = now()
-    meant = STAGED.c.number.between(part.start, part.stop - 1)
-    leave = update(Lead).where(meant, *GONE)
+    in_part = STAGED.c.number.between(part.start, part.stop - 1)
+    leave = update(Lead).where(in_part, *GONE)
     leave = leave.values(
         state=LeadState.UNSUBSCRIBED, unsubscribed_at=at, confirm_token=STAGED.c.confirm_token
     )
@@ -205,7 +205,7 @@ def unsubscribe(session: AnySession, part: range) -> int:
     # A lead that was just added has both tokens of the import.
     left = select(Lead.id).join(STAGED, Lead.confirm_token == STAGED.c.confirm_token)
     left = left.where(
-        meant,
+        in_part,
         Lead.unsubscribe_token != STAGED.c.unsubscribe_token,
         STAGED.c.state == LeadState.UNSUBSCRIBED,
     )
@@ -220,8 +220,8 @@ def unsubscribe(session: AnySession, part: range) -> int:
 
 def suppress(session: AnySession, part: range) -> int:
     """Suppress confirmed leads that bounced according to the file; return how many."""
-    meant = STAGED.c.number.between(part.start, part.stop - 1)
-    dead = select(Lead.id).select_from(Lead, STAGED).where(meant, *DEAD)
+    in_part = STAGED.c.number.between(part.start, part.stop - 1)
+    dead = select(Lead.id).select_from(Lead, STAGED).where(in_part, *DEAD)
     number = session.scalar(dead.with_only_columns(func.count())) or 0
     if number:
         _record(session, dead, literal(ConsentKind.BOUNCED))
@@ -264,7 +264,7 @@ def _staged(row: Mapping[str, Any]) -> dict[str, Any]:
     at = now()
     address = row["address"]
     # The proof: where they agreed, or what in the file says that they are gone.
-    source = row["said"] or row["consent_source"]
+    source = row["reason"] or row["consent_source"]
     created = row["signed_up_at"] or row["confirmed_at"] or at
     left = row["state"] == LeadState.UNSUBSCRIBED
     return {

@@ -39,7 +39,7 @@ class NotKnown(Exception):
     """A cell with a value that the tables below do not list."""
 
 
-# Each said of a whole cell, in the form that fold() gives it.
+# Values of a whole cell, as fold() returns them.
 _AGREED = """
     agreed, confirmed, active, activated, enabled, subscribed, subscriber, opted in, opt in, optin,
     double opt in, double, single opt in, single, implied, express, explicit, marketing contact,

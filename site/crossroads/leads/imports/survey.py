@@ -13,8 +13,8 @@ from crossroads.leads.imports.columns import TIMES, Column, Plan
 from crossroads.leads.imports.status import NotKnown, Rule, fold
 from models.lead import LeadState
 
-SHOWN: Final = 5  # values of a column that are told
-KEPT: Final = 2000  # values of a column that are told apart
+SHOWN: Final = 5  # values of a column that are listed
+KEPT: Final = 2000  # values of a column that are counted separately
 OUR_STATES: Final = frozenset(
     {LeadState.CONFIRMED, LeadState.ERASED, LeadState.PENDING, LeadState.UNSUBSCRIBED}
 )
@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """The result of reading a whole file. `problems` stop the import, each is told in a line.
+    """The result of reading a whole file. `problems` stop the import; each is one line.
 
     `harmless` are heads that sound like a status and hold, for instance, states of the USA.
     `ours` is set when the file is our own export, by its heads and by the words of its states.
@@ -75,8 +75,8 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         for place, dates in times.items():
             dates.add(cells[place])
         for place in rest:
-            if place not in plain and (said := import_suspects.says_plainly(cells[place])):
-                plain[place] = said
+            if place not in plain and (sign := import_suspects.says_plainly(cells[place])):
+                plain[place] = sign
     problems = []
     harmless = set()
     for column, rule in plan.judges:

@@ -189,7 +189,7 @@ def _data(value: str) -> bool:
 def unsure_signs(values: Collection[str]) -> list[str]:
     """Return the crosses among a column's values that may mean yes as well as no.
 
-    A cross beside a tick or an open box is told by them; an x beside a tick or a yes is not.
+    Beside a tick, an open box or a yes, a cross clearly means no; an x does not.
     """
     plain = {value.replace("\ufe0f", "").strip() for value in values}
     crosses = plain & CROSSES

@@ -101,15 +101,15 @@ def _account(found: Account, base: str) -> Iterator[Finding]:
 
 def _lacking(gateway: Gateway) -> Iterator[str]:
     """Yield the rights that the key lacks, by Stripe's names."""
-    said = set()
+    reported = set()
     for name, ask in RIGHTS.items():
         try:
             ask(gateway)
         except PaymentsForbidden as error:
             right = error.right or name
-            if right not in said:
+            if right not in reported:
                 yield right
-            said.add(right)
+            reported.add(right)
         except (PaymentsRefused, PaymentsUnclear):
             pass  # not found, or misread: the key has the right to ask
 

@@ -1,7 +1,7 @@
 """Checks the webhook: its address, its events and its secret.
 
-Stripe shows a signing secret once and never again, so whether ours is the right one is told by what
-happened: an event that came and verified, or one that came, did not, and that Stripe knows.
+Stripe shows a signing secret only once. So the proof for ours is an event that was verified, and
+the proof against it is an event that was not verified although Stripe knows its id.
 """
 
 import re

@@ -271,7 +271,7 @@ def _summary(
         held_seats=_held_seats(),
         left=left,
         number=number,
-        meant=domain_hints.suggest(form.email.data or ""),
+        suggestion=domain_hints.suggest(form.email.data or ""),
         total=money.display(amount, course.price.currency),
         totals=[
             money.display(course.price.amount * seats, course.price.currency)
