@@ -111,7 +111,7 @@ def test_list_home_and_record_show_the_deadline(app: Flask) -> None:
     record = words(staff.get(f"/admin/orders/{order.id}").text)
     assert "Stripe wants evidence. Answer by Nov 22, 2026, 12:00, today: answer at Stripe" in record
     question = words(staff.get(f"/admin/orders/{asked.id}").text)
-    assert "A bank asks about this payment, and has taken nothing" in question
+    assert "Inquiry: a bank asks about this payment; no money was withdrawn" in question
     assert "or refund the buyer: then it ends" in question
 
 
@@ -126,8 +126,8 @@ def test_dispute_of_a_second_payment_is_flagged_with_its_deadline(app: Flask) ->
     assert "Answer by Nov 24, 2026, 12:00, in 2 days Of a second payment" in words(cases)
     assert "pi_2" in cases and str(order.payment_intent) not in cases
     record = words(staff.get(f"/admin/orders/{order.id}").text)
-    assert "back, which had been paid twice." in record
-    assert "The first payment and the seats are as they were." in record
+    assert "a bank withdrew $1,200 USD, which had been paid twice." in record
+    assert "The first payment and the seats are not affected." in record
     assert "access is paused" not in record
     assert "Dispute of $1,200 USD, a second payment: evidence is wanted" in record
 
@@ -177,7 +177,7 @@ def test_failed_refund_is_shown_until_it_is_acknowledged(app: Flask) -> None:
     assert words(staff.get("/admin/orders").text).count("A refund failed") == 2
     record = words(staff.get(path).text)
     assert "A refund of $400 USD failed: the card has expired or was canceled" in record
-    assert "refund again, or return it another way and say so here" in record
+    assert "refund again, or refund another way and record that here" in record
     given = {"refund": f"re_{order.id}", "status": "elsewhere"}
     answer = send(staff, f"{path}/refunds", given, page=path)
     assert answer.status_code == 303
@@ -208,12 +208,12 @@ def test_failed_refund_of_second_payment_is_shown_until_acknowledged(
     assert "Refunds of 1 order failed" in words(staff.get("/admin/").text)
     assert "A refund failed" in words(staff.get("/admin/orders").text)
     page = staff.get(path).text
-    assert "the second payment of $1,200 USD stays with you" in words(page)
+    assert "the second payment of $1,200 USD was not refunded" in words(page)
     assert '/stripe/#pi_2"' in page
     answer = send(staff, f"{path}/refunds", {"refund": "pi_2", "status": status}, page=path)
     assert answer.status_code == 303
     record = words(staff.get(path).text)
-    assert "stays with you" not in record and "That is noted." in record
+    assert "was not refunded" not in record and "That is noted." in record
     assert "Dismiss" not in record
     assert "failed" not in words(staff.get("/admin/").text)
     assert "A refund failed" not in words(staff.get("/admin/orders").text)
@@ -237,7 +237,7 @@ def test_refund_outside_stripe_releases_seats_and_ignores_late_events(
     for _ in range(2):  # pressed twice
         send(staff, f"{path}/refunds", given, page="/admin/")
     assert "that refund is acknowledged already" in words(staff.get(path).text)
-    assert "It was returned another way" in page
+    assert "Refunded another way" in page
     with app.app_context(), Session(db.engine) as session:
         writing(session)
         locked = ledger.lock(session, order.id)
@@ -256,7 +256,7 @@ def test_repeated_refund_cannot_also_be_marked_as_made_elsewhere(app: Flask) -> 
         refunds.record_status(session, ledger.lock(session, order.id), again, "event")
         session.commit()
     staff, path = desk(app), f"/admin/orders/{order.id}"
-    assert "It was returned another way" not in staff.get(path).text
+    assert "Refunded another way" not in staff.get(path).text
     given = {"refund": f"re_{order.id}", "status": "elsewhere"}
     send(staff, f"{path}/refunds", given, page=path)
     assert "Nothing was noted" in words(staff.get(path).text)

@@ -107,7 +107,7 @@ def test_refund_of_one_seat_releases_the_last_seat(
     assert "This seat was canceled and refunded" in second[1] and second[2] == 303
     page = order_page(client, order)
     assert heading(page) == "You're in" and "Your seat is paid for" in words(page)
-    assert "Returned $1,200" in words(page)
+    assert "Refunded $1,200" in words(page)
 
 
 def test_refund_of_a_typed_amount_releases_no_seat(
@@ -165,7 +165,7 @@ def test_refund_waits_for_stripe_and_a_refusal_is_shown(
     assert run(app, "reconcile")[0] == 0
     said = words(staff.get(f"/admin/orders/{order.id}").text)
     assert "was refused by Stripe: the payment is disputed" in said
-    assert "Disputed: a bank took $2,400 USD back" in said
+    assert "Disputed: a bank withdrew $2,400 USD" in said
     assert "Stripe wants evidence. Answer by" in said
     assert "1 payment is disputed" in words(staff.get("/admin/").text)
 

@@ -82,7 +82,7 @@ def test_unsubscribe_in_a_file_applies_to_confirmed_leads(
     )
     before = everything(session)
     would = take(app, file, text, "--dry-run")
-    assert "2 confirmed here and gone by the file: to unsubscribe" in would.stdout
+    assert "2 confirmed here, unsubscribed in the file: to unsubscribe" in would.stdout
     assert everything(session) == before
     old = session.scalars(select(Lead).where(Lead.email == "left@example.com")).one().confirm_token
     session.rollback()
@@ -199,7 +199,7 @@ def test_ambiguous_column_stops_the_import_until_it_is_ignored(
     assert there.scalars(select(Lead)).all() == []
     there.rollback()
     result = take(site, file, text, "--ignore", head)
-    assert f"columns left out: {head}" in result.stdout
+    assert f"columns not imported: {head}" in result.stdout
     assert result.stdout.endswith("2 leads added\n")
 
 

@@ -57,7 +57,7 @@ def test_undo_removes_only_leads_without_later_activity(
     result = flask(app, "leads", "undo", "1", "--yes")
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith("3 leads removed\n")
-    assert "1 were unsubscribed by it: they stay so" in result.stderr
+    assert "1 were unsubscribed by it and stay unsubscribed" in result.stderr
     left = {lead.email.partition("@")[0]: lead.state for lead in session.scalars(select(Lead))}
     assert left == {
         "here": "unsubscribed",

@@ -163,14 +163,14 @@ def test_known_and_suppressed_addresses_are_unchanged_and_counted(
     result = take(app, file, text)
     assert result.stdout.splitlines() == [
         "7 lines read",
-        "1 named again: taken once",
-        "1 held back here (bounced): left as they are",
-        "1 held back here (erased): left as they are",
-        "1 known here (confirmed): left as they are",
-        "1 known here (pending): left as they are",
-        "1 known here (unsubscribed): left as they are",
+        "1 line with a repeated address: each address is imported once",
+        "1 on the suppression list here (bounced): unchanged",
+        "1 on the suppression list here (erased): unchanged",
+        "1 known here (confirmed): unchanged",
+        "1 known here (pending): unchanged",
+        "1 known here (unsubscribed): unchanged",
         "1 to add as confirmed",
-        "import 1; to take it back: flask leads undo 1",
+        "import 1; to undo it: flask leads undo 1",
         "1 lead added",
     ]
     assert would.stdout.splitlines()[1:] == result.stdout.splitlines()[:-2]
@@ -189,7 +189,7 @@ def test_unsubscribed_people_are_imported_and_pending_ones_are_not(
         "both@example.com,confirmed\nboth@example.com,unsubscribed\nboth@example.com,confirmed\n"
     )
     result = take(app, file, text)
-    assert "1 never confirmed: left out" in result.stdout
+    assert "1 never confirmed: not imported" in result.stdout
     found = {lead.email: lead for lead in session.scalars(select(Lead))}
     assert {email: lead.state for email, lead in found.items()} == {
         "left@example.com": "unsubscribed",

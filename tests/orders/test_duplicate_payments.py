@@ -331,8 +331,8 @@ def test_page_of_an_expired_order_offers_a_copy_and_shows_its_payment(
     with shop.app_context():
         list(Sweep(db.engine, Gateway(KEY, base=sandbox.url), BASE, "one").run())
     record = words(desk(shop).get(f"/admin/orders/{order.id}").text)
-    assert "Paid twice: the second payment of $1,200 USD was returned" in record
-    assert "The first payment and the seats are as they were." in record
+    assert "Paid twice: the second payment of $1,200 USD was refunded" in record
+    assert "The first payment and the seats are not affected." in record
     assert "Second payment of $1,200 USD, its refund: done" in record
 
 

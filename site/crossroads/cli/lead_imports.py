@@ -160,7 +160,7 @@ def _take(
             time.sleep(BREATH if len(parts) > 1 else 0)
     if gone:
         click.echo(f"{count(gone, 'lead')} unsubscribed")
-    click.echo(f"import {number}; to take it back: flask leads undo {number}")
+    click.echo(f"import {number}; to undo it: flask leads undo {number}")
     click.echo(f"{count(added, 'lead')} added")
 
 
@@ -200,30 +200,30 @@ def _stage(session: Session, file: Path, given: dict[str, Any]) -> tuple[LeadFil
 def _report_lines(read: LeadFile, repeated: int, outcome: Outcome, *, would: bool) -> Iterator[str]:
     """Print the result of an import, or of a dry run."""
     if would:
-        yield "nothing is written; this is what would happen:"
+        yield "dry run: nothing is stored. An import would do this:"
     if read.ignored:
-        yield f"columns left out: {', '.join(read.ignored)}"
+        yield f"columns not imported: {', '.join(read.ignored)}"
     if read.judged:
         yield f"columns that say who left: {', '.join(read.judged)}"
     if read.as_utc:
         yield "times without a zone are read as UTC, unless --time-zone names another"
     yield count(read.lines, "line") + " read"
     if repeated:
-        yield f"{repeated} named again: taken once"
+        yield f"{count(repeated, 'line')} with a repeated address: each address is imported once"
     if read.unconfirmed:
-        yield f"{read.unconfirmed} never confirmed: left out"
+        yield f"{read.unconfirmed} never confirmed: not imported"
     for reason, number in sorted(outcome.suppressed.items()):
-        yield f"{number} held back here ({reason}): left as they are"
+        yield f"{number} on the suppression list here ({reason}): unchanged"
     for state, number in sorted(outcome.known.items()):
-        yield f"{number} known here ({state}): left as they are"
+        yield f"{number} known here ({state}): unchanged"
     if outcome.unsubscribed:
-        yield f"{outcome.unsubscribed} confirmed here and gone by the file: to unsubscribe"
+        yield f"{outcome.unsubscribed} confirmed here, unsubscribed in the file: to unsubscribe"
     if outcome.held:
-        yield f"{outcome.held} confirmed here and bounced by the file: to hold back"
+        yield f"{outcome.held} confirmed here, bounced in the file: to suppress"
     for state, number in sorted(outcome.added.items()):
         yield f"{number} to add as {state}"
     if outcome.never_mailed:
-        yield f"{outcome.never_mailed} of them with an address that bounced: held back"
+        yield f"{outcome.never_mailed} of them with an address that bounced: suppressed"
 
 
 @click.command("imports")
@@ -234,7 +234,7 @@ def imports() -> None:
     for one in found:
         words = [count(one.added, "lead") + " added"]
         words += [f"{one.unsubscribed} unsubscribed"] if one.unsubscribed else []
-        words += [f"{one.held} held back"] if one.held else []
+        words += [f"{one.held} suppressed"] if one.held else []
         if one.undone_at:
             words.append(f"undone {one.undone_at:%Y-%m-%d %H:%M}, {one.removed} removed")
         click.echo(
@@ -251,9 +251,9 @@ def imports() -> None:
 @click.option("--yes", is_flag=True, help="do not ask")
 @with_tables
 def undo(number: int, yes: bool) -> None:
-    """Remove the leads that an import added and that have done nothing since.
+    """Remove the leads that an import added and that have not acted since.
 
-    NUMBER is the import's, as `flask leads imports` lists it. Nobody is subscribed again by it.
+    NUMBER is the import's number in `flask leads imports`. Nobody is resubscribed by this.
     """
     record = batches.find(db.session, number)
     if record is None:
@@ -263,9 +263,9 @@ def undo(number: int, yes: bool) -> None:
     for reason, kept in left.kept.items():
         click.echo(f"{kept} to keep ({reason})", err=True)
     if record.unsubscribed:
-        click.echo(f"{record.unsubscribed} were unsubscribed by it: they stay so", err=True)
+        click.echo(f"{record.unsubscribed} were unsubscribed by it and stay unsubscribed", err=True)
     if record.held:
-        click.echo(f"{record.held} were held back by it: they stay so", err=True)
+        click.echo(f"{record.held} were suppressed by it and stay suppressed", err=True)
     total = left.removed + sum(left.kept.values())
     db.session.rollback()
     if not yes:

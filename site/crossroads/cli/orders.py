@@ -60,7 +60,7 @@ def refund(
         summary += f" ({refunds.seats_text(numbers)})"
     db.session.rollback()
     if not yes:
-        click.confirm(f"Return {summary} of order {number}?", abort=True)
+        click.confirm(f"Refund {summary} of order {number}?", abort=True)
     writing(db.session)
     try:
         reference = refunds.request(

@@ -97,8 +97,8 @@ class PublicForm(SiteForm):
 class EnrollForm(PublicForm):
     """Who buys how many seats of which cohort. `request_key` makes a double click one order.
 
-    `amount` is the amount on the button, in the currency's smallest unit. `replaces` is the token of
-    the buyer's order that this one is to replace; `action` is "change" to be shown the form.
+    `amount` is what the button showed, in the currency's smallest unit. `replaces` is the token of
+    the buyer's order that this one is to replace; `action` is "change" to show the form again.
     """
 
     cohort = RadioField("Dates", validate_choice=False)

@@ -83,11 +83,11 @@ DEAD = (
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Whom an import adds, by state, and whom it leaves as they are: how many of each.
+    """How many leads an import adds, by state, and how many it changes or leaves unchanged.
 
-    `known` counts by the state that they have here, `suppressed` by its reason. `unsubscribed` are
-    those who had confirmed here and are gone by the file; `held` those who had, and whose address
-    has bounced by it. `never_mailed` of those added as confirmed are held back from the start.
+    `known` counts leads by their state here, `suppressed` addresses by reason. `unsubscribed`:
+    leads confirmed here that the file marks as unsubscribed. `held`: leads confirmed here whose
+    address bounced according to the file. `never_mailed`: added as confirmed, suppressed at once.
     """
 
     added: dict[str, int] = field(default_factory=dict)
