@@ -77,7 +77,6 @@ class Settings(BaseSettings):
     signup_limit: str = Field(
         "20/minute;200/hour", description="sign-ups accepted from one IP address"
     )
-
     address_limit: str = Field(
         "20/hour;60/day", description="sign-ups accepted for one email address, from any network"
     )
