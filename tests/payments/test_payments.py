@@ -184,7 +184,7 @@ def test_calls_of_one_request_share_one_time_limit(
 ) -> None:
     sandbox.control("fault", kind=kind, method="POST", seconds=30, times=9)
     gateway = Gateway(KEY, base=sandbox.url, background=background)
-    hurried = gateway.within(1.5)
+    hurried = gateway.with_time_limit(1.5)
     began = time.monotonic()
     with pytest.raises(PaymentsUnavailable, match="APIConnectionError"):
         hurried.create(purchase())
@@ -194,14 +194,14 @@ def test_calls_of_one_request_share_one_time_limit(
     (fault,) = sandbox.state()["faults"]
     assert fault["times"] == 8
     sandbox.control("clear_faults")
-    gateway.within(10).create(purchase())
+    gateway.with_time_limit(10).create(purchase())
 
 
 @pytest.mark.parametrize("kind", ["429", "500", "reset"])
 def test_call_with_a_time_limit_is_not_retried(sandbox: SandboxServer, kind: str) -> None:
     sandbox.control("fault", kind=kind, method="POST", times=9)
     with pytest.raises(PaymentsUnavailable):
-        Gateway(KEY, base=sandbox.url, background=True).within(10).create(purchase())
+        Gateway(KEY, base=sandbox.url, background=True).with_time_limit(10).create(purchase())
     (fault,) = sandbox.state()["faults"]
     assert fault["times"] == 8
 

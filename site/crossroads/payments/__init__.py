@@ -1,7 +1,7 @@
 """The Stripe gateway, the only importer of stripe: it returns dataclasses of our own.
 
-Every call may have worked at Stripe's end although it failed at ours. Calls that create carry an
-idempotency key, so that asking again finds what was made.
+A call that failed here may have succeeded at Stripe. Calls that create an object carry an
+idempotency key, so that a retry finds that object.
 https://docs.stripe.com/api/idempotent_requests
 """
 

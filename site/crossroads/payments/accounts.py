@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """The account behind the key. `live`: it moves real money. `clock`: Stripe's, at its answer."""
+    """The account behind the key. `live`: it moves real money. `clock`: Stripe's time."""
 
     live: bool
     clock: datetime
@@ -37,7 +37,7 @@ class Endpoint:
 
 
 def account(found: stripe.Balance) -> Account:
-    """Tell whose key it is by its balance, the one object that every account has."""
+    """Return the key's account, from its balance: the only object that every account has."""
     live = fields(found, "balance").flag("livemode")
     answer = found.last_response
     try:
@@ -53,7 +53,7 @@ def account_id(found: stripe.Account) -> str:
 
 
 def endpoint(found: stripe.WebhookEndpoint) -> Endpoint:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    """Convert Stripe's object. Raises NotUnderstood."""
     read = fields(found, "webhook_endpoint")
     return Endpoint(
         id=read.text("id"),

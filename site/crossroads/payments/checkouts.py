@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from stripe.checkout import Session
     from stripe.params.checkout import SessionCreateParams
 
-SITE = "site"  # the name in Stripe's metadata of the id of the site that made something
-NUMBER_LENGTH = 10  # digits of the highest number that a column holds
+SITE = "site"  # metadata key: id of the site that created the object
+NUMBER_LENGTH = 10  # digits of the highest number that the column can hold
 NUMBER, COURSE, COHORT = "number", "course", "cohort"
-MADE_FOR = "order"  # the name in Stripe's metadata of the order that something was made for
+MADE_FOR = "order"  # metadata key: reference of the order that the object belongs to
 
 Status = Literal["open", "complete", "expired"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a checkout may do beyond taking money. All of it is off unless asked for.
+    """Optional features of a checkout, all off by default.
 
-    Most of it has to be set up at Stripe first: codes to be made, tax registrations, the address
-    of the terms. Without them Stripe refuses the checkout.
+    Most of them need settings at Stripe first: promotion codes, tax registrations, the URL of the
+    terms. Without these Stripe refuses the checkout.
     https://docs.stripe.com/api/checkout/sessions/create
     """
 
@@ -43,11 +43,11 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase:
-    """What is to be paid. Amounts count the currency's smallest unit.
+    """The data of a checkout to create. Amounts are in the currency's smallest unit.
 
-    `email` is filled in for the buyer, who types it on Stripe's page where it is empty. `site` is
-    the id of the site that sells, `number` that of its order: they, `course` and `cohort` are in
-    the metadata, so that what was bought is known even when the order is lost here.
+    `email` is prefilled on Stripe's page; if it is empty, the buyer types it there. `site` is the
+    id of the site, `number` the number of its order. They, `course` and `cohort` go into the
+    metadata, so that the order can be recreated if it is lost here.
     """
 
     reference: str
@@ -69,7 +69,7 @@ class Purchase:
 
 @dataclass(frozen=True, kw_only=True)
 class Presentment:
-    """What a buyer was shown and pays in a currency of their own; ours stays what it was.
+    """The amount that a buyer pays in their own currency; the order's currency is unchanged.
 
     https://docs.stripe.com/payments/currencies/localize-prices/adaptive-pricing
     """
@@ -80,7 +80,7 @@ class Presentment:
 
 @dataclass(frozen=True, kw_only=True)
 class TaxId:
-    """A buyer's number at a tax office, of a kind like eu_vat."""
+    """A buyer's tax id; `kind` is Stripe's type, such as eu_vat."""
 
     kind: str
     value: str
@@ -88,14 +88,14 @@ class TaxId:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """A Checkout Session as it is at Stripe now. Amounts count the currency's smallest unit.
+    """The current state of a Checkout Session. Amounts are in the currency's smallest unit.
 
-    `paid` counts what needed no payment too, then `free` says so. `failed`: a later payment did
-    not come. `recovered_from` names the expired checkout that this one is a copy of; `recovery_url`
-    leads from an expired one to such a copy. `made_for` is the `reference` once more, from where
-    only the owner of the key can write it. `quantity` counts the first ten lines: ours have one.
-    `site`, `number`, `course` and `cohort` are the metadata's; checkouts from before have none.
-    `email` and `name` are what the buyer typed at Stripe, or what was filled in for them.
+    `paid` is also true if no payment was needed; `free` is true only then. `failed`: a delayed
+    payment failed. `recovered_from` is the id of the expired checkout that this one copies;
+    `recovery_url` of an expired checkout opens such a copy. `made_for` is the `reference` from the
+    metadata, which only the owner of the key can write. `quantity` counts the first ten line items;
+    ours have one. `site`, `number`, `course` and `cohort` are from the metadata; older checkouts
+    have none. `email` and `name` were typed by the buyer at Stripe, or prefilled.
     """
 
     id: str
@@ -133,7 +133,7 @@ class Checkout:
 
     @property
     def pending(self) -> bool:
-        """Tell whether the buyer has completed it, and the payment arrives later."""
+        """Whether the buyer has completed the checkout and the payment arrives later."""
         return self.status == "complete" and not (self.paid or self.failed)
 
 
@@ -151,7 +151,7 @@ class _Sale(TypedDict):
 def session_params(purchase: Purchase) -> SessionCreateParams:
     """Return the parameters of a purchase's Checkout Session."""
     options = purchase.options
-    notes = {
+    metadata = {
         MADE_FOR: purchase.reference,
         SITE: purchase.site,
         NUMBER: str(purchase.number),
@@ -172,9 +172,9 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
             }
         ],
         "client_reference_id": purchase.reference,
-        "metadata": notes,
-        # Not copied there by itself, and a dispute leads to the payment alone.
-        "payment_intent_data": {"metadata": notes},
+        "metadata": metadata,
+        # Stripe does not copy it there, and a dispute refers only to the payment.
+        "payment_intent_data": {"metadata": metadata},
         "success_url": purchase.return_url,
         "cancel_url": purchase.return_url,
         "expires_at": int(purchase.expires_at.timestamp()),
@@ -194,7 +194,7 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
         params["invoice_creation"] = {"enabled": True}
     if options.terms:
         params["consent_collection"] = {"terms_of_service": "required"}
-        # The box is ours to word: Stripe's own links to the address that is set up there.
+        # Our own text: Stripe's default text links to the URL that is set in its dashboard.
         # https://docs.stripe.com/payments/checkout/customization/policies#custom-text
         agreed = f"I agree to the [terms]({purchase.terms_url})"
         params["custom_text"] = {"terms_of_service_acceptance": {"message": agreed}}
@@ -205,17 +205,17 @@ def session_params(purchase: Purchase) -> SessionCreateParams:
     if options.always_customer:
         params["customer_creation"] = "always"
     if options.excluded_methods:
-        # Stripe names each method as a literal: what it does not know, it refuses by name.
+        # The SDK types each method as a literal. Stripe refuses an unknown one and names it.
         params["excluded_payment_method_types"] = list[Any](options.excluded_methods)
     return params
 
 
 def checkout(session: Session) -> Checkout:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    """Convert Stripe's object. Raises NotUnderstood."""
     read = fields(session, "checkout.session")
     details = read.maybe_inner("total_details")
     items = read.maybe_inner("line_items")
-    notes = read.maybe_inner("metadata")
+    metadata = read.maybe_inner("metadata")
     consent = read.maybe_inner("consent")
     expired = read.maybe_inner("after_expiration")
     recovery = expired.maybe_inner("recovery") if expired else None
@@ -224,7 +224,7 @@ def checkout(session: Session) -> Checkout:
     return Checkout(
         id=read.text("id"),
         reference=read.maybe_text("client_reference_id"),
-        made_for=notes.maybe_text(MADE_FOR) if notes else None,
+        made_for=metadata.maybe_text(MADE_FOR) if metadata else None,
         **_sale(read),
         status=cast(Status, read.maybe_text("status") or "open"),
         paid=payment in ("paid", "no_payment_required"),
@@ -261,7 +261,7 @@ def _tax_ids(session: Fields) -> tuple[TaxId, ...]:
 
 
 def _presentment(session: Fields) -> Presentment | None:
-    """Return what the buyer was shown; Stripe leaves it out where it converted no price."""
+    """Return the converted price; None when Stripe converted none."""
     shown = session.maybe_inner("presentment_details")
     if shown is None:
         return None
@@ -272,17 +272,17 @@ def _presentment(session: Fields) -> Presentment | None:
 
 
 def _sale(session: Fields) -> _Sale:
-    """Return whose sale a checkout is and of what: from the metadata, the first line, the buyer."""
-    notes = session.maybe_inner("metadata")
+    """Return the site, order, item and buyer of a checkout; missing values are empty."""
+    metadata = session.maybe_inner("metadata")
     items = session.maybe_inner("line_items")
     first = next(iter(items.every("data")), None) if items else None
     buyer = session.maybe_inner("customer_details")
     typed = buyer.maybe_text("email") if buyer else None
     return {
-        "site": notes.maybe_text(SITE) if notes else None,
-        "number": _number(notes.maybe_text(NUMBER)) if notes else None,
-        "course": (notes.maybe_text(COURSE) if notes else None) or "",
-        "cohort": (notes.maybe_text(COHORT) if notes else None) or "",
+        "site": metadata.maybe_text(SITE) if metadata else None,
+        "number": _number(metadata.maybe_text(NUMBER)) if metadata else None,
+        "course": (metadata.maybe_text(COURSE) if metadata else None) or "",
+        "cohort": (metadata.maybe_text(COHORT) if metadata else None) or "",
         "item": (first.maybe_text("description") if first else None) or "",
         "unit_amount": first.number("amount_subtotal") // (first.maybe_number("quantity") or 1)
         if first
@@ -292,16 +292,16 @@ def _sale(session: Fields) -> _Sale:
     }
 
 
-def _number(note: str | None) -> int | None:
-    """Return the number of an order that a note holds, None for what cannot be one."""
-    digits = note is not None and note.isascii() and note.isdecimal()
-    return int(note) if note and digits and len(note) <= NUMBER_LENGTH else None
+def _number(value: str | None) -> int | None:
+    """Return the order number in a metadata value; None when it is not a valid number."""
+    digits = value is not None and value.isascii() and value.isdecimal()
+    return int(value) if value and digits and len(value) <= NUMBER_LENGTH else None
 
 
 def _has_failed(session: Fields) -> bool:
-    """Tell whether a payment that was to come later will not come.
+    """Tell whether a delayed payment failed.
 
-    The session itself stays complete and unpaid; only its payment knows.
+    The session stays complete and unpaid; only the status of its payment intent shows it.
     https://docs.stripe.com/payments/paymentintents/lifecycle
     """
     intent = session.expanded("payment_intent")

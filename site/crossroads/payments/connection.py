@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import stripe
 
 IN_REQUEST = (2.0, 8.0)  # seconds to connect and to answer while a buyer waits
-WHOLE_REQUEST = 12.0  # for all calls of one request together: its page is there within 15
-LEAST = 1.0  # seconds without which a call is not begun
+WHOLE_REQUEST = 12.0  # seconds for all calls of one request: its page must be sent within 15
+LEAST = 1.0  # seconds that must be left to start a call
 IN_BACKGROUND = (3.0, 10.0)
-WHOLE_BACKGROUND = 30.0  # for one call with its retries, however slowly an answer comes
+WHOLE_BACKGROUND = 30.0  # seconds for one call with its retries, even if the answer trickles
 RETRIES = 2
-BUSY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds, each up to a quarter longer, before asking again
-LONGEST_WAIT = 30.0  # seconds that Stripe may ask for; for more nobody waits
-PAGE: Final = 100  # the most that Stripe lists at once
+BUSY_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry, plus up to a quarter at random
+LONGEST_WAIT = 30.0  # seconds; if Stripe asks for a longer wait, the call fails
+PAGE: Final = 100  # Stripe's maximum
 
 
 T = TypeVar("T")
@@ -35,17 +35,18 @@ L = TypeVar("L", bound="stripe.StripeObject")
 
 
 class Paging(TypedDict, total=False):
-    """Which page of a list is asked for: part of the parameters of every list."""
+    """The pagination parameters of every list call."""
 
     limit: int
     starting_after: str
 
 
 class Connection:
-    """The calls to one Stripe account. `base` points elsewhere than at Stripe in development.
+    """HTTP calls with one API key. `base` replaces Stripe's base URL in development.
 
-    `waiting` bounds how many threads of this process may wait for an answer at once, so that a
-    Stripe that hangs leaves the others free for readers; None means no bound.
+    `waiting` limits how many threads of this process may wait for Stripe at the same time, so that
+    the other threads stay free for visitors if Stripe hangs; None means no limit. `background`
+    calls have longer timeouts and are retried.
     """
 
     def __init__(
@@ -62,40 +63,40 @@ class Connection:
         self._waiting = BoundedSemaphore(waiting) if waiting else None
         self._until: float | None = None
 
-    def within(self, seconds: float) -> Self:
-        """Return this gateway for one request, whose calls all end within this number of seconds.
+    def with_time_limit(self, seconds: float) -> Self:
+        """Return a copy of this gateway whose calls together take at most this many seconds.
 
-        What is left of them bounds each call, which is made once, in the background too; one for
-        which nothing is left raises PaymentsUnavailable.
+        The remaining time limits each call. No call is retried, not even in the background. Without
+        enough time left a call raises PaymentsUnavailable.
         """
-        _ = self._connections  # made here, they are shared with every copy
-        hurried = copy(self)
-        hurried._until = monotonic() + seconds
-        return hurried
+        _ = self._connections  # created here, so that all copies share them
+        limited_copy = copy(self)
+        limited_copy._until = monotonic() + seconds
+        return limited_copy
 
-    def _ask(self, ask: Callable[[stripe.StripeClient], T], take: Callable[[T], R]) -> R:
+    def _call(self, ask: Callable[[stripe.StripeClient], T], take: Callable[[T], R]) -> R:
         """Make a call and return its result, converted by `take`.
 
         Raises PaymentsUnavailable and PaymentsRefused.
         """
-        return self._patiently(lambda: take(ask(self._client())))
+        return self._with_retries(lambda: take(ask(self._client())))
 
-    def _every(
+    def _list(
         self,
         asked: Paging,
         ask: Callable[[stripe.StripeClient], stripe.ListObject[L]],
         take: Callable[[L], R],
     ) -> Iterator[R]:
-        """Yield all of a list, newest first, page by page: any number, and few in memory.
+        """Yield all objects of a list, newest first, with one page in memory at a time.
 
-        `ask` asks with `asked`, which moves on to the next page. Between the pages nobody waits
-        for Stripe. What is new meanwhile moves none of them.
+        `ask` calls Stripe with `asked`, whose cursor is moved to the next page. No thread counts as
+        waiting between two pages. Objects that are created meanwhile do not shift the pages.
         https://docs.stripe.com/api/pagination
         """
         asked["limit"] = PAGE
         more = True
         while more:
-            found, last = self._patiently(lambda: _page(ask(self._client()), take))
+            found, last = self._with_retries(lambda: _page(ask(self._client()), take))
             yield from found
             more = last is not None
             if last is not None:
@@ -106,34 +107,34 @@ class Connection:
         ask: Callable[[stripe.StripeClient], stripe.ListObject[L]],
         take: Callable[[L], R],
     ) -> R | None:
-        """Return the first thing on the page of a list that is asked for, None for an empty one."""
-        found, _ = self._patiently(lambda: _page(ask(self._client()), take))
+        """Return the first object of a list; None when it is empty."""
+        found, _ = self._with_retries(lambda: _page(ask(self._client()), take))
         return found[0] if found else None
 
     @property
-    def _patient(self) -> bool:
-        """Whether a failed call is retried: only in the background, where no buyer waits."""
+    def _may_retry(self) -> bool:
+        """Whether failed calls are retried: only in the background, where no buyer waits."""
         return self._background and self._until is None
 
-    def _patiently(self, call: Callable[[], R]) -> R:
-        """Return the result of the call. A patient gateway retries when Stripe is busy.
+    def _with_retries(self, call: Callable[[], R]) -> R:
+        """Return the result of the call; in the background retry it after a rate limit.
 
-        The SDK never does that. https://docs.stripe.com/rate-limits#handling-limiting-gracefully
+        The SDK does not retry those. https://docs.stripe.com/rate-limits#handling-limiting-gracefully
         """
-        for wait in BUSY_WAITS if self._patient else ():
+        for wait in BUSY_WAITS if self._may_retry else ():
             try:
-                with self._turn(), our_errors(), self._limited():
+                with self._slot(), our_errors(), self._limited():
                     return call()
             except PaymentsBusy as error:
                 if (error.seconds or 0) > LONGEST_WAIT:
                     raise
                 pause = max(wait, error.seconds or 0)
             sleep(pause * uniform(1.0, 1.25))  # noqa: S311 - it hides nothing
-        with self._turn(), our_errors(), self._limited():
+        with self._slot(), our_errors(), self._limited():
             return call()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _slot(self) -> Iterator[None]:
         if self._waiting is None:
             yield
             return
@@ -146,26 +147,26 @@ class Connection:
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
-        """Bound a call as a whole: no read of its answer goes on after that."""
+        """Limit the total time of a call, with all reads of its answer."""
         from crossroads.payments.deadline import limited
 
-        with limited(WHOLE_BACKGROUND if self._patient else sum(self._timeout())):
+        with limited(WHOLE_BACKGROUND if self._may_retry else sum(self._timeout())):
             yield
 
     @cached_property
     def _connections(self) -> requests.Session:
-        from crossroads.payments import deadline  # loads requests
+        from crossroads.payments import deadline  # imports requests
 
         return deadline.session()
 
     def _client(self) -> stripe.StripeClient:
-        import stripe  # most of a second: not at the start of a process that may never sell
+        import stripe  # takes most of a second, and many processes never need it
 
         stripe.enable_telemetry = False  # it would write into the home folder
         return stripe.StripeClient(
             self._key,
             http_client=stripe.RequestsClient(timeout=self._timeout(), session=self._connections),
-            max_network_retries=RETRIES if self._patient else 0,
+            max_network_retries=RETRIES if self._may_retry else 0,
             base_addresses={"api": self._base} if self._base else None,
         )
 
@@ -181,7 +182,7 @@ class Connection:
 
 
 def _page(page: stripe.ListObject[L], take: Callable[[L], R]) -> tuple[Sequence[R], str | None]:
-    """Return what is on a page of a list, and the id that the next begins after, if any."""
+    """Return the objects of a page and the cursor of the next page; None on the last page."""
     read = fields(page, "list")
     more = read.flag("has_more")
     every = list(read.every("data"))

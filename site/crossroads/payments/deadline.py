@@ -1,7 +1,7 @@
 """A total time limit for each call: headers and body together.
 
-The timeout of requests holds for each read, so an answer that trickles byte by byte would hold its
-caller for as long as it trickles. https://requests.readthedocs.io/en/latest/user/quickstart/#timeouts
+The timeout of requests applies to each read, so an answer that trickles byte by byte would never
+time out. https://requests.readthedocs.io/en/latest/user/quickstart/#timeouts
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _until: ContextVar[float | None] = ContextVar("until", default=None)
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Limit every read of an answer to this number of seconds from now, by the monotonic clock."""
+    """Make every read in the block fail after this many seconds (monotonic clock)."""
     token = _until.set(time.monotonic() + seconds)
     try:
         yield
@@ -35,7 +35,7 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 def session() -> requests.Session:
-    """Return connections that keep to the limit. One that met it is closed and not used again."""
+    """Return a session that applies the limit. A connection that reaches it is closed."""
     made = requests.Session()
     for scheme in ("https://", "http://"):
         made.mount(scheme, _Adapter())
@@ -43,11 +43,11 @@ def session() -> requests.Session:
 
 
 class _LimitedReads(io.RawIOBase):
-    """What comes from a socket, each read with what is left of the time."""
+    """Reads from a socket; each read may take only the remaining time."""
 
     def __init__(self, sock: socket.socket, until: float) -> None:
         self._sock, self._until = sock, until
-        self._raw = sock.makefile("rb", buffering=0)  # counted by the socket, which stays open
+        self._raw = sock.makefile("rb", buffering=0)  # the socket counts it, and stays open
 
     def readable(self) -> bool:
         return True
@@ -81,10 +81,10 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Connect in the usual time to whichever address of the host answers.
+        """Connect within the timeout, divided among all addresses of the host.
 
-        That time alone would hold for each address. It holds for a TLS handshake as a whole; not
-        bounded is the look-up of the name, which ends when the system's resolver gives up.
+        Otherwise each address would get the full timeout. It also applies to the whole TLS
+        handshake. The DNS lookup is not limited; it ends when the system's resolver gives up.
         """
         usual = self.timeout
         if not isinstance(usual, int | float):

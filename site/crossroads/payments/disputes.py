@@ -28,7 +28,7 @@ Status = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Dispute:
-    """A payment in doubt. `due_by` is when Stripe wants our evidence; None when it wants none.
+    """A disputed payment. `due_by` is the deadline for evidence; None when none is wanted.
 
     An inquiry (`warning_…`) takes no money. https://docs.stripe.com/disputes/how-disputes-work
     """
@@ -45,17 +45,17 @@ class Dispute:
 
     @property
     def inquiry(self) -> bool:
-        """Tell whether the bank only asks, with no money taken."""
+        """Whether it is an inquiry: the bank asks, and withdraws no money."""
         return self.status.startswith("warning_") or self.status == "prevented"
 
     @property
     def open(self) -> bool:
-        """Tell whether it is undecided."""
+        """Whether it is undecided."""
         return self.status.endswith(("needs_response", "under_review"))
 
 
 def dispute(found: stripe.Dispute) -> Dispute:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    """Convert Stripe's object. Raises NotUnderstood."""
     read = fields(found, "dispute")
     charge = read.link("charge")
     if charge is None:

@@ -13,23 +13,23 @@ from crossroads.payments.fields import NotUnderstood
 if TYPE_CHECKING:
     import stripe
 
-# How Stripe names a right that a restricted key lacks: 'rak_charge_read' or 'charge_read'.
+# The permission that a restricted key lacks, in Stripe's message: 'rak_charge_read'.
 RIGHT: Final = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
 
 
-# Stripe is in trouble or was not reached, or it refused what was asked, or this site is at fault.
+# Stripe failed or was unreachable; it refused the request; or this site is at fault.
 Why = Literal["away", "refused", "ours"]
 
 
 class PaymentsError(Exception):
-    """Stripe did not do what was asked. The text holds no secret."""
+    """A call to Stripe failed. The text contains no secret."""
 
 
 class PaymentsUnavailable(PaymentsError):
-    """Stripe cannot be reached or is in trouble; what was asked may have been done.
+    """Stripe is unreachable or failed; it may have executed the request.
 
-    `key_spent` means that Stripe keeps this failure as the answer to the idempotency key, or that
-    the key was used for something else, as before BASE_URL changed: only a new key can succeed.
+    `key_spent`: only a new idempotency key can succeed. Stripe saved this failure as the answer to
+    the key, or the key was used with other parameters, such as before BASE_URL changed.
     https://docs.stripe.com/api/idempotent_requests
     """
 
@@ -39,18 +39,18 @@ class PaymentsUnavailable(PaymentsError):
 
 
 class TooManyCalls(PaymentsUnavailable):
-    """The limit of threads that wait for Stripe is reached: no call was made."""
+    """The limit of threads that wait for Stripe is reached; no call was made."""
 
 
 class PaymentsUnclear(PaymentsUnavailable):
-    """Stripe answered, and this site does not understand the answer: the fault is ours.
+    """This site could not parse Stripe's answer: the fault is ours.
 
-    The text names the object and the field. What was asked may have been done.
+    The text names the object and the field. Stripe may have executed the request.
     """
 
 
 class PaymentsBusy(PaymentsUnavailable):
-    """Stripe was asked too often, and did nothing. `seconds` is how long it wants to be left alone.
+    """Stripe's rate limit: nothing was executed. `seconds` is the requested wait, if any.
 
     https://docs.stripe.com/rate-limits
     """
@@ -61,11 +61,11 @@ class PaymentsBusy(PaymentsUnavailable):
 
 
 class PaymentsDenied(PaymentsUnavailable):
-    """Stripe does not know the key, or it may not do this. What was asked before may be done."""
+    """The key is unknown or lacks a permission. An earlier attempt may have succeeded."""
 
 
 class PaymentsForbidden(PaymentsDenied):
-    """Stripe knows the key, and it may not do this: `right` is what it lacks, if Stripe says so.
+    """The key lacks a permission: `right`, if Stripe names it.
 
     https://docs.stripe.com/keys#limit-access
     """
@@ -76,9 +76,9 @@ class PaymentsForbidden(PaymentsDenied):
 
 
 class PaymentsRefused(PaymentsError):
-    """Stripe will not do this as asked, because of the parameter `param` if it says so.
+    """Stripe refused the request; `param` is the parameter at fault, if Stripe names it.
 
-    `code` is Stripe's word for why, like charge_already_refunded.
+    `code` is Stripe's error code, such as charge_already_refunded.
     https://docs.stripe.com/error-codes
     """
 
@@ -90,19 +90,19 @@ class PaymentsRefused(PaymentsError):
 
 
 class BadEvent(PaymentsError):
-    """What came to the webhook is no event signed by Stripe for us."""
+    """The webhook's request is not an event that Stripe signed for this site."""
 
 
 def is_our_fault(error: Exception) -> bool:
-    """Tell whether this site is at fault: Stripe was reached, and refused us or was misread.
+    """Tell whether this site caused the failure: Stripe answered, and refused or was misread.
 
-    A page must then not say that Stripe cannot be reached, and the log has an error.
+    Then a page must not say that Stripe is unreachable, and the log level is error.
     """
     return isinstance(error, PaymentsDenied | PaymentsRefused | PaymentsUnclear)
 
 
 def why(error: PaymentsError) -> Why:
-    """Return why Stripe did not do what was requested, as a text for staff."""
+    """Return the category of a failure."""
     return (
         "refused"
         if isinstance(error, PaymentsRefused)
@@ -114,7 +114,7 @@ def why(error: PaymentsError) -> Why:
 
 @contextmanager
 def our_errors() -> Iterator[None]:
-    """Turn whatever the SDK and a wrong answer raise into our own exceptions."""
+    """Convert exceptions of the SDK and of a malformed answer into our own."""
     import stripe
 
     try:
@@ -123,7 +123,7 @@ def our_errors() -> Iterator[None]:
         raise PaymentsRefused(error.param, error.code) from None
     except stripe.RateLimitError as error:
         raise PaymentsBusy(type(error).__name__, _wanted(error)) from None
-    # A key that is refused says nothing of what was done with it before: it counts as trouble.
+    # A refused key does not tell whether an earlier attempt succeeded: not PaymentsRefused.
     except stripe.AuthenticationError as error:
         raise PaymentsDenied(type(error).__name__) from None
     except stripe.PermissionError as error:
@@ -135,13 +135,13 @@ def our_errors() -> Iterator[None]:
         raise PaymentsUnavailable(type(error).__name__, key_spent=spent) from None
     except NotUnderstood as error:
         raise PaymentsUnclear(f"answer not understood: {error}") from None
-    # An answer that is no Stripe object: cut off, of another type, or not even text.
+    # The answer is no Stripe object: truncated, of another type, or not text.
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise PaymentsUnavailable(f"answer not understood: {type(error).__name__}") from None
 
 
 def _wanted(error: stripe.RateLimitError) -> float | None:
-    """Return the seconds of the answer's Retry-After, which need not be there."""
+    """Return the seconds of the Retry-After header; None without one."""
     try:
         return max(float(error.headers["Retry-After"]), 0.0) if error.headers else None
     except (LookupError, ValueError):

@@ -1,4 +1,4 @@
-"""Events: hints that something changed at Stripe, sent to the webhook and listed for a month."""
+"""Events: Stripe sends them to the webhook and lists them for 30 days."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("event", "v2.core.event")
 # Ids are up to 255 characters: https://docs.stripe.com/upgrades#what-changes-does-stripe-consider
-# The signs are those of all the examples at https://docs.stripe.com/api; a NUL or half a surrogate
-# pair is nothing that PostgreSQL or UTF-8 could hold.
+# The characters are those of the examples at https://docs.stripe.com/api. PostgreSQL cannot store a
+# NUL, and UTF-8 cannot encode half of a surrogate pair.
 ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
-TOLERANCE: Final = 300  # seconds that a signed event may be old
+TOLERANCE: Final = 300  # seconds; an older signature is refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A hint that the object behind it has changed; what is true now has to be asked for.
+    """A notice that an object changed; its current state must be retrieved.
 
-    `version` is the API version that its object was written in, `pending` how many endpoints have
-    not taken it yet.
+    `version` is the API version of the event's object, `pending` the number of endpoints that have
+    not accepted the event yet.
     """
 
     id: str
@@ -40,15 +40,15 @@ class Event:
 
     @property
     def followable(self) -> bool:
-        """Tell whether it names itself and an object, so that what happened can be asked for."""
+        """Whether it has an id and an object id, so that its object can be retrieved."""
         return bool(self.id and self.object_id)
 
 
 def event(found: stripe.Event | dict[str, Any]) -> Event:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood.
+    """Convert Stripe's object. Raises NotUnderstood.
 
-    What an event tells of need not have an id, and a thin event tells of no object at all: such
-    events have an empty `object_id` and are not followable.
+    `object_id` is empty when the object has no id, and in a thin event, which has no object. Such
+    an event is not followable.
     https://docs.stripe.com/event-destinations#thin-events
     """
     read = Fields(found, "event")
@@ -66,18 +66,18 @@ def event(found: stripe.Event | dict[str, Any]) -> Event:
 
 
 def _object_id(found: Any) -> str:
-    """Return the id of the object that an event tells of, "" when it has none."""
+    """Return the id of an event's object; "" when it has none."""
     return _id_of(_value_of(_value_of(found, "data"), "object"))
 
 
 def _id_of(found: Any) -> str:
-    """Return the id of an object, "" when it has none that can be an id of Stripe's."""
+    """Return the id of an object; "" when it has no valid one."""
     value = _value_of(found, "id")
     return value if isinstance(value, str) and ID.fullmatch(value) else ""
 
 
 def _created(read: Fields, value: object) -> datetime:
-    """Return when it happened: in seconds, and in a thin event as a text of RFC 3339."""
+    """Return the time of an event: Unix seconds, or RFC 3339 text in a thin event."""
     if not isinstance(value, str):
         return read.time("created")
     try:
@@ -87,16 +87,16 @@ def _created(read: Fields, value: object) -> datetime:
 
 
 def _value_of(found: Any, field: str) -> Any:
-    """Return a field of what may be no object at all, None when there is no such field."""
+    """Return a field of a value; None when the value is no object or lacks the field."""
     no_object = found is None or isinstance(found, str | bool | int | float | list)
     return None if no_object or field not in found else found[field]
 
 
 def verified(body: bytes, signature: str | None, secrets: list[str]) -> Event:
-    """Return the event in a webhook's raw body, signed with one of the secrets.
+    """Verify the signature of a webhook's raw body with each secret; return the event.
 
-    Raises BadEvent, whatever is wrong with it: the SDK itself raises half a dozen kinds.
-    Its object is left as it came: all of it would be made into Stripe's classes for four words.
+    Raises BadEvent for any error, where the SDK has several exceptions. The body is parsed as plain
+    JSON: converting all of it to the SDK's classes for a few fields would be slow.
     https://docs.stripe.com/webhooks#verify-official-libraries
     """
     import stripe

@@ -1,6 +1,6 @@
-"""Reads fields of Stripe's answers: always there, nullable, or left out.
+"""Reads fields of Stripe's answers: required, nullable or omitted.
 
-What is not as it says raises NotUnderstood with the field's name and never its value.
+A wrong type raises NotUnderstood with the field's name, never its value.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 if TYPE_CHECKING:
     import stripe
 
-# An object as the SDK makes it, or as the JSON of a webhook has it.
+# An object of the SDK, or the parsed JSON of a webhook.
 Answer = Union["stripe.StripeObject", dict[str, Any]]
 
 T = TypeVar("T")
 
 
 class NotUnderstood(Exception):
-    """An answer lacks a field that Stripe always sends, or holds another type in it.
+    """An answer lacks a required field, or a field has the wrong type.
 
     The text names the object and the field: `refund.amount`.
     """
 
 
 class Fields:
-    """One object of Stripe's, field by field. `name` is what NotUnderstood calls it.
+    """Typed access to the fields of an object. `name` is its name in NotUnderstood.
 
-    A field that is null counts as one that was left out: `maybe_...` return None for both, and
-    the others raise NotUnderstood.
+    A null field counts as omitted: the methods `maybe_...` return None for both, the others raise
+    NotUnderstood.
     """
 
     def __init__(self, found: Any, name: str) -> None:
@@ -39,27 +39,27 @@ class Fields:
         self._name = name
 
     def maybe_text(self, field: str) -> str | None:
-        """Return a text, None when it is unset."""
+        """Return an optional text."""
         return self._read(field, str)
 
     def text(self, field: str) -> str:
-        """Return a text that is always there."""
+        """Return a required text."""
         return self._needed(field, self.maybe_text(field))
 
     def maybe_number(self, field: str) -> int | None:
-        """Return an integer, None when it is unset."""
+        """Return an optional integer."""
         return self._read(field, int)
 
     def number(self, field: str) -> int:
-        """Return an integer that is always there."""
+        """Return a required integer."""
         return self._needed(field, self.maybe_number(field))
 
     def flag(self, field: str) -> bool:
-        """Return a boolean that is always there."""
+        """Return a required boolean."""
         return self._needed(field, self._read(field, bool))
 
     def maybe_time(self, field: str) -> datetime | None:
-        """Return an aware time from seconds since 1970, None when it is unset."""
+        """Return an optional aware time, from Unix seconds."""
         seconds = self.maybe_number(field)
         try:
             return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
@@ -67,43 +67,43 @@ class Fields:
             raise self.fault(field) from None
 
     def time(self, field: str) -> datetime:
-        """Return a time that is always there."""
+        """Return a required aware time."""
         return self._needed(field, self.maybe_time(field))
 
     def maybe_inner(self, field: str) -> Fields | None:
-        """Return an object inside this one, None when it is unset."""
+        """Return an optional nested object."""
         value = self._value(field)
         return None if value is None else Fields(value, f"{self._name}.{field}")
 
     def inner(self, field: str) -> Fields:
-        """Return an object inside this one that is always there."""
+        """Return a required nested object."""
         return self._needed(field, self.maybe_inner(field))
 
     def every(self, field: str) -> Iterator[Fields]:
-        """Yield the objects of an array, none when it is unset."""
+        """Yield the objects of an optional array."""
         for value in self._read(field, list) or ():
             yield Fields(value, f"{self._name}.{field}")
 
     def texts(self, field: str) -> tuple[str, ...]:
-        """Return an array of texts that is always there."""
+        """Return a required array of texts."""
         found = self._needed(field, self._read(field, list))
         if not all(isinstance(one, str) for one in found):
             raise self.fault(field)
         return tuple(found)
 
     def link(self, field: str) -> str | None:
-        """Return the id that a field names, as the id alone or with the whole object."""
+        """Return the id in an optional field that holds an id or an expanded object."""
         value = self._value(field)
         if value is None or isinstance(value, str):
             return value
         return Fields(value, f"{self._name}.{field}").text("id")
 
     def expanded(self, field: str) -> Fields | None:
-        """Return an object that was asked for by `expand`; None where only its id is there."""
+        """Return an expanded object; None when the field holds only an id."""
         return None if isinstance(self._value(field), str) else self.maybe_inner(field)
 
     def fault(self, field: str) -> NotUnderstood:
-        """Return the exception that names a field."""
+        """Return NotUnderstood for a field."""
         return NotUnderstood(f"{self._name}.{field}")
 
     def _value(self, field: str) -> Any:
@@ -111,7 +111,7 @@ class Fields:
 
     def _read(self, field: str, kind: type[T]) -> T | None:
         value: T | None = self._value(field)
-        # Python counts True as an integer, and Stripe does not.
+        # In Python a bool is an int, too.
         right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if value is not None and not right:
             raise self.fault(field)
@@ -124,7 +124,7 @@ class Fields:
 
 
 def fields(found: Answer, kind: str) -> Fields:
-    """Return the fields of an answer. Raises NotUnderstood when it is of another kind."""
+    """Return the fields of an answer. Raises NotUnderstood for another kind of object."""
     read = Fields(found, kind)
     if read.text("object") != kind:
         raise read.fault("object")

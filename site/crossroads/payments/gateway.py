@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     )
     from stripe.params.checkout import SessionListParams
 
-WHOLE: Final = ["line_items", "payment_intent"]  # what a checkout is read with
+WHOLE: Final = ["line_items", "payment_intent"]  # expansions with which a checkout is read
 WHOLE_EACH: Final = [f"data.{part}" for part in WHOLE]
-TRIAL: Final = {"made_by": "flask doctor"}  # the metadata of what belongs to no order
+TRIAL: Final = {"made_by": "flask doctor"}  # metadata of a checkout that belongs to no order
 
 
 class Gateway(Connection):
@@ -44,7 +44,7 @@ class Gateway(Connection):
         return "_live_" in self._key
 
     def payment_page(self, payment_intent: str) -> str:
-        """Return the address where staff look at a payment: Stripe's dashboard, or its stand-in."""
+        """Return the URL of a payment for staff, in Stripe's dashboard or in the sandbox."""
         if self._base:
             return f"{self._base}/stripe/#{payment_intent}"
         mode = "" if self.live else "test/"
@@ -52,18 +52,18 @@ class Gateway(Connection):
 
     @property
     def version(self) -> str:
-        """The API version that is spoken with Stripe."""
+        """The version of Stripe's API that all calls use."""
         import stripe
 
         return stripe.api_version
 
     def create(self, purchase: Purchase) -> Checkout:
-        """Create the Checkout Session of a purchase, or find the one made with the same key.
+        """Create the Checkout Session of a purchase, or return the one created with the same key.
 
         https://docs.stripe.com/api/checkout/sessions/create
         """
         params = session_params(purchase)
-        return self._ask(
+        return self._call(
             lambda client: client.v1.checkout.sessions.create(
                 params, {"idempotency_key": purchase.key}
             ),
@@ -71,11 +71,11 @@ class Gateway(Connection):
         )
 
     def create_and_expire(self, purchase: Purchase) -> Checkout:
-        """Open a checkout as `create` does, and end it. It is of no order: no note names one."""
+        """Create a checkout as `create` does and expire it. Its metadata names no order."""
         params = session_params(purchase)
         params["metadata"] = TRIAL
         params["payment_intent_data"] = {"metadata": TRIAL}
-        made = self._ask(
+        made = self._call(
             lambda client: client.v1.checkout.sessions.create(
                 params, {"idempotency_key": purchase.key}
             ),
@@ -84,19 +84,19 @@ class Gateway(Connection):
         return self.expire(made.id)
 
     def retrieve(self, session_id: str) -> Checkout:
-        """Return the Checkout Session as it is now."""
-        return self._ask(
+        """Return the Checkout Session."""
+        return self._call(
             lambda client: client.v1.checkout.sessions.retrieve(session_id, {"expand": WHOLE}),
             checkout,
         )
 
     def expire(self, session_id: str) -> Checkout:
-        """End an open Checkout Session; one that has ended is returned as it is.
+        """Expire an open Checkout Session; return one that has ended unchanged.
 
         https://docs.stripe.com/api/checkout/sessions/expire
         """
         try:
-            return self._ask(
+            return self._call(
                 lambda client: client.v1.checkout.sessions.expire(session_id, {"expand": WHOLE}),
                 checkout,
             )
@@ -104,30 +104,30 @@ class Gateway(Connection):
             return self.retrieve(session_id)
 
     def checkouts(self, since: datetime, *, email: str = "") -> Iterator[Checkout]:
-        """Yield the Checkout Sessions made since a moment, that one included, or a buyer's alone.
+        """Yield the Checkout Sessions created at or after a time; with `email` only that buyer's.
 
         https://docs.stripe.com/api/checkout/sessions/list
         """
-        asked: SessionListParams = {
+        params: SessionListParams = {
             "created": {"gte": int(since.timestamp())},
             "expand": WHOLE_EACH,
         }
         if email:
-            asked["customer_details"] = {"email": email}
-        return self._every(asked, lambda client: client.v1.checkout.sessions.list(asked), checkout)
+            params["customer_details"] = {"email": email}
+        return self._list(params, lambda client: client.v1.checkout.sessions.list(params), checkout)
 
     def newest_checkout(self) -> Checkout | None:
-        """Return the newest Checkout Session of the account, None when it has none."""
-        asked: SessionListParams = {"expand": WHOLE_EACH, "limit": 1}
-        return self._first(lambda client: client.v1.checkout.sessions.list(asked), checkout)
+        """Return the newest Checkout Session of the account; None when it has none."""
+        params: SessionListParams = {"expand": WHOLE_EACH, "limit": 1}
+        return self._first(lambda client: client.v1.checkout.sessions.list(params), checkout)
 
     def refund(
         self, payment_intent: str, amount: int | None, *, key: str, reference: str
     ) -> Refund:
-        """Give back an amount of a payment, or all that is left of it, once for each key.
+        """Refund an amount of a payment, or everything left of it, once for each key.
 
-        PaymentsRefused names as its code what stands against it: charge_already_refunded,
-        charge_disputed. https://docs.stripe.com/api/refunds/create
+        Codes of PaymentsRefused include charge_already_refunded and charge_disputed.
+        https://docs.stripe.com/api/refunds/create
         """
         params: RefundCreateParams = {
             "payment_intent": payment_intent,
@@ -136,109 +136,106 @@ class Gateway(Connection):
         }
         if amount is not None:
             params["amount"] = amount
-        return self._ask(
+        return self._call(
             lambda client: client.v1.refunds.create(params, {"idempotency_key": key}), refund
         )
 
     def retrieve_refund(self, refund_id: str) -> Refund:
-        """Return the refund as it is now. https://docs.stripe.com/api/refunds/retrieve"""
-        return self._ask(lambda client: client.v1.refunds.retrieve(refund_id), refund)
+        """Return the refund. https://docs.stripe.com/api/refunds/retrieve"""
+        return self._call(lambda client: client.v1.refunds.retrieve(refund_id), refund)
 
     def refunds(
         self, payment_intent: str | None = None, *, since: datetime | None = None
     ) -> Iterator[Refund]:
-        """Yield refunds, those made in the dashboard too: of a payment, or made since a moment.
+        """Yield refunds, including those of the dashboard: of a payment, or since a time.
 
         https://docs.stripe.com/api/refunds/list
         """
-        asked: RefundListParams = {}
+        params: RefundListParams = {}
         if payment_intent is not None:
-            asked["payment_intent"] = payment_intent
+            params["payment_intent"] = payment_intent
         if since is not None:
-            asked["created"] = {"gte": int(since.timestamp())}
-        return self._every(asked, lambda client: client.v1.refunds.list(asked), refund)
+            params["created"] = {"gte": int(since.timestamp())}
+        return self._list(params, lambda client: client.v1.refunds.list(params), refund)
 
     def newest_refund(self) -> Refund | None:
-        """Return the newest refund of the account, None when it has none."""
+        """Return the newest refund of the account; None when it has none."""
         return self._first(lambda client: client.v1.refunds.list({"limit": 1}), refund)
 
     def retrieve_charge(self, charge_id: str) -> Charge:
-        """Return the charge as it is now. https://docs.stripe.com/api/charges/retrieve"""
-        return self._ask(lambda client: client.v1.charges.retrieve(charge_id), charge)
+        """Return the charge. https://docs.stripe.com/api/charges/retrieve"""
+        return self._call(lambda client: client.v1.charges.retrieve(charge_id), charge)
 
     def charges(self, payment_intent: str) -> Iterator[Charge]:
-        """Yield the charges of a payment; those declined are not paid.
+        """Yield the charges of a payment; declined ones are not paid.
 
         https://docs.stripe.com/api/charges/list
         """
-        asked: ChargeListParams = {"payment_intent": payment_intent}
-        return self._every(asked, lambda client: client.v1.charges.list(asked), charge)
+        params: ChargeListParams = {"payment_intent": payment_intent}
+        return self._list(params, lambda client: client.v1.charges.list(params), charge)
 
     def retrieve_dispute(self, dispute_id: str) -> Dispute:
-        """Return the dispute as it is now. https://docs.stripe.com/api/disputes/retrieve"""
-        return self._ask(lambda client: client.v1.disputes.retrieve(dispute_id), dispute)
+        """Return the dispute. https://docs.stripe.com/api/disputes/retrieve"""
+        return self._call(lambda client: client.v1.disputes.retrieve(dispute_id), dispute)
 
     def disputes(
         self, payment_intent: str | None = None, *, since: datetime | None = None
     ) -> Iterator[Dispute]:
-        """Yield disputes: about a payment, or opened since a moment.
+        """Yield disputes: of a payment, or opened since a time.
 
         https://docs.stripe.com/api/disputes/list
         """
-        asked: DisputeListParams = {}
+        params: DisputeListParams = {}
         if payment_intent is not None:
-            asked["payment_intent"] = payment_intent
+            params["payment_intent"] = payment_intent
         if since is not None:
-            asked["created"] = {"gte": int(since.timestamp())}
-        return self._every(asked, lambda client: client.v1.disputes.list(asked), dispute)
+            params["created"] = {"gte": int(since.timestamp())}
+        return self._list(params, lambda client: client.v1.disputes.list(params), dispute)
 
     def retrieve_invoice(self, invoice_id: str) -> Invoice:
-        """Return the invoice as it is now. https://docs.stripe.com/api/invoices/retrieve"""
-        return self._ask(lambda client: client.v1.invoices.retrieve(invoice_id), invoice)
+        """Return the invoice. https://docs.stripe.com/api/invoices/retrieve"""
+        return self._call(lambda client: client.v1.invoices.retrieve(invoice_id), invoice)
 
     def newest_invoice(self) -> Invoice | None:
-        """Return the newest invoice of the account, None when it has none.
+        """Return the newest invoice of the account; None when it has none.
 
         https://docs.stripe.com/api/invoices/list
         """
         return self._first(lambda client: client.v1.invoices.list({"limit": 1}), invoice)
 
     def events(self, since: datetime, kinds: Sequence[str] = ()) -> Iterator[Event]:
-        """Yield the events since a moment, that one included, of up to 20 kinds or of all.
+        """Yield the events created at or after a time, of up to 20 kinds or of all.
 
         Stripe keeps them for 30 days. https://docs.stripe.com/api/events/list
         """
-        asked: EventListParams = {"created": {"gte": int(since.timestamp())}}
+        params: EventListParams = {"created": {"gte": int(since.timestamp())}}
         if kinds:
-            asked["types"] = list(kinds)
-        return self._every(asked, lambda client: client.v1.events.list(asked), event)
+            params["types"] = list(kinds)
+        return self._list(params, lambda client: client.v1.events.list(params), event)
 
     def verify(self, body: bytes, signature: str | None, secrets: list[str]) -> Event:
-        """Return the event in a webhook's raw body, signed with one of the secrets.
-
-        Raises BadEvent, whatever is wrong with it.
-        """
+        """Verify a webhook's raw body with each secret; return its event. Raises BadEvent."""
         return verified(body, signature, secrets)
 
     def account(self) -> Account:
-        """Return what Stripe says of the key itself. https://docs.stripe.com/api/balance"""
-        return self._ask(lambda client: client.v1.balance.retrieve(), account)
+        """Return the account of the key. https://docs.stripe.com/api/balance"""
+        return self._call(lambda client: client.v1.balance.retrieve(), account)
 
     def account_id(self) -> str | None:
-        """Return the id of the account behind the key, None for a key that may not ask for it.
+        """Return the id of the key's account; None when the key lacks the permission.
 
-        A restricted key needs a right of Connect's for it, which not all can be given.
+        A restricted key needs a permission of Connect, which not every account can grant.
         https://docs.stripe.com/api/accounts/retrieve
         """
         try:
-            return self._ask(lambda client: client.v1.accounts.retrieve_current(), account_id)
+            return self._call(lambda client: client.v1.accounts.retrieve_current(), account_id)
         except PaymentsForbidden:
             return None
 
     def endpoints(self) -> Iterator[Endpoint]:
-        """Yield where Stripe sends events, without their secrets, which it never shows again.
+        """Yield the account's webhook endpoints, without their secrets: Stripe shows those once.
 
         https://docs.stripe.com/api/webhook_endpoints/list
         """
-        asked: WebhookEndpointListParams = {}
-        return self._every(asked, lambda client: client.v1.webhook_endpoints.list(asked), endpoint)
+        params: WebhookEndpointListParams = {}
+        return self._list(params, lambda client: client.v1.webhook_endpoints.list(params), endpoint)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Invoice:
-    """An invoice: its number, and where the buyer reads and downloads it.
+    """An invoice: its number, and the URLs of its page and its PDF.
 
     https://docs.stripe.com/payments/checkout/receipts#paid-invoices
     """
@@ -25,7 +25,7 @@ class Invoice:
 
 
 def invoice(found: stripe.Invoice) -> Invoice:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    """Convert Stripe's object. Raises NotUnderstood."""
     read = fields(found, "invoice")
     return Invoice(
         id=read.text("id"),

@@ -11,7 +11,7 @@ from crossroads.payments.fields import fields
 if TYPE_CHECKING:
     import stripe
 
-REFERENCE = "refund"  # the name in Stripe's metadata of what we call a refund
+REFERENCE = "refund"  # metadata key: our reference of the refund
 
 # https://docs.stripe.com/api/refunds/object#refund_object-status
 Status = Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
@@ -19,7 +19,7 @@ Status = Literal["pending", "requires_action", "succeeded", "failed", "canceled"
 
 @dataclass(frozen=True, kw_only=True)
 class Refund:
-    """Money on its way back to a buyer. `reference` is ours; one from the dashboard has none.
+    """A refund at Stripe. `reference` is our own; a refund from the dashboard has none.
 
     A refund may fail days after it succeeded: `failure_reason` then says why, and the money is
     back with us. https://docs.stripe.com/refunds#failed-refunds
@@ -42,7 +42,7 @@ class Refund:
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """A try to take a payment, with what went back of it so far."""
+    """An attempt to take a payment, and the amount refunded so far."""
 
     id: str
     payment_intent: str | None
@@ -55,7 +55,7 @@ class Charge:
 
 
 def refund(found: stripe.Refund) -> Refund:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    """Convert Stripe's object. Raises NotUnderstood."""
     read = fields(found, "refund")
     notes = read.maybe_inner("metadata")
     return Refund(
@@ -71,7 +71,7 @@ def refund(found: stripe.Refund) -> Refund:
 
 
 def charge(found: stripe.Charge) -> Charge:
-    """Copy what we need out of Stripe's object. Raises NotUnderstood."""
+    """Convert Stripe's object. Raises NotUnderstood."""
     read = fields(found, "charge")
     return Charge(
         id=read.text("id"),

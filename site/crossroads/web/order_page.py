@@ -212,6 +212,6 @@ def gateway() -> Gateway:
     """Return the gateway for this request: however often it asks, its page is there in time."""
     if "gateway" not in g:
         whole = current.gateway()
-        g.gateway = whole.within(WHOLE_REQUEST)
+        g.gateway = whole.with_time_limit(WHOLE_REQUEST)
     found: Gateway = g.gateway
     return found

@@ -55,7 +55,7 @@ class CheckoutOpener(Loop):
 
     def _open(self, job: CheckoutRequest, order: Order) -> None:
         # A prompt error is better for the buyer than a longer wait.
-        gateway = self._gateway.within(queue.ATTEMPT)
+        gateway = self._gateway.with_time_limit(queue.ATTEMPT)
         try:
             checkouts.open_checkout(self._engine, gateway, order, self._base_url)
             log.info("checkout opened", order=order.id, attempt=job.attempts)

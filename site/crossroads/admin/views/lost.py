@@ -33,7 +33,7 @@ def settle() -> AnyResponse:
     session_id, act = request.form.get("session", ""), request.form.get("act", "")
     if act not in ("enroll", "refund"):
         abort(400)
-    content, gateway = current.content(), current.gateway().within(WHOLE_REQUEST)
+    content, gateway = current.content(), current.gateway().with_time_limit(WHOLE_REQUEST)
     cause = f"desk, user {access.signed_in().id}"
     db.session.rollback()
     number = None

@@ -94,7 +94,7 @@ def invoice(order_id: int) -> AnyResponse:
         abort(404)
     db.session.rollback()
     try:
-        page = settlement.invoice_page(current.gateway().within(WHOLE_REQUEST), session_id)
+        page = settlement.invoice_page(current.gateway().with_time_limit(WHOLE_REQUEST), session_id)
     except PaymentsError as error:
         log.warning("invoice not found", order=order_id, error=str(error))
         page = None
@@ -148,7 +148,7 @@ def refund(order_id: int) -> AnyResponse:
     db.session.commit()
     log.info("refund asked for", order=order_id, user=access.signed_in().id)
     try:
-        gateway = current.gateway().within(WHOLE_REQUEST)
+        gateway = current.gateway().with_time_limit(WHOLE_REQUEST)
         repayments.settle_payment(db.engine, gateway, order_id, cause)
     except PaymentsError as error:
         log.warning("refund not answered", order=order_id, error=str(error))
