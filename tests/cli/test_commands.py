@@ -242,7 +242,7 @@ def test_account_is_added_with_the_password_typed(app: Flask) -> None:
     assert "a long password" not in result.output
     with app.app_context(), Session(db.engine) as session:
         user = session.scalars(select(User)).one()
-        assert accounts.prove(user, "a long password")
+        assert accounts.check_password(user, "a long password")
         assert not user.must_change_password
 
 

@@ -73,7 +73,7 @@ def test_announcement_goes_to_confirmed_leads_only(session: Session) -> None:
     announcement = draft(session)
     assert announcements.count(session, announcement) == 1
     assert announcements.queue(session, announcement, now())
-    assert announcements.feed(session, announcement.id, now()) == 1
+    assert announcements.queue_next_minute(session, announcement.id, now()) == 1
     assert owed(session) == ["confirmed"]
 
 
@@ -99,7 +99,7 @@ def test_page_and_campaign_filter_the_receivers(
     )
     announcement = queued(session, now(), **given)
     assert announcement.receivers == len(names)
-    announcements.feed(session, announcement.id, now())
+    announcements.queue_next_minute(session, announcement.id, now())
     assert owed(session) == names
 
 
@@ -123,7 +123,7 @@ def test_waiting_list_announcement_goes_to_waiting_people_only(session: Session)
         session.add(place)
     announcement = queued(session, now(), waiting="ai/2027-01")
     assert announcement.receivers == 1
-    announcements.feed(session, announcement.id, now())
+    announcements.queue_next_minute(session, announcement.id, now())
     assert owed(session) == ["waits"]
     message = outbox.claim(session, "worker", now() + MINUTE)
     assert message is not None
@@ -140,13 +140,13 @@ def test_rate_is_kept_and_messages_are_queued_a_minute_ahead(session: Session) -
     announcement = queued(session, at, rate=10)
     for minute, there in enumerate((10, 20, 30, 40, 40)):
         moment = at + minute * MINUTE
-        assert list(announcements.feeding(session, moment)) == [announcement.id]
-        announcements.feed(session, announcement.id, moment)
-        assert announcements.feed(session, announcement.id, moment) == 0
+        assert list(announcements.due_for_queueing(session, moment)) == [announcement.id]
+        announcements.queue_next_minute(session, announcement.id, moment)
+        assert announcements.queue_next_minute(session, announcement.id, moment) == 0
         assert len(owed(session)) == there
         if minute < 3:
-            assert list(announcements.feeding(session, moment + MINUTE / 3)) == []
-    assert list(announcements.feeding(session, at + 5 * MINUTE)) == []
+            assert list(announcements.due_for_queueing(session, moment + MINUTE / 3)) == []
+    assert list(announcements.due_for_queueing(session, at + 5 * MINUTE)) == []
     times = session.scalars(select(Message.due_at).order_by(Message.due_at)).all()
     assert {later - earlier for earlier, later in pairwise(times)} == {timedelta(seconds=6)}
     assert times[0] == at
@@ -157,8 +157,8 @@ def test_pause_of_the_worker_is_not_followed_by_a_burst(session: Session) -> Non
     session.add_all(confirmed(f"p{number}") for number in range(40))
     at = now()
     announcement = queued(session, at, rate=10)
-    announcements.feed(session, announcement.id, at)
-    assert announcements.feed(session, announcement.id, at + timedelta(hours=5)) == 10
+    announcements.queue_next_minute(session, announcement.id, at)
+    assert announcements.queue_next_minute(session, announcement.id, at + timedelta(hours=5)) == 10
 
 
 def test_queued_announcement_gets_no_further_receivers(session: Session) -> None:
@@ -171,7 +171,7 @@ def test_queued_announcement_gets_no_further_receivers(session: Session) -> None
         .values(state="confirmed", confirmed_at=at + timedelta(seconds=1))
     )
     session.add(confirmed("new", confirmed_at=at - MINUTE))
-    announcements.feed(session, announcement.id, at)
+    announcements.queue_next_minute(session, announcement.id, at)
     assert owed(session) == ["there"]
     assert not announcements.queue(session, announcement, now())
 
@@ -181,7 +181,7 @@ def test_pause_stops_the_announcement_at_once_but_no_other_mail(session: Session
     session.add_all(people)
     at = now()
     announcement = queued(session, at, rate=6000)
-    announcements.feed(session, announcement.id, at)
+    announcements.queue_next_minute(session, announcement.id, at)
     later = at + MINUTE
     first = outbox.claim(session, "worker", later)
     assert first is not None
@@ -194,8 +194,8 @@ def test_pause_stops_the_announcement_at_once_but_no_other_mail(session: Session
     assert other is not None
     assert other.kind == "welcome"
     assert outbox.claim(session, "worker", later) is None
-    assert list(announcements.feeding(session, later)) == []
-    assert announcements.feed(session, announcement.id, later) == 0
+    assert list(announcements.due_for_queueing(session, later)) == []
+    assert announcements.queue_next_minute(session, announcement.id, later) == 0
     announcements.resume(session, announcement, at)
     session.flush()
     second = outbox.claim(session, "worker", later)
@@ -207,7 +207,7 @@ def test_resumed_announcement_keeps_its_rate(session: Session) -> None:
     session.add_all(confirmed(f"p{number:02}") for number in range(20))
     at = now()
     announcement = queued(session, at, rate=6)
-    announcements.feed(session, announcement.id, at)
+    announcements.queue_next_minute(session, announcement.id, at)
     first = outbox.claim(session, "worker", at)
     assert first is not None
     outbox.retry_later(session, first, "worker", "451 later")  # its time to retry stays
@@ -216,7 +216,7 @@ def test_resumed_announcement_keeps_its_rate(session: Session) -> None:
     announcements.resume(session, announcement, later)
     session.flush()
     session.expire_all()
-    announcements.feed(session, announcement.id, later)
+    announcements.queue_next_minute(session, announcement.id, later)
     times = session.scalars(select(Message.due_at).order_by(Message.due_at)).all()
     assert times[0] < at + MINUTE
     assert list(times[1:]) == [later + turn * MINUTE / 6 for turn in range(6)]
@@ -230,7 +230,7 @@ def test_progress_counts_every_receiver_once(session: Session) -> None:
     assert announcements.progress(session, announcement) == Progress(
         7, 0, 7, 0, 0, 0, state=AnnouncementState.SENDING
     )
-    announcements.feed(session, announcement.id, at)
+    announcements.queue_next_minute(session, announcement.id, at)
     messages = session.scalars(select(Message).order_by(Message.id)).all()
     for message, state in zip(messages, ("sent", "sent", "held", "dead", "due"), strict=False):
         message.state = MessageState(state)
@@ -252,7 +252,7 @@ def test_receiver_who_unsubscribed_before_queueing_counts_as_held(session: Sessi
     assert announcements.progress(session, announcement) == Progress(
         3, 0, 2, 1, 0, 0, state=AnnouncementState.SENDING
     )
-    announcements.feed(session, announcement.id, now())
+    announcements.queue_next_minute(session, announcement.id, now())
     assert announcements.progress(session, announcement) == Progress(
         3, 0, 2, 1, 0, 0, state=AnnouncementState.SENDING
     )
@@ -280,7 +280,7 @@ def test_concurrent_workers_queue_each_receiver_exactly_once(engine: Engine) -> 
         for minute in range(20):
             with Session(engine) as session:
                 writing(session)
-                announcements.feed(session, number, at + minute * MINUTE)
+                announcements.queue_next_minute(session, number, at + minute * MINUTE)
                 if (minute + worker) % 5 == 0:
                     session.rollback()  # as if killed before its commit
                 else:
@@ -328,7 +328,7 @@ def queue_hundred_thousand(engine: Engine) -> None:
         with counted(engine) as statements:
             announcement = queued(session, now(), rate=600)
             session.flush()
-            announcements.feed(session, announcement.id, now())
+            announcements.queue_next_minute(session, announcement.id, now())
             session.commit()
         assert len(statements) < 600 + 20  # depends on the rate, not on the number of receivers
         assert announcement.receivers == 100_000

@@ -308,7 +308,7 @@ def test_second_payment_is_in_no_sum_and_is_found_with_its_order(engine: Engine)
         again = paid(order, id="cs_2", recovered_from=order.session_id, payment_intent="pi_2")
         for _ in range(2):
             orders.fulfill(session, order.id, again, "event")
-        after = order_record.of(session, order).balance
+        after = order_record.load(session, order).balance
         assert (after.total, after.left, after.seats) == (before.total, before.left, before.seats)
         assert [one.reference for one in after.duplicates] == ["pi_2"]
         assert orders.find_by_payment(session, "pi_2") is order

@@ -306,7 +306,7 @@ def test_amounts_sold_by_stripe_are_stored_even_if_they_differ(session: Session)
         amount_total=8_181,
     )  # fmt: skip
     assert orders.fulfill(session, order.id, sold, "event") == "paid"
-    record = order_record.of(session, order)
+    record = order_record.load(session, order)
     assert record.paid is not None and record.drift and not record.tax_included
     assert (record.paid.amount_subtotal, record.paid.amount_discount) == (9_000, 900)
     assert (record.paid.amount_tax, record.paid.amount_total) == (81, 8_181)
@@ -318,7 +318,7 @@ def test_discount_and_tax_are_no_drift(session: Session) -> None:
     order = with_checkout(session)
     taxed = paid(order, amount_discount=900, amount_tax=500, amount_total=order.amount - 400)
     orders.fulfill(session, order.id, taxed, "event")
-    assert not order_record.of(session, order).drift
+    assert not order_record.load(session, order).drift
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def add(session: Session, email: str = "owner@example.com", role: str = "owner")
 
 
 def sign_in(session: Session, user: User, password: str = PASSWORD) -> str:
-    proof = accounts.prove(user, password)
+    proof = accounts.check_password(user, password)
     assert proof
     staff = accounts.open_session(session, proof)
     assert staff
@@ -75,7 +75,7 @@ def test_first_owner_is_made_once_and_must_change_the_password(session: Session)
     email, password = made
     user = accounts.find(session, email)
     assert user and user.role == "owner" and user.must_change_password
-    assert accounts.prove(user, password)
+    assert accounts.check_password(user, password)
     assert accounts.first_owner(session) is None
 
 
@@ -93,10 +93,10 @@ def test_account_is_found_by_any_spelling_of_its_address(session: Session) -> No
 
 def test_only_the_right_password_is_accepted(session: Session) -> None:
     user = add(session)
-    assert accounts.prove(user, PASSWORD)
+    assert accounts.check_password(user, PASSWORD)
     for wrong in ("", PASSWORD + " ", PASSWORD.upper(), "half a pair \ud800"):
-        assert accounts.prove(user, wrong) is None
-    assert accounts.prove(None, PASSWORD) is None
+        assert accounts.check_password(user, wrong) is None
+    assert accounts.check_password(None, PASSWORD) is None
 
 
 class RecordingHasher(PasswordHasher):
@@ -124,8 +124,8 @@ def test_unknown_address_takes_as_much_work_as_a_known_one(
     hasher = RecordingHasher()
     monkeypatch.setattr(accounts, "hasher", hasher)
     user = add(session)
-    assert accounts.prove(user, password) is None
-    assert accounts.prove(None, password) is None
+    assert accounts.check_password(user, password) is None
+    assert accounts.check_password(None, password) is None
     known, unknown = hasher.checks
     assert known == unknown
     # The decoy was really computed and compared: an invalid hash would take no time.
@@ -141,7 +141,7 @@ def test_weak_hash_is_replaced_at_the_next_sign_in(session: Session) -> None:
     sign_in(session, user)
     session.refresh(user)
     assert extract_parameters(user.password_hash).memory_cost == PasswordHasher().memory_cost
-    again = accounts.prove(user, PASSWORD)
+    again = accounts.check_password(user, PASSWORD)
     assert again and again.better_hash is None
 
 
@@ -159,7 +159,7 @@ def test_session_ends_after_12_idle_hours(session: Session) -> None:
     at = now()
     assert accounts.signed_in(session, token, at + timedelta(hours=11))
     assert accounts.signed_in(session, token, at + timedelta(hours=13)) is None
-    accounts.seen(session, token, at + timedelta(hours=11))
+    accounts.extend_session(session, token, at + timedelta(hours=11))
     assert accounts.signed_in(session, token, at + timedelta(hours=13))
 
 
@@ -168,7 +168,7 @@ def test_session_ends_after_7_days_even_if_used(session: Session) -> None:
     at = now()
     for hours in range(10, 7 * 24, 10):
         assert accounts.signed_in(session, token, at + timedelta(hours=hours))
-        accounts.seen(session, token, at + timedelta(hours=hours))
+        accounts.extend_session(session, token, at + timedelta(hours=hours))
     assert accounts.signed_in(session, token, at + timedelta(days=7, minutes=1)) is None
 
 
@@ -191,7 +191,7 @@ def test_closed_session_is_not_accepted(session: Session) -> None:
 def test_new_password_ends_the_other_sessions_of_that_account(session: Session) -> None:
     user, colleague = add(session), add(session, "finance@example.com", "finance")
     kept, ended, apart = (sign_in(session, who) for who in (user, user, colleague))
-    proof = accounts.prove(user, PASSWORD)
+    proof = accounts.check_password(user, PASSWORD)
     assert proof
     assert accounts.change_password(
         session, proof, accounts.hash_password("another " * 2), keep=kept
@@ -200,12 +200,12 @@ def test_new_password_ends_the_other_sessions_of_that_account(session: Session) 
     assert accounts.signed_in(session, kept, now())
     assert accounts.signed_in(session, apart, now())
     assert accounts.signed_in(session, ended, now()) is None
-    assert accounts.prove(user, PASSWORD) is None
+    assert accounts.check_password(user, PASSWORD) is None
 
 
 def test_proof_of_a_former_password_is_refused(session: Session) -> None:
     user = add(session)
-    early, proof = accounts.prove(user, PASSWORD), accounts.prove(user, PASSWORD)
+    early, proof = accounts.check_password(user, PASSWORD), accounts.check_password(user, PASSWORD)
     assert early and proof
     assert accounts.change_password(session, proof, accounts.hash_password("another " * 2), keep="")
     session.commit()

@@ -204,7 +204,7 @@ def _load(token: str) -> Staff | None:
     if found is not None and at - found.seen_at >= accounts.SEEN_EVERY:
         try:
             with writing_session(db.engine) as noting:
-                accounts.seen(noting, token, at)
+                accounts.extend_session(noting, token, at)
         except (
             OperationalError
         ) as error:  # accounts with read access keep it while nothing can be saved

@@ -45,7 +45,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """All that is known of an order. `undone` are events of Stripe that should be followed by now.
+    """The full record of an order. `undone` are Stripe events that should be processed by now.
 
     `drift` says that Stripe sold it at another price than the order's, codes and tax aside.
     `enrollments` are by seat: the present participant, then earlier ones.
@@ -69,7 +69,7 @@ class Record:
         )
 
 
-def of(session: AnySession, order: Order) -> Record:
+def load(session: AnySession, order: Order) -> Record:
     """Return the record of an order."""
     events = ledger.events(session, order)
     query = select(Message).where(Message.order_id == order.id)

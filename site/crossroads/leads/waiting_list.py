@@ -29,13 +29,13 @@ WAITS: ColumnElement[bool] = Waiting.since.is_not(None) & Waiting.left_at.is_(No
 
 def wording(content: Content, course: str, cohort: str) -> str:
     """Return the sentence beside the form's checkbox for these dates, as the page shows it."""
-    title, dates = named(content, course, cohort)
+    title, dates = describe_cohort(content, course, cohort)
     words = content.site.waiting_list.consent
     return words.replace("{course}", title).replace("{dates}", dates)
 
 
-def named(content: Content, course: str, cohort: str) -> tuple[str, str]:
-    """Return a course and the dates of its cohort in words; slug and code once they are gone."""
+def describe_cohort(content: Content, course: str, cohort: str) -> tuple[str, str]:
+    """Return the course and the dates of a cohort as text; slug and code if it was removed."""
     found = content.course(course)
     run = found.cohort(cohort) if found else None
     return found.title if found else course, run.dates if run else cohort
@@ -136,22 +136,22 @@ def send_confirmations(session: AnySession, lead: Lead) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """How many wait for one cohort: `course` is slug/code, as lists are narrowed to it."""
+class ListSize:
+    """The number of people who wait for one cohort. `course` is slug/code, as in the list filters."""
 
     course: str
     name: str
     waiting: int
 
 
-def lines(session: AnySession, content: Content) -> list[Line]:
+def list_sizes(session: AnySession, content: Content) -> list[ListSize]:
     """Return each cohort with people on its waiting list, by its course and code."""
     query = select(Waiting.course, Waiting.cohort, func.count()).where(WAITS)
     query = query.group_by(Waiting.course, Waiting.cohort).order_by(Waiting.course, Waiting.cohort)
     return [
-        Line(
+        ListSize(
             course=f"{course}/{cohort}",
-            name=", ".join(named(content, course, cohort)),
+            name=", ".join(describe_cohort(content, course, cohort)),
             waiting=number,
         )
         for course, cohort, number in session.execute(query)

@@ -113,7 +113,7 @@ class PageCache:
         page = self._pages.get(path)
         return page["identity"].body if page else None
 
-    def around(self, path: str) -> tuple[str, str] | None:
+    def around_section(self, path: str) -> tuple[str, str] | None:
         """Return the parts of a page before and after its `section`, if it is in memory.
 
         Rendering a full page to change one section would slow down every sign-up.

@@ -125,14 +125,14 @@ def resume(session: AnySession, announcement: Announcement, at: datetime) -> Non
         announcement.next_at = at + len(times) * step
 
 
-def feeding(session: AnySession, at: datetime) -> Sequence[int]:
+def due_for_queueing(session: AnySession, at: datetime) -> Sequence[int]:
     """Return the announcements that have messages to add to the outbox now."""
     wanting = Announcement.next_at < at + AHEAD / 2  # half a minute of mail at a time
     query = select(Announcement.id).where(Announcement.state == AnnouncementState.SENDING, wanting)
     return session.scalars(query.order_by(Announcement.id)).all()
 
 
-def feed(session: AnySession, number: int, at: datetime) -> int:
+def queue_next_minute(session: AnySession, number: int, at: datetime) -> int:
     """Add the messages of the next minute to the outbox, spaced as the rate says; count them."""
     announcement = find(session, number, lock=True)
     if (

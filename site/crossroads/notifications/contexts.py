@@ -101,7 +101,7 @@ def _waiting(
     message: Message, to: WaitingLead, content: Content, base_url: str
 ) -> dict[str, object]:
     course, cohort = to.waiting.course, to.waiting.cohort
-    title, dates = waiting_list.named(content, course, cohort)
+    title, dates = waiting_list.describe_cohort(content, course, cohort)
     consent = waiting_list.wording(content, course, cohort)
     words: dict[str, object] = {"title": title, "dates": dates, "consent": consent}
     if kind_of(message.kind).asks_to_confirm:  # without the name, as for the sign-up
@@ -127,7 +127,7 @@ def _announced(
         "trial": to.lead is None,
         "html": markdown.to_html(announcement.body, base_url),
         "text": markdown.to_text(announcement.body, base_url),
-        "place": ", ".join(waiting_list.named(content, course, cohort)) if course else "",
+        "place": ", ".join(waiting_list.describe_cohort(content, course, cohort)) if course else "",
         "unsubscribe_link": f"{base_url}/unsubscribe/{link}",
     }
 

@@ -29,7 +29,7 @@ class UserError(ValueError):
 
 
 @dataclass(frozen=True)
-class Proof:
+class CheckedPassword:
     """A correct password: the account, the stored hash, and a stronger hash if one is needed."""
 
     user_id: int
@@ -116,7 +116,7 @@ def hash_password(password: str) -> str:
     return hasher.hash(password)
 
 
-def prove(user: User | None, password: str) -> Proof | None:
+def check_password(user: User | None, password: str) -> CheckedPassword | None:
     """Check a password; None when it is wrong. Takes as long if the account does not exist.
 
     Slow on purpose: call it outside a writing transaction, then open_session with the proof.
@@ -131,10 +131,10 @@ def prove(user: User | None, password: str) -> Proof | None:
     if user is None:
         return None
     better = hash_password(password) if hasher.check_needs_rehash(stored) else None
-    return Proof(user.id, stored, better)
+    return CheckedPassword(user.id, stored, better)
 
 
-def open_session(session: AnySession, proof: Proof) -> Staff | None:
+def open_session(session: AnySession, proof: CheckedPassword) -> Staff | None:
     """Sign in: open a new session and delete expired ones.
 
     None when the password was changed after `proof` was made.
@@ -172,7 +172,7 @@ def signed_in(session: AnySession, token: str, at: datetime) -> Staff | None:
     return Staff(user.id, user.email, user.role, user.must_change_password, token, seen_at)
 
 
-def seen(session: AnySession, token: str, at: datetime) -> None:
+def extend_session(session: AnySession, token: str, at: datetime) -> None:
     """Store that the session was used, so that it does not expire."""
     session.execute(
         update(StaffSession)
@@ -186,7 +186,7 @@ def close_session(session: AnySession, token: str) -> None:
     session.execute(delete(StaffSession).where(StaffSession.token_hash == _digest(token)))
 
 
-def change_password(session: AnySession, proof: Proof, new_hash: str, keep: str) -> bool:
+def change_password(session: AnySession, proof: CheckedPassword, new_hash: str, keep: str) -> bool:
     """Store a new password's hash and end all other sessions of the account.
 
     `keep` is the token of the session that stays. False when the password was changed after

@@ -30,7 +30,7 @@ from crossroads.payments import (
 )
 from crossroads.web import order_view
 from crossroads.web.forms import ParticipantForm
-from crossroads.web.order_view import Naming, OrderView, SeatsView, Trouble
+from crossroads.web.order_view import OrderView, RejectedNames, SeatsView, Trouble
 from models import Order, db, now, personal_data
 from models.order import OrderEventKind, OrderState
 
@@ -48,7 +48,7 @@ def show(
     order: Order,
     *,
     trouble: Trouble = "",
-    naming: Naming | None = None,
+    rejected: RejectedNames | None = None,
     waited: float | None = None,
     status: int = 200,
 ) -> Response:
@@ -74,7 +74,13 @@ def show(
     order = find(order.token)  # as it is after Stripe was asked
     page = render_template(
         "checkout/order.html",
-        view=_view(order, trouble, confirming=confirming, waited=waited, naming=naming or Naming()),
+        view=_view(
+            order,
+            trouble,
+            confirming=confirming,
+            waited=waited,
+            rejected=rejected or RejectedNames(),
+        ),
         noindex=True,
     )
     answer = private(page, 503 if failed else status)
@@ -83,7 +89,12 @@ def show(
 
 
 def _view(
-    order: Order, trouble: Trouble, *, confirming: bool, waited: float | None, naming: Naming
+    order: Order,
+    trouble: Trouble,
+    *,
+    confirming: bool,
+    waited: float | None,
+    rejected: RejectedNames,
 ) -> OrderView:
     balance = ledger.balance_of(db.session, order)
     confirming = confirming and not balance.paid
@@ -110,7 +121,7 @@ def _view(
         balance=balance,
         receipt=receipt,
         paid_at=schedule.local(cohort, receipt.paid_at) if receipt else None,
-        seats=_seats(order, balance, cohort, naming),
+        seats=_seats(order, balance, cohort, rejected),
         minutes=minutes,
         total=orders.total(order),
         typed=[(name, getattr(order, name)) for name in personal_data.typed(Order)],
@@ -126,14 +137,16 @@ def _view(
     )
 
 
-def _seats(order: Order, balance: Balance, cohort: Cohort | None, naming: Naming) -> SeatsView:
+def _seats(
+    order: Order, balance: Balance, cohort: Cohort | None, rejected: RejectedNames
+) -> SeatsView:
     each = participants.seats_of(db.session, order) if balance.paid else ()
     past = cohort is not None and schedule.state(cohort, now()) == "over"
     done = request.args.get("done", "")
     return SeatsView(
         each=each,
-        forms={seat.number: naming.forms.get(seat.number) or seat_form(seat) for seat in each},
-        notices=naming.notices,
+        forms={seat.number: rejected.forms.get(seat.number) or seat_form(seat) for seat in each},
+        notices=rejected.notices,
         done=done if done in DONE else "",
         changeable=balance.access == "given" and not past,
         locked=participants.locked(cohort, now()),

@@ -44,7 +44,7 @@ class PageState(Labeled):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Naming:
+class RejectedNames:
     """Rejected input for the seats of an order, by seat, and the message to show."""
 
     forms: Mapping[int, ParticipantForm] = field(default_factory=dict)

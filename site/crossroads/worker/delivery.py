@@ -150,10 +150,10 @@ class Worker(Loop):
     def _feed(self) -> None:
         """Add the announcement mails that are due in the next minute to the outbox."""
         with Session(self._engine) as session:
-            numbers = announcements.feeding(session, now())
+            numbers = announcements.due_for_queueing(session, now())
         for number in numbers:
             with writing_session(self._engine) as session:
-                count = announcements.feed(session, number, now())
+                count = announcements.queue_next_minute(session, number, now())
             log.info("announcement", announcement=number, queued=count)
 
     def _deliver_next(self) -> Outcome | None:

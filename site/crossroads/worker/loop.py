@@ -86,7 +86,7 @@ class Loop(ABC):
 
 
 class Periodic(Loop):
-    """Runs turn() at once, then `seconds` after each run. A failed run is retried."""
+    """Calls run_once() at once, then `seconds` after each run. A failed run is retried."""
 
     seconds: float
 
@@ -96,9 +96,9 @@ class Periodic(Loop):
 
     def work(self) -> None:
         if time.monotonic() >= self._next:
-            self.turn()
+            self.run_once()
             self._next = time.monotonic() + self.seconds
 
     @abstractmethod
-    def turn(self) -> object:
+    def run_once(self) -> object:
         """Do all work since the last run."""

@@ -35,7 +35,7 @@ class Reconciler(Periodic):
         self._suppression_key = suppression_key
         self._owner = owner or leases.new_owner()
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         sweep = Sweep(
             self._engine,
             self._gateway,

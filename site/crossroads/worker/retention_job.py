@@ -26,7 +26,7 @@ class RetentionJob(Periodic):
         self._engine = engine
         self._kept = timedelta(days=pending_days)
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         self.purge()
 
     def purge(self) -> int:

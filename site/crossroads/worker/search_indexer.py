@@ -20,7 +20,7 @@ class SearchIndexer(Periodic):
         super().__init__()
         self._engine = engine
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         self.index()
 
     def index(self) -> int:

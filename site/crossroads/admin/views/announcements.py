@@ -233,7 +233,7 @@ def _to(found: Announcement) -> Response:
 
 
 def _form(found: Announcement | None) -> AnnouncementForm:
-    lines = waiting_list.lines(db.session, current.content())
+    lines = waiting_list.list_sizes(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
     settings = current.settings()
     choices = listing.choices(db.session)
@@ -278,7 +278,9 @@ def _conflict(form: AnnouncementForm, found: Announcement) -> Response:
 def _place(found: Announcement) -> str:
     """Return the name of the waiting list, or nothing."""
     course, _, cohort = found.waiting.partition("/")
-    return ", ".join(waiting_list.named(current.content(), course, cohort)) if course else ""
+    return (
+        ", ".join(waiting_list.describe_cohort(current.content(), course, cohort)) if course else ""
+    )
 
 
 def _trial(found: Announcement) -> "EmailMessage":

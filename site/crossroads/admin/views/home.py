@@ -37,7 +37,7 @@ def home() -> str:
         overbooked=seats.overbooked(db.session, current.content().courses, at) if orders else [],
         changed=_changed(at) if orders else [],
         stuck=dashboard.stuck(db.session) if orders else (0, []),
-        waiting=waiting_list.lines(db.session, current.content()) if leads else [],
+        waiting=waiting_list.list_sizes(db.session, current.content()) if leads else [],
         samples=current.content().samples,
         money=money.display,
     )

@@ -19,7 +19,7 @@ bp = access.blueprint("admin_leads", roles=access.LEAD_ROLES)
 
 @bp.get("/leads")
 def leads() -> str:
-    lines = waiting_list.lines(db.session, current.content())
+    lines = waiting_list.list_sizes(db.session, current.content())
     named = [(line.course, f"{line.name} ({line.waiting})") for line in lines]
     form = LeadFilterForm(*listing.choices(db.session), named)
     return render_template("admin/leads.html", list=ListView(LEADS, form, access.LEADS))
@@ -37,7 +37,10 @@ def lead(lead_id: int) -> str:
         suppression=suppressions.find(db.session, found.address_hash),
         messages=listing.messages(db.session, found.id),
         waiting=[
-            (", ".join(waiting_list.named(current.content(), one.course, one.cohort)), one)
+            (
+                ", ".join(waiting_list.describe_cohort(current.content(), one.course, one.cohort)),
+                one,
+            )
             for one in listing.waiting(db.session, found.id)
         ],
     )

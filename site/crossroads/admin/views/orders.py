@@ -76,7 +76,7 @@ def order(order_id: int) -> str:
     return render_template(
         "admin/order.html",
         order=found,
-        record=order_record.of(db.session, found),
+        record=order_record.load(db.session, found),
         cohort=course.cohort(found.cohort) if course else None,
         at=now(),
         payment=gateway.payment_page(found.payment_intent) if found.payment_intent else None,

@@ -53,7 +53,9 @@ def login() -> AnyResponse:
         return redirect(going, 303) if access.staff() else _door(form)
     if not form.validate():
         return _door(form, REFUSED)
-    proof = accounts.prove(accounts.find(db.session, form.email.data.strip()), form.password.data)
+    proof = accounts.check_password(
+        accounts.find(db.session, form.email.data.strip()), form.password.data
+    )
     db.session.rollback()  # rows read before the slow hashing may have changed
     if proof is None:
         log.warning("sign-in refused")
@@ -93,7 +95,7 @@ def password() -> AnyResponse:
     if not form.validate():
         return _lock(form, REFUSED)
     found = access.signed_in()
-    proof = accounts.prove(accounts.find(db.session, found.email), form.current.data)
+    proof = accounts.check_password(accounts.find(db.session, found.email), form.current.data)
     db.session.rollback()
     if proof is None:
         form.current.errors = ["This is not your current password. Type it again."]

@@ -101,7 +101,7 @@ class LeadFile:
         self._judges = [one for one in self._plan.judges if one[0].head not in found.harmless]
         # In our own export the state counts: they may have signed up again after they left.
         self._newer = heads.index("state") if found.ours else None
-        if not self._judges and (word := suspects.named_gone(name)):
+        if not self._judges and (word := suspects.exclusion_word(name)):
             raise NoLeads(
                 f'the file\'s name says that the people in it left ("{word}"), and no column does: '
                 "add a column status with unsubscribed in each of their lines, or rename the file "

@@ -28,7 +28,7 @@ REGION_HEAD: Final = re.compile(
 
 
 @dataclass(kw_only=True)
-class Seen:
+class DistinctValues:
     """The different values of a column, the first 2,000 of them; empty ones are not counted."""
 
     values: dict[str, None] = field(default_factory=dict)
@@ -58,8 +58,8 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
 
     `day_first` is the importer's own choice for numeric dates, None without one.
     """
-    judged = {column.place: Seen() for column, _ in plan.judges}
-    suspects = {column.place: Seen() for column in plan.suspects}
+    judged = {column.place: DistinctValues() for column, _ in plan.judges}
+    suspects = {column.place: DistinctValues() for column in plan.suspects}
     plain: dict[int, str] = {}
     times = {column.place: _Dates() for name in TIMES for column in plan.reads.get(name, ())}
     rest = [
@@ -67,7 +67,7 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         for column in plan.rest
         if column.place not in plan.ignored and not status.other_channel(fold(column.head))
     ]
-    others = {place: Seen() for place in rest}
+    others = {place: DistinctValues() for place in rest}
     watched = [*judged.items(), *suspects.items(), *others.items()]
     for cells in rows:
         for place, seen in watched:
@@ -75,7 +75,7 @@ def survey(plan: Plan, rows: Iterable[Sequence[str]], day_first: bool | None) ->
         for place, dates in times.items():
             dates.add(cells[place])
         for place in rest:
-            if place not in plain and (sign := import_suspects.says_plainly(cells[place])):
+            if place not in plain and (sign := import_suspects.plain_exclusion(cells[place])):
                 plain[place] = sign
     problems = []
     harmless = set()
@@ -125,7 +125,7 @@ class _Dates:
         return import_times.day_first(self._told.values())
 
 
-def _judged(column: Column, rule: Rule, seen: Seen) -> tuple[str, bool]:
+def _judged(column: Column, rule: Rule, seen: DistinctValues) -> tuple[str, bool]:
     """Return what is wrong with a column that tells who left, and whether it holds regions."""
     known: list[str] = []
     regions: list[str] = []

@@ -126,14 +126,14 @@ def harmless(head: str) -> bool:
     return head in HARMLESS or LOCATIONS.fullmatch(head) is not None
 
 
-def named_gone(name: str) -> str:
-    """Return the word in a file's name that says that the people in it left, "" if none does."""
+def exclusion_word(name: str) -> str:
+    """Return the word in a file's name that means its people unsubscribed; "" if none does."""
     found = FILES.search(fold(name))
     return found[0] if found else ""
 
 
-def says_plainly(cell: str) -> str:
-    """Return what in a cell of any column says that someone left, "" if nothing does."""
+def plain_exclusion(cell: str) -> str:
+    """Return the text in a cell of any column that means unsubscribed; "" if there is none."""
     if not cell:
         return ""
     for part in LISTED.split(cell):

@@ -20,7 +20,7 @@ FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real
 
 
 @bp.before_request
-def be_quiet() -> None:
+def do_not_log() -> None:
     g.quiet = True
 
 

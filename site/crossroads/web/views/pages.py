@@ -68,7 +68,7 @@ def _page(
     after a sign-up is stored: a transaction that has read can no longer begin to write.
     """
     signup = signup_form.receive() if request.method == "POST" else signup_form.empty()
-    if signup.state == "done" and (around := current.pages().around(request.path)):
+    if signup.state == "done" and (around := current.pages().around_section(request.path)):
         section = get_template_attribute("macros.html", "signup_section")
         html = str(section(signup, current.content().site.signup)).join(around)
     else:

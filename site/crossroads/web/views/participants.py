@@ -13,7 +13,7 @@ from crossroads.orders import ledger, participants
 from crossroads.orders.participants import AlreadyNamed, ParticipantError
 from crossroads.web import order_page
 from crossroads.web.forms import ParticipantForm
-from crossroads.web.order_view import Naming
+from crossroads.web.order_view import RejectedNames
 from models import Order, db, writing
 
 bp = Blueprint("participants", __name__)
@@ -43,7 +43,9 @@ def name(token: str) -> Response:
     if notices or wrong:
         db.session.rollback()
         status = 422 if wrong or not sent else 409
-        return order_page.show(order, naming=Naming(forms=sent, notices=notices), status=status)
+        return order_page.show(
+            order, rejected=RejectedNames(forms=sent, notices=notices), status=status
+        )
     db.session.commit()
     return redirect(f"/orders/{token}?done=named#participants", 303)
 
@@ -56,7 +58,7 @@ def invite(token: str, number: int) -> Response:
         participants.invite(db.session, order, number, _turn(request.form.get("turn")))
     except ParticipantError as error:
         db.session.rollback()
-        return order_page.show(order, naming=Naming(notices=[f"{error}."]), status=409)
+        return order_page.show(order, rejected=RejectedNames(notices=[f"{error}."]), status=409)
     db.session.commit()
     return redirect(f"/orders/{token}?done=invited#participants", 303)
 

@@ -71,7 +71,7 @@ def confirm(token: str) -> Response:
 
 def _answer(state: str, status: int, found: tuple[Waiting, Lead] | None = None) -> Response:
     course, cohort = (found[0].course, found[0].cohort) if found else ("", "")
-    title, dates = waiting_list.named(current.content(), course, cohort)
+    title, dates = waiting_list.describe_cohort(current.content(), course, cohort)
     page = render_template(
         "waiting_list/confirm.html",
         state=state,

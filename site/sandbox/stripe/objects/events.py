@@ -26,8 +26,8 @@ def record(
 ) -> None:
     """Store an event about an object, and a delivery for each endpoint that gets this type.
 
-    `before` holds the former values of what an update changed. Both happen in the caller's
-    transaction, so that no event is lost and none tells what did not happen.
+    `before` holds the former values of what an update changed. Both are stored in the caller's
+    transaction, so that each committed change has its event, and no other has.
     """
     data: StripeObject = {"object": obj}
     if before is not None:
@@ -57,8 +57,8 @@ def record(
 def payload(tx: Transaction, id: str) -> bytes | None:  # noqa: A002 # as the API calls it
     """Return the request body of a webhook: the event as recorded; None when it was deleted.
 
-    It names the API version of the endpoint, else the account's own; what it holds is written in
-    the newest one all the same (https://docs.stripe.com/webhooks/versioning).
+    Its `api_version` is the endpoint's, else the account's; the object inside always has the newest
+    version's form (https://docs.stripe.com/webhooks/versioning).
     """
     live = tx.live_of(id)
     if live is None:
