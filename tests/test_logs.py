@@ -101,8 +101,8 @@ def test_request_id_header_is_accepted_only_from_a_trusted_proxy(make_app: Any) 
 
 def test_path_with_a_token_is_logged_as_its_route(client: FlaskClient, said: Said) -> None:
     token = new_token()
-    rooms = ("confirm", "unsubscribe", "waiting-list", "nowhere")
-    for path in (f"/{room}/{token}" for room in rooms):
+    pages = ("confirm", "unsubscribe", "waiting-list", "nowhere")
+    for path in (f"/{page}/{token}" for page in pages):
         client.get(path)
         client.post(path)
     text = said()

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from crossroads.admin.access import ROOMS
+from crossroads.admin.access import PAGES
 from crossroads.fulfillment import drifts
 from crossroads.leads import consent
 from crossroads.leads import lifecycle as leads
@@ -333,10 +333,10 @@ def test_each_state_of_a_mail_reaches_list_record_and_order_page(
 def test_each_role_sees_only_its_sections(role: Role, app: Flask) -> None:
     client = desk(app, role)
     home = page(client, "/admin/", role)
-    rooms = {label for label, _, roles in ROOMS if role in roles}
-    assert len(rooms) > 1
+    labels = {label for label, _, roles in PAGES if role in roles}
+    assert len(labels) > 1
     menu = home.partition("<main")[0]
-    assert {label for label, *_ in ROOMS if f">{label}</a>" in menu} == rooms
+    assert {label for label, *_ in PAGES if f">{label}</a>" in menu} == labels
 
 
 @pytest.mark.parametrize("state", AnnouncementState)

@@ -162,20 +162,20 @@ def test_desk_shows_an_error_page_while_the_database_is_away(app: Flask, instanc
 
 
 @pytest.mark.parametrize(
-    ("role", "shut", "open_room"),
+    ("role", "shut", "open_page"),
     [("finance", "/admin/leads", "/admin/orders"), ("marketer", "/admin/orders", "/admin/leads")],
 )
 def test_section_that_a_role_may_not_open_is_refused(
-    app: Flask, role: str, shut: str, open_room: str
+    app: Flask, role: str, shut: str, open_page: str
 ) -> None:
     """The error page links only to sections that the role may open."""
     browser = desk(app, role)
     answer = browser.get(shut)
     is_error_page(answer, 403)
-    rooms = ways(answer)
-    assert {open_room, "/admin/"} <= set(rooms)
-    assert shut not in rooms
-    assert {browser.get(path).status_code for path in rooms} == {200}
+    paths = ways(answer)
+    assert {open_page, "/admin/"} <= set(paths)
+    assert shut not in paths
+    assert {browser.get(path).status_code for path in paths} == {200}
 
 
 def test_unknown_desk_address_lists_sections_only_after_sign_in(app: Flask) -> None:

@@ -51,7 +51,7 @@ ENDED = "Your sign-in has ended. Sign in again: what you typed is kept and shown
 LEAD_ROLES = (Role.OWNER, Role.MARKETER)
 MONEY_ROLES = (Role.OWNER, Role.FINANCE)
 ROLES = tuple(Role)
-ROOMS = (
+PAGES = (
     ("Home", HOME, ROLES),
     ("Leads", LEADS, LEAD_ROLES),
     ("Mail", MAIL, LEAD_ROLES),
@@ -130,7 +130,7 @@ def menu() -> list[tuple[str, str, bool]]:
     found = staff()
     return [
         (label, url_for(endpoint), request.blueprint == endpoint.partition(".")[0])
-        for label, endpoint, roles in ROOMS
+        for label, endpoint, roles in PAGES
         if found is not None and not found.must_change_password and found.role in roles
     ]
 

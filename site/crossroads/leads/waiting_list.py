@@ -137,7 +137,7 @@ def send_confirmations(session: AnySession, lead: Lead) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ListSize:
-    """The number of people who wait for one cohort. `course` is slug/code, as in the list filters."""
+    """The number of people who wait for one cohort. `course` is slug/code, as in list filters."""
 
     course: str
     name: str

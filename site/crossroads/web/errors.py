@@ -230,7 +230,7 @@ def _links() -> list[tuple[str, str]]:
 def _render(**words: object) -> str:
     """Render the page from content and templates alone, or without even them.
 
-    What the rooms of the site add to their pages is left out: it may ask the very database that
+    What blueprints add to their pages is left out: it may ask the very database that
     is away.
     """
     g.showing_error = True
