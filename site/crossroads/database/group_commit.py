@@ -25,7 +25,7 @@ class GroupCommit:
     """Commits entries of several threads together, in the session of one of them.
 
     `file` is a lock between processes. Without it each entry is committed alone: PostgreSQL groups
-    commits by itself.
+    commits on its own.
     """
 
     def __init__(self, file: Path | None) -> None:

@@ -84,7 +84,7 @@ def serve(settings: Settings, engine: Engine, pages: PageCache) -> None:
     db.session.remove()
     engine.dispose()  # what is open when a process forks belongs to both
     # A sign-up makes some thousand objects, and few of them in cycles: looked through after every
-    # 700, as Python does by itself, they cost it 7 % of its time.
+    # 700, as Python does by default, they cost it 7 % of its time.
     gc.set_threshold(10_000)
 
     _share_one_heap()

@@ -145,7 +145,7 @@ def data(session: AnySession, person: Person) -> dict[str, Any]:
       amount_subtotal, amount_discount, amount_tax, amount_total; of refunds and disputes subject,
       status, stripe_id, amount, seats, seat_numbers, reason, due_at
     - enrollments: order, seat, course, cohort, email, name, enrolled_at, ended_at, when it went to
-      someone else, and kept, whether it is paid for and not given back
+      someone else, and kept, whether it is paid for and not refunded
     - lost_checkouts: paid at Stripe for an order that is not here: number, course, cohort, item,
       quantity, amount, currency, email, name, stripe_session, stripe_payment, made_at, paid_at,
       settled_at, how

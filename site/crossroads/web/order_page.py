@@ -34,7 +34,7 @@ from crossroads.web.order_view import OrderView, RejectedNames, SeatsView, Troub
 from models import Order, db, now, personal_data
 from models.order import OrderEventKind, OrderState
 
-# Seconds until a page that waits looks again by itself; one that wants an answer does not.
+# Seconds until a waiting page refreshes; a page with a form to fill in does not.
 AGAIN: Final = {"open": 30, "pending": 120, "look": 10}
 AGAIN_WAITING: Final = 2
 LATE_SECONDS: Final = 15.0  # within which the payment page opens: later the page says so

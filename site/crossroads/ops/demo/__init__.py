@@ -159,7 +159,7 @@ class Year:
     def part(self, start: int, number: int, words: Table) -> Iterator[Rows]:
         """Draw the leads from the one after `start` on, with all that belongs to them.
 
-        What they are found by is meant for the table `words`.
+        Their search terms are for the table `words`.
         """
         leads, events, buyers = self._drawn(start, number)
         yield table_of(Lead), LEAD, leads

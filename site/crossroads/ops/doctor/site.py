@@ -55,5 +55,5 @@ def _account(engine: Engine, gateway: Gateway) -> Iterator[Finding]:
             "wrong",
             f"STRIPE_SECRET_KEY: is of account {found}, and orders here were made in {other}: "
             "unpaid ones end, and paid ones cannot be refunded. Put the other key back, or if the "
-            "change is meant, run flask reconcile --new-account",
+            "change is intended, run flask reconcile --new-account",
         )

@@ -61,7 +61,7 @@ def ask_to_unsubscribe(token: str) -> Response:
 
 @bp.post("/unsubscribe/<token>")
 def unsubscribe(token: str) -> Response:
-    """Unsubscribe, or take it back. Mail programs post here themselves, without a cookie.
+    """Unsubscribe, or undo that. Mail programs post here themselves, without a cookie.
 
     https://www.rfc-editor.org/rfc/rfc8058
     """
