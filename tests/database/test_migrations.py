@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, MetaData, func, inspect, select, text
 
 from crossroads.database import schema
 from models import (
     Base,
 )
 from tests.support.databases import administering, named
-from tests.support.migrated import add_lead, engine_of, flask, leads
+from tests.support.migrated import add_lead, add_row_to_each, engine_of, flask, leads
 
 NEXT = """
 import sqlalchemy as sa
@@ -106,6 +106,24 @@ def test_check_finds_a_table_that_no_migration_makes(app: Flask) -> None:
         connection.execute(text("DROP TABLE site_version"))
     result = app.test_cli_runner().invoke(args=["db", "check"])
     assert result.exit_code != 0
+
+
+def test_newest_migration_accepts_rows_of_the_version_before(app: Flask) -> None:
+    """The version before stores rows until it is replaced: before the migration and after it."""
+    engine = engine_of(app)
+    before = ScriptDirectory(str(schema.FOLDER)).get_revision(schema.HEAD).down_revision
+    flask(app, "db", "upgrade", str(before))
+    tables = MetaData()
+    tables.reflect(engine)
+    tables.remove(tables.tables["alembic_version"])
+    assert len(tables.sorted_tables) > 20
+    add_row_to_each(tables, engine, 2)  # a migration adds the first row of site
+    flask(app, "db", "upgrade")
+    add_row_to_each(tables, engine, 3)
+    with engine.connect() as connection:
+        for table in tables.sorted_tables:
+            count = connection.scalar(select(func.count()).select_from(table))
+            assert count is not None and count >= 2, table.name
 
 
 def test_second_setup_keeps_existing_rows(app: Flask) -> None:

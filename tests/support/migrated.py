@@ -1,7 +1,9 @@
 """A database between two migrations, and its leads."""
 
+from datetime import UTC, date, datetime
+
 from flask import Flask
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, MetaData, select
 from sqlalchemy.orm import Session
 
 from models import (
@@ -18,7 +20,7 @@ from tests.support.people import hashed
 def flask(app: Flask, *arguments: str) -> str:
     """Run a flask command, which must succeed, and return its output."""
     result = app.test_cli_runner().invoke(args=arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, f"{result.output}{result.exception}"
     return result.output
 
 
@@ -56,3 +58,16 @@ def leads(engine: Engine) -> list[str]:
     query = select(Lead.email).join(ConsentEvent, ConsentEvent.lead_id == Lead.id)
     with Session(engine) as session:
         return list(session.scalars(query))
+
+
+def add_row_to_each(tables: MetaData, engine: Engine, number: int) -> None:
+    """Add a row with this number to each of the tables, with a value in every column.
+
+    A foreign key is the number, too: it refers to the row of the same call.
+    """
+    at = datetime(2026, 3, number, 12, tzinfo=UTC)
+    values = {str: str(number), int: number, bool: False, object: {}, datetime: at, date: at.date()}
+    with engine.begin() as connection:
+        for table in tables.sorted_tables:
+            row = {column.name: values[column.type.python_type] for column in table.columns}
+            connection.execute(table.insert(), row)
