@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
+from wtforms import HiddenField, StringField
 
 from crossroads.leads import search_index
 from crossroads.leads.consent import Evidence
@@ -30,6 +31,7 @@ from crossroads.ops import demo
 from crossroads.orders.enrollment_listing import SHEET as ENROLLMENTS
 from crossroads.orders.listing import SHEET as ORDERS
 from crossroads.privacy import person, retention
+from crossroads.web.forms import EnrollForm, ParticipantForm, PublicForm, SignupForm
 from models import (
     Base,
     ConsentEvent,
@@ -260,16 +262,41 @@ def test_exports_imports_and_demo_data_have_the_listed_columns() -> None:
         listed = personal_data.exported(model)
         assert {named: sheet.columns.get(named) for named in listed} == listed
     assert set(personal_data.exported(Lead)) <= {"email", *import_columns.TEXTS}
-    filled: dict[type[Base], tuple[str, ...]] = {
-        Lead: demo.LEAD,
-        ConsentEvent: demo.CONSENT,
-        Order: demo.ORDER,
-        Enrollment: demo.ENROLLMENT,
+    filled: dict[type[Base], str] = {
+        Lead: "LEAD",
+        ConsentEvent: "CONSENT",
+        Order: "ORDER",
+        Enrollment: "ENROLLMENT",
     }
     for made, columns in filled.items():
         for one in personal_data.of(made):
-            if one.label:
-                assert one.key in columns, f"made-up people have no {name(one.column)}"
+            assert not one.label or one.key in getattr(demo, columns), (
+                f"demo data lacks {name(one.column)}: add it to {columns} and its row in "
+                "ops/demo/__init__.py"
+            )
+
+
+def test_each_exported_column_is_in_the_data_file() -> None:
+    for one in PERSONAL:
+        assert one.label or not one.exported, (
+            f"{name(one.column)} is exported and has no label: without one the person's file "
+            "lacks it"
+        )
+
+
+@pytest.mark.parametrize(
+    ("form", "model"), [(SignupForm, Lead), (EnrollForm, Order), (ParticipantForm, Enrollment)]
+)
+def test_each_field_for_personal_data_is_marked_as_typed(
+    make_app: Any, form: type[PublicForm], model: type[Base]
+) -> None:
+    with make_app().test_request_context():
+        fields = [one for one in form() if isinstance(one, StringField)]
+    columns = {one.key for one in personal_data.of(model)}
+    asked = {one.name for one in fields if not isinstance(one, HiddenField)} & columns
+    assert asked == set(personal_data.typed(model)), (
+        f"{form.__name__} asks for other columns than are marked with typed= on PERSONAL"
+    )
 
 
 def test_mail_to_an_erased_person_is_not_sent_again(known: Session) -> None:

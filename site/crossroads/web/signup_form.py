@@ -20,6 +20,7 @@ from crossroads.middleware import rate_limits
 from crossroads.middleware.security import host_of, refuse_cross_site, truncated_ip
 from crossroads.orders.seats import CohortAvailability
 from crossroads.web.forms import SignupForm, clean_tag
+from models import Lead, personal_data
 
 PAGE_LENGTH = 200
 NO_STORE = "no-store"  # the answer to a form holds one person's input
@@ -42,6 +43,11 @@ class Signup:
     def status(self) -> int:
         """The HTTP status of a page in this state."""
         return 422 if self.state == "error" else 200
+
+    def typed(self, email: str) -> list[tuple[str, str]]:
+        """Return names and values of the fields that a visitor fills in, with this address."""
+        form = {**self.form.data, "email": email}
+        return [(name, form[name] or "") for name in personal_data.typed(Lead)]
 
 
 @dataclass(frozen=True, kw_only=True)
