@@ -64,7 +64,9 @@ def bring(
         case _:
             assert_never(state)
     session.flush()
-    assert order.state == state
+    assert order.state == state, (
+        f"{state} was asked for, the events add up to {order.state}: see ledger.balance"
+    )
     return order
 
 
