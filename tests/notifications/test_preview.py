@@ -20,6 +20,9 @@ from tests.support.workers import WORDS
 KINDS = sorted(folder.name for folder in (ROOT / "templates/email").iterdir() if folder.is_dir())
 LARGEST = 30 * 1024  # bytes of a whole mail
 HIDDEN = re.compile(r"<(style|title).*?</\1>", re.S)
+LINK = re.compile(r"^https?://\S+$| \(https?://[^)]+\)")
+# Of a site whose pages were all taken off: mails are about a page or a course that is gone.
+EMPTY = WORDS.model_copy(update={"comparisons": (), "courses": ()})
 DARK = "@media (prefers-color-scheme: dark)"
 
 
@@ -56,18 +59,48 @@ def test_every_kind_is_written_as_html_text_and_eml(folder: Path) -> None:
         assert (folder / f"{kind}.txt").read_text("utf-8") == part(mail, "plain")
 
 
-def test_text_version_has_every_sentence_of_the_html(folder: Path) -> None:
+@pytest.fixture(scope="module", params=[WORDS, EMPTY], ids=["content", "no content"])
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the preview for a site with pages, and for one whose pages are gone."""
+    folder = tmp_path_factory.mktemp("either")
+    settings = Settings(instance=folder, base_url="https://www.example.com")
+    preview.write(folder, Composer(settings, ROOT / "templates"), request.param)
+    return folder
+
+
+def plain(text: str) -> str:
+    """Return text to compare: on one line, without the colon after a label."""
+    return re.sub(r":(?=\s|$)", "", " ".join(text.split()))
+
+
+def sentences(text: str) -> list[str]:
+    return [plain(one) for one in re.split(r"(?<=[.?!])\s", text)]
+
+
+def test_text_version_has_every_sentence_of_the_html(either: Path) -> None:
     """Sentences with a link are left out: the text version puts the link below them."""
     for kind in KINDS:
-        page = (folder / f"{kind}.html").read_text("utf-8")
-        text = " ".join((folder / f"{kind}.txt").read_text("utf-8").split())
-        paragraphs = re.findall(r"<(p|h1|li)\b[^>]*>(.*?)</\1>", page, re.S)
-        said = [
-            unescape(re.sub(r"<[^>]+>", "", inner)) for _, inner in paragraphs if "<a" not in inner
-        ]
+        page = (either / f"{kind}.html").read_text("utf-8")
+        text = plain((either / f"{kind}.txt").read_text("utf-8"))
+        parts = re.findall(r'<(p|h[1-4]|li|td(?= class="line-))\b[^>]*>(.*?)</\1>', page, re.S)
+        said = [unescape(re.sub(r"<[^>]+>", "", inner)) for _, inner in parts if "<a" not in inner]
         assert len(said) > 2, kind
-        for sentence in (one for whole in said for one in re.split(r"(?<=[.?!])\s", whole)):
-            assert " ".join(sentence.split()) in text, f"{kind}: {sentence}"
+        for sentence in (one for whole in said for one in sentences(whole)):
+            assert sentence in text, f"{kind}.txt lacks: {sentence}"
+
+
+def test_html_has_every_sentence_and_link_of_the_text_version(either: Path) -> None:
+    for kind in KINDS:
+        page = HIDDEN.sub("", (either / f"{kind}.html").read_text("utf-8"))
+        links = {unescape(one) for one in re.findall(r'href="([^"]+)"', page)}
+        page = re.sub(r"<br>|</(?:td|p|h\d|li)>", " ", page)
+        said = plain(unescape(re.sub(r"<[^>]+>", "", page)))
+        text = (either / f"{kind}.txt").read_text("utf-8")
+        for line in text.replace("\n--\n", "\n").splitlines():
+            for link in re.findall(r"^https?://\S+$|(?<=\()https?://[^)]+(?=\))", line):
+                assert link in links, f"{kind}.html lacks the link {link}"
+            for sentence in sentences(LINK.sub("", line.removeprefix("- "))):
+                assert sentence in said, f"{kind}.html lacks: {sentence}"
 
 
 def test_every_mail_is_small_and_has_a_plain_subject(folder: Path) -> None:
