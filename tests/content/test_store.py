@@ -17,6 +17,7 @@ from crossroads import current
 from crossroads.content import ContentError
 from crossroads.content.store import ContentStore
 from crossroads.web.views import pages
+from tests.support.content_files import rewrite
 from tests.support.paths import ROOT
 from tests.support.production import PRODUCTION
 
@@ -154,7 +155,7 @@ def test_edit_of_content_shows_on_the_next_reload(make_app: Any, site_root: Path
     file = site_root / "site" / "content" / "courses" / "ai-pm-bootcamp.yaml"
     before = client.get(COURSE)
     assert "Mondays alone" not in before.text
-    file.write_text(file.read_text().replace("Tuesdays and Thursdays", "Mondays alone"))
+    rewrite(file, file.read_text().replace("Tuesdays and Thursdays", "Mondays alone"))
     after = client.get(COURSE)
     assert "Mondays alone" in after.text
     assert after.headers["ETag"] != before.headers["ETag"]
@@ -179,7 +180,7 @@ def test_edit_of_a_template_shows_on_the_next_reload(make_app: Any, site_root: P
     client = make_app(root=site_root).test_client()
     file = site_root / "templates" / "pages" / "home.html"
     assert "<hr>" not in client.get("/").text
-    file.write_text(file.read_text().replace("{% block main %}", "{% block main %}<hr>"))
+    rewrite(file, file.read_text().replace("{% block main %}", "{% block main %}<hr>"))
     assert "<hr>" in client.get("/").text
 
 
@@ -187,7 +188,7 @@ def test_edited_style_sheet_gets_a_new_url(make_app: Any, site_root: Path) -> No
     client = make_app(root=site_root).test_client()
     file = site_root / "site" / "static" / "site.css"
     old, _ = style_of(client)
-    file.write_text(file.read_text() + "\nbody { color: rebeccapurple }\n")
+    rewrite(file, file.read_text() + "\nbody { color: rebeccapurple }\n")
     new, _ = style_of(client)
     assert new != old
     for address, rule in ((new, FOREVER), (old, "no-cache")):
@@ -210,9 +211,9 @@ def test_production_ignores_edits_after_the_start(make_app: Any, site_root: Path
     before = client.get(COURSE)
     style = style_of(client)
     for name in ("site/content/courses/ai-pm-bootcamp.yaml", "templates/pages/course.html"):
-        (site_root / name).write_text("broken: [")
+        rewrite(site_root / name, "broken: [")
     css = site_root / "site" / "static" / "site.css"
-    css.write_text(css.read_text() + "\nbody { color: rebeccapurple }\n")
+    rewrite(css, css.read_text() + "\nbody { color: rebeccapurple }\n")
     assert client.get(COURSE).data == before.data
     assert client.get("/").status_code == 200
     assert style_of(client) == style
@@ -243,11 +244,6 @@ def test_threads_never_see_a_partial_edit(site_root: Path) -> None:
     seen: set[str] = set()
     surprises: list[BaseException] = []
 
-    def write(text: str) -> None:
-        draft = file.with_suffix(".draft")
-        draft.write_text(text)
-        draft.replace(file)
-
     def read(until: float) -> None:
         while time.monotonic() < until:
             try:
@@ -264,9 +260,9 @@ def test_threads_never_see_a_partial_edit(site_root: Path) -> None:
         readers = [threading.Thread(target=read, args=[until]) for _ in range(4)]
         for reader in readers:
             reader.start()
-        write(whole.replace("hours_per_week: 6", "hours_per_week: many"))
+        rewrite(file, whole.replace("hours_per_week: 6", "hours_per_week: many"))
         time.sleep(0.03)
-        write(whole.replace(title, f"Edit {number}"))
+        rewrite(file, whole.replace(title, f"Edit {number}"))
         for reader in readers:
             reader.join()
         store.refresh()

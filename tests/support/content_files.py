@@ -15,6 +15,17 @@ COURSE = "courses/ai-pm-bootcamp.yaml"
 TODAY = date(2026, 11, 22)
 
 
+def rewrite(file: Path, text: str) -> None:
+    """Replace a file as a whole, as editors do: another thread never reads an empty file.
+
+    Jinja takes a template that it reads while the file is empty for current, if the file gets its
+    text within the resolution of the file's time.
+    """
+    draft = file.with_suffix(".draft")
+    draft.write_text(text, "utf-8")
+    draft.replace(file)
+
+
 class Folder:
     """A copy of the content folder, with edits that replace a text.
 

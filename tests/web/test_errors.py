@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from models import Lead
+from tests.support.content_files import rewrite
 from tests.support.desk_visits import PASSWORD, desk
 from tests.support.production import PRODUCTION
 from tests.support.purchases import ENROLL, typed, words
@@ -279,7 +280,7 @@ def test_mistake_in_the_content_is_shown_with_file_and_line(make_app: Any, site_
     file = site_root / "site" / "content" / "courses" / "ai-pm-bootcamp.yaml"
     whole = file.read_text()
     assert client.get("/courses/ai-pm-bootcamp").status_code == 200
-    file.write_text(whole.replace("hours_per_week: 6", "hours_per_week: many"))
+    rewrite(file, whole.replace("hours_per_week: 6", "hours_per_week: many"))
     line = whole[: whole.index("hours_per_week")].count("\n") + 1
     for answer in (
         client.get("/courses/ai-pm-bootcamp"),
@@ -290,7 +291,7 @@ def test_mistake_in_the_content_is_shown_with_file_and_line(make_app: Any, site_
         is_error_page(answer, 500)
         assert f"content/courses/ai-pm-bootcamp.yaml:{line}: hours_per_week: " in answer.text
     is_error_page(client.get("/nothing"), 404)
-    file.write_text(whole)
+    rewrite(file, whole)
     assert client.get("/courses/ai-pm-bootcamp").status_code == 200
 
 
@@ -312,13 +313,13 @@ def test_mistake_in_a_template_is_shown_with_file_and_line(
     whole = file.read_text()
     assert client.get("/").status_code == 200
     before, block, after = whole.partition("{% block main %}")
-    file.write_text(f"{before}{block}\n\n{mistake}\n{after}")
+    rewrite(file, f"{before}{block}\n\n{mistake}\n{after}")
     answer = client.get("/")
     is_error_page(answer, 500)
     line = before.count("\n") + 3
     assert f"<code>templates/pages/home.html:{line}: " in answer.text
     assert told in answer.text
-    file.write_text(whole)
+    rewrite(file, whole)
     assert client.get("/").status_code == 200
 
 
@@ -329,7 +330,7 @@ def test_mistake_in_a_shared_template_is_shown_with_file_and_line(
     client = make_app(root=site_root).test_client()
     file = site_root / "templates" / name
     whole = file.read_text()
-    file.write_text(f"<p>\n{{% if %}}\n{whole}")
+    rewrite(file, f"<p>\n{{% if %}}\n{whole}")
     for path, status in (("/nothing", 404), ("/", 500)):
         if name == "errors/error.html" and path == "/":
             continue  # this page does not use the broken template
@@ -340,7 +341,7 @@ def test_mistake_in_a_shared_template_is_shown_with_file_and_line(
         assert "Traceback" not in answer.text
     if name != "errors/error.html":
         assert f"templates/{name}:2: " in answer.text
-    file.write_text(whole)
+    rewrite(file, whole)
     is_error_page(client.get("/nothing"), 404)
 
 

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 
 from crossroads import current
 from crossroads.content import load
+from tests.support.content_files import rewrite
 from tests.support.paths import ROOT
 from tests.support.signups import shown
 
@@ -252,7 +253,7 @@ def test_share_image_is_made_on_request_and_changes_with_the_content(
     assert first.startswith(b"\x89PNG")
     assert share_picture(client, path) == first
     file = site_root / "site" / "content" / "courses" / "ai-pm-bootcamp.yaml"
-    file.write_text(file.read_text().replace("hours_per_week: 6", "hours_per_week: 7"))
+    rewrite(file, file.read_text().replace("hours_per_week: 6", "hours_per_week: 7"))
     assert share_picture(client, path) != first
     added = file.with_name("ai-pm-short.yaml")
     words = file.read_text().replace("slug: ai-pm-bootcamp", "slug: ai-pm-short")
