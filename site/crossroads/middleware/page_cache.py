@@ -201,7 +201,9 @@ class PageCache:
 
     def _watch(self) -> None:
         trouble = False
-        while True:
+        polls = 1
+        # It waits first: rendering every page would slow down the request that started it.
+        while not self._ended.wait(self.poll * polls):
             polls = 1
             try:
                 if not self._refresh():
@@ -211,8 +213,6 @@ class PageCache:
                 if not trouble:  # logged once, not at every poll until it works
                     log.warning("pages not refreshed, the last ones stay", error=first_line(error))
                 trouble = True
-            if self._ended.wait(self.poll * polls):
-                return
 
     def _refresh(self) -> bool:
         """Render the pages again when their content has changed. False when one of them failed."""
