@@ -44,6 +44,8 @@ def make_app(
         given.setdefault("suppression_key", SUPPRESSION_KEY)
         app = create_app(root, settings.load(root, instance=instance, **given))
         app.jinja_env.bytecode_cache = compiled
+        if root == ROOT:  # no test edits these files: do not check them at every request
+            current.of(app).store.watch = app.jinja_env.auto_reload = False
         apps.append(app)
         return app
 

@@ -22,7 +22,7 @@ class ContentStore:
         self._folder = folder
         self._static = static
         self._templates = templates
-        self._watch = watch
+        self.watch = watch  # may be changed at any time
         self._lock = Lock()
         self._stamp: Hashable = self._look() if watch else 0
         self._content: Content | ContentError | None = content.load(folder)
@@ -34,7 +34,7 @@ class ContentStore:
 
         Outside development nothing is checked and the value is constant.
         """
-        if not self._watch:
+        if not self.watch:
             return 0
         with self._lock:
             stamp = self._look()
