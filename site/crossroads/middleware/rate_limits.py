@@ -204,8 +204,8 @@ class CounterFile(Storage):
             self._path, timeout=5, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(TABLE)
         except sqlite3.Error:
             connection.close()
