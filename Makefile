@@ -10,7 +10,7 @@ COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-has
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check quick coverage faults bench bench-long format screenshots lock clean
+.PHONY: help serve test check quick collected coverage faults bench bench-long format screenshots lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -18,10 +18,11 @@ help: ## List what make can do
 serve: $(VENV)/run ## Run the whole product on this machine: site, worker, mailbox
 	@$(BIN)/flask up
 
-test: $(VENV)/dev ## Run all tests (browser tests need Chromium: apt-get install chromium)
+test: $(VENV)/dev ## Run all tests (browser tests need Chromium: apt-get install chromium-headless-shell)
 	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-check: quick ## Check all that CI checks: what is quick, then all tests
+check: ## Check all that CI checks: what is quick, then all tests
+	@$(MAKE) --no-print-directory --jobs 2 quick collected
 	@$(MAKE) --no-print-directory test
 
 quick: $(VENV)/dev $(VENV)/imports/made ## Lint, format, types, import rule and wording, without tests
@@ -30,6 +31,10 @@ quick: $(VENV)/dev $(VENV)/imports/made ## Lint, format, types, import rule and 
 	@$(BIN)/python -m tests.support.wording
 	@PYTHONPATH=site:. $(VENV)/imports/bin/lint-imports
 	@$(BIN)/mypy
+
+# Compiles the tests once, beside the linters, where each test process would compile all of them.
+collected: $(VENV)/dev ## Find and compile all tests, and run none
+	@$(BIN)/pytest --collect-only -q > /dev/null
 
 coverage: $(VENV)/dev ## Run all tests and hold the lines and branches that they reach to a floor
 	@$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term $(ARGS)
