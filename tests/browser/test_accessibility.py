@@ -22,6 +22,7 @@ from tests.browser.product import Product
 from tests.support.desk_visits import add_user
 from tests.support.people import hashed
 from tests.support.ports import free_port
+from tests.support.walks import each, walk
 
 Serve = Callable[..., tuple[Flask, str]]
 
@@ -48,11 +49,12 @@ def serve(make_app: Any) -> Iterator[Serve]:
         server.server_close()
 
 
+@walk
 def test_public_pages_are_accessible(
     open_page: OpenPage, public_paths: list[str], inspector: Inspector
 ) -> None:
     page = open_page()
-    for path in public_paths:
+    for path in each(public_paths, 2):
         page.goto(path)
         inspector.look(page, path)
 
@@ -177,11 +179,12 @@ def test_error_pages_are_accessible(
     inspector.look(page, "500")
 
 
+@walk
 def test_desk_is_accessible(
     open_page: OpenPage, crowd: int, sold: int, signed_in: Any, inspector: Inspector
 ) -> None:
     page = open_page(storage_state=signed_in)
-    for path in (
+    paths = (
         "/admin/",
         "/admin/leads",
         "/admin/leads?q=okafor&state=confirmed&sort=email",
@@ -201,7 +204,8 @@ def test_desk_is_accessible(
         "/admin/announcements/1/queue",
         "/admin/enrollments?q=nobody-of-that-name",
         "/admin/password",
-    ):
+    )
+    for path in each(paths, 2):
         page.goto(path)
         inspector.look(page, path)
     page.goto("/admin/password")

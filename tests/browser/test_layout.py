@@ -13,6 +13,7 @@ from playwright.sync_api import Request as PageRequest
 from tests.browser.crowd import COMPARISON, COURSE
 from tests.browser.pages import OpenPage
 from tests.browser.product import Product
+from tests.support.walks import each, walk
 
 WIDTHS = (320, 360, 768, 1440)
 BUDGET = 14 * 1024  # bytes of HTML and CSS on the network
@@ -79,11 +80,13 @@ TWO_FRAMES = """() => new Promise((done) =>
   requestAnimationFrame(() => requestAnimationFrame(done)))"""
 
 
+@walk
 def test_public_pages_do_not_overflow(open_page: OpenPage, public_paths: list[str]) -> None:
     page = open_page()
-    assert _outside(page, [*public_paths, "/no-such-page", "/confirm/no-such-token"]) == {}
+    assert _outside(page, each([*public_paths, "/no-such-page", "/confirm/no-such-token"], 2)) == {}
 
 
+@walk
 def test_desk_pages_do_not_overflow(
     open_page: OpenPage, crowd: int, sold: int, signed_in: Any
 ) -> None:
@@ -106,7 +109,7 @@ def test_desk_pages_do_not_overflow(
         "/admin/announcements/1",
         "/admin/announcements/1/queue",
     )
-    assert _outside(page, paths) == {}
+    assert _outside(page, each(paths, 2, 1)) == {}
 
 
 def test_form_with_long_input_does_not_overflow(open_page: OpenPage) -> None:
@@ -133,23 +136,25 @@ def test_compared_options_are_side_by_side(open_page: OpenPage, width: int) -> N
         assert abs(first["width"] - second["width"]) < 1
 
 
+@walk
 def test_text_at_double_size_is_not_cut_off(open_page: OpenPage, public_paths: list[str]) -> None:
     page = open_page(bypass_csp=True)
     found = {}
-    for path in public_paths:
+    for path in each(public_paths, 2):
         page.goto(path)
         page.add_style_tag(content=":root { font-size: 200% }")
         found.update(_at_each_width(page, path, (360, 768, 1440)))
     assert found == {}
 
 
+@walk
 def test_text_with_wide_spacing_is_not_cut_off(
     open_page: OpenPage, public_paths: list[str]
 ) -> None:
     """https://www.w3.org/TR/WCAG22/#text-spacing"""
     page = open_page(bypass_csp=True)
     found = {}
-    for path in public_paths:
+    for path in each(public_paths, 2, 1):
         page.goto(path)
         page.add_style_tag(content=SPACING)
         found.update(_at_each_width(page, path, (320, 768, 1440)))
