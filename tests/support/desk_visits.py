@@ -84,7 +84,9 @@ def desk(app: Flask, role: str = "owner") -> FlaskClient:
         email = f"{role}{next(_numbers)}@example.com"
         user = accounts.add(session, email, role, PASSWORD)
         session.flush()
-        staff = accounts.open_session(session, accounts.Proof(user.id, user.password_hash))
+        staff = accounts.open_session(
+            session, accounts.CheckedPassword(user.id, user.password_hash)
+        )
         session.commit()
     assert staff is not None
     client = app.test_client()
