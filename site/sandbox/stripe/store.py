@@ -195,14 +195,14 @@ class Transaction:
 class Store:
     """The file and the sandbox's own address.
 
-    `changed` is set after every commit, `closing` when the sandbox ends: it ends every wait.
+    `changed` is set after every commit. `released` ends the waits of calls that are in progress.
     """
 
     def __init__(self, file: Path, url: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.url = url
         self._file, self._writer = file, Lock()
-        self.changed, self.closing = Event(), Event()
+        self.changed, self.released = Event(), Event()
         self._idle: list[sqlite3.Connection] = []
         with self._connected() as db:
             db.execute("PRAGMA journal_mode = WAL")
@@ -237,9 +237,14 @@ class Store:
             finally:
                 db.execute("ROLLBACK")
 
+    def release(self) -> None:
+        """End the waits of the calls in progress, but not of later ones."""
+        released, self.released = self.released, Event()
+        released.set()
+
     def close(self) -> None:
         """Close the idle connections and end every wait."""
-        self.closing.set()
+        self.released.set()
         while self._idle:
             self._idle.pop().close()
 

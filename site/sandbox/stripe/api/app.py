@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Final
 
 from flask import Flask, Response, request
@@ -45,6 +45,7 @@ class ApiCall:
     path: str
     key: str
     fault: Fault | None
+    released: Event  # ends its waits
 
     def has_fault(self, *kinds: str) -> bool:
         return self.fault is not None and self.fault.kind in kinds
@@ -75,15 +76,16 @@ class ApiHandler:
         """Return the answer to the current request, or what a fault replaces it with."""
         request.get_data()  # an unread body would keep the connection open
         due_jobs.run_due(self._store)
+        released = self._store.released  # before the fault is counted: a release may follow that
         key, fault = request.headers.get("Idempotency-Key", ""), self._fault(method, path)
-        call = ApiCall(ids.new("req_", 14), method, path, key, fault)
+        call = ApiCall(ids.new("req_", 14), method, path, key, fault, released)
         if fault is None or not fault.replaces_answer:
             response = self._answer(call)
             self._log(call, response)
             return response
         done = self._answer(call) if fault.after else None
         self._log(call, None)
-        return faults.broken_answer(fault, done, self._store.closing)
+        return faults.broken_answer(fault, done, released)
 
     def _answer(self, call: ApiCall) -> Response:
         with self._store.reading() as tx:
@@ -149,7 +151,7 @@ class ApiHandler:
     ) -> SavedAnswer:
         checked = route.parameters.parse(given) or {}
         if call.has_fault("slow") and call.fault:
-            self._store.closing.wait(call.fault.seconds)
+            call.released.wait(call.fault.seconds)
         if not route.writes:
             with self._store.reading() as tx:
                 return SavedAnswer(call.id, 200, _json(_run(tx, route, path_values, checked)))

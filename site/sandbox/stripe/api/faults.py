@@ -98,16 +98,16 @@ def any_left(tx: Transaction) -> bool:
     return tx.db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
 
 
-def broken_answer(fault: Fault, good: Response | None, closing: Event) -> Response:
+def broken_answer(fault: Fault, good: Response | None, released: Event) -> Response:
     """Return what the client gets. `good` is the real answer, None when there was no work.
 
-    Waits end early when `closing` is set.
+    Waits end early when `released` is set.
     """
     if fault.kind in ("timeout", "reset"):
-        closing.wait(fault.seconds)
+        released.wait(fault.seconds)
         return _close_connection(reset=fault.kind == "reset")
     if fault.kind == "trickle":
-        _send_slowly(good.get_data() if good else HALF_ANSWER, fault.seconds, closing)
+        _send_slowly(good.get_data() if good else HALF_ANSWER, fault.seconds, released)
         return _close_connection(reset=False)
     if fault.kind == "html":
         page = "<html><head><title>502 Bad Gateway</title></head><body>502</body></html>"
@@ -123,15 +123,17 @@ def broken_answer(fault: Fault, good: Response | None, closing: Event) -> Respon
     return half
 
 
-def _send_slowly(body: bytes, seconds: float, closing: Event) -> None:
-    """Send an answer with a pause before each byte of its body, until the client hangs up."""
+def _send_slowly(body: bytes, seconds: float, released: Event) -> None:
+    """Send an answer with a pause before each byte of its body, until the client hangs up.
+
+    After `released` is set, the rest is sent without pauses.
+    """
     connection: socket.socket = request.environ["werkzeug.socket"]
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with suppress(OSError):  # the client may hang up
         connection.sendall(f"{head}\r\n\r\n".encode())
         for byte in body:
-            if closing.wait(seconds / len(body)):
-                return
+            released.wait(seconds / len(body))
             connection.sendall(bytes([byte]))
 
 

@@ -146,7 +146,8 @@ def create_control(store: Store) -> Flask:
     """Return the app of the control page, mounted below /stripe.
 
     POST /stripe/api/<action> runs an action and returns the state; GET /stripe/api/state returns
-    the state. The page's buttons post to /stripe/<action>.
+    the state. The page's buttons post to /stripe/<action>. `release` ends the waits of calls in
+    progress.
     """
     app = Flask(__name__)
     app.jinja_env.filters["money"] = currencies.formatted
@@ -164,6 +165,8 @@ def create_control(store: Store) -> Flask:
             store.reset()
             with store.writing() as tx:
                 return promotions.create_defaults(tx)
+        if action == "release":
+            return store.release()
         if action not in ACTIONS:
             raise ApiError(f"There is no action {action}.", status=404)
         parameters, verb = ACTIONS[action]
