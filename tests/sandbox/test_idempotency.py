@@ -3,10 +3,8 @@
 Source: https://docs.stripe.com/api/idempotent_requests.
 """
 
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import pytest
@@ -111,25 +109,28 @@ def test_server_error_before_the_work_does_not_use_the_key(sandbox: SandboxServe
 
 def test_key_in_use_is_a_conflict(sandbox: SandboxServer) -> None:
     """Source: https://docs.stripe.com/error-codes#idempotency-key-in-use; status 409."""
-    sandbox.control("fault", kind="slow", seconds=1)
-    first = Thread(target=create, args=(sandbox.client(), "order-1"))
-    first.start()
-    eventually(lambda: not sandbox.state()["faults"])
-    time.sleep(0.2)  # the fault starts just before the key is in use
-    with pytest.raises(APIError) as caught:
-        create(sandbox.client(), "order-1")
-    first.join()
-    assert caught.value.http_status == 409 and caught.value.error is not None
-    assert caught.value.error.code == "idempotency_key_in_use"
-    assert caught.value.error.type == "idempotency_error"
+    sandbox.control("fault", kind="slow", seconds=30, times=2)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [
+            pool.submit(create, sandbox.client(max_network_retries=0), "order-1") for _ in range(2)
+        ]
+        refused = next(as_completed(calls))
+        sandbox.control("release")
+        assert sorted(one.exception() is None for one in calls) == [False, True]
+    error = refused.exception()
+    assert isinstance(error, APIError) and error.http_status == 409 and error.error is not None
+    assert error.error.code == "idempotency_key_in_use"
+    assert error.error.type == "idempotency_error"
     assert headers(create(sandbox.client(), "order-1"))["Idempotent-Replayed"] == "true"
 
 
 def test_sdk_retries_a_conflict_until_the_first_answer_is_there(sandbox: SandboxServer) -> None:
     """Source: _should_retry in stripe/_http_client.py."""
-    sandbox.control("fault", kind="slow", seconds=1)
+    sandbox.control("fault", kind="slow", seconds=30)
     patient = sandbox.client(max_network_retries=9)
     with ThreadPoolExecutor(4) as pool:
         made = [pool.submit(create, patient, "order-1") for _ in range(4)]
+        eventually(lambda: [call["status"] for call in sandbox.state()["calls"]].count(409) >= 3)
+        sandbox.control("release")
         assert len({one.result().id for one in made}) == 1
     assert len(patient.v1.checkout.sessions.list().data) == 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -195,12 +195,15 @@ class Received:
 class Endpoint:
     """A webhook endpoint. Answers with the next of `replies` (status codes), with 200 after them.
 
-    `seconds` is how long it takes to answer.
+    It answers only while `answering` is set.
     """
 
     replies: list[int] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
-    seconds: float = 0
+    answering: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.answering.set()
 
     def start(self) -> "Endpoint":
         endpoint = self
@@ -210,7 +213,7 @@ class Endpoint:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 signature = self.headers["Stripe-Signature"] or ""
                 endpoint.received.append(Received(body, signature, self.headers))
-                time.sleep(endpoint.seconds)
+                endpoint.answering.wait(60)
                 status = endpoint.replies.pop(0) if endpoint.replies else 200
                 self.send_response(status)
                 if 300 <= status < 400:
@@ -229,6 +232,7 @@ class Endpoint:
         return self
 
     def stop(self) -> None:
+        self.answering.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
