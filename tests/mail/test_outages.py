@@ -1,9 +1,7 @@
 """Recovery after an outage: waiting mail is sent at once, and leases of dead workers end."""
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,6 +26,7 @@ from tests.support.databases import opened, plans
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
 from tests.support.queued_mail import queue_mail
+from tests.support.turns import another_turn
 from tests.support.workers import make_worker
 
 MINUTE = timedelta(minutes=1)
@@ -230,23 +229,16 @@ def test_mail_is_brought_forward_in_batches_from_an_index(engine: Engine) -> Non
             assert "ix_message_awaits_server" in looked
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from crossroads.database.presence import Presence
-print(Presence(Path(sys.argv[1])).owner, flush=True)
-time.sleep(600)
-"""
-
-
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Another worker process of this machine, and its owner name."""
-    words = [sys.executable, "-c", HOLD, str(tmp_path / "workers")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().strip()
-        process.kill()
+    """A process that holds the lock of another worker of this machine, and that owner's name.
+
+    tests/faults kills whole workers.
+    """
+    owner = leases.new_owner()
+    (tmp_path / "workers").mkdir()
+    with another_turn(tmp_path / "workers" / f"{owner}.lock") as process:
+        yield process, owner
 
 
 def take_all(engine: Engine, owner: str) -> None:
@@ -277,7 +269,7 @@ def test_leases_of_a_killed_worker_are_taken_over_at_once(
     delivering = make_worker(engine, server.url, presence=alive)
     assert delivering.deliver_due() == Delivery()
     assert in_hand(engine) == [owner] * 3, "it is alive, and keeps what it has"
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert delivering.deliver_due() == Delivery(sent=1)
     assert in_hand(engine) == [None] * 3
