@@ -1,6 +1,5 @@
 """Group commit: concurrent writes share a commit, and each succeeds or fails alone."""
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from models.lead import LeadState
 from models.suppression import SuppressionReason
 from tests.support.databases import opened
 from tests.support.people import address
+from tests.support.sandbox_server import eventually
 from tests.support.turns import another_turn
 
 
@@ -95,11 +95,9 @@ def at_once(
         leading = pool.submit(first)
         assert begun.wait(10)
         coming = []
-        for number, name in enumerate(names, start=1):
+        for name in names:
             coming.append(pool.submit(bring, engine, group, name, how))
-            until = time.monotonic() + 10
-            while group.queued < number and time.monotonic() < until:
-                time.sleep(0.001)
+            eventually(lambda: group.queued >= len(coming))
         go_on.set()
         leading.result()
         return [one.result() for one in coming], len(found) - 1
@@ -155,39 +153,56 @@ def test_failure_to_open_a_session_does_not_block_later_writes(
 def test_queued_writes_share_one_wait_for_a_locked_database(
     sqlite_engine: Engine, group: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "LOCK_SECONDS", 1)
-    began = time.monotonic()
+    """Those that are queued during the wait fail with it, without a wait of their own."""
+    monkeypatch.setattr(base, "LOCK_SECONDS", 0)
+    begun = Event()
+    waits = []
+
+    def wait(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            waits.append(statement)
+            begun.set()
+            eventually(lambda: group.queued == 7)
+
     with (
         sqlite_engine.connect().execution_options(begin="IMMEDIATE") as holder,
         holder.begin(),
         ThreadPoolExecutor(8) as pool,
     ):
-        said = list(pool.map(lambda name: bring(sqlite_engine, group, name), "abcdefgh"))
+        event.listen(sqlite_engine, "before_cursor_execute", wait)
+        coming = [pool.submit(bring, sqlite_engine, group, "a")]
+        assert begun.wait(10)
+        coming += [pool.submit(bring, sqlite_engine, group, name) for name in "bcdefgh"]
+        said = [one.result() for one in coming]
+        event.remove(sqlite_engine, "before_cursor_execute", wait)
     assert said == ["OperationalError: database is locked"] * 8
-    assert time.monotonic() - began < 2.5, "one wait for all"
+    assert len(waits) == 1
     assert bring(sqlite_engine, group, "later") == "stored"
     assert stored(sqlite_engine) == {"later"}
 
 
 def test_killed_process_releases_the_lock(
-    sqlite_engine: Engine, group: GroupCommit, instance: Path
+    sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(group_commit, "TURN_SECONDS", 60)
+    without_lock = GroupCommit(None)
     with another_turn(instance / "writer.lock") as other, ThreadPoolExecutor(1) as pool:
         coming = pool.submit(bring, sqlite_engine, group, "n")
-        time.sleep(0.2)
-        assert not coming.done()
+        eventually(lambda: group.queued == 1)
+        for name in "abcde":
+            assert bring(sqlite_engine, without_lock, name) == "stored"
+        assert group.queued == 1, "it waits, while others commit"
         other.kill()
-        assert coming.result(5) == "stored"
+        assert coming.result() == "stored"
 
 
 def test_wait_for_the_lock_has_a_timeout(
     sqlite_engine: Engine, group: GroupCommit, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.3)
-    with another_turn(instance / "writer.lock"):
-        began = time.monotonic()
+    monkeypatch.setattr(group_commit, "TURN_SECONDS", 0.05)
+    with another_turn(instance / "writer.lock") as other:
         assert bring(sqlite_engine, group, "n") == "stored"
-        assert 0.3 <= time.monotonic() - began < 5
+        assert other.poll() is None, "it still holds the lock"
 
 
 def test_write_succeeds_when_the_lock_file_cannot_be_opened(

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 
-from crossroads.middleware import rate_limits
-from crossroads.middleware.rate_limits import SCHEME, CounterFile
+from crossroads.middleware.rate_limits import RETRY_SECONDS, SCHEME, CounterFile
+from models import now
 from tests.support.desk_visits import add_user, sign_in
 
 NEVER_SENT = 422
@@ -55,7 +56,7 @@ def test_sign_in_and_sign_up_stay_limited_and_error_is_logged_once(
 def test_counts_in_memory_are_added_to_the_file_when_it_works_again(
     instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(time, "monotonic", time.time)  # both clocks must travel
     file = instance / "limits.db"
     uri = f"{SCHEME}://{file}"
     before = CounterFile(uri)
@@ -64,22 +65,25 @@ def test_counts_in_memory_are_added_to_the_file_when_it_works_again(
     file.rename(instance / "away.db")
     file.mkdir()
     counters = CounterFile(uri)
-    assert [counters.incr("key", 600) for _ in range(2)] == [1, 2]
-    shutil.rmtree(file)
-    (instance / "away.db").rename(file)
-    assert counters.incr("key", 600) == 3, "the file is left alone for a while"
-    time.sleep(0.25)
-    assert counters.incr("key", 600) == 7
-    assert CounterFile(uri).get("key") == 7
+    with time_machine.travel(now(), tick=False) as clock:
+        assert [counters.incr("key", 600) for _ in range(2)] == [1, 2]
+        shutil.rmtree(file)
+        (instance / "away.db").rename(file)
+        clock.shift(RETRY_SECONDS - 1)
+        assert counters.incr("key", 600) == 3, "the file is left alone for a while"
+        clock.shift(1)
+        assert counters.incr("key", 600) == 7
+        assert CounterFile(uri).get("key") == 7
     counters.close()
 
 
 def test_counter_in_memory_restarts_after_its_window(instance: Path) -> None:
     (instance / "limits.db").mkdir()
     counters = CounterFile(f"{SCHEME}://{instance / 'limits.db'}")
-    assert counters.incr_up_to_the_first_over([("key", 1, 1)]) is None
-    ends = counters.incr_up_to_the_first_over([("key", 1, 1)])
-    assert ends is not None
-    time.sleep(max(0.0, ends - time.time()) + 0.01)
-    assert counters.incr_up_to_the_first_over([("key", 1, 1)]) is None
+    with time_machine.travel(now(), tick=False) as clock:
+        assert counters.incr_up_to_the_first_over([("key", 60, 1)]) is None
+        clock.shift(59)
+        assert counters.incr_up_to_the_first_over([("key", 60, 1)]) == time.time() + 1
+        clock.shift(1)
+        assert counters.incr_up_to_the_first_over([("key", 60, 1)]) is None
     counters.close()
