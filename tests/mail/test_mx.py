@@ -1,6 +1,5 @@
 """Domains that accept no mail: the DNS check, and its effect on delivery by the worker."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,13 +60,13 @@ def test_domain_is_refused_only_when_dns_shows_that_it_accepts_no_mail(
     assert names.asked
 
 
-def test_dns_timeout_refuses_no_address_and_ends_soon(
+def test_dns_timeout_refuses_no_address_and_is_not_repeated(
     names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mx, "PATIENCE", 0.3)
-    began = time.monotonic()
+    """The resolver repeats a query every 2 seconds, up to the time limit."""
+    monkeypatch.setattr(mx, "PATIENCE", 0.2)
     assert Domains(names.resolver()).refusal("maria@silent.org") is None
-    assert time.monotonic() - began < 3
+    assert names.asked == ["silent.org MX"]
     away = dns.resolver.Resolver(configure=False)
     assert Domains(away).refusal("maria@good.org") is None
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.parser import Parser
@@ -106,6 +107,7 @@ def test_html_is_small_supports_dark_mode_and_loads_nothing(
 def test_headers_name_sender_receiver_date_and_automatic_origin(
     instance: Path, server: MailServer
 ) -> None:
+    before = now().replace(microsecond=0)
     send(make_mailer(instance, server.url, mail_from="The AI Internship <hello@example.com>"))
     mail = delivered(server)
     message = mail.message
@@ -113,7 +115,7 @@ def test_headers_name_sender_receiver_date_and_automatic_origin(
     assert message["From"] == "The AI Internship <hello@example.com>"
     assert message["To"] == "maria@example.com"
     assert message["Subject"] == "Confirm your email"
-    assert abs(parsedate_to_datetime(message["Date"]) - now()).total_seconds() < 60
+    assert before <= parsedate_to_datetime(message["Date"]) <= now()
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Message-ID"] == "<0a1b2c@www.a-company-with-a-rather-long-name.example.com>"
 
@@ -267,26 +269,26 @@ def test_error_reply_to_quit_is_no_failure(instance: Path, server: MailServer) -
 def test_slow_server_is_disconnected_at_the_deadline(
     instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp, "DEADLINE", 0.5)
+    monkeypatch.setattr(smtp, "DEADLINE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip() -> None:
             connection, _ = listener.accept()
             with connection:
                 try:
-                    for _ in range(100):
+                    for _ in range(200):
                         connection.sendall(b"220-wait\r\n")
-                        threading.Event().wait(0.1)
+                        time.sleep(0.05)
                 except OSError:
-                    pass
+                    hung_up.set()
 
+        hung_up = threading.Event()
         dripping = threading.Thread(target=drip)
         dripping.start()
-        began = now()
         with pytest.raises(TemporaryFailure):
             send(make_mailer(instance, f"smtp://127.0.0.1:{listener.getsockname()[1]}"))
-        assert (now() - began).total_seconds() < 5
         dripping.join()
+        assert hung_up.is_set(), "the server could send all"
 
 
 def test_non_ascii_receiver_is_sent_to_a_server_with_smtputf8(

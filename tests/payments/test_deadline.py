@@ -5,7 +5,7 @@ What a buyer sees then is tested in test_stripe_trouble, which uses this fault a
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
 from typing import Any
 
@@ -79,38 +79,38 @@ def trickle(request: pytest.FixtureRequest) -> Iterator[Trickle]:
     server.close()
 
 
+@contextmanager
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Limit every call in the block to a fifth of a second."""
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "IN_REQUEST", (0.1, 0.1))
+        patch.setattr(connection, "WHOLE_BACKGROUND", 0.2)
+        patch.setattr(connection, "RETRIES", 0)
+        yield
+
+
 @pytest.mark.parametrize("background", [False, True], ids=["request", "background"])
 def test_trickling_response_is_given_up(
     trickle: Trickle, monkeypatch: pytest.MonkeyPatch, background: bool
 ) -> None:
-    monkeypatch.setattr(connection, "IN_REQUEST", (0.2, 0.3))
-    monkeypatch.setattr(connection, "WHOLE_BACKGROUND", 0.5)
-    monkeypatch.setattr(connection, "RETRIES", 0)
     gateway = Gateway(KEY, base=trickle.url, background=background)
-    with pytest.raises(PaymentsUnavailable):
+    with hasty(monkeypatch), pytest.raises(PaymentsUnavailable):
         gateway.retrieve_refund("re_1")
     assert trickle.hung_up.wait(10)
     assert gateway.retrieve_refund("re_1").amount == 1  # on a new connection
 
 
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limit a background call to half a second."""
-    monkeypatch.setattr(connection, "WHOLE_BACKGROUND", 0.5)
-    monkeypatch.setattr(connection, "RETRIES", 0)
-
-
-@pytest.mark.usefixtures("patience")
 def test_event_is_postponed_when_the_response_trickles(
-    engine: Engine, sandbox: SandboxServer
+    engine: Engine, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = Gateway(KEY, base=sandbox.url, background=True)
     order, url = opened(engine, gateway)
     sandbox.pay(url)
     receive(engine, order)
-    sandbox.control("fault", kind="trickle", seconds=2, after=True, method="GET")
+    sandbox.control("fault", kind="trickle", seconds=600, after=True, method="GET")
     consumer = EventConsumer(engine, gateway, BASE)
-    consumer.work()
+    with hasty(monkeypatch):
+        consumer.work()
     assert state(engine, order) == "open"
     with Session(engine) as session:
         event = session.scalars(select(StripeEvent)).one()
@@ -127,16 +127,16 @@ def app(make_app: Any, database_url: str, sandbox: SandboxServer) -> Flask:
     return built
 
 
-@pytest.mark.usefixtures("patience")
 def test_sweep_leaves_a_trickling_list_for_the_next_sweep(
-    app: Flask, sandbox: SandboxServer
+    app: Flask, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with app.app_context():
         engine = db.engine
     order, url = opened(engine, Gateway(KEY, base=sandbox.url))
     sandbox.pay(url)
-    sandbox.control("fault", kind="trickle", seconds=2, after=True, method="GET", times=100)
-    code, said, left = reconcile(app)
+    sandbox.control("fault", kind="trickle", seconds=600, after=True, method="GET", times=100)
+    with hasty(monkeypatch):
+        code, said, left = reconcile(app)
     assert code == 1 and said.startswith("not done: ")
     assert "left: the events that Stripe lists were not read: APIConnectionError" in left
     assert state(engine, order) == "open"

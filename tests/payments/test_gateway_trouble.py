@@ -83,8 +83,9 @@ def test_failed_read_raises_an_error_of_the_gateway(
         assert OF_A_PAYMENT[call](gateway, payment) is not None
 
 
-def again(call: Callable[[], object]) -> None:
+def again(sandbox: SandboxServer, call: Callable[[], object]) -> None:
     """Repeat the call until Stripe has finished the first attempt under the same key."""
+    sandbox.control("release")
 
     def answers() -> bool:
         try:
@@ -107,7 +108,7 @@ def test_repeated_creation_makes_one_checkout(
     # Stripe saves even a 500 under its key, so the next attempt needs a new key.
     spent = trouble.kind == "500"
     assert caught.value.key_spent == spent
-    again(lambda: gateway.create(replace(asked, key=f"{asked.key}-2") if spent else asked))
+    again(sandbox, lambda: gateway.create(replace(asked, key=f"{asked.key}-2") if spent else asked))
     made = [one["client_reference_id"] for one in sandbox.state()["sessions"]]
     assert made.count(asked.reference) == 1 + (spent and trouble.after)
 
@@ -133,7 +134,7 @@ def test_repeated_expiry_expires_the_checkout(
     made = gateway.create(replace(purchase(), key=f"key-{next(_numbers)}"))
     with trouble.at("POST", "*/expire"), pytest.raises(PaymentsUnavailable):
         gateway.expire(made.id)
-    again(lambda: gateway.expire(made.id))
+    again(sandbox, lambda: gateway.expire(made.id))
     assert gateway.retrieve(made.id).status == "expired"
 
 
@@ -146,6 +147,6 @@ def test_repeated_refund_is_made_once(
         gateway.refund(payment, 100, key=reference, reference=reference)
     assert caught.value.key_spent == (trouble.kind == "500")
     if not caught.value.key_spent:  # with a spent key, callers first list the refunds that exist
-        again(lambda: gateway.refund(payment, 100, key=reference, reference=reference))
+        again(sandbox, lambda: gateway.refund(payment, 100, key=reference, reference=reference))
     made = [one.reference for one in gateway.refunds(payment)].count(reference)
     assert made == (trouble.kind != "500" or trouble.after)

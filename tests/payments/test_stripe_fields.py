@@ -128,6 +128,7 @@ class Wire:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # the body would wait 40 ms for an acknowledgment
 
             def do_GET(self) -> None:
                 body = json.dumps(wire.answer).encode()
