@@ -18,8 +18,8 @@ help: ## List what make can do
 serve: $(VENV)/run ## Run the whole product on this machine: site, worker, mailbox
 	@$(BIN)/flask up
 
-test: $(VENV)/dev ## Run all tests (browser tests need Chromium: apt-get install chromium-headless-shell)
-	@$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+test: $(VENV)/dev ## Run all tests, many on one of the two databases in turn (needs Chromium: apt-get install chromium-headless-shell)
+	@ONE_DATABASE=1 $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check: ## Check all that CI checks: what is quick, then all tests
 	@$(MAKE) --no-print-directory --jobs 2 quick collected

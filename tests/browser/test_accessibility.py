@@ -54,7 +54,7 @@ def test_public_pages_are_accessible(
     open_page: OpenPage, public_paths: list[str], inspector: Inspector
 ) -> None:
     page = open_page()
-    for path in each(public_paths, 2):
+    for path in each(public_paths, 3):
         page.goto(path)
         inspector.look(page, path)
 
@@ -205,7 +205,7 @@ def test_desk_is_accessible(
         "/admin/enrollments?q=nobody-of-that-name",
         "/admin/password",
     )
-    for path in each(paths, 2):
+    for path in each(paths, 4):
         page.goto(path)
         inspector.look(page, path)
     page.goto("/admin/password")

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zlib import crc32
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
@@ -18,7 +19,9 @@ from crossroads import create_app, current, settings
 from models import db
 from models.base import prepare_engine
 from tests.support.paths import ROOT
+from tests.support.walks import walk
 
+DATABASES = ("sqlite", "postgresql")
 # Settings that protect against a crash, which does not matter for a test server.
 CARELESS = ("fsync", "full_page_writes", "synchronous_commit")
 END_OTHERS = """
@@ -51,6 +54,39 @@ EMPTY = """
         END LOOP;
     END $$
 """
+
+
+# Packages whose tests run on one of the two databases in `make test`, and on both in `make faults`.
+# The tests of what differs between them (locks, migrations, search) always run on both.
+IN_TURN = (
+    "admin",
+    "export",
+    "fulfillment",
+    "mail",
+    "notifications",
+    "ops",
+    "orders",
+    "web",
+    "worker",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of these packages as a walk; with ONE_DATABASE, run each on one in turn."""
+    left_out = []
+    for item in items:
+        given = getattr(getattr(item, "callspec", None), "params", {})
+        database = given.get("database_url") or given.get("empty_database_url")
+        if database is None or item.nodeid.split("/")[1] not in IN_TURN:
+            continue
+        item.add_marker(walk)
+        case = crc32(item.nodeid.replace(database, "").encode())
+        if os.environ.get("ONE_DATABASE") and database != DATABASES[case % 2]:
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
 
 
 def pytest_configure() -> None:
@@ -241,14 +277,14 @@ def postgresql_url(stock: Stock) -> Iterator[str]:
     stock.give_back(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database with all tables, once on SQLite and once on PostgreSQL."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def empty_database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database without tables, once on SQLite and once on PostgreSQL."""
     url: str = request.getfixturevalue(f"empty_{request.param}_url")

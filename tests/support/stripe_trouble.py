@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from crossroads import create_app, current, settings
 from crossroads.payments.deadline import limited
 from models import db
+from tests.support.databases import DATABASES
 from tests.support.paths import ROOT
 from tests.support.sandbox_server import SandboxServer, eventually, start
 from tests.support.walks import each
@@ -28,7 +29,6 @@ UNLIMITED = dict.fromkeys(
     ("order_limit", "order_address_limit", "order_look_limit"), "100000/minute"
 )
 
-DATABASES = ("sqlite", "postgresql")
 SILENT = ("timeout", "slow", "trickle")
 SPOILED = ("timeout", "trickle", "reset", "500", "html", "truncated", "garbage", "wrong")
 BEFORE_THE_WORK = [(kind, False) for kind in (*SPOILED, "429", "slow")]
