@@ -1,7 +1,6 @@
 """A locked or stopped database: pages stay readable, and nothing acknowledged is lost."""
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -15,10 +14,9 @@ from models import Enrollment, Lead, Order, StripeEvent
 from tests.faults.shop import Shop, form, order_address, shop
 from tests.support.databases import running_server
 from tests.support.purchases import ENROLL, heading, words
-from tests.support.sandbox_server import Page
 
-Trouble = tuple[Shop, Callable[[], AbstractContextManager[None]]]
-READ_SECONDS = 3.0  # for a busy machine
+# A site, a context in which its database is locked or stopped, and whether writers wait for it.
+Trouble = tuple[Shop, Callable[[], AbstractContextManager[None]], bool]
 EMAIL = "reader@example.com"
 SIGNUP = {"email": EMAIL, "name": "Ada", "consent": "yes"}
 
@@ -33,7 +31,7 @@ def sqlite_locked(tmp_path: Path, url: str) -> Iterator[Trouble]:
         connection.close()
 
     with shop(tmp_path, url, 2) as opened:
-        yield opened, locked
+        yield opened, locked, True
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def postgresql_locked(tmp_path: Path, url: str) -> Iterator[Trouble]:
         engine.dispose()
 
     with shop(tmp_path, url, 2) as opened:
-        yield opened, locked
+        yield opened, locked, True
 
 
 @contextmanager
@@ -63,12 +61,11 @@ def postgresql_gone(tmp_path: Path, migrate: Callable[[str], None]) -> Iterator[
             server.start()
 
         with shop(tmp_path, url, 2) as opened:
-            yield opened, gone
+            yield opened, gone, False
 
 
 @pytest.fixture(params=["sqlite locked", "postgresql locked", "postgresql gone"])
 def trouble(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trouble]:
-    """A site, and a context in which its database is locked or stopped."""
     given: Any = request.getfixturevalue
     if request.param == "postgresql gone":
         made = postgresql_gone(tmp_path, given("migrate"))
@@ -80,32 +77,25 @@ def trouble(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trouble]
         yield found
 
 
-def timed(ask: Callable[[], Page]) -> tuple[float, Page]:
-    began = time.monotonic()
-    page = ask()
-    return time.monotonic() - began, page
-
-
 def test_site_recovers_without_a_restart_and_loses_nothing(trouble: Trouble) -> None:
-    site, in_trouble = trouble
+    site, in_trouble, waits = trouble
     site.start("serve", "worker")
     before = site.insist(ENROLL, form(site, "before@example.com"))
     filled = form(site, "during@example.com")
     with in_trouble(), ThreadPoolExecutor(4) as pool:
         asked = {
-            "signup": pool.submit(timed, lambda: site.ask("/signup", SIGNUP)),
-            "buying": pool.submit(timed, lambda: site.ask(ENROLL, filled)),
+            "signup": pool.submit(site.ask, "/signup", SIGNUP),
+            "buying": pool.submit(site.ask, ENROLL, filled),
         }
         back = site.sandbox.pay(before.location)  # its webhooks arrive meanwhile, too
-        read = [timed(lambda: site.ask("/compare")) for _ in range(10)]
-        answers = {name: one.result() for name, one in asked.items()}
-    assert {page.status for _, page in read} == {200}
-    assert max(seconds for seconds, _ in read) < READ_SECONDS
-    for seconds, page in answers.values():
-        assert page.status == 503 and seconds < 15
-    assert "cannot save anything just now" in words(answers["signup"][1].text)
-    assert EMAIL in answers["signup"][1].text
-    assert "othing was charged" in words(answers["buying"][1].text)
+        assert {site.ask("/compare").status for _ in range(10)} == {200}
+        if waits:
+            assert not any(one.done() for one in asked.values()), "a reader waited, too"
+        answers = {name: one.result() for name, one in asked.items()}  # before the trouble ends
+    assert {page.status for page in answers.values()} == {503}
+    assert "cannot save anything just now" in words(answers["signup"].text)
+    assert EMAIL in answers["signup"].text
+    assert "othing was charged" in words(answers["buying"].text)
     # Refused requests were answered as such and left no partial rows; Stripe repeats its webhooks.
     site.wait(lambda: "checkout.session.completed" in {one.kind for one in site.all(StripeEvent)})
     assert site.insist("/signup", SIGNUP).status == 200

@@ -1,7 +1,6 @@
 """Announcements: selection of receivers, rate, pause, progress, and one mail per receiver."""
 
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from tests.support.databases import opened
 from tests.support.desk_visits import lead
 from tests.support.mail_server import MailServer
 from tests.support.queued_mail import queue_mail
+from tests.support.sandbox_server import eventually
 from tests.support.workers import make_worker
 
 PAGE = "/compare/one"
@@ -352,10 +352,7 @@ def test_sent_announcement_has_an_unsubscribe_link_of_its_own(
             update(Lead).where(gone).values(state="unsubscribed", unsubscribed_at=now())
         )
         session.commit()
-    deadline = time.monotonic() + 20
-    held = 0
-    while not held and time.monotonic() < deadline:
-        held += worker.deliver_due().held
+    eventually(lambda: worker.deliver_due().held)
     (mail,) = server.mails
     with Session(engine) as session:
         query = select(Message).where(Message.recipient == "maria@example.com")
